@@ -1,0 +1,45 @@
+# `make` lists the targets. VENV and PYTHON choose where and with what.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check migration clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
+
+run: $(VENV)/.run  ## install, migrate and serve on http://127.0.0.1:8000
+	@exec $(BIN)/chatstore serve --migrate
+
+test: $(VENV)/.dev  ## install what the tests need and run them all
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(VENV)/.dev  ## lint, types, security, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/bandit -q -r chatstore
+	$(MAKE) test
+
+migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
+	@test -n "$(m)" || { echo 'say what it does: make migration m="add a column"'; exit 2; }
+	$(BIN)/flask db revision --autogenerate -m "$(m)"
+
+clean:  ## remove what was installed and built; instance/ stays
+	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "chatstore needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# The wheel of a newer SQLite where there is one; the one that Python has otherwise.
+$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --only-binary pysqlite3 -e '.[sqlite]' \
+	  || $(BIN)/pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@

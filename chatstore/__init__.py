@@ -1,0 +1,3 @@
+"""chatstore keeps LLM chat sessions and their messages behind a REST API."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,121 @@
+"""Puts the application together; only entry points and tests import this."""
+
+import secrets
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from chatstore.db import db, init_database
+from chatstore.errors import SettingsError
+from chatstore.logs import configure_logs
+from chatstore.revisions import migrations_folder
+from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
+from chatstore.settings import PREFIX, Settings
+from chatstore.shell import init_shell
+from chatstore.web.api import Api
+from chatstore.web.json import OrjsonProvider
+from chatstore.web.observe import init_observation
+from chatstore.web.problems import init_problems
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the application; `settings` default to those of the environment.
+
+    Opens no connection. Raises SettingsError.
+    """
+    settings = settings or Settings.from_env()
+    app = Flask(__name__)
+    for configure in (
+        _configure_logs,
+        _configure_requests,
+        _configure_database,
+        _configure_routes,
+        _configure_proxies,
+    ):
+        configure(app, settings)
+    init_shell(app)
+    return app
+
+
+def _configure_logs(app: Flask, settings: Settings) -> None:
+    configure_logs(level=settings.log_level, style=settings.log_format)
+
+
+def _configure_requests(app: Flask, settings: Settings) -> None:
+    app.config["CHATSTORE"] = settings
+    app.config["SECRET_KEY"] = settings.secret_key or _kept_secret(settings)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json = OrjsonProvider(app)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    init_observation(app)
+    init_problems(app)
+
+
+def _configure_database(app: Flask, settings: Settings) -> None:
+    if settings.sqlite_path is not None:
+        _make_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
+    init_database(app, settings)
+    Migrate(app, db, directory=str(migrations_folder()))
+
+
+def _configure_routes(app: Flask, settings: Settings) -> None:
+    api = Api(app)
+    for blueprint in API_BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    for page in PAGE_BLUEPRINTS:
+        app.register_blueprint(page)
+
+
+def _configure_proxies(app: Flask, settings: Settings) -> None:
+    hops = settings.proxy_hops
+    if hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
+        )
+
+
+def _kept_secret(settings: Settings) -> str:
+    """Return the secret kept beside the database, made by whoever comes first."""
+    path = settings.sqlite_path or Path("instance/chatstore.db").absolute()
+    path = path.with_name("secret_key")
+    _make_folder(path.parent, f"{PREFIX}SECRET_KEY")
+    mine = path.with_name(f"secret_key.{secrets.token_hex(8)}")
+    try:
+        if not path.exists():
+            mine.touch(mode=0o600)
+            mine.write_text(secrets.token_urlsafe(32))
+            try:
+                path.hardlink_to(mine)  # whole, or not at all; never over another
+            except FileExistsError:
+                pass
+            finally:
+                mine.unlink()
+        return path.read_text()
+    except OSError as error:
+        raise SettingsError(
+            f"{PREFIX}SECRET_KEY is not set, and {path} cannot be used to keep one:"
+            f" {error.strerror}. Set {PREFIX}SECRET_KEY to a long random text."
+        ) from error
+
+
+def _make_private_file(path: Path, variable: str) -> None:
+    # SQLite would let every user of the machine read the chats.
+    _make_folder(path.parent, variable)
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be written to ({error.strerror}): see {variable}."
+        ) from error
+
+
+def _make_folder(folder: Path, variable: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {folder} cannot be made ({error.strerror}): see {variable}."
+        ) from error

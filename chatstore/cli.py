@@ -1,0 +1,153 @@
+"""The `chatstore` command: what an administrator does from a terminal."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import ScriptInfo, shell_command
+
+from chatstore import __version__
+from chatstore.app import create_app
+from chatstore.db import db, is_unavailable
+from chatstore.errors import ChatstoreError
+from chatstore.revisions import check_revision, is_empty, migrate
+from chatstore.settings import Settings
+from chatstore.sqlite import network_file_system
+from chatstore.store import doctor, stats, verify
+
+
+class Commands(click.Group):
+    """A group whose commands end with a sentence and exit code 1, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ChatstoreError as error:
+            raise click.ClickException(error.detail) from error
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            cause = getattr(error, "orig", error)
+            raise click.ClickException(f"The database cannot answer: {cause}") from error
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="chatstore")
+def main() -> None:
+    """Keep LLM chat sessions and their messages behind a REST API."""
+
+
+@main.command("serve")
+@click.option("--migrate", "is_migrating", is_flag=True, help="Migrate first.")
+def serve_command(is_migrating: bool) -> None:
+    """Start the server; a new database is migrated first."""
+    app = _admin_app()
+    settings: Settings = app.config["CHATSTORE"]
+    if settings.sqlite_path is not None:
+        kind = network_file_system(settings.sqlite_path)
+        if kind:
+            raise click.ClickException(
+                f"{settings.sqlite_path} is on a network file system ({kind}), where"
+                " SQLite's locks do not hold. Use a local disk, or PostgreSQL."
+            )
+    with app.app_context():
+        if is_migrating or is_empty():
+            _report(migrate())
+        check_revision()
+        db.session.remove()
+        db.engine.dispose()
+    sys.stdout.flush()
+    # Becomes gunicorn: signals sent to this process reach the server itself.
+    arguments = ["-m", "gunicorn", "-c", "python:chatstore.server"]
+    os.execv(  # noqa: S606  # nosec B606: this very interpreter, fixed arguments
+        sys.executable, [sys.executable, *arguments, "chatstore.app:create_app()"]
+    )
+
+
+@main.command("migrate")
+def migrate_command() -> None:
+    """Bring the database up to the schema of this version."""
+    with _admin_app().app_context():
+        _report(migrate())
+
+
+@main.command("verify")
+def verify_command() -> None:
+    """Prove the promises about the data on all of it."""
+    with _admin_app().app_context():
+        check_revision()
+        broken = 0
+        with click.progressbar(
+            verify.CHECKS,
+            label="verifying",
+            item_show_func=_check_title,
+            file=sys.stderr,
+            hidden=not sys.stderr.isatty(),
+        ) as checks:
+            for check in checks:
+                for violation in check.find():
+                    broken += 1
+                    click.echo(f"{check.name}: {violation}")
+        sessions, messages = stats.count_sessions(), stats.count_messages()
+        size = f"{sessions} sessions, {messages} messages"
+        if broken:
+            raise click.ClickException(f"{broken} violations in {size}.")
+        click.echo(f"ok: {size}, {len(verify.CHECKS)} checks")
+
+
+@main.command("stats")
+def stats_command() -> None:
+    """Count what the database holds."""
+    with _admin_app().app_context():
+        check_revision()
+        for name, value in stats.get_stats().items():
+            click.echo(f"{name:<24} {value}")
+
+
+@main.command("doctor")
+def doctor_command() -> None:
+    """Look for what could lose data or stop the service.
+
+    Exits with 1 if something can.
+    """
+    app = _admin_app()
+    with app.app_context():
+        findings = doctor.examine(app.config["CHATSTORE"])
+    for finding in findings:
+        click.echo(f"{finding.level:<5} {finding.check:<16} {finding.detail}")
+    if any(finding.level == doctor.FAIL for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@main.command("shell")
+@click.pass_context
+def shell_command_(ctx: click.Context) -> None:
+    """Open Python on the data, with five recipes."""
+    app = _admin_app()
+    ctx.obj = ScriptInfo(create_app=_returning(app))
+    with app.app_context():
+        ctx.invoke(shell_command)
+
+
+def _admin_app() -> Flask:
+    # What a request must not do, run for hours, a command may.
+    return create_app(replace(Settings.from_env(), statement_timeout_seconds=0))
+
+
+def _report(steps: list[str]) -> None:
+    for step in steps:
+        click.echo(f"migrated {step}")
+    if not steps:
+        click.echo("nothing to migrate")
+
+
+def _check_title(check: verify.Check | None) -> str:
+    return check.name if check else ""
+
+
+def _returning(app: Flask) -> Callable[[], Flask]:
+    return lambda: app

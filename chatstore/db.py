@@ -1,0 +1,257 @@
+"""The database object, its column types and its transactions; no models, no HTTP.
+
+Whoever starts the work opens the transaction: `in_transaction(work, ...)`, which
+is tried again when the database asks for that, or `with transaction():`.
+"""
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
+
+import orjson
+import structlog
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, String, literal
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from chatstore import sqlite
+from chatstore.errors import OutcomeUnknown, SettingsError
+from chatstore.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_RETRIES = 3
+_FIRST_PAUSE_SECONDS = 0.01
+# Serialization failure and deadlock: PostgreSQL's request to run it again.
+_RETRY_SQLSTATES = frozenset({"40001", "40P01"})
+# SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
+_RETRY_SQLITE_CODES = frozenset({5, 6})
+
+log = structlog.get_logger(__name__)
+
+
+class Base(DeclarativeBase):
+    """Base of every model."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+
+
+# Objects outlive their commit: views serialize what they have just written.
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC instant with microseconds, on every database.
+
+    PostgreSQL has a type for it. SQLite would return it naive; there it is the
+    text that the API sends (RFC 3339), which sorts by time.
+    """
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(String(27))
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | str | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else format_instant(value)
+
+    def process_result_value(
+        self, value: datetime | str | None, dialect: Dialect
+    ) -> datetime | None:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        return value.astimezone(UTC) if value is not None else None
+
+
+def format_instant(instant: datetime) -> str:
+    """Return an aware UTC instant as RFC 3339 with six decimals and a Z."""
+    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class next_instant(FunctionElement[datetime]):  # noqa: N801, it reads as SQL
+    """SQL for the later of `now` and one microsecond after `last`."""
+
+    name = "next_instant"
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, last: ColumnElement[datetime], now: datetime) -> None:
+        super().__init__(last, literal(now, UtcDateTime()))
+
+
+@compiles(next_instant)  # type: ignore[no-untyped-call, untyped-decorator]
+def _next_instant(element: Any, compiler: Any, **options: Any) -> str:
+    last, now = (compiler.process(each, **options) for each in element.clauses)
+    if compiler.dialect.name == "postgresql":
+        return f"greatest({now}, {last} + interval '1 microsecond')"
+    return f"chatstore_next_instant({last}, {now})"
+
+
+def _next_instant_in_sqlite(last: str, now: str) -> str:
+    after = datetime.fromisoformat(last) + timedelta(microseconds=1)
+    return max(now, format_instant(after))
+
+
+def init_database(app: Flask, settings: Settings) -> None:
+    """Connect `app` to the database that `settings` name; nothing is opened yet.
+
+    Raises SettingsError when the URL cannot be read.
+    """
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    try:
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
+        db.init_app(app)
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError(
+            f"CHATSTORE_DATABASE_URL cannot be read: {error}"
+        ) from error
+    if settings.sqlite_path is None:
+        return
+    lock = sqlite.WriterLock(
+        settings.sqlite_path, timeout_seconds=settings.lock_timeout_seconds
+    )
+    app.extensions["chatstore-writer-lock"] = lock
+    with app.app_context():
+        sqlite.prepare_engine(
+            db.engine,
+            writer_lock=lock,
+            lock_timeout_seconds=settings.lock_timeout_seconds,
+            statement_timeout_seconds=settings.statement_timeout_seconds,
+            functions={"chatstore_next_instant": _next_instant_in_sqlite},
+        )
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        "json_deserializer": orjson.loads,
+        "hide_parameters": True,  # message text must not reach a log
+        "pool_size": settings.threads,
+        "max_overflow": 0,
+        "pool_timeout": settings.pool_timeout_seconds,
+    }
+    if settings.sqlite_path is not None:
+        return options | {"module": sqlite.driver()}
+    given = make_url(settings.database_url).query.get("options", "")
+    ours = (
+        f"-c timezone=UTC -c lock_timeout={settings.lock_timeout_seconds}s"
+        f" -c statement_timeout={settings.statement_timeout_seconds}s"
+    )
+    return options | {
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": settings.pool_timeout_seconds,
+            "options": f"{ours} {given}".strip(),
+        },
+    }
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Commit what the block did, or nothing of it; a nested one joins the outermost.
+
+    On SQLite the block waits its turn and then holds the write lock, so that what
+    it reads is what it changes. Raises OutcomeUnknown when the connection is lost
+    while committing.
+    """
+    session = db.session()
+    if session.info.get("in_transaction"):
+        yield
+        return
+    lock = current_app.extensions.get("chatstore-writer-lock")
+    session.commit()  # a read transaction can be too old to be written in
+    with lock.held() if lock else nullcontext():
+        session.info["in_transaction"] = True
+        try:
+            session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+            yield
+            _commit()
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            del session.info["in_transaction"]
+
+
+def _commit() -> None:
+    db.session.flush()
+    try:
+        db.session.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise OutcomeUnknown(
+                "The database went away while it was committing: the change may or may"
+                " not have been made."
+            ) from error
+        raise
+
+
+def in_transaction(
+    work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
+) -> T:
+    """Return `work(...)`, run in one transaction, again if the database asks for it.
+
+    At most three more times, for lost locks, serialization failures, deadlocks and
+    a connection lost before the commit; `work` must have no other effect.
+    """
+    joined = bool(db.session().info.get("in_transaction"))
+    for attempt in itertools.count(1):
+        try:
+            with transaction():
+                return work(*arguments, **keywords)
+        except DBAPIError as error:
+            if joined or attempt > MAX_RETRIES or not is_transient(error):
+                raise
+            log.warning("transaction retried", attempt=attempt, cause=str(error.orig))
+        pause = _FIRST_PAUSE_SECONDS * 2**attempt
+        time.sleep(pause * random.random())  # noqa: S311  # nosec B311: jitter
+    raise AssertionError("unreachable")
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether the same transaction may well succeed when it is run again."""
+    if error.connection_invalidated:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _RETRY_SQLSTATES:
+        return True
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _RETRY_SQLITE_CODES
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether the database, not the request, is why `error` was raised."""
+    return isinstance(error, OperationalError | InterfaceError | TimeoutError)

@@ -1,0 +1,102 @@
+"""What can go wrong, as exceptions that carry their HTTP meaning; no Flask here.
+
+`status`, `type` and `title` are the members of RFC 9457 problem details.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One thing wrong with a request: where (RFC 6901 JSON pointer) and what."""
+
+    pointer: str
+    detail: str
+
+
+class ChatstoreError(Exception):
+    """Base of every error that chatstore raises on purpose."""
+
+    status = 500
+    type = "internal-error"
+    title = "Internal error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MalformedRequest(ChatstoreError):
+    """The request cannot be read at all: no JSON, a damaged cursor."""
+
+    status = 400
+    type = "malformed-request"
+    title = "Malformed request"
+
+
+class NotFound(ChatstoreError):
+    """There is no such thing, or it belongs to somebody else."""
+
+    status = 404
+    type = "not-found"
+    title = "Not found"
+
+
+class PreconditionFailed(ChatstoreError):
+    """The resource changed since the caller last read it."""
+
+    status = 412
+    type = "precondition-failed"
+    title = "Precondition failed"
+
+
+class UnsupportedMediaType(ChatstoreError):
+    """The body is not sent as JSON."""
+
+    status = 415
+    type = "unsupported-media-type"
+    title = "Unsupported media type"
+
+
+class ValidationFailed(ChatstoreError):
+    """The request can be read but breaks the contract; `flaws` says where."""
+
+    status = 422
+    type = "validation-failed"
+    title = "Validation failed"
+
+    def __init__(self, flaws: list[Flaw]) -> None:
+        places = ", ".join(flaw.pointer or "the body" for flaw in flaws)
+        super().__init__(f"The request is not valid: see {places}.")
+        self.flaws = flaws
+
+
+class DatabaseUnavailable(ChatstoreError):
+    """The database cannot be asked right now; the caller may try again."""
+
+    status = 503
+    type = "database-unavailable"
+    title = "Database unavailable"
+    retry_after_seconds = 2
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The connection was lost while committing: done or not, nobody can say."""
+
+    type = "outcome-unknown"
+    title = "Outcome unknown"
+
+
+class SettingsError(ChatstoreError):
+    """A setting stops the start; the text says which, why, and what to do."""
+
+    type = "settings-error"
+    title = "Bad settings"
+
+
+class WrongRevision(ChatstoreError):
+    """The database schema is not the one this version works with."""
+
+    status = 503
+    type = "wrong-revision"
+    title = "Database needs migrating"

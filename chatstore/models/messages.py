@@ -1,0 +1,48 @@
+"""The chat_messages table: one turn a row, numbered within its session by seq."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, String, Text
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from chatstore.db import UtcDateTime, db
+from chatstore.enums import Role
+from chatstore.models.sessions import ChatSession
+
+
+class Message(db.Model):  # type: ignore[name-defined, misc]
+    """One turn. `seq` counts 1, 2, 3 … in commit order; `timestamp` grows with it.
+
+    The database column `metadata` is the attribute `metadata_`: SQLAlchemy owns
+    the other name.
+    """
+
+    __tablename__ = "chat_messages"
+    __table_args__ = (
+        UniqueConstraint("session_id", "seq"),
+        {"sqlite_autoincrement": True},  # an id is never used again
+    )
+
+    # SQLite numbers rows by itself only in a column declared INTEGER.
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True
+    )
+    session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE")
+    )
+    seq: Mapped[int]
+    timestamp: Mapped[datetime] = mapped_column(UtcDateTime)
+    role: Mapped[str] = mapped_column(String(16), default=Role.USER)
+    content: Mapped[str] = mapped_column(Text)
+    # JSON, not JSONB: what is read must be what was stored, value for value.
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column(
+        "metadata", JSON(none_as_null=True)
+    )
+
+    session: Mapped[ChatSession] = relationship(back_populates="messages")
+
+    def __repr__(self) -> str:
+        return f"<Message {self.id} seq={self.seq} {self.role}: {self.content[:40]!r}>"

@@ -1,0 +1,60 @@
+"""The sessions table: one conversation a row, with all that a listing shows of it."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from chatstore.db import UtcDateTime, db
+
+if TYPE_CHECKING:
+    from chatstore.models.messages import Message
+
+NAME_LENGTH = 255
+PREVIEW_LENGTH = 200
+
+
+class ChatSession(db.Model):  # type: ignore[name-defined, misc]
+    """One conversation. Deleting it deletes its messages, in the database."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index(
+            "ix_sessions_owner_id_last_updated_at_id",
+            "owner_id",
+            "last_updated_at",
+            "id",
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner_id: Mapped[str] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    llm_model_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    rag_document_ids: Mapped[list[str]] = mapped_column(JSON, default=list)
+    metadata_tags: Mapped[list[str]] = mapped_column(JSON, default=list)
+    message_count: Mapped[int] = mapped_column(default=0)
+    last_seq: Mapped[int] = mapped_column(default=0)
+    last_message_preview: Mapped[str | None] = mapped_column(String(PREVIEW_LENGTH))
+    pinned: Mapped[bool] = mapped_column(default=False)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revision: Mapped[int] = mapped_column(default=1)
+
+    messages: Mapped[list["Message"]] = relationship(
+        back_populates="session",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        order_by="Message.seq",
+    )
+
+    @property
+    def archived(self) -> bool:
+        """Whether the session is archived."""
+        return self.archived_at is not None
+
+    def __repr__(self) -> str:
+        return f"<ChatSession {self.id} {self.name!r} messages={self.message_count}>"

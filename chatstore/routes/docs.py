@@ -1,0 +1,50 @@
+"""The page that shows the API document, and what it loads; all from this host."""
+
+from importlib.resources import files
+
+from flask import (
+    Blueprint,
+    Response,
+    make_response,
+    redirect,
+    render_template,
+    send_from_directory,
+    url_for,
+)
+from werkzeug.wrappers import Response as BaseResponse
+
+bp = Blueprint("docs", __name__)
+
+_ASSETS = str(files("flask_swagger_ui") / "dist")
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+@bp.get("/")
+def show_start() -> BaseResponse:
+    """Lead to the API document."""
+    return redirect(url_for("docs.show_docs"))
+
+
+@bp.get("/docs")
+def show_docs() -> Response:
+    """Show the API document."""
+    page = make_response(render_template("docs.html"))
+    page.headers["Content-Security-Policy"] = _POLICY
+    return page
+
+
+@bp.get("/docs/assets/<path:name>")
+def get_asset(name: str) -> Response:
+    """Return a file of Swagger UI, as its package ships it."""
+    return send_from_directory(_ASSETS, name, max_age=86400)

@@ -1,0 +1,107 @@
+"""Routes of sessions."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, current_app, url_for
+
+from chatstore.db import in_transaction
+from chatstore.models import ChatSession
+from chatstore.schemas.sessions import (
+    SessionCreateSchema,
+    SessionPageSchema,
+    SessionQuerySchema,
+    SessionSchema,
+    SessionUpdateSchema,
+)
+from chatstore.store import sessions
+from chatstore.web.api import (
+    ETAG_DOC,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    LOCATION_DOC,
+    Blueprint,
+)
+from chatstore.web.auth import current_owner, identify_caller
+from chatstore.web.cursors import decode_cursor, encode_cursor
+from chatstore.web.etags import etag_header, if_match_revisions, is_not_modified
+
+bp = Blueprint(
+    "sessions", __name__, url_prefix="/api/v1/sessions", description="Conversations"
+)
+bp.before_request(identify_caller)
+
+
+@bp.post("/")
+@bp.arguments(SessionCreateSchema)
+@bp.response(201, SessionSchema, headers=ETAG_DOC | LOCATION_DOC)
+def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
+    """Create a session."""
+    body.setdefault(
+        "llm_model_name", current_app.config["CHATSTORE"].default_model_name
+    )
+    chat = in_transaction(sessions.create_session, owner_id=current_owner(), **body)
+    location = url_for("sessions.get_session", session_id=chat.id)
+    return chat, {"Location": location, **etag_header(chat)}
+
+
+@bp.get("/")
+@bp.arguments(SessionQuerySchema, location="query")
+@bp.response(200, SessionPageSchema)
+def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
+    """List sessions, newest activity first."""
+    page = sessions.list_sessions(
+        owner_id=current_owner(),
+        limit=query.get("limit", current_app.config["CHATSTORE"].default_page_size),
+        offset=query.get("offset", 0),
+        after=decode_cursor(query.get("cursor")),
+    )
+    return {"sessions": page.items, "next_cursor": encode_cursor(page.next_key)}
+
+
+@bp.get("/<uuid:session_id>")
+@bp.response(200, SessionSchema, headers=ETAG_DOC)
+@bp.alt_response(404, "NOT_FOUND")
+@bp.doc(parameters=[IF_NONE_MATCH])
+def get_session(session_id: UUID) -> tuple[ChatSession, dict[str, str]] | Response:
+    """Read a session."""
+    chat = sessions.get_session(session_id, owner_id=current_owner())
+    if is_not_modified(chat):
+        return Response(status=304, headers=etag_header(chat))
+    return chat, etag_header(chat)
+
+
+@bp.patch("/<uuid:session_id>")
+@bp.arguments(SessionUpdateSchema)
+@bp.response(200, SessionSchema, headers=ETAG_DOC)
+@bp.alt_response(404, "NOT_FOUND")
+@bp.doc(parameters=[IF_MATCH])
+def update_session(
+    body: dict[str, Any], session_id: UUID
+) -> tuple[ChatSession, dict[str, str]]:
+    """Change a session.
+
+    What the body leaves out stays, and so does last_updated_at.
+    """
+    chat = in_transaction(
+        sessions.update_session,
+        session_id,
+        owner_id=current_owner(),
+        changes=body,
+        if_revisions=if_match_revisions(),
+    )
+    return chat, etag_header(chat)
+
+
+@bp.delete("/<uuid:session_id>")
+@bp.response(204)
+@bp.alt_response(404, "NOT_FOUND")
+@bp.doc(parameters=[IF_MATCH])
+def delete_session(session_id: UUID) -> None:
+    """Delete a session and all its messages."""
+    in_transaction(
+        sessions.delete_session,
+        session_id,
+        owner_id=current_owner(),
+        if_revisions=if_match_revisions(),
+    )

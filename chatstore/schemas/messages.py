@@ -1,0 +1,99 @@
+"""The shapes of messages: what comes in, what goes out."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from chatstore.enums import Order, Role
+from chatstore.schemas.fields import (
+    Instant,
+    QueryInteger,
+    at_most,
+    json_bytes,
+    utf8_bytes,
+    within,
+)
+from chatstore.strict_json import MAX_INTEGER
+
+_CONTENT = {"example": "How can I find the best plan for my needs?"}
+_METADATA = {
+    "description": "A JSON object of your own, read back as it was stored.",
+    "example": {"tokens": 11},
+}
+
+
+class MessageSchema(Schema):
+    """A message, as it is sent."""
+
+    id = fields.Integer(required=True, metadata={"example": 17})
+    session_id = fields.UUID(required=True)
+    seq = fields.Integer(
+        required=True,
+        metadata={"description": "1, 2, 3 … within its session.", "example": 1},
+    )
+    timestamp = Instant(required=True)
+    role = fields.String(required=True, validate=validate.OneOf(list(Role)))
+    content = fields.String(required=True, metadata=_CONTENT)
+    metadata = fields.Dict(
+        keys=fields.String(),
+        attribute="metadata_",
+        required=True,
+        allow_none=True,
+        metadata=_METADATA,
+    )
+
+
+class MessageListSchema(Schema):
+    """A list of messages, in the order asked for."""
+
+    messages = fields.List(fields.Nested(MessageSchema), required=True)
+    has_more = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether `limit` left messages out."},
+    )
+
+
+class MessageCreateSchema(Schema):
+    """The body that appends a message."""
+
+    content = fields.String(
+        required=True,
+        validate=within("max_content_bytes", utf8_bytes, "bytes of UTF-8"),
+        metadata=_CONTENT,
+    )
+    role = fields.Enum(Role, by_value=True, load_default=Role.USER)
+    metadata = fields.Dict(
+        keys=fields.String(),
+        allow_none=True,
+        load_default=None,
+        validate=within("max_metadata_bytes", json_bytes, "bytes of JSON"),
+        metadata=_METADATA,
+    )
+
+    @validates_schema
+    def _something_to_store(self, message: dict[str, Any], **kwargs: Any) -> None:
+        if not message["content"] and not message["metadata"]:
+            raise ValidationError("It may be empty only with metadata.", "content")
+
+
+class MessageQuerySchema(Schema):
+    """The query string of a list of messages."""
+
+    limit = QueryInteger(
+        validate=[validate.Range(min=1), at_most("max_page_size")],
+        metadata={"description": "How many messages at most; all of them by default."},
+    )
+    after = QueryInteger(
+        validate=validate.Range(min=0, max=MAX_INTEGER),
+        metadata={"description": "Only messages with a greater seq."},
+    )
+    before = QueryInteger(
+        validate=validate.Range(min=0, max=MAX_INTEGER),
+        metadata={"description": "Only messages with a smaller seq."},
+    )
+    order = fields.Enum(
+        Order,
+        by_value=True,
+        metadata={"description": "asc, the default: oldest first; desc: newest first."},
+    )
+    role = fields.Enum(Role, by_value=True)

@@ -1,0 +1,36 @@
+"""The shape of every error: problem details for HTTP APIs (RFC 9457)."""
+
+from marshmallow import Schema, fields
+
+
+class FlawSchema(Schema):
+    """One thing wrong with a request."""
+
+    pointer = fields.String(
+        required=True,
+        metadata={"description": "JSON pointer (RFC 6901)", "example": "/content"},
+    )
+    detail = fields.String(
+        required=True, metadata={"example": "Missing data for required field."}
+    )
+
+
+class ProblemSchema(Schema):
+    """An error."""
+
+    type = fields.String(
+        required=True, metadata={"example": "urn:chatstore:problem:validation-failed"}
+    )
+    title = fields.String(required=True, metadata={"example": "Validation failed"})
+    status = fields.Integer(required=True, metadata={"example": 422})
+    detail = fields.String(
+        required=True,
+        metadata={"example": "The request is not valid: see /content."},
+    )
+    request_id = fields.String(
+        required=True, metadata={"example": "0f0e5b6d5f6c4c7f8f0a0d9e8c7b6a51"}
+    )
+    errors = fields.List(
+        fields.Nested(FlawSchema),
+        metadata={"description": "With 422: each thing that is wrong."},
+    )

@@ -1,0 +1,93 @@
+"""Configuration of gunicorn, read from Settings: `gunicorn -c python:chatstore.server`.
+
+Runs in gunicorn's master, which must not import the application: a reload would
+leave the old code in its workers.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+import structlog
+
+from chatstore.logs import configure_logs, logging_config
+from chatstore.settings import Settings
+
+_settings = Settings.from_env()
+configure_logs(level=_settings.log_level, style=_settings.log_format)
+_log = structlog.get_logger(__name__)
+
+# Where worker processes keep their metrics; prometheus_client asks when imported.
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+bind = _settings.bind
+workers = _settings.workers
+worker_class = "gthread"
+threads = _settings.threads
+keepalive = 65  # longer than nginx keeps idle connections, so that it closes first
+timeout = 60
+graceful_timeout = 30
+control_socket_disable = True
+logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder in which workers keep their metrics, unless there is one."""
+    if _METRICS not in os.environ:
+        os.environ[_METRICS] = tempfile.mkdtemp(prefix="chatstore-metrics-")
+        server.chatstore_metrics = os.environ[_METRICS]
+
+
+def when_ready(server: Any) -> None:
+    """Tell a person where to look and how to stop."""
+    if bind.startswith("unix:"):
+        address = bind
+        docs = "/docs"
+    else:
+        host, _, port = bind.rpartition(":")
+        if host in ("0.0.0.0", "[::]"):  # noqa: S104  # nosec B104: only read here
+            host = "127.0.0.1"
+        address = f"http://{host}:{port}"
+        docs = f"{address}/docs"
+    sys.stdout.write(
+        f"chatstore listens on {address}\n"
+        f"API docs:            {docs}\n"
+        f"Stop it with Ctrl-C, or: kill {os.getpid()}\n"
+    )
+    sys.stdout.flush()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Stop the server on a database of another revision."""
+    from gunicorn.arbiter import Arbiter
+
+    from chatstore.db import is_unavailable
+    from chatstore.errors import WrongRevision
+    from chatstore.revisions import check_revision
+
+    app = worker.wsgi
+    with app.app_context():
+        try:
+            check_revision()
+        except WrongRevision as error:
+            _log.error(error.detail)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            _log.warning("database away at the start", cause=str(error))
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Let go of the metrics that describe the worker's present, not its past."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    """Remove the folder that `on_starting` made."""
+    if hasattr(server, "chatstore_metrics"):
+        shutil.rmtree(server.chatstore_metrics, ignore_errors=True)

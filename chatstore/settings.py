@@ -1,0 +1,186 @@
+"""Every setting, its default and meaning, read once from `CHATSTORE_*` variables.
+
+Must not know what the values are used for; callers pass the frozen object down.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from chatstore.errors import SettingsError
+
+PREFIX = "CHATSTORE_"
+POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
+
+
+def _setting(
+    default: Any, meaning: str, *, least: int = 0, choices: tuple[str, ...] = ()
+) -> Any:
+    metadata = {"meaning": meaning, "least": least, "choices": choices}
+    return field(default=default, metadata=metadata, repr=isinstance(default, int))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one process.
+
+    `database_url` is always a full SQLAlchemy URL: SQLite paths are absolute,
+    PostgreSQL names its driver. `repr` leaves text out: it may hold a password.
+    """
+
+    database_url: str = _setting(
+        "sqlite:///instance/chatstore.db",
+        "where the data lives: sqlite:///path or postgresql://user:password@host/name",
+    )
+    bind: str = _setting(
+        "127.0.0.1:8000", "address to listen on: host:port or unix:/path"
+    )
+    workers: int = _setting(2, "server processes", least=1)
+    threads: int = _setting(
+        8, "requests each process serves at a time; its database pool size", least=1
+    )
+    default_model_name: str = _setting(
+        "gpt-4o-mini", "llm_model_name of a session created without one"
+    )
+    secret_key: str = _setting(
+        "",
+        "signs paging cursors; the same on every node; when empty, one is made"
+        " and kept in the file secret_key beside the database",
+    )
+    log_level: str = _setting(
+        "info", "least severe line logged", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = _setting(
+        "auto",
+        "auto is console on a terminal and json elsewhere",
+        choices=("auto", "json", "console"),
+    )
+    proxy_hops: int = _setting(
+        0, "reverse proxies in front whose X-Forwarded-* headers are believed"
+    )
+    max_body_bytes: int = _setting(8 * 1024 * 1024, "largest request body", least=1024)
+    max_content_bytes: int = _setting(
+        1024 * 1024, "largest message content, in bytes of UTF-8", least=1
+    )
+    max_metadata_bytes: int = _setting(
+        64 * 1024, "largest message metadata, in bytes of compact JSON", least=2
+    )
+    max_json_depth: int = _setting(
+        32, "deepest nesting of arrays and objects in a body", least=4
+    )
+    max_page_size: int = _setting(1000, "largest limit of a listing", least=1)
+    default_page_size: int = _setting(
+        50, "limit of the session list when none is given", least=1
+    )
+    max_offset: int = _setting(
+        100_000, "largest offset of the session list; cursors go on from there"
+    )
+    max_documents: int = _setting(1000, "most rag_document_ids in a session")
+    max_document_id_length: int = _setting(
+        512, "longest rag_document_id, in characters", least=1
+    )
+    max_tags: int = _setting(50, "most metadata_tags in a session")
+    max_tag_length: int = _setting(512, "longest metadata_tag, in characters", least=1)
+    lock_timeout_seconds: int = _setting(
+        30, "longest wait for the database's write lock (SQLite) or a row lock", least=1
+    )
+    pool_timeout_seconds: int = _setting(
+        5, "longest wait for a database connection", least=1
+    )
+    statement_timeout_seconds: int = _setting(
+        30, "longest run of one database statement in a request; 0 is no bound"
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the `CHATSTORE_*` variables of `environ`.
+
+        Raises SettingsError, naming the variable, for an unknown or bad one.
+        """
+        known = {PREFIX + each.name.upper(): each for each in fields(cls)}
+        values: dict[str, Any] = {}
+        for variable, text in environ.items():
+            if not variable.startswith(PREFIX):
+                continue
+            if variable not in known:
+                raise SettingsError(_unknown(variable, list(known)))
+            values[known[variable].name] = _parse(variable, text, known[variable])
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "database_url", _full_url(self.database_url))
+        if not re.fullmatch(r"unix:.+|(\[[0-9a-fA-F:]+\]|[^\[\]:]+):\d{1,5}", self.bind):
+            raise SettingsError(
+                f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
+            )
+        if not 0 < len(self.default_model_name) <= 255:
+            raise SettingsError(
+                f"{PREFIX}DEFAULT_MODEL_NAME must have 1 to 255 characters."
+            )
+        if self.default_page_size > self.max_page_size:
+            raise SettingsError(
+                f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, more than"
+                f" {PREFIX}MAX_PAGE_SIZE, {self.max_page_size}."
+            )
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file, or None on PostgreSQL."""
+        if not self.database_url.startswith("sqlite:"):
+            return None
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the data lives in PostgreSQL."""
+        return self.sqlite_path is None
+
+
+def _unknown(variable: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(variable, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else " See docs/settings.md."
+    return f"{variable} is not a setting of chatstore.{hint}"
+
+
+def _parse(variable: str, text: str, setting: Any) -> str | int:
+    choices = setting.metadata["choices"]
+    if setting.type is int:
+        least = setting.metadata["least"]
+        if not re.fullmatch(r"[0-9]{1,15}", text.strip()) or int(text) < least:
+            raise SettingsError(
+                f"{variable} is {text!r}: say a whole number of at least {least}."
+            )
+        return int(text)
+    if choices and text.lower() not in choices:
+        raise SettingsError(f"{variable} is {text!r}: say one of {', '.join(choices)}.")
+    return text.lower() if choices else text
+
+
+def _full_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme in POSTGRES_SCHEMES:
+        try:
+            _ = urlsplit(url).hostname
+        except ValueError as error:
+            raise SettingsError(
+                f"{PREFIX}DATABASE_URL cannot be read: {error}. Percent-encode special"
+                " characters in the user name and password."
+            ) from None
+        return f"postgresql+psycopg://{rest}"
+    if scheme != "sqlite":
+        raise SettingsError(
+            f"{PREFIX}DATABASE_URL starts with {scheme[:20]!r}: say sqlite:///path or"
+            " postgresql://user:password@host/name."
+        )
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or path in ("", ":memory:") or re.search("[?#]", path):
+        raise SettingsError(
+            f"{PREFIX}DATABASE_URL must name a database file: sqlite:///relative/path"
+            " or sqlite:////absolute/path, without options."
+        )
+    return f"sqlite:///{Path(path).absolute()}"

@@ -1,0 +1,72 @@
+"""What an administrator finds in `flask shell` and `chatstore shell`."""
+
+from typing import Any
+
+import click
+from flask import Flask
+from sqlalchemy import delete, func, select, update
+
+from chatstore.db import db, in_transaction, transaction
+from chatstore.models import ChatSession, Message
+from chatstore.store import messages, sessions
+from chatstore.web.auth import LOCAL_OWNER
+
+# Title and recipe; each works as printed, after the ones before it.
+RECIPES = (
+    (
+        "find a session",
+        "chat = db.session.scalars(select(ChatSession)"
+        '.where(ChatSession.name.icontains("plan"))).first()',
+    ),
+    ("read it", "for m in chat.messages: print(m.seq, m.role, m.content)\n"),
+    (
+        "rename it",
+        "chat = in_transaction(update_session, chat.id, owner_id=chat.owner_id,"
+        ' changes={"name": "New name"})',
+    ),
+    ("delete it", "in_transaction(delete_session, chat.id, owner_id=chat.owner_id)"),
+    (
+        "count by day",
+        "db.session.execute(select(func.date(Message.timestamp), func.count())"
+        ".group_by(func.date(Message.timestamp))).all()",
+    ),
+)
+BANNER = "\n".join(
+    ["Here: db, the models, the store functions, select, func. Recipes:"]
+    + [f"  # {title}\n  {recipe.rstrip()}" for title, recipe in RECIPES]
+)
+
+
+def init_shell(app: Flask) -> None:
+    """Give the shells of `app` our names, and a banner that shows their use."""
+    app.shell_context_processor(_open_shell)
+
+
+def _open_shell() -> dict[str, Any]:
+    click.echo(BANNER)
+    return shell_names()
+
+
+def shell_names() -> dict[str, Any]:
+    """Return what a shell starts with, by name."""
+    return {
+        "LOCAL_OWNER": LOCAL_OWNER,
+        "ChatSession": ChatSession,
+        "Message": Message,
+        "MessageRange": messages.MessageRange,
+        "append_message": messages.append_message,
+        "create_session": sessions.create_session,
+        "db": db,
+        "delete": delete,
+        "delete_session": sessions.delete_session,
+        "func": func,
+        "get_message": messages.get_message,
+        "get_session": sessions.get_session,
+        "in_transaction": in_transaction,
+        "list_messages": messages.list_messages,
+        "list_sessions": sessions.list_sessions,
+        "select": select,
+        "transaction": transaction,
+        "update": update,
+        "update_session": sessions.update_session,
+    }

@@ -1,0 +1,142 @@
+"""How chatstore uses SQLite: which driver, which pragmas, who may write when.
+
+Must not know the models. The choices are measured: a deferred BEGIN refuses
+contended writers whatever the busy timeout, and writers that poll SQLite's own
+lock wait fifty times longer at the 99th percentile than writers in a queue.
+"""
+
+import fcntl
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+from chatstore.errors import DatabaseUnavailable
+
+# The first release without the WAL-reset bug (https://sqlite.org/wal.html).
+FIRST_SAFE_VERSION = (3, 51, 3)
+# How many steps of SQLite's machine pass between two looks at the time.
+_STEPS_PER_LOOK = 50_000
+_NETWORK_FILE_SYSTEMS = frozenset(
+    "9p afs beegfs ceph cifs davfs fuse.davfs fuse.rclone fuse.s3fs fuse.sshfs"
+    " glusterfs fuse.glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split()
+)
+
+
+def driver() -> ModuleType:
+    """Return the DBAPI module: pysqlite3 where it is installed and newer."""
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        return sqlite3
+    newer = dbapi2.sqlite_version_info > sqlite3.sqlite_version_info
+    return dbapi2 if newer else sqlite3  # type: ignore[no-any-return]
+
+
+class WriterLock:
+    """One writer at a time, in turn, among the threads and processes of a machine.
+
+    The kernel's file lock is a queue and is freed when its holder is killed. Who
+    holds it may hold it again: a new connection can be opened under it.
+    """
+
+    def __init__(self, database: Path, *, timeout_seconds: float) -> None:
+        self._path = database.with_name(f"{database.name}-writer")
+        self._timeout_seconds = timeout_seconds
+        self._threads = threading.RLock()
+        self._depth = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock; DatabaseUnavailable when it is not free in time."""
+        if not self._threads.acquire(timeout=self._timeout_seconds):
+            raise DatabaseUnavailable("Too many writers are waiting for the database.")
+        self._depth += 1
+        try:
+            with nullcontext() if self._depth > 1 else self._locked_file():
+                yield
+        finally:
+            self._depth -= 1
+            self._threads.release()
+
+    @contextmanager
+    def _locked_file(self) -> Iterator[None]:
+        try:
+            lock_file = self._path.open("ab")
+        except OSError as error:
+            raise DatabaseUnavailable(
+                "The database file cannot be written to."
+            ) from error
+        with lock_file:
+            fcntl.flock(lock_file, fcntl.LOCK_EX)
+            yield
+
+
+def prepare_engine(
+    engine: Engine,
+    *,
+    writer_lock: WriterLock,
+    lock_timeout_seconds: int,
+    statement_timeout_seconds: int,
+    functions: dict[str, Callable[..., Any]],
+) -> None:
+    """Give every connection of `engine` our pragmas, functions and BEGIN.
+
+    A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
+    when its transaction begins. `statement_timeout_seconds` of 0 is no bound; nor
+    has a connection one whose option `unbounded` is true.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver must not BEGIN by itself
+        connection.execute(f"PRAGMA busy_timeout = {lock_timeout_seconds * 1000}")
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            with writer_lock.held():  # the change does not wait for the busy timeout
+                connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        for name, function in functions.items():
+            connection.create_function(name, -1, function, deterministic=True)
+        if statement_timeout_seconds:
+            connection.set_progress_handler(
+                lambda: time.monotonic() > record.info.get("deadline", float("inf")),
+                _STEPS_PER_LOOK,
+            )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    if statement_timeout_seconds:
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def _set_deadline(connection: Connection, *_: Any) -> None:
+            is_bounded = not connection.get_execution_options().get("unbounded")
+            seconds = statement_timeout_seconds if is_bounded else float("inf")
+            connection.info["deadline"] = time.monotonic() + seconds
+
+
+def network_file_system(path: Path, *, mounts: str | None = None) -> str | None:
+    """Return the type of network file system that `path` lies on, or None.
+
+    SQLite's locks do not hold across machines. `mounts` is in the format of
+    /proc/mounts (proc(5)), which is read when it is not given.
+    """
+    if mounts is None:
+        table = Path("/proc/mounts")
+        mounts = table.read_text() if table.exists() else ""
+    best, kind = "", None
+    for line in mounts.splitlines():
+        _, mount_point, file_system, *_ = line.split()
+        mount_point = mount_point.replace("\\040", " ")
+        if path.resolve().is_relative_to(mount_point) and len(mount_point) >= len(best):
+            best, kind = mount_point, file_system
+    return kind if kind in _NETWORK_FILE_SYSTEMS else None

@@ -1,0 +1,48 @@
+"""Counts over the whole database, for administrators; every owner's together."""
+
+from sqlalchemy import func, select
+
+from chatstore.db import db, format_instant
+from chatstore.models import ChatSession, Message
+
+
+def count_sessions() -> int:
+    """Return how many sessions there are."""
+    return db.session.scalar(select(func.count()).select_from(ChatSession)) or 0
+
+
+def count_messages() -> int:
+    """Return how many messages there are."""
+    return db.session.scalar(select(func.count()).select_from(Message)) or 0
+
+
+def get_stats() -> dict[str, int | str]:
+    """Return counts, dates and sizes by name, in the order to show them."""
+    stats: dict[str, int | str] = {
+        "sessions": count_sessions(),
+        "messages": count_messages(),
+        "owners": db.session.scalar(select(func.count(ChatSession.owner_id.distinct())))
+        or 0,
+    }
+    roles = select(Message.role, func.count()).group_by(Message.role)
+    for role, count in db.session.execute(roles.order_by(Message.role)):
+        stats[f"messages by {role}"] = count
+    models = select(ChatSession.llm_model_name, func.count())
+    for model, count in db.session.execute(
+        models.group_by(ChatSession.llm_model_name).order_by(func.count().desc())
+    ):
+        stats[f"sessions with {model}"] = count
+    newest = db.session.scalar(select(func.max(ChatSession.last_updated_at)))
+    stats["newest activity"] = format_instant(newest) if newest else "never"
+    stats["bytes on disk"] = _bytes_on_disk()
+    return stats
+
+
+def _bytes_on_disk() -> int:
+    if db.engine.dialect.name == "postgresql":
+        size = select(func.pg_database_size(func.current_database()))
+        return db.session.scalar(size) or 0
+    pages = db.session.connection().exec_driver_sql(
+        "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    )
+    return int(pages.scalar_one())

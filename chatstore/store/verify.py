@@ -1,0 +1,140 @@
+"""The promises about stored data as queries that find whatever breaks them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, or_, select, text
+
+from chatstore.db import db
+from chatstore.enums import Role
+from chatstore.models import ChatSession, Message
+from chatstore.models.sessions import PREVIEW_LENGTH
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise; `find` yields a sentence for each place where it is broken."""
+
+    name: str
+    find: Callable[[], Iterator[str]]
+
+
+def _find_gaps() -> Iterator[str]:
+    found = (
+        select(
+            Message.session_id,
+            func.count().label("messages"),
+            func.min(Message.seq).label("first"),
+            func.max(Message.seq).label("last"),
+        )
+        .group_by(Message.session_id)
+        .subquery()
+    )
+    count, last = func.coalesce(found.c.messages, 0), func.coalesce(found.c.last, 0)
+    query = (
+        select(ChatSession.id, ChatSession.last_seq, count, found.c.first, last)
+        .outerjoin(found, found.c.session_id == ChatSession.id)
+        .where(
+            or_(
+                count != ChatSession.last_seq,
+                last != ChatSession.last_seq,
+                found.c.first != 1,
+            )
+        )
+    )
+    for chat_id, last_seq, messages, first, final in _rows(query):
+        yield (
+            f"session {chat_id} should hold seq 1 to {last_seq},"
+            f" and holds {messages} messages from {first} to {final}"
+        )
+
+
+def _find_wrong_counts() -> Iterator[str]:
+    messages = (
+        select(func.count())
+        .where(Message.session_id == ChatSession.id)
+        .scalar_subquery()
+    )
+    query = select(ChatSession.id, ChatSession.message_count, messages).where(
+        ChatSession.message_count != messages
+    )
+    for chat_id, counted, actual in _rows(query):
+        yield f"session {chat_id} says {counted} messages, and holds {actual}"
+
+
+def _find_disorder() -> Iterator[str]:
+    timeline = select(
+        Message.session_id,
+        Message.seq,
+        Message.timestamp,
+        func.lag(Message.timestamp)
+        .over(partition_by=Message.session_id, order_by=Message.seq)
+        .label("previous"),
+    ).subquery()
+    query = select(timeline.c.session_id, timeline.c.seq).where(
+        timeline.c.timestamp <= timeline.c.previous
+    )
+    for chat_id, seq in _rows(query):
+        yield f"session {chat_id}: message {seq} is not later than the one before it"
+
+
+def _find_wrong_ends() -> Iterator[str]:
+    query = (
+        select(ChatSession.id)
+        .outerjoin(
+            Message,
+            (Message.session_id == ChatSession.id)
+            & (Message.seq == ChatSession.last_seq),
+        )
+        .where(
+            or_(
+                func.substr(Message.content, 1, PREVIEW_LENGTH)
+                != func.coalesce(ChatSession.last_message_preview, ""),
+                Message.timestamp != ChatSession.last_updated_at,
+                Message.id.is_(None) & ChatSession.last_message_preview.is_not(None),
+                ChatSession.last_updated_at < ChatSession.created_at,
+            )
+        )
+    )
+    for (chat_id,) in _rows(query):
+        yield f"session {chat_id}: its preview or last update is not its last message's"
+
+
+def _find_orphans() -> Iterator[str]:
+    query = (
+        select(Message.id, Message.session_id)
+        .outerjoin(ChatSession, ChatSession.id == Message.session_id)
+        .where(ChatSession.id.is_(None))
+    )
+    for message_id, chat_id in _rows(query):
+        yield f"message {message_id} belongs to session {chat_id}, which is missing"
+
+
+def _find_unknown_roles() -> Iterator[str]:
+    query = select(Message.id, Message.role).where(Message.role.not_in(list(Role)))
+    for message_id, role in _rows(query):
+        yield f"message {message_id} has the unknown role {role!r}"
+
+
+def _find_damage() -> Iterator[str]:
+    if db.engine.dialect.name != "sqlite":
+        return
+    for (line,) in db.session.execute(text("PRAGMA integrity_check")):
+        if line != "ok":
+            yield line
+
+
+def _rows(query: Select[*tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    for row in db.session.execute(query, execution_options={"yield_per": 1000}):
+        yield tuple(row)
+
+
+CHECKS = (
+    Check("file", _find_damage),
+    Check("orphans", _find_orphans),
+    Check("seq", _find_gaps),
+    Check("count", _find_wrong_counts),
+    Check("order", _find_disorder),
+    Check("last message", _find_wrong_ends),
+    Check("role", _find_unknown_roles),
+)

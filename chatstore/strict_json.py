@@ -1,0 +1,117 @@
+"""Reads JSON as I-JSON (RFC 7493), refusing whatever a database would not keep.
+
+SQLite and PostgreSQL differ in what they store: U+0000 and lone surrogates break
+one or both, integers past 2**53 - 1 turn into floats, the last of two equal keys
+wins. Refusing them at the door makes what is read what was stored, on both.
+"""
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from chatstore.errors import Flaw, MalformedRequest, ValidationFailed
+
+MAX_INTEGER = 2**53 - 1
+NUL = "U+0000 (NUL) cannot be stored."
+SURROGATE = "A lone surrogate is not text and cannot be stored."
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def loads(body: bytes, *, max_depth: int) -> Any:
+    """Return the value that the JSON text `body`, in UTF-8, stands for.
+
+    Raises MalformedRequest when it is no JSON, has two equal keys in an object or
+    nests deeper than `max_depth`; ValidationFailed, naming each place, when a
+    number or a string cannot be kept as it is.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_constant=_constant,
+        )
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(
+            f"The body is not UTF-8: byte {error.start} is out of place."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(
+            f"The body is not JSON: {error.msg}, at line {error.lineno},"
+            f" column {error.colno}."
+        ) from None
+    flaws = _find_flaws(value, max_depth)
+    if flaws:
+        raise ValidationFailed(flaws)
+    return value
+
+
+def text_flaw(text: str) -> str | None:
+    """Say why `text` cannot be stored, or return None when it can."""
+    if "\0" in text:
+        return NUL
+    if _SURROGATES.search(text):
+        return SURROGATE
+    return None
+
+
+def pointer(parent: str, key: str | int) -> str:
+    """Return the RFC 6901 pointer to `key` within `parent`."""
+    return f"{parent}/{str(key).replace('~', '~0').replace('/', '~1')}"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise MalformedRequest("An object in the body has the same key twice.")
+    return members
+
+
+def _integer(digits: str) -> int | float:
+    # int() refuses more than 4,300 digits, with an error of its own.
+    return int(digits) if len(digits) <= 17 else math.inf
+
+
+def _constant(name: str) -> NoReturn:
+    raise MalformedRequest(f"The body is not JSON: {name} is no JSON number.")
+
+
+def _too_deep(max_depth: int) -> MalformedRequest:
+    return MalformedRequest(
+        f"The body nests deeper than {max_depth} levels (CHATSTORE_MAX_JSON_DEPTH)."
+    )
+
+
+def _find_flaws(value: Any, max_depth: int) -> list[Flaw]:
+    flaws: list[Flaw] = []
+    pending: list[tuple[str, Any, int]] = [("", value, 1)]
+    while pending:
+        place, each, depth = pending.pop()
+        if isinstance(each, dict | list):
+            if depth > max_depth:
+                raise _too_deep(max_depth)
+            children = each.items() if isinstance(each, dict) else enumerate(each)
+            for key, child in children:
+                problem = text_flaw(key) if isinstance(key, str) else None
+                if problem:
+                    flaws.append(Flaw(place, f"A key cannot be stored: {problem}"))
+                else:
+                    pending.append((pointer(place, key), child, depth + 1))
+        else:
+            problem = _scalar_flaw(each)
+            if problem:
+                flaws.append(Flaw(place, problem))
+    return flaws[::-1]
+
+
+def _scalar_flaw(value: Any) -> str | None:
+    if isinstance(value, str):
+        return text_flaw(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "The number is out of range: at most 2**53 - 1 for integers."
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return "The integer is out of range: at most 2**53 - 1 either way."
+    return None

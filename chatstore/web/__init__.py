@@ -1,0 +1,1 @@
+"""Request machinery; with routes/, the only users of `request` and `g`."""

@@ -1,0 +1,221 @@
+"""The API and its blueprints: strict input, and a document of what they answer.
+
+flask-smorest as it comes accepts NaN, NUL and lone surrogates, fails on deep or
+long-numbered JSON and ignores unknown query parameters; this file is where those
+ends are tied up.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import flask_smorest
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask, Request, current_app, request
+from marshmallow import RAISE, Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+
+from chatstore import __version__, strict_json
+from chatstore.errors import Flaw, UnsupportedMediaType, ValidationFailed
+from chatstore.schemas.fields import Limits
+from chatstore.schemas.problems import ProblemSchema
+from chatstore.settings import Settings
+from chatstore.strict_json import pointer
+from chatstore.web.problems import MEDIA_TYPE
+
+IF_MATCH = "IF_MATCH"
+IF_NONE_MATCH = "IF_NONE_MATCH"
+ETAG_DOC = {
+    "ETag": {"description": "The session's revision", "schema": {"type": "string"}}
+}
+LOCATION_DOC = {
+    "Location": {
+        "description": "The path of what was created",
+        "schema": {"type": "string", "format": "uri-reference"},
+    }
+}
+
+
+class StrictParser(FlaskParser):
+    """Reads request bodies and query strings, refusing whatever is not declared."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": RAISE,
+    }
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        with Limits(_settings()):
+            return super().parse(*args, **kwargs)
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        if not req.is_json:
+            raise UnsupportedMediaType(
+                f"The body must be sent as application/json, not"
+                f" {req.mimetype or 'without a Content-Type'}."
+            )
+        return strict_json.loads(
+            req.get_data(cache=False), max_depth=_settings().max_json_depth
+        )
+
+    def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
+        refuse_repeated_parameters(req)
+        return super().load_querystring(req, schema)
+
+    def handle_error(
+        self, error: ValidationError, req: Request, schema: Schema, **_: Any
+    ) -> NoReturn:
+        assert isinstance(error.messages, dict)
+        (messages,) = error.messages.values()  # webargs nests them in the location
+        raise ValidationFailed(list(flatten(messages)))
+
+
+def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
+    """Turn marshmallow's tree of messages into flaws, depth first."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            yield from flatten(
+                below, place if key == "_schema" else pointer(place, key)
+            )
+    else:
+        for message in [messages] if isinstance(messages, str) else messages:
+            yield Flaw(place, message)
+
+
+def refuse_repeated_parameters(req: Request) -> None:
+    """Raise ValidationFailed for a query parameter that is given twice."""
+    flaws = [
+        Flaw(pointer("", name), "Given more than once.")
+        for name, values in req.args.lists()
+        if len(values) > 1
+    ]
+    if flaws:
+        raise ValidationFailed(flaws)
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A blueprint whose routes take declared input only and document each error."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(_document_errors)
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Callable[..., Any] | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        if view_func is not None and "query" not in _locations(view_func):
+            view_func = _without_query(view_func)
+        super().add_url_rule(
+            rule, endpoint, view_func, provide_automatic_options, **options
+        )
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """The API of the application and its OpenAPI document."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, app: Flask) -> None:
+        app.config |= {
+            "API_TITLE": "chatstore",
+            "API_VERSION": __version__,
+            "OPENAPI_VERSION": "3.1.0",
+            "OPENAPI_URL_PREFIX": "/",
+            "API_SPEC_OPTIONS": {
+                "info": {
+                    "description": "Chat sessions and their messages.",
+                    "license": {"name": "MIT", "identifier": "MIT"},
+                },
+            },
+        }
+        plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+        super().__init__(app, spec_kwargs={"marshmallow_plugin": plugin})
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to `problems`, which answers those of other routes too."""
+
+    def _register_responses(self) -> None:
+        for status in HTTPStatus:
+            response: dict[str, Any] = {"description": status.phrase}
+            if status >= 400:
+                response["content"] = {MEDIA_TYPE: {"schema": ProblemSchema}}
+            if status == 503:
+                response["headers"] = {
+                    "Retry-After": {
+                        "description": "Seconds to wait",
+                        "schema": {"type": "integer"},
+                    }
+                }
+            self.spec.components.response(status.name, response, lazy=True)
+
+    def _register_etag_headers(self) -> None:
+        for name, header, meaning in (
+            (IF_MATCH, "If-Match", "Only if the session is at this revision"),
+            (IF_NONE_MATCH, "If-None-Match", "Only if it is at another revision"),
+        ):
+            parameter = {
+                "name": header,
+                "in": "header",
+                "required": False,
+                "description": meaning,
+                "schema": {"type": "string"},
+                "example": '"7"',
+            }
+            self.spec.components.parameter(name, "header", parameter, lazy=True)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.config["CHATSTORE"]
+    return settings
+
+
+def _schema_name(schema: Any) -> str:
+    name = (schema if isinstance(schema, type) else type(schema)).__name__
+    return name.removesuffix("Schema")
+
+
+def _locations(view: Callable[..., Any]) -> set[str]:
+    arguments = getattr(view, "_apidoc", {}).get("arguments", {})
+    return {parameter["in"] for parameter in arguments.get("parameters", ())}
+
+
+def _without_query(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        refuse_repeated_parameters(request)
+        if request.args:
+            raise ValidationFailed(
+                [Flaw(pointer("", name), "Unknown field.") for name in request.args]
+            )
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+def _document_errors(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> Any:
+    statuses = {422, 500, 503}
+    given = info.get("arguments", {}).get("parameters", ())
+    parameters = info.get("manual_doc", {}).get("parameters", ())
+    if "requestBody" in doc:
+        statuses |= {400, 413, 415}
+    if any(isinstance(each, dict) and each["in"] == "query" for each in given):
+        statuses |= {400}
+    if IF_MATCH in parameters:
+        statuses |= {412}
+    if IF_NONE_MATCH in parameters:
+        statuses |= {304}
+    responses = doc.setdefault("responses", {})
+    for status in sorted(statuses):
+        responses.setdefault(status, HTTPStatus(status).name)
+    return doc
+
+

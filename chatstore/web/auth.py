@@ -1,0 +1,26 @@
+"""Who is calling; attached to each blueprint of the API."""
+
+from dataclasses import dataclass
+
+from flask import g
+
+# Until there are keys, everything belongs to one owner.
+LOCAL_OWNER = "local"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever sent the request."""
+
+    owner_id: str
+
+
+def identify_caller() -> None:
+    """Set `g.caller`; a blueprint runs this before its views."""
+    g.caller = Caller(owner_id=LOCAL_OWNER)
+
+
+def current_owner() -> str:
+    """Return the owner that every query of this request is scoped to."""
+    caller: Caller = g.caller
+    return caller.owner_id

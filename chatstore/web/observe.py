@@ -1,0 +1,108 @@
+"""What is seen of each request: its id, one log line, metrics, safety headers."""
+
+import os
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SAFETY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_registry = CollectorRegistry()
+_requests = Counter(
+    "chatstore_http_requests",
+    "Requests answered",
+    ["method", "route", "status"],
+    registry=_registry,
+)
+_seconds = Histogram(
+    "chatstore_http_request_duration_seconds",
+    "Time until the last byte of an answer was handed on",
+    ["method", "route"],
+    registry=_registry,
+)
+_messages = Counter(
+    "chatstore_messages_appended", "Messages committed", registry=_registry
+)
+_database_errors = Counter(
+    "chatstore_database_errors",
+    "Requests that failed because of the database",
+    ["kind"],
+    registry=_registry,
+)
+
+log = structlog.get_logger(__name__)
+
+
+def init_observation(app: Flask) -> None:
+    """Watch every request of `app`."""
+    app.before_request(_start_request)
+    app.after_request(_finish_request)
+
+
+def count_appended_messages(count: int) -> None:
+    """Count messages whose transaction is committed."""
+    _messages.inc(count)
+
+
+def count_database_error(kind: str) -> None:
+    """Count a request that failed because of the database."""
+    _database_errors.labels(kind).inc()
+
+
+def metrics_text() -> bytes:
+    """Return the metrics of all worker processes, in Prometheus' text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(_registry)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def _start_request() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    # Whatever a proxy sends must be fit for a header and a log line.
+    is_usable = re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given)
+    g.request_id = given if is_usable else uuid4().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _finish_request(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    for name, value in _SAFETY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "private, no-cache"
+    started = g.started
+    owner_id = g.caller.owner_id if "caller" in g else None
+    method = request.method if request.method in _METHODS else "OTHER"
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    status = response.status_code
+
+    # Runs after the last byte, of a streamed answer too; `request` is gone by then.
+    @response.call_on_close
+    def _record() -> None:
+        seconds = time.perf_counter() - started
+        _requests.labels(method, route, status).inc()
+        _seconds.labels(method, route).observe(seconds)
+        log.info(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 2),
+            owner=owner_id,
+        )
+
+    return response

@@ -1,0 +1,104 @@
+"""Answers every error in one shape: problem details (RFC 9457)."""
+
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from chatstore.db import is_unavailable
+from chatstore.errors import (
+    ChatstoreError,
+    DatabaseUnavailable,
+    MalformedRequest,
+    ValidationFailed,
+)
+from chatstore.web.observe import count_database_error
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:chatstore:problem:"
+
+log = structlog.get_logger(__name__)
+
+
+def init_problems(app: Flask) -> None:
+    """Answer whatever is raised in `app` with a problem."""
+    app.register_error_handler(ChatstoreError, answer_error)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(Exception, answer_unexpected)
+
+
+def answer_error(error: ChatstoreError) -> Response:
+    """Answer an error that chatstore raised on purpose."""
+    members: dict[str, Any] = {}
+    if isinstance(error, ValidationFailed):
+        members["errors"] = [
+            {"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws
+        ]
+    response = _problem(
+        status=error.status,
+        slug=error.type,
+        title=error.title,
+        detail=error.detail,
+        **members,
+    )
+    if isinstance(error, DatabaseUnavailable):
+        cause = getattr(error.__cause__, "orig", error.__cause__)
+        log.warning("database unavailable", detail=error.detail, cause=str(cause))
+        count_database_error(error.type)
+    if error.status == 503:
+        response.headers["Retry-After"] = str(DatabaseUnavailable.retry_after_seconds)
+    return response
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    """Answer an error of Flask's or Werkzeug's, with the headers it asks for."""
+    status = error.code or 500
+    if status < 400:  # a redirect
+        return Response(error.get_body(), status, error.get_headers())
+    detail = error.description or error.name
+    if isinstance(error, RequestEntityTooLarge):
+        most = current_app.config["MAX_CONTENT_LENGTH"]
+        detail = f"The body is larger than {most} bytes (CHATSTORE_MAX_BODY_BYTES)."
+    elif status == 404:
+        detail = "There is nothing at this path."
+    elif status == 405:
+        detail = f"{request.method} is not possible here: see the Allow header."
+    slug = MalformedRequest.type if status == 400 else error.name.lower()
+    response = _problem(
+        status=status, slug=slug.replace(" ", "-"), title=error.name, detail=detail
+    )
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def answer_unexpected(error: Exception) -> Response:
+    """Answer what nobody foresaw: 503 if it is the database, else 500; logged once."""
+    if is_unavailable(error):
+        unavailable = DatabaseUnavailable("The database cannot answer at the moment.")
+        unavailable.__cause__ = error
+        return answer_error(unavailable)
+    log.error("unexpected error", exc_info=error)
+    return _problem(
+        status=500,
+        slug=ChatstoreError.type,
+        title=ChatstoreError.title,
+        detail="Something went wrong here; the log has it under this request_id.",
+    )
+
+
+def _problem(
+    *, status: int, slug: str, title: str, detail: str, **members: Any
+) -> Response:
+    body = {
+        "type": f"{TYPE_PREFIX}{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": g.request_id,
+        **members,
+    }
+    return Response(orjson.dumps(body), status, content_type=MEDIA_TYPE)

@@ -1,0 +1,52 @@
+"""Sends listings of any length in constant memory."""
+
+from collections.abc import Callable, Iterator
+
+import orjson
+import structlog
+from flask import Flask, Response, current_app
+
+from chatstore.schemas.messages import MessageSchema
+from chatstore.store.messages import MessageChunk, MessageRange
+
+_schema = MessageSchema(many=True)
+
+log = structlog.get_logger(__name__)
+
+
+def answer_messages(
+    read: Callable[[MessageRange], MessageChunk], wanted: MessageRange
+) -> Response:
+    """Answer with the `wanted` messages, in one piece if they are one chunk.
+
+    Otherwise each chunk is read when the client has taken the one before, in a
+    context of its own: no connection is held in between. A listing that cannot go
+    on, because its session was deleted, is cut off, never ended as if complete.
+    """
+    chunk = read(wanted)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    body = _generate(app, read, chunk)
+    if chunk.rest is None:
+        return Response(b"".join(body), mimetype="application/json")
+    return Response(body, mimetype="application/json")
+
+
+def _generate(
+    app: Flask, read: Callable[[MessageRange], MessageChunk], chunk: MessageChunk
+) -> Iterator[bytes]:
+    yield b'{"messages":['
+    yield _items(chunk)
+    while chunk.rest is not None:
+        try:
+            with app.app_context():
+                chunk = read(chunk.rest)
+        except Exception as error:
+            log.warning("listing cut off", cause=repr(error))
+            raise
+        if chunk.messages:
+            yield b"," + _items(chunk)
+    yield b'],"has_more":true}' if chunk.has_more else b'],"has_more":false}'
+
+
+def _items(chunk: MessageChunk) -> bytes:
+    return b",".join(orjson.dumps(item) for item in _schema.dump(chunk.messages))

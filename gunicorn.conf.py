@@ -1,0 +1,3 @@
+"""What `gunicorn wsgi:app` reads in a checkout: the server of an installed one."""
+
+from chatstore.server import *  # noqa: F403
