@@ -32,7 +32,9 @@ class Commands(click.Group):
             if not is_unavailable(error):
                 raise
             cause = getattr(error, "orig", error)
-            raise click.ClickException(f"The database cannot answer: {cause}") from error
+            raise click.ClickException(
+                f"The database cannot answer: {cause}"
+            ) from error
 
 
 @click.group(cls=Commands)
@@ -63,7 +65,7 @@ def serve_command(is_migrating: bool) -> None:
     sys.stdout.flush()
     # Becomes gunicorn: signals sent to this process reach the server itself.
     arguments = ["-m", "gunicorn", "-c", "python:chatstore.server"]
-    os.execv(  # noqa: S606  # nosec B606: this very interpreter, fixed arguments
+    os.execv(  # nosec B606: this very interpreter, fixed arguments
         sys.executable, [sys.executable, *arguments, "chatstore.app:create_app()"]
     )
 

@@ -16,7 +16,7 @@ import orjson
 import structlog
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ColumnElement, DateTime, Dialect, MetaData, String, literal
+from sqlalchemy import DateTime, Dialect, MetaData, String, literal
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -103,18 +104,18 @@ def format_instant(instant: datetime) -> str:
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-class next_instant(FunctionElement[datetime]):  # noqa: N801, it reads as SQL
+class next_instant(FunctionElement[datetime]):
     """SQL for the later of `now` and one microsecond after `last`."""
 
     name = "next_instant"
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, last: ColumnElement[datetime], now: datetime) -> None:
+    def __init__(self, last: SQLCoreOperations[datetime], now: datetime) -> None:
         super().__init__(last, literal(now, UtcDateTime()))
 
 
-@compiles(next_instant)  # type: ignore[no-untyped-call, untyped-decorator]
+@compiles(next_instant)
 def _next_instant(element: Any, compiler: Any, **options: Any) -> str:
     last, now = (compiler.process(each, **options) for each in element.clauses)
     if compiler.dialect.name == "postgresql":
@@ -239,7 +240,7 @@ def in_transaction(
                 raise
             log.warning("transaction retried", attempt=attempt, cause=str(error.orig))
         pause = _FIRST_PAUSE_SECONDS * 2**attempt
-        time.sleep(pause * random.random())  # noqa: S311  # nosec B311: jitter
+        time.sleep(pause * random.random())  # nosec B311: jitter
     raise AssertionError("unreachable")
 
 

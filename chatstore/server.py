@@ -47,7 +47,7 @@ def when_ready(server: Any) -> None:
         docs = "/docs"
     else:
         host, _, port = bind.rpartition(":")
-        if host in ("0.0.0.0", "[::]"):  # noqa: S104  # nosec B104: only read here
+        if host in ("0.0.0.0", "[::]"):  # nosec B104: only read here
             host = "127.0.0.1"
         address = f"http://{host}:{port}"
         docs = f"{address}/docs"

@@ -53,7 +53,9 @@ class Settings:
         " and kept in the file secret_key beside the database",
     )
     log_level: str = _setting(
-        "info", "least severe line logged", choices=("debug", "info", "warning", "error")
+        "info",
+        "least severe line logged",
+        choices=("debug", "info", "warning", "error"),
     )
     log_format: str = _setting(
         "auto",
@@ -114,7 +116,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "database_url", _full_url(self.database_url))
-        if not re.fullmatch(r"unix:.+|(\[[0-9a-fA-F:]+\]|[^\[\]:]+):\d{1,5}", self.bind):
+        if not re.fullmatch(
+            r"unix:.+|(\[[0-9a-fA-F:]+\]|[^\[\]:]+):\d{1,5}", self.bind
+        ):
             raise SettingsError(
                 f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
             )

@@ -6,6 +6,7 @@ lock wait fifty times longer at the 99th percentile than writers in a queue.
 """
 
 import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -24,8 +25,9 @@ FIRST_SAFE_VERSION = (3, 51, 3)
 # How many steps of SQLite's machine pass between two looks at the time.
 _STEPS_PER_LOOK = 50_000
 _NETWORK_FILE_SYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs davfs fuse.davfs fuse.rclone fuse.s3fs fuse.sshfs"
-    " glusterfs fuse.glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split()
+    {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gpfs", "lustre", "ncpfs"}
+    | {"nfs", "nfs4", "smb3", "smbfs", "glusterfs", "fuse.glusterfs"}
+    | {"fuse.davfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
 )
 
 
@@ -36,7 +38,7 @@ def driver() -> ModuleType:
     except ImportError:
         return sqlite3
     newer = dbapi2.sqlite_version_info > sqlite3.sqlite_version_info
-    return dbapi2 if newer else sqlite3  # type: ignore[no-any-return]
+    return dbapi2 if newer else sqlite3
 
 
 class WriterLock:
@@ -68,14 +70,16 @@ class WriterLock:
     @contextmanager
     def _locked_file(self) -> Iterator[None]:
         try:
-            lock_file = self._path.open("ab")
+            lock_file = os.open(self._path, os.O_RDWR | os.O_CREAT, mode=0o600)
         except OSError as error:
             raise DatabaseUnavailable(
                 "The database file cannot be written to."
             ) from error
-        with lock_file:
+        try:
             fcntl.flock(lock_file, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock_file)
 
 
 def prepare_engine(

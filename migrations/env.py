@@ -8,11 +8,12 @@ the commit.
 
 from contextlib import ExitStack
 
-import chatstore.models  # noqa: F401, autogenerate compares with these
 from alembic import context
-from chatstore.db import UtcDateTime, db
 from flask import current_app
 from sqlalchemy import Connection, text
+
+import chatstore.models  # noqa: F401, autogenerate compares with these
+from chatstore.db import UtcDateTime, db
 
 # Any number, as long as nobody else uses it.
 ADVISORY_LOCK = 0x63686174
@@ -85,10 +86,10 @@ def report_step(*, step, **_) -> None:
 
 def number_revision(_, revision, directives) -> None:
     script = directives[0]
-    if getattr(context.config.cmd_opts, "autogenerate", False):
-        if script.upgrade_ops.is_empty():
-            directives[:] = []
-            return
+    is_automatic = getattr(context.config.cmd_opts, "autogenerate", False)
+    if is_automatic and script.upgrade_ops.is_empty():
+        directives[:] = []
+        return
     (last,) = revision or ("0000",)
     script.rev_id = f"{int(last) + 1:04d}"
 

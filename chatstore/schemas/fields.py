@@ -29,7 +29,7 @@ class Instant(fields.AwareDateTime):
 class QueryInteger(fields.Integer):
     """A whole number in a query string: ASCII digits, perhaps a minus, no more."""
 
-    def _validated(self, value: Any) -> int | None:
+    def _validated(self, value: Any) -> int:
         if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,16}", value):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)

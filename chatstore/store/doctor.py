@@ -104,9 +104,11 @@ def _examine_postgresql() -> Iterator[Finding]:
     encoding = _show("server_encoding")
     yield Finding(OK if encoding == "UTF8" else FAIL, "server_encoding", encoding)
     is_standby = db.session.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
-    yield Finding(FAIL, "role", "a standby, which cannot be written to") if (
-        is_standby
-    ) else Finding(OK, "role", "primary")
+    yield (
+        Finding(FAIL, "role", "a standby, which cannot be written to")
+        if (is_standby)
+        else Finding(OK, "role", "primary")
+    )
 
 
 def _show(setting: str) -> str:

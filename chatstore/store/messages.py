@@ -99,7 +99,7 @@ def append_message(
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
     """Return one message of the session; NotFound when it is not in there."""
-    message = db.session.scalar(
+    message: Message | None = db.session.scalar(
         select(Message)
         .join(ChatSession)
         .where(owned(session_id, owner_id), Message.id == message_id)
@@ -152,7 +152,7 @@ def list_messages(
 
 def _select_range(
     session_id: UUID, wanted: MessageRange, *, before: int
-) -> Select[tuple[Message]]:
+) -> Select[Message]:
     query = select(Message).where(
         Message.session_id == session_id,
         Message.seq > wanted.after,

@@ -44,7 +44,8 @@ def create_session(
 
 def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
     """Return the session; NotFound when the owner has no such one."""
-    chat = db.session.scalar(select(ChatSession).where(owned(session_id, owner_id)))
+    query = select(ChatSession).where(owned(session_id, owner_id))
+    chat: ChatSession | None = db.session.scalar(query)
     if chat is None:
         raise no_such_session(session_id)
     return chat
@@ -85,7 +86,7 @@ def update_session(
     `if_revisions` is given and does not hold the present one.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    chat = db.session.scalar(
+    chat: ChatSession | None = db.session.scalar(
         update(ChatSession)
         .where(condition)
         .values(**changes, revision=ChatSession.revision + 1)

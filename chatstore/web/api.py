@@ -15,7 +15,6 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, Request, current_app, request
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
-from webargs.multidictproxy import MultiDictProxy
 
 from chatstore import __version__, strict_json
 from chatstore.errors import Flaw, UnsupportedMediaType, ValidationFailed
@@ -60,7 +59,7 @@ class StrictParser(FlaskParser):
             req.get_data(cache=False), max_depth=_settings().max_json_depth
         )
 
-    def load_querystring(self, req: Request, schema: Schema) -> MultiDictProxy:
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
         refuse_repeated_parameters(req)
         return super().load_querystring(req, schema)
 
@@ -217,5 +216,3 @@ def _document_errors(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> Any
     for status in sorted(statuses):
         responses.setdefault(status, HTTPStatus(status).name)
     return doc
-
-

@@ -6,6 +6,7 @@ Revises:
 
 import sqlalchemy as sa
 from alembic import op
+
 from chatstore.db import UtcDateTime
 
 revision = "0001"
@@ -58,7 +59,9 @@ def upgrade() -> None:
             name="fk_chat_messages_session_id_sessions",
             ondelete="CASCADE",
         ),
-        sa.UniqueConstraint("session_id", "seq", name="uq_chat_messages_session_id_seq"),
+        sa.UniqueConstraint(
+            "session_id", "seq", name="uq_chat_messages_session_id_seq"
+        ),
         sqlite_autoincrement=True,
     )
 

