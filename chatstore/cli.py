@@ -65,7 +65,7 @@ def serve_command(is_migrating: bool) -> None:
     sys.stdout.flush()
     # Becomes gunicorn: signals sent to this process reach the server itself.
     arguments = ["-m", "gunicorn", "-c", "python:chatstore.server"]
-    os.execv(  # nosec B606: this very interpreter, fixed arguments
+    os.execv(  # nosec B606
         sys.executable, [sys.executable, *arguments, "chatstore.app:create_app()"]
     )
 

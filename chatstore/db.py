@@ -240,7 +240,7 @@ def in_transaction(
                 raise
             log.warning("transaction retried", attempt=attempt, cause=str(error.orig))
         pause = _FIRST_PAUSE_SECONDS * 2**attempt
-        time.sleep(pause * random.random())  # nosec B311: jitter
+        time.sleep(pause * random.random())  # nosec B311
     raise AssertionError("unreachable")
 
 

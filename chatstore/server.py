@@ -42,15 +42,9 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Tell a person where to look and how to stop."""
-    if bind.startswith("unix:"):
-        address = bind
-        docs = "/docs"
-    else:
-        host, _, port = bind.rpartition(":")
-        if host in ("0.0.0.0", "[::]"):  # nosec B104: only read here
-            host = "127.0.0.1"
-        address = f"http://{host}:{port}"
-        docs = f"{address}/docs"
+    is_socket = bind.startswith("unix:")
+    address = bind if is_socket else f"http://{bind}"
+    docs = "/docs" if is_socket else f"{address}/docs"
     sys.stdout.write(
         f"chatstore listens on {address}\n"
         f"API docs:            {docs}\n"

@@ -19,9 +19,14 @@ POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
 def _setting(
-    default: Any, meaning: str, *, least: int = 0, choices: tuple[str, ...] = ()
+    default: Any,
+    meaning: str,
+    *,
+    least: int = 0,
+    most: int = 10**12,
+    choices: tuple[str, ...] = (),
 ) -> Any:
-    metadata = {"meaning": meaning, "least": least, "choices": choices}
+    metadata = {"meaning": meaning, "least": least, "most": most, "choices": choices}
     return field(default=default, metadata=metadata, repr=isinstance(default, int))
 
 
@@ -73,7 +78,7 @@ class Settings:
         64 * 1024, "largest message metadata, in bytes of compact JSON", least=2
     )
     max_json_depth: int = _setting(
-        32, "deepest nesting of arrays and objects in a body", least=4
+        32, "deepest nesting of arrays and objects in a body", least=4, most=100
     )
     max_page_size: int = _setting(1000, "largest limit of a listing", least=1)
     default_page_size: int = _setting(
@@ -154,10 +159,11 @@ def _unknown(variable: str, known: list[str]) -> str:
 def _parse(variable: str, text: str, setting: Any) -> str | int:
     choices = setting.metadata["choices"]
     if setting.type is int:
-        least = setting.metadata["least"]
-        if not re.fullmatch(r"[0-9]{1,15}", text.strip()) or int(text) < least:
+        least, most = setting.metadata["least"], setting.metadata["most"]
+        is_number = re.fullmatch(r"[0-9]{1,15}", text.strip())
+        if not is_number or not least <= int(text) <= most:
             raise SettingsError(
-                f"{variable} is {text!r}: say a whole number of at least {least}."
+                f"{variable} is {text!r}: say a whole number from {least} to {most}."
             )
         return int(text)
     if choices and text.lower() not in choices:
