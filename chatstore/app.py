@@ -29,8 +29,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     for configure in (
         _configure_logs,
-        _configure_requests,
         _configure_database,
+        _configure_requests,
         _configure_routes,
         _configure_proxies,
     ):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import sqlite
 from chatstore.db import db
-from chatstore.errors import WrongRevision
+from chatstore.errors import DatabaseUnavailable, WrongRevision
 from chatstore.revisions import check_revision, head_revision
 from chatstore.settings import Settings
 
@@ -53,7 +53,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(OK, "revision", head_revision())
     except WrongRevision as error:
         yield Finding(FAIL, "revision", error.detail)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, DatabaseUnavailable) as error:
         cause = getattr(error, "orig", None) or error
         yield Finding(FAIL, "connection", str(cause).strip())
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, exists, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import db, next_instant
@@ -20,6 +20,9 @@ from chatstore.store.sessions import no_such_session, owned
 CHUNK_MESSAGES = 500
 CHUNK_CHARACTERS = 512 * 1024
 _ROWS_READ_AHEAD = 20
+# PostgreSQL's integer and bigint: a greater number names nothing, and is an error.
+_MAX_SEQ = 2**31 - 1
+_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,13 @@ class MessageRange:
     role: Role | None = None
     limit: int | None = None
 
-    def following(self, seqs: Sequence[int], *, before: int) -> "MessageRange":
-        """Return what is left of this range after a chunk with these `seqs`."""
+    def following(self, seqs: Sequence[int], *, end: int) -> "MessageRange":
+        """Return what is left after a chunk with these `seqs`, up to before `end`."""
         limit = self.limit - len(seqs) if self.limit is not None else None
-        if self.order is Order.ASC:
-            return replace(self, after=seqs[-1], before=before, limit=limit)
-        return replace(self, before=seqs[-1], limit=limit)
+        if self.order is Order.DESC:
+            return replace(self, before=seqs[-1], limit=limit)
+        before = end if self.before is None else min(self.before, end)
+        return replace(self, after=seqs[-1], before=before, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,14 @@ def append_message(
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
     """Return one message of the session; NotFound when it is not in there."""
-    message: Message | None = db.session.scalar(
+    query = (
         select(Message)
         .join(ChatSession)
         .where(owned(session_id, owner_id), Message.id == message_id)
     )
+    message: Message | None = None
+    if message_id <= _MAX_ID:
+        message = db.session.scalar(query)
     if message is None:
         raise NotFound(f"There is no message {message_id} in session {session_id}.")
     return message
@@ -127,12 +134,9 @@ def list_messages(
     Nothing appended after the first chunk was read is in the later ones. Raises
     NotFound.
     """
-    end = get_last_seq(session_id, owner_id=owner_id) + 1
-    if wanted.before is not None:
-        end = min(wanted.before, end)
     size = min(CHUNK_MESSAGES, wanted.limit or CHUNK_MESSAGES)
     rows = db.session.scalars(
-        _select_range(session_id, wanted, before=end).limit(size + 1),
+        _select_range(session_id, owner_id, wanted).limit(size + 1),
         execution_options={"yield_per": _ROWS_READ_AHEAD},
     )
     messages: list[Message] = []
@@ -142,22 +146,30 @@ def list_messages(
             if len(messages) == wanted.limit:
                 return MessageChunk(messages, rest=None, has_more=True)
             if len(messages) == size or characters > CHUNK_CHARACTERS:
-                seqs = [each.seq for each in messages]
-                rest = wanted.following(seqs, before=end)
-                return MessageChunk(messages, rest=rest, has_more=False)
+                break
             messages.append(message)
             characters += len(message.content)
-    return MessageChunk(messages, rest=None, has_more=False)
+        else:
+            if not messages:  # none in the session, or no session
+                get_last_seq(session_id, owner_id=owner_id)
+            return MessageChunk(messages, rest=None, has_more=False)
+    end = get_last_seq(session_id, owner_id=owner_id) + 1
+    rest = wanted.following([each.seq for each in messages], end=end)
+    return MessageChunk(messages, rest=rest, has_more=False)
 
 
 def _select_range(
-    session_id: UUID, wanted: MessageRange, *, before: int
+    session_id: UUID, owner_id: str, wanted: MessageRange
 ) -> Select[Message]:
+    # The session is asked for in the same statement: between two it might be
+    # deleted, and a listing of what was left would look complete.
     query = select(Message).where(
         Message.session_id == session_id,
-        Message.seq > wanted.after,
-        Message.seq < before,
+        exists().where(owned(session_id, owner_id)),
+        Message.seq > min(wanted.after, _MAX_SEQ),
     )
+    if wanted.before is not None:
+        query = query.where(Message.seq < min(wanted.before, _MAX_SEQ))
     if wanted.role is not None:
         query = query.where(Message.role == wanted.role)
     is_ascending = wanted.order is Order.ASC

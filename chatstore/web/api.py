@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Request, current_app, request
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
@@ -116,6 +117,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         super().add_url_rule(
             rule, endpoint, view_func, provide_automatic_options, **options
         )
+        if rule == "/" and self.url_prefix is not None:
+            # Werkzeug finds the rule without its slash too, but not for a wrong
+            # method: that would be a 404.
+            name = endpoint or getattr(view_func, "__name__", None)
+            methods = options.get("methods")
+            FlaskBlueprint.add_url_rule(self, "", name, view_func, methods=methods)
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]

@@ -10,6 +10,8 @@ from flask import request
 
 from chatstore.models import ChatSession
 
+_STRONG_TAGS = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"\s*(?=,|$)')
+
 
 def etag_header(chat: ChatSession) -> dict[str, str]:
     """Return the header that names the present revision of the session."""
@@ -25,9 +27,11 @@ def is_not_modified(chat: ChatSession) -> bool:
 def if_match_revisions() -> frozenset[int] | None:
     """Return the revisions that If-Match allows, None when it allows any.
 
-    Tags that are not ours match nothing; nor do weak ones, as RFC 9110 has it.
+    Whatever is not one of our tags matches nothing; nor does a weak one, as RFC
+    9110 has it.
     """
-    if not request.if_match or request.if_match.star_tag:
+    # Werkzeug reads what is no tag at all like no header: any revision.
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
         return None
-    tags = request.if_match.as_set(include_weak=False)
-    return frozenset(int(tag) for tag in tags if re.fullmatch("[0-9]{1,9}", tag))
+    return frozenset(int(tag) for tag in _STRONG_TAGS.findall(header))

@@ -87,7 +87,8 @@ def _finish_request(response: Response) -> Response:
     started = g.started
     owner_id = g.caller.owner_id if "caller" in g else None
     method = request.method if request.method in _METHODS else "OTHER"
-    route = request.url_rule.rule if request.url_rule else "unmatched"
+    rule = request.url_rule.rule if request.url_rule else "unmatched"
+    route = rule if rule == "/" else rule.rstrip("/")
     status = response.status_code
 
     # Runs after the last byte, of a streamed answer too; `request` is gone by then.
