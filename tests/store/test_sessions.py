@@ -1,0 +1,299 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from chatstore.db import db, in_transaction
+from chatstore.errors import NotFound, PreconditionFailed
+from chatstore.models import ChatSession, Message
+from chatstore.store.messages import append_message
+from chatstore.store.paging import SessionKey
+from chatstore.store.sessions import (
+    create_session,
+    delete_session,
+    get_session,
+    list_sessions,
+    update_session,
+)
+from tests.store.statements import (
+    MOST_TO_READ,
+    MOST_TO_WRITE,
+    statements_of_read,
+    statements_of_write,
+)
+from tests.support import MISSING_ID, count
+
+STILL = timedelta(0)
+
+
+def ids_of(page):
+    return [chat.id for chat in page.items]
+
+
+def list_all(*, owner_id="alice", limit):
+    """Every id of the owner's sessions, page after page."""
+    page = list_sessions(owner_id=owner_id, limit=limit)
+    ids = ids_of(page)
+    while page.next_key is not None:
+        page = list_sessions(owner_id=owner_id, limit=limit, after=page.next_key)
+        assert 1 <= len(page.items) <= limit
+        ids += ids_of(page)
+    return ids
+
+
+def test_created_session_is_empty_and_dated(db_session, clock):
+    chat = create_session(
+        owner_id="alice",
+        name="Plans",
+        llm_model_name="m",
+        rag_document_ids=("d1", "d2"),
+        metadata_tags=["t"],
+    )
+    db_session.expire_all()
+    assert get_session(chat.id, owner_id="alice") is chat
+    assert (chat.name, chat.llm_model_name, chat.owner_id) == ("Plans", "m", "alice")
+    assert (chat.rag_document_ids, chat.metadata_tags) == (["d1", "d2"], ["t"])
+    assert chat.created_at == chat.last_updated_at == clock.now
+    assert (chat.message_count, chat.last_seq, chat.revision) == (0, 0, 1)
+
+
+def test_creating_leaves_the_commit_to_its_caller(db_session):
+    create_session(owner_id="alice", llm_model_name="m")
+    db_session.rollback()
+    assert count(db_session, ChatSession) == 0
+
+
+OTHERS = [
+    lambda chat_id: get_session(chat_id, owner_id="bob"),
+    lambda chat_id: update_session(chat_id, owner_id="bob", changes={"name": "x"}),
+    lambda chat_id: update_session(chat_id, owner_id="bob", changes={}),
+    lambda chat_id: delete_session(chat_id, owner_id="bob"),
+    lambda chat_id: update_session(
+        chat_id, owner_id="bob", changes={"name": "x"}, if_revisions={1}
+    ),
+    lambda chat_id: delete_session(chat_id, owner_id="bob", if_revisions={7}),
+]
+
+
+@pytest.mark.parametrize("reach", OTHERS)
+def test_somebody_elses_session_is_like_a_missing_one(db_session, make_session, reach):
+    chat = make_session(owner_id="alice", messages=1, name="hers")
+    with pytest.raises(NotFound) as others:
+        reach(chat.id)
+    with pytest.raises(NotFound) as missing:
+        reach(UUID(MISSING_ID))
+    assert others.value.detail.replace(str(chat.id), MISSING_ID) == missing.value.detail
+    assert get_session(chat.id, owner_id="alice").name == "hers"
+    assert count(db_session, Message) == 1
+
+
+def test_update_changes_what_it_is_given_and_counts_a_revision(
+    db_session, make_session
+):
+    chat = make_session(owner_id="alice", name="old", metadata_tags=["t"])
+    after = update_session(
+        chat.id,
+        owner_id="alice",
+        changes={"name": "new", "rag_document_ids": ["d"], "llm_model_name": "other"},
+    )
+    db_session.refresh(after)
+    assert (after.name, after.llm_model_name) == ("new", "other")
+    assert (after.rag_document_ids, after.metadata_tags) == (["d"], ["t"])
+    assert (after.revision, after.last_updated_at) == (2, chat.last_updated_at)
+
+
+def test_update_returns_what_is_stored_and_not_what_was_read_before(
+    db_session, make_session
+):
+    chat = make_session(owner_id="alice", name="one")
+    seen = get_session(chat.id, owner_id="alice")
+    in_transaction(update_session, chat.id, owner_id="alice", changes={"name": "two"})
+    assert (seen.name, seen.revision) == ("two", 2)
+
+
+def test_an_update_of_nothing_is_no_revision(db_session, make_session):
+    chat = make_session(owner_id="alice", name="same")
+    after = update_session(chat.id, owner_id="alice", changes={})
+    assert (after.name, after.revision) == ("same", 1)
+
+
+def test_update_touches_no_other_session(db_session, make_session):
+    chat, other = make_session(owner_id="alice"), make_session(owner_id="alice")
+    update_session(chat.id, owner_id="alice", changes={"name": "x"})
+    db_session.expire_all()
+    assert get_session(other.id, owner_id="alice").name is None
+    assert get_session(other.id, owner_id="alice").revision == 1
+
+
+@pytest.mark.parametrize("revisions", [{1}, {1, 8}, None])
+def test_a_change_of_the_revision_asked_for_is_made(
+    db_session, make_session, revisions
+):
+    chat = make_session(owner_id="alice")
+    after = update_session(
+        chat.id, owner_id="alice", changes={"name": "x"}, if_revisions=revisions
+    )
+    assert after.revision == 2
+    delete_session(chat.id, owner_id="alice", if_revisions=revisions and {2})
+    assert count(db_session, ChatSession) == 0
+
+
+@pytest.mark.parametrize("revisions", [set(), {2}, {0, 3}])
+@pytest.mark.parametrize("changes", [{"name": "x"}, {}])
+def test_a_change_of_another_revision_is_refused(
+    db_session, make_session, changes, revisions
+):
+    chat = make_session(owner_id="alice", name="old")
+    with pytest.raises(PreconditionFailed):
+        update_session(
+            chat.id, owner_id="alice", changes=changes, if_revisions=revisions
+        )
+    with pytest.raises(PreconditionFailed):
+        delete_session(chat.id, owner_id="alice", if_revisions=revisions)
+    assert get_session(chat.id, owner_id="alice").name == "old"
+
+
+def test_of_many_changes_of_one_revision_one_is_made(app, make_session):
+    chat = make_session(owner_id="alice")
+
+    def rename(number):
+        with app.app_context():
+            try:
+                in_transaction(
+                    update_session,
+                    chat.id,
+                    owner_id="alice",
+                    changes={"name": f"n{number}"},
+                    if_revisions={1},
+                )
+            except PreconditionFailed:
+                return None
+            return f"n{number}"
+
+    with ThreadPoolExecutor(8) as threads:
+        (winner,) = filter(None, threads.map(rename, range(16)))
+    with app.app_context():
+        after = get_session(chat.id, owner_id="alice")
+        assert (after.name, after.revision) == (winner, 2)
+
+
+def test_delete_takes_the_messages_along_and_no_others(db_session, make_session):
+    gone = make_session(owner_id="alice", messages=3)
+    kept = make_session(owner_id="alice", messages=2)
+    delete_session(gone.id, owner_id="alice")
+    assert db_session.scalars(select(ChatSession.id)).all() == [kept.id]
+    assert set(db_session.scalars(select(Message.session_id))) == {kept.id}
+
+
+def test_delete_leaves_the_commit_to_its_caller(db_session, make_session):
+    chat = make_session(owner_id="alice", messages=3)
+    delete_session(chat.id, owner_id="alice")
+    db_session.rollback()
+    assert (count(db_session, ChatSession), count(db_session, Message)) == (1, 3)
+
+
+def test_sessions_are_listed_by_their_newest_activity(db_session, make_session, clock):
+    first, second, third = (make_session(owner_id="alice") for _ in range(3))
+    in_transaction(append_message, first.id, owner_id="alice", content="x")
+    in_transaction(update_session, second.id, owner_id="alice", changes={"name": "x"})
+    page = list_sessions(owner_id="alice", limit=10)
+    assert ids_of(page) == [first.id, third.id, second.id]
+    assert page.next_key is None
+
+
+def test_only_the_owners_sessions_are_listed(db_session, make_session):
+    mine = make_session(owner_id="alice")
+    make_session(owner_id="bob")
+    make_session(owner_id="alice ")
+    assert list_all(limit=10) == [mine.id]
+    assert list_all(owner_id="nobody", limit=10) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
+def test_pages_are_the_whole_list_though_the_clock_stands_still(
+    db_session, make_session, clock, limit
+):
+    clock.step = STILL
+    chats = [make_session(owner_id="alice") for _ in range(7)]
+    make_session(owner_id="bob")
+    expected = sorted((chat.id for chat in chats), reverse=True)
+    assert list_all(limit=limit) == expected
+
+
+def test_a_page_that_ends_the_list_says_so(db_session, make_session):
+    for _ in range(4):
+        make_session(owner_id="alice")
+    first = list_sessions(owner_id="alice", limit=2)
+    assert first.next_key is not None
+    last = list_sessions(owner_id="alice", limit=2, after=first.next_key)
+    assert (len(last.items), last.next_key) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("offset", "places"), [(0, [0, 1]), (1, [1, 2]), (2, [2]), (3, []), (10**5, [])]
+)
+def test_offset_passes_over_the_first_sessions(
+    db_session, make_session, clock, offset, places
+):
+    chats = [make_session(owner_id="alice") for _ in range(3)][::-1]
+    page = list_sessions(owner_id="alice", limit=2, offset=offset)
+    assert ids_of(page) == [chats[place].id for place in places]
+
+
+def test_new_sessions_between_two_pages_neither_repeat_nor_hide_any(
+    db_session, make_session, clock
+):
+    old = [make_session(owner_id="alice") for _ in range(4)][::-1]
+    page = list_sessions(owner_id="alice", limit=2)
+    make_session(owner_id="alice")
+    rest = list_sessions(owner_id="alice", limit=2, after=page.next_key)
+    assert ids_of(page) + ids_of(rest) == [chat.id for chat in old]
+
+
+def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
+    db_session, make_session, clock
+):
+    chats = [make_session(owner_id="alice") for _ in range(4)][::-1]
+    page = list_sessions(owner_id="alice", limit=2)
+    in_transaction(delete_session, chats[1].id, owner_id="alice")
+    rest = list_sessions(owner_id="alice", limit=2, after=page.next_key)
+    assert ids_of(rest) == [chats[2].id, chats[3].id]
+
+
+def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_session):
+    for _ in range(3):
+        make_session(owner_id="alice")
+    page = list_sessions(owner_id="alice", limit=2)
+    last = page.items[-1]
+    assert page.next_key == SessionKey(last.last_updated_at, last.id)
+
+
+@pytest.mark.parametrize("messages", [0, 40])
+def test_reading_sessions_costs_few_statements_and_no_message(
+    db_session, make_session, messages
+):
+    chat = make_session(owner_id="alice", messages=messages)
+    for read in (
+        statements_of_read(get_session, chat.id, owner_id="alice"),
+        statements_of_read(list_sessions, owner_id="alice", limit=50),
+    ):
+        assert len(read) <= MOST_TO_READ
+        assert not [each for each in read if "chat_messages" in each]
+
+
+@pytest.mark.parametrize("messages", [0, 40])
+def test_writing_sessions_costs_few_statements_whatever_they_hold(
+    db_session, make_session, messages
+):
+    chat = make_session(owner_id="alice", messages=messages)
+    mine = {"owner_id": "alice"}
+    for written in (
+        statements_of_write(create_session, llm_model_name="m", **mine),
+        statements_of_write(update_session, chat.id, changes={"name": "x"}, **mine),
+        statements_of_write(delete_session, chat.id, **mine),
+    ):
+        assert len(written) <= MOST_TO_WRITE
+        assert not [each for each in written if "chat_messages" in each]
+    assert count(db.session, Message) == 0
