@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help run test check migration clean
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.run  ## install, migrate and serve on http://127.0.0.1:8000
 	@exec $(BIN)/chatstore serve --migrate

@@ -9,10 +9,11 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import ScriptInfo, shell_command
+from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import __version__
 from chatstore.app import create_app
-from chatstore.db import db, is_unavailable
+from chatstore.db import db, db_error_text
 from chatstore.errors import ChatstoreError
 from chatstore.revisions import check_revision, is_empty, migrate
 from chatstore.settings import Settings
@@ -28,10 +29,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ChatstoreError as error:
             raise click.ClickException(error.detail) from error
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            cause = getattr(error, "orig", error)
+        except SQLAlchemyError as error:
+            cause = db_error_text(error)
             raise click.ClickException(
                 f"The database cannot answer: {cause}"
             ) from error
@@ -95,10 +94,10 @@ def verify_command() -> None:
                     broken += 1
                     click.echo(f"{check.name}: {violation}")
         sessions, messages = stats.count_sessions(), stats.count_messages()
-        size = f"{sessions} sessions, {messages} messages"
+        size = f"{_counted(sessions, 'session')}, {_counted(messages, 'message')}"
         if broken:
-            raise click.ClickException(f"{broken} violations in {size}.")
-        click.echo(f"ok: {size}, {len(verify.CHECKS)} checks")
+            raise click.ClickException(f"{_counted(broken, 'violation')} in {size}.")
+        click.echo(f"ok: {size}, {_counted(len(verify.CHECKS), 'check')}")
 
 
 @main.command("stats")
@@ -145,6 +144,10 @@ def _report(steps: list[str]) -> None:
         click.echo(f"migrated {step}")
     if not steps:
         click.echo("nothing to migrate")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _check_title(check: verify.Check | None) -> str:

@@ -238,7 +238,9 @@ def in_transaction(
         except DBAPIError as error:
             if joined or attempt > MAX_RETRIES or not is_transient(error):
                 raise
-            log.warning("transaction retried", attempt=attempt, cause=str(error.orig))
+            log.warning(
+                "transaction retried", attempt=attempt, cause=db_error_text(error)
+            )
         pause = _FIRST_PAUSE_SECONDS * 2**attempt
         time.sleep(pause * random.random())  # nosec B311
     raise AssertionError("unreachable")
@@ -251,6 +253,16 @@ def is_transient(error: DBAPIError) -> bool:
     if getattr(error.orig, "sqlstate", None) in _RETRY_SQLSTATES:
         return True
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _RETRY_SQLITE_CODES
+
+
+def db_error_text(error: BaseException) -> str:
+    """Return what went wrong, in one line, without any value of a row.
+
+    PostgreSQL's details quote the row that it refuses; its first sentence does not.
+    """
+    cause = getattr(error, "orig", None) or error
+    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
+    return " ".join(str(primary or cause).split())
 
 
 def is_unavailable(error: Exception) -> bool:

@@ -3,7 +3,12 @@
 `status`, `type` and `title` are the members of RFC 9457 problem details.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
+
+# A body of a million mistakes gets no answer of a million lines.
+MAX_FLAWS = 100
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ class ValidationFailed(ChatstoreError):
     type = "validation-failed"
     title = "Validation failed"
 
-    def __init__(self, flaws: list[Flaw]) -> None:
-        places = ", ".join(flaw.pointer or "the body" for flaw in flaws)
-        super().__init__(f"The request is not valid: see {places}.")
-        self.flaws = flaws
+    def __init__(self, flaws: Iterable[Flaw]) -> None:
+        self.flaws = list(islice(flaws, MAX_FLAWS))
+        places = ", ".join(flaw.pointer or "the body" for flaw in self.flaws[:3])
+        more = " and more" if len(self.flaws) > 3 else ""
+        super().__init__(f"The request is not valid: see {places[:300]}{more}.")
 
 
 class DatabaseUnavailable(ChatstoreError):

@@ -69,8 +69,11 @@ def check_revision() -> None:
 def migrate(target: str = "head") -> list[str]:
     """Bring the database up to `target`; return what was done, a line a step.
 
-    Safe to run twice at once: the second waits, and finds nothing to do.
+    Safe to run twice at once: the second waits, and finds nothing to do. Raises
+    WrongRevision on a database that is newer than this version.
     """
+    if (current_revision() or "") > head_revision():
+        check_revision()
     config: Config = current_app.extensions["migrate"].migrate.get_config()
     steps: list[str] = []
     config.attributes["steps"] = steps

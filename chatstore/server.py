@@ -8,9 +8,11 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from typing import Any
 
 import structlog
+from gunicorn.http.errors import ParseException
 
 from chatstore.logs import configure_logs, logging_config
 from chatstore.settings import Settings
@@ -21,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 # Where worker processes keep their metrics; prometheus_client asks when imported.
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
+_DRAIN_SECONDS = 5
+_PIECE_BYTES = 64 * 1024
 
 bind = _settings.bind
 workers = _settings.workers
@@ -30,6 +34,9 @@ keepalive = 65  # longer than nginx keeps idle connections, so that it closes fi
 timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
+# As much as nginx lets through, whose refusals are problems: gunicorn's are HTML.
+limit_request_line = 8190
+limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
 
 
@@ -40,7 +47,7 @@ def on_starting(server: Any) -> None:
         server.chatstore_metrics = os.environ[_METRICS]
 
 
-def when_ready(server: Any) -> None:
+def _greet(server_pid: int) -> None:
     """Tell a person where to look and how to stop."""
     is_socket = bind.startswith("unix:")
     address = bind if is_socket else f"http://{bind}"
@@ -48,7 +55,7 @@ def when_ready(server: Any) -> None:
     sys.stdout.write(
         f"chatstore listens on {address}\n"
         f"API docs:            {docs}\n"
-        f"Stop it with Ctrl-C, or: kill {os.getpid()}\n"
+        f"Stop it with Ctrl-C, or: kill {server_pid}\n"
     )
     sys.stdout.flush()
 
@@ -57,7 +64,7 @@ def post_worker_init(worker: Any) -> None:
     """Stop the server on a database of another revision."""
     from gunicorn.arbiter import Arbiter
 
-    from chatstore.db import is_unavailable
+    from chatstore.db import db, db_error_text, is_unavailable
     from chatstore.errors import WrongRevision
     from chatstore.revisions import check_revision
 
@@ -71,7 +78,30 @@ def post_worker_init(worker: Any) -> None:
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            _log.warning("database away at the start", cause=str(error))
+            _log.warning("database away at the start", cause=db_error_text(error))
+        db.engine.dispose()
+    if worker.age == 1:
+        _greet(worker.ppid)
+
+
+def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    """Read what the application left of a body that it refused.
+
+    gunicorn reads 64 KiB of it and then closes the connection, which it may have
+    announced to keep: nginx would answer this request, or the next, with a 502.
+    """
+    body, connection = environ.get("wsgi.input"), environ.get("gunicorn.socket")
+    if body is None:
+        return
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    try:
+        for _ in range(0, 2 * _settings.max_body_bytes, _PIECE_BYTES):
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            if not body.read(_PIECE_BYTES):
+                break
+        connection.settimeout(None)
+    except (OSError, ParseException):
+        pass  # the client is gone, or slow, or talks nonsense: gunicorn closes
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -121,9 +121,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "database_url", _full_url(self.database_url))
-        if not re.fullmatch(
-            r"unix:.+|(\[[0-9a-fA-F:]+\]|[^\[\]:]+):\d{1,5}", self.bind
-        ):
+        host = r"\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+"
+        address = re.fullmatch(rf"unix:.+|(?:{host}):([0-9]{{1,5}})", self.bind)
+        if not address or int(address[1] or 0) > 65535:
             raise SettingsError(
                 f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
             )
@@ -151,7 +151,7 @@ class Settings:
 
 
 def _unknown(variable: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(variable, known, n=1)
+    close = difflib.get_close_matches(variable.upper(), known, n=1)
     hint = f" Did you mean {close[0]}?" if close else " See docs/settings.md."
     return f"{variable} is not a setting of chatstore.{hint}"
 
@@ -171,21 +171,30 @@ def _parse(variable: str, text: str, setting: Any) -> str | int:
     return text.lower() if choices else text
 
 
+def _is_readable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.netloc.count("@") <= 1 and "#" not in url
+
+
 def _full_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme in POSTGRES_SCHEMES:
-        try:
-            _ = urlsplit(url).hostname
-        except ValueError as error:
+        if not _is_readable(url):
+            # Without the reason: it would quote parts of the password.
             raise SettingsError(
-                f"{PREFIX}DATABASE_URL cannot be read: {error}. Percent-encode special"
+                f"{PREFIX}DATABASE_URL cannot be read. Percent-encode special"
                 " characters in the user name and password."
-            ) from None
+            )
         return f"postgresql+psycopg://{rest}"
     if scheme != "sqlite":
+        # What has no scheme may begin with a password.
+        kind = repr(scheme) if re.fullmatch(r"[a-z0-9+]{1,20}", scheme) else "no scheme"
         raise SettingsError(
-            f"{PREFIX}DATABASE_URL starts with {scheme[:20]!r}: say sqlite:///path or"
-            " postgresql://user:password@host/name."
+            f"{PREFIX}DATABASE_URL starts with {kind if rest else 'no scheme'}: say"
+            " sqlite:///path or postgresql://user:password@host/name."
         )
     path = rest.removeprefix("/")
     if not rest.startswith("/") or path in ("", ":memory:") or re.search("[?#]", path):

@@ -8,9 +8,11 @@ wins. Refusing them at the door makes what is read what was stored, on both.
 import json
 import math
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NoReturn
 
-from chatstore.errors import Flaw, MalformedRequest, ValidationFailed
+from chatstore.errors import MAX_FLAWS, Flaw, MalformedRequest, ValidationFailed
 
 MAX_INTEGER = 2**53 - 1
 NUL = "U+0000 (NUL) cannot be stored."
@@ -43,7 +45,7 @@ def loads(body: bytes, *, max_depth: int) -> Any:
             f"The body is not JSON: {error.msg}, at line {error.lineno},"
             f" column {error.colno}."
         ) from None
-    flaws = _find_flaws(value, max_depth)
+    flaws = list(islice(_find_flaws(value, max_depth), MAX_FLAWS))
     if flaws:
         raise ValidationFailed(flaws)
     return value
@@ -85,8 +87,7 @@ def _too_deep(max_depth: int) -> MalformedRequest:
     )
 
 
-def _find_flaws(value: Any, max_depth: int) -> list[Flaw]:
-    flaws: list[Flaw] = []
+def _find_flaws(value: Any, max_depth: int) -> Iterator[Flaw]:
     pending: list[tuple[str, Any, int]] = [("", value, 1)]
     while pending:
         place, each, depth = pending.pop()
@@ -97,14 +98,13 @@ def _find_flaws(value: Any, max_depth: int) -> list[Flaw]:
             for key, child in children:
                 problem = text_flaw(key) if isinstance(key, str) else None
                 if problem:
-                    flaws.append(Flaw(place, f"A key cannot be stored: {problem}"))
+                    yield Flaw(place, f"A key cannot be stored: {problem}")
                 else:
                     pending.append((pointer(place, key), child, depth + 1))
         else:
             problem = _scalar_flaw(each)
             if problem:
-                flaws.append(Flaw(place, problem))
-    return flaws[::-1]
+                yield Flaw(place, problem)
 
 
 def _scalar_flaw(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import sqlite
-from chatstore.db import db
+from chatstore.db import db, db_error_text
 from chatstore.errors import DatabaseUnavailable, WrongRevision
 from chatstore.revisions import check_revision, head_revision
 from chatstore.settings import Settings
@@ -54,8 +54,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     except WrongRevision as error:
         yield Finding(FAIL, "revision", error.detail)
     except (SQLAlchemyError, DatabaseUnavailable) as error:
-        cause = getattr(error, "orig", None) or error
-        yield Finding(FAIL, "connection", str(cause).strip())
+        yield Finding(FAIL, "connection", db_error_text(error))
 
 
 def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:

@@ -16,14 +16,20 @@ from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Request, current_app, request
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chatstore import __version__, strict_json
-from chatstore.errors import Flaw, UnsupportedMediaType, ValidationFailed
+from chatstore.errors import (
+    Flaw,
+    MalformedRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from chatstore.schemas.fields import Limits
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
-from chatstore.web.problems import MEDIA_TYPE
+from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
 
 IF_MATCH = "IF_MATCH"
 IF_NONE_MATCH = "IF_NONE_MATCH"
@@ -56,9 +62,7 @@ class StrictParser(FlaskParser):
                 f"The body must be sent as application/json, not"
                 f" {req.mimetype or 'without a Content-Type'}."
             )
-        return strict_json.loads(
-            req.get_data(cache=False), max_depth=_settings().max_json_depth
-        )
+        return strict_json.loads(read_body(req), max_depth=_settings().max_json_depth)
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
         refuse_repeated_parameters(req)
@@ -69,7 +73,24 @@ class StrictParser(FlaskParser):
     ) -> NoReturn:
         assert isinstance(error.messages, dict)
         (messages,) = error.messages.values()  # webargs nests them in the location
-        raise ValidationFailed(list(flatten(messages)))
+        raise ValidationFailed(flatten(messages))
+
+
+def read_body(req: Request) -> bytes:
+    """Return the body of the request; RequestEntityTooLarge beyond the limit."""
+    most = _settings().max_body_bytes
+    # Of a body without a length Werkzeug reads as much as may be, and drops the rest
+    # in silence: one byte more tells.
+    req.max_content_length = most + 1
+    try:
+        body = req.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # the server's own, for damaged chunks
+        raise MalformedRequest("The body breaks off, or is damaged.") from error
+    if len(body) > most:
+        raise RequestEntityTooLarge
+    return body
 
 
 def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
@@ -153,7 +174,18 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         for status in HTTPStatus:
             response: dict[str, Any] = {"description": status.phrase}
             if status >= 400:
-                response["content"] = {MEDIA_TYPE: {"schema": ProblemSchema}}
+                example: dict[str, Any] = {
+                    "type": f"{TYPE_PREFIX}{slug_of(status.phrase)}",
+                    "title": status.phrase,
+                    "status": status.value,
+                    "detail": "What went wrong, in a sentence.",
+                    "request_id": "0f0e5b6d5f6c4c7f8f0a0d9e8c7b6a51",
+                }
+                if status == 422:
+                    flaw = {"pointer": "/content", "detail": "Field may not be null."}
+                    example["errors"] = [flaw]
+                content = {"schema": ProblemSchema, "example": example}
+                response["content"] = {MEDIA_TYPE: content}
             if status == 503:
                 response["headers"] = {
                     "Retry-After": {
@@ -162,6 +194,9 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
                     }
                 }
             self.spec.components.response(status.name, response, lazy=True)
+
+    def _register_pagination_header(self) -> None:
+        """Pages are part of the body here, not of a header."""
 
     def _register_etag_headers(self) -> None:
         for name, header, meaning in (

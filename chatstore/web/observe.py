@@ -91,6 +91,9 @@ def _finish_request(response: Response) -> Response:
     route = rule if rule == "/" else rule.rstrip("/")
     status = response.status_code
 
+    # Werkzeug closes a file that it hands through, but not its response.
+    response.direct_passthrough = False
+
     # Runs after the last byte, of a streamed answer too; `request` is gone by then.
     @response.call_on_close
     def _record() -> None:
@@ -105,5 +108,6 @@ def _finish_request(response: Response) -> Response:
             milliseconds=round(seconds * 1000, 2),
             owner=owner_id,
         )
+        structlog.contextvars.clear_contextvars()
 
     return response

@@ -1,13 +1,15 @@
 """Answers every error in one shape: problem details (RFC 9457)."""
 
+import traceback
 from typing import Any
 
 import orjson
 import structlog
 from flask import Flask, Response, current_app, g, request
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from chatstore.db import is_unavailable
+from chatstore.db import db_error_text, is_unavailable
 from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,
@@ -44,8 +46,8 @@ def answer_error(error: ChatstoreError) -> Response:
         **members,
     )
     if isinstance(error, DatabaseUnavailable):
-        cause = getattr(error.__cause__, "orig", error.__cause__)
-        log.warning("database unavailable", detail=error.detail, cause=str(cause))
+        cause = db_error_text(error.__cause__) if error.__cause__ else None
+        log.warning("database unavailable", detail=error.detail, cause=cause)
         count_database_error(error.type)
     if error.status == 503:
         response.headers["Retry-After"] = str(DatabaseUnavailable.retry_after_seconds)
@@ -65,10 +67,8 @@ def answer_http_error(error: HTTPException) -> Response:
         detail = "There is nothing at this path."
     elif status == 405:
         detail = f"{request.method} is not possible here: see the Allow header."
-    slug = MalformedRequest.type if status == 400 else error.name.lower()
-    response = _problem(
-        status=status, slug=slug.replace(" ", "-"), title=error.name, detail=detail
-    )
+    name = MalformedRequest.title if status == 400 else error.name.capitalize()
+    response = _problem(status=status, slug=slug_of(name), title=name, detail=detail)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
@@ -81,13 +81,23 @@ def answer_unexpected(error: Exception) -> Response:
         unavailable = DatabaseUnavailable("The database cannot answer at the moment.")
         unavailable.__cause__ = error
         return answer_error(unavailable)
-    log.error("unexpected error", exc_info=error)
+    if isinstance(error, DBAPIError):  # its own text may quote what was sent
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        cause = f"{type(error).__name__}: {db_error_text(error)}"
+        log.error("unexpected error", cause=cause, exception=f"{trace}{cause}")
+    else:
+        log.error("unexpected error", exc_info=error)
     return _problem(
         status=500,
         slug=ChatstoreError.type,
         title=ChatstoreError.title,
         detail="Something went wrong here; the log has it under this request_id.",
     )
+
+
+def slug_of(phrase: str) -> str:
+    """Return the words of a status as the end of a problem's type."""
+    return phrase.lower().replace(" ", "-").replace("'", "")
 
 
 def _problem(

@@ -6,6 +6,7 @@ import orjson
 import structlog
 from flask import Flask, Response, current_app
 
+from chatstore.db import db_error_text
 from chatstore.schemas.messages import MessageSchema
 from chatstore.store.messages import MessageChunk, MessageRange
 
@@ -41,7 +42,7 @@ def _generate(
             with app.app_context():
                 chunk = read(chunk.rest)
         except Exception as error:
-            log.warning("listing cut off", cause=repr(error))
+            log.warning("listing cut off", cause=db_error_text(error))
             raise
         if chunk.messages:
             yield b"," + _items(chunk)

@@ -52,3 +52,31 @@ def test_deleting_a_session_deletes_its_messages(db_session, make_session):
 def test_messages_of_a_session_come_in_order(db_session, make_session):
     chat = db_session.get(ChatSession, make_session(messages=3).id)
     assert [message.seq for message in chat.messages] == [1, 2, 3]
+
+
+LISTS = [[], ["a", "b", "a"], ["", " ", "é", "e\u0301", "数据 😀"], ['"', "\\", "[]"]]
+
+
+@pytest.mark.parametrize("values", LISTS, ids=range(len(LISTS)))
+def test_lists_of_text_are_read_back_as_they_were_stored(db_session, values):
+    chat = new_session(rag_document_ids=values, metadata_tags=values[::-1])
+    db_session.add(chat)
+    db_session.flush()
+    db_session.expire_all()
+    assert (chat.rag_document_ids, chat.metadata_tags) == (values, values[::-1])
+
+
+def test_a_session_with_an_instant_of_archiving_is_archived(db_session):
+    chat = new_session(archived_at=NOW, pinned=True)
+    db_session.add(chat)
+    db_session.flush()
+    db_session.expire_all()
+    assert (chat.archived, chat.archived_at, chat.pinned) == (True, NOW, True)
+
+
+def test_each_session_has_lists_of_its_own(db_session):
+    chats = [new_session(), new_session()]
+    db_session.add_all(chats)
+    db_session.flush()
+    chats[0].metadata_tags.append("x")
+    assert chats[1].metadata_tags == []

@@ -516,12 +516,12 @@ def test_another_owners_session_is_not_found(alice, app, make_session, method, j
         assert db.session.get(ChatSession, chat.id).revision == 2
 
 
-@pytest.mark.parametrize("session_id", [MISSING_ID, *MALFORMED_IDS])
-def test_a_missing_or_malformed_id_is_not_found(alice, session_id):
-    url = f"{API}/sessions/{session_id}"
-    assert_problem(alice.get(url), 404)
-    assert_problem(alice.patch(url, json={"name": "x"}), 404)
-    assert_problem(alice.delete(url), 404)
+def test_a_missing_or_malformed_id_is_not_found(alice):
+    for session_id in (MISSING_ID, *MALFORMED_IDS):
+        url = f"{API}/sessions/{session_id}"
+        assert_problem(alice.get(url), 404)
+        assert_problem(alice.patch(url, json={"name": "x"}), 404)
+        assert_problem(alice.delete(url), 404)
 
 
 @pytest.mark.parametrize(

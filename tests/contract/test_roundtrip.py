@@ -1,0 +1,129 @@
+"""P5: what was stored is what is read, value for value, on both databases."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.support import JSON, SESSIONS, messages_url, session_url
+
+MAX_INTEGER = 2**53 - 1
+FEW = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    # Each example appends to the same database, which only grows.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+storable = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+texts = st.text(storable, max_size=200)
+any_texts = st.text(
+    st.one_of(storable, st.sampled_from("\0\ud800\udbff\udc00\udfff")), max_size=20
+)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-MAX_INTEGER, MAX_INTEGER)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=25,
+)
+objects = st.dictionaries(texts, values, max_size=8)
+
+
+def canonical(value):
+    """Tell -0.0 from 0.0 and 1 from 1.0 and true, but not orders of keys."""
+    return json.dumps(value, sort_keys=True)
+
+
+def read_back(client, url, body):
+    """Store `body` and return it as it is answered, read alone and read in a list."""
+    data = json.dumps(body).encode()
+    sent = client.post(url, data=data, headers=JSON)
+    assert sent.status_code == 201, sent.data
+    alone = client.get(sent.headers["Location"])
+    after = json.loads(sent.data)["seq"] - 1
+    listed = client.get(f"{url}?after={after}")
+    return [
+        json.loads(sent.data),
+        json.loads(alone.data),
+        json.loads(listed.data)["messages"][0],
+    ]
+
+
+@FEW
+@given(metadata=objects)
+@example(metadata={"a": [-0.0, 0.0, 0, 1, 1.0, True, 1e20, 1e308, 1.5e-300, 5e-324]})
+@example(metadata={"a": [MAX_INTEGER, -MAX_INTEGER, float(2**53), 1e16, 1e22, 0.1]})
+@example(metadata={"": {"": [[], {}, "", None]}, "a/b~c": "\u2028\ufeff\uffff"})
+@example(metadata={"e\u0301": 1, "\u00e9": 2, "A": 3, "a": 4})
+def test_metadata_comes_back_value_for_value(alice, metadata):
+    chat = alice.post(SESSIONS, json={}).json
+    body = {"content": "x", "metadata": metadata}
+    for message in read_back(alice, messages_url(chat), body):
+        assert canonical(message["metadata"]) == canonical(metadata)
+
+
+@FEW
+@given(content=texts.filter(bool))
+@example(content="e\u0301 \u00e9 \r\n \n \x01\x7f \U0001f469\u200d\U0001f467 \ufffe")
+def test_content_comes_back_character_for_character(alice, content):
+    chat = alice.post(SESSIONS, json={}).json
+    for message in read_back(alice, messages_url(chat), {"content": content}):
+        assert message["content"] == content
+    preview = alice.get(session_url(chat)).json["last_message_preview"]
+    assert preview == content[:200]
+
+
+@FEW
+@given(
+    name=st.none() | texts,
+    documents=st.lists(texts, max_size=5),
+    tags=st.lists(texts, max_size=5),
+)
+def test_a_session_comes_back_as_it_was_sent(alice, name, documents, tags):
+    body = {"name": name, "rag_document_ids": documents, "metadata_tags": tags}
+    made = alice.post(SESSIONS, data=json.dumps(body), headers=JSON)
+    assert made.status_code == 201, made.data
+    chat = json.loads(alice.get(made.headers["Location"]).data)
+    assert {field: chat[field] for field in body} == body
+
+
+@FEW
+@given(content=any_texts.filter(bool), key=any_texts, value=any_texts)
+def test_any_text_is_kept_or_refused(alice, content, key, value):
+    chat = alice.post(SESSIONS, json={}).json
+    body = {"content": content, "metadata": {key: [value]}}
+    url = messages_url(chat)
+    response = alice.post(url, data=json.dumps(body), headers=JSON)
+    # json.dumps joins what are two halves of one character, and so must we.
+    read = json.loads(json.dumps(body))
+    texts = read["content"], *read["metadata"], *next(iter(read["metadata"].values()))
+    is_storable = all("\0" not in text and is_encodable(text) for text in texts)
+    assert response.status_code == (201 if is_storable else 422)
+    messages = alice.get(url).json["messages"]
+    kept = [{"content": m["content"], "metadata": m["metadata"]} for m in messages]
+    assert kept == ([read] if is_storable else [])
+
+
+def is_encodable(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_metadata_may_nest_as_deep_as_the_limit(alice, make_session, opening):
+    # The body is the first level, metadata the second.
+    closing = "]" if opening == "[" else "}"
+    inner = "1" if opening == '{"a":' else ""
+    nested = json.loads(f'{{"a": {opening * 30}{inner}{closing * 30}}}')
+    body = {"content": "x", "metadata": nested}
+    for message in read_back(alice, messages_url(make_session()), body):
+        assert message["metadata"] == nested

@@ -1,0 +1,125 @@
+"""Bodies past the limit, sent to a real server: how a body is framed is its work."""
+
+import contextlib
+import http.client
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support import (
+    JSON,
+    SESSIONS,
+    LiveResponse,
+    LiveServer,
+    assert_problem,
+    messages_url,
+)
+
+LIMIT = 10_000
+FRAMINGS = ["Content-Length", "chunked"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("limits")
+    started = LiveServer(folder, workers="2", max_body_bytes=str(LIMIT))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def messages(server):
+    return messages_url(server.request("POST", SESSIONS, {}).json)
+
+
+def body_of(size):
+    """A valid body of so many bytes."""
+    start, end = b'{"content":"', b'"}'
+    return start + b"x" * (size - len(start) - len(end)) + end
+
+
+def send(server, path, body, framing):
+    """Send a body, as far as the server will take it, and read the answer."""
+    parts = [body[start : start + 4096] for start in range(0, len(body), 4096)]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    sent = body if framing == "Content-Length" else iter(parts)
+    # Once it has answered, it stops listening.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.request("POST", path, sent, JSON)
+    with connection.getresponse() as response:
+        answer = LiveResponse(response)
+    connection.close()
+    return answer
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_body_of_the_limit_is_taken(server, messages, framing):
+    answer = send(server, messages, body_of(LIMIT), framing)
+    assert answer.status_code == 201
+    assert len(answer.json["content"]) > LIMIT - 100
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("size", [LIMIT + 1, 2 * LIMIT, 1_000_000, 30_000_000])
+def test_a_body_over_the_limit_is_refused(server, messages, size, framing):
+    answer = send(server, messages, body_of(size), framing)
+    assert_problem(answer, 413, detail=f"{LIMIT} bytes.*CHATSTORE_MAX_BODY_BYTES")
+    assert server.request("GET", messages).json["messages"] == []
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_blanks_count_towards_the_limit(server, messages, framing):
+    answer = send(server, messages, b'{"content":"hi"}' + b" " * LIMIT, framing)
+    assert_problem(answer, 413)
+    assert server.request("GET", messages).json["messages"] == []
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_many_bodies_over_the_limit_stop_nobody_else(server, messages, framing):
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(
+            lambda size: send(server, messages, body_of(size), framing), [200_000] * 32
+        )
+        assert [answer.status_code for answer in answers] == [413] * 32
+    assert send(server, messages, body_of(100), framing).status_code == 201
+    assert "Traceback" not in server.log
+
+
+def test_a_chunked_body_within_the_limit_is_read_whole(server, messages):
+    body = json.dumps({"content": "é" * 1000}).encode()
+    parts = [body[start : start + 1] for start in range(len(body))]
+    answer = server.request("POST", messages, iter(parts), JSON)
+    assert (answer.status_code, answer.json["content"]) == (201, "é" * 1000)
+
+
+def answer_to(server, head, body=b""):
+    """Send a POST byte by byte as given, and read the answer."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        lines = [*head, "Host: localhost", "Content-Type: application/json", "", ""]
+        client.sendall("\r\n".join(lines).encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        with http.client.HTTPResponse(client) as response:
+            response.begin()
+            return LiveResponse(response)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"zz\r\n{}\r\n0\r\n\r\n",
+        b'10\r\n{"conten',
+        b'-5\r\n{"content": "hi"}\r\n0\r\n\r\n',
+        b"5\r\n{}\r\n0\r\n\r\n",
+    ],
+)
+def test_damaged_chunks_are_the_senders_fault(server, messages, chunks):
+    head = [f"POST {messages} HTTP/1.1", "Transfer-Encoding: chunked"]
+    assert_problem(answer_to(server, head, chunks), 400)
+
+
+def test_a_client_that_asks_first_is_spared_the_sending(server, messages):
+    length = f"Content-Length: {10 * LIMIT}"
+    head = [f"POST {messages} HTTP/1.1", length, "Expect: 100-continue"]
+    assert_problem(answer_to(server, head), 413)

@@ -1,0 +1,16 @@
+"""Where a migration of the tests waits for its test."""
+
+from threading import Event
+
+is_reached = Event()
+may_go_on = Event()
+
+
+def close() -> None:
+    is_reached.clear()
+    may_go_on.clear()
+
+
+def wait() -> None:
+    is_reached.set()
+    assert may_go_on.wait(60)

@@ -1,0 +1,465 @@
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from chatstore.app import create_app
+from chatstore.db import db, format_instant, in_transaction
+from chatstore.models import Message
+from chatstore.revisions import (
+    current_revision,
+    head_revision,
+    migrate,
+    migrations_folder,
+)
+from chatstore.store.messages import append_message
+from chatstore.store.sessions import create_session
+from chatstore.store.verify import CHECKS
+from tests.conftest import make_settings
+from tests.migrations import gate
+from tests.support import clean_environ, need
+
+on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+
+FILES = sorted((migrations_folder() / "versions").glob("[0-9]*.py"))
+NUMBERS = [f"{number:04d}" for number in range(1, len(FILES) + 1)]
+NEXT = f"{len(FILES) + 1:04d}"
+
+
+@pytest.fixture
+def app(empty_database_url):
+    """The application on a database without tables, its context pushed."""
+    app = create_app(make_settings(empty_database_url))
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+def config(app):
+    return app.extensions["migrate"].migrate.get_config()
+
+
+def move(app, direction, revision):
+    db.session.remove()
+    getattr(command, f"{direction}grade")(config(app), revision)
+
+
+# The files
+
+
+def test_files_are_numbered_one_after_the_other():
+    assert [path.name[:4] for path in FILES] == NUMBERS
+    assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name) for path in FILES)
+
+
+def test_there_is_one_head_and_one_line_down_from_it(app):
+    scripts = ScriptDirectory.from_config(config(app))
+    assert scripts.get_heads() == [head_revision()] == NUMBERS[-1:]
+    line = [(each.revision, each.down_revision) for each in scripts.walk_revisions()]
+    assert line[::-1] == list(zip(NUMBERS, [None, *NUMBERS], strict=False))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_step_knows_no_model(path):
+    imported = [
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    assert not [each for each in imported if each and "chatstore.models" in each]
+
+
+# The schema
+
+
+def schema():
+    """All that the database says about its tables, in an order of our own."""
+    inspector = sa.inspect(db.session.connection())
+    return {
+        table: {
+            "columns": {
+                each["name"]: (str(each["type"]), each["nullable"], each["default"])
+                for each in inspector.get_columns(table)
+            },
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": by_name(inspector.get_foreign_keys(table)),
+            "unique": by_name(inspector.get_unique_constraints(table)),
+            "checks": by_name(inspector.get_check_constraints(table)),
+            "indexes": by_name(inspector.get_indexes(table)),
+            "numbered for ever": numbers_for_ever(table),
+        }
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def by_name(things):
+    return {each["name"]: each for each in things}
+
+
+def numbers_for_ever(table):
+    if db.engine.dialect.name != "sqlite":
+        return True
+    query = sa.text("SELECT sql FROM sqlite_schema WHERE name = :table")
+    return "AUTOINCREMENT" in db.session.scalar(query, {"table": table})
+
+
+def test_up_from_empty_is_what_the_models_say(app):
+    migrate()
+    options = {"compare_type": True, "compare_server_default": True}
+    context = MigrationContext.configure(db.session.connection(), opts=options)
+    assert compare_metadata(context, db.metadata) == []
+    migrated = schema()
+    assert migrated.keys() == db.metadata.tables.keys()
+    move(app, "down", "base")
+    db.create_all()
+    assert schema() == migrated
+
+
+def test_down_to_base_leaves_nothing(app):
+    migrate()
+    move(app, "down", "base")
+    assert schema() == {}
+    assert current_revision() is None
+    assert len(migrate()) == len(FILES)
+
+
+# Rows, on the way up and down
+
+
+def tables():
+    """The tables as they are at this revision, what they refer to first."""
+    metadata = sa.MetaData()
+    metadata.reflect(db.session.connection())
+    return [each for each in metadata.sorted_tables if each.name != "alembic_version"]
+
+
+def fill(number):
+    """Add three rows to every table there is, whatever its columns are by now."""
+    for table in tables():
+        for seed in range(10 * number + 1, 10 * number + 4):
+            values = {
+                column.name: value_for(column, seed)
+                for column in table.columns
+                if column is not table.autoincrement_column
+            }
+            db.session.execute(table.insert().values(values))
+    db.session.commit()
+
+
+def value_for(column, seed):
+    """A value that fits the column, another for each seed."""
+    for foreign in column.foreign_keys:
+        return db.session.scalar(sa.select(foreign.column).limit(1))
+    if column.name == "role":
+        return "user"
+    instant = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seed)
+    length = getattr(column.type, "length", None)
+    match column.type:
+        case sa.JSON():
+            return [f"{column.name} {seed}", "é😀"]
+        case sa.Uuid():
+            return uuid4()
+        case sa.DateTime():
+            return instant
+        case sa.Boolean():
+            return bool(seed % 2)
+        case sa.Integer():
+            return seed
+        case sa.String() if length == 32:  # how SQLite keeps a UUID
+            return uuid4().hex
+        case sa.String() if length == 27:  # and how an instant
+            return format_instant(instant)
+        case sa.String():
+            return f"{column.name} {seed} é😀"[:length]
+    raise AssertionError(f"{column!r}: say here what fits it")
+
+
+def contents():
+    """Every row of every table, by column."""
+    rows = {
+        table.name: [
+            dict(row)
+            for row in db.session.execute(
+                table.select().order_by(*table.primary_key)
+            ).mappings()
+        ]
+        for table in tables()
+    }
+    db.session.remove()
+    return rows
+
+
+def losses(before, after):
+    """What was there before and is not after, in tables and columns of both."""
+    found = []
+    for table in before.keys() & after.keys():
+        columns = set().union(*after[table]) & set().union(*before[table])
+        kept = [{name: row[name] for name in columns} for row in after[table]]
+        for row in before[table]:
+            wanted = {name: row[name] for name in columns}
+            if not after[table] or wanted not in kept:
+                found.append((table, row))
+    return found
+
+
+def walk(app, revisions):
+    """Go up and down with rows made at each revision; return what was lost, where."""
+    lost = {}
+    steps = [("up", revision) for revision in revisions]
+    steps += [("down", revision) for revision in [*revisions[-2::-1], "base"]]
+    for number, (direction, revision) in enumerate(steps):
+        before = contents()
+        move(app, direction, revision)
+        lost[direction, revision] = losses(before, contents())
+        fill(number)
+    return {step: found for step, found in lost.items() if found}
+
+
+def test_no_step_up_or_down_loses_a_row(app):
+    assert walk(app, NUMBERS) == {}
+    assert contents() == {}
+
+
+# Steps of the tests' own, after ours
+
+STEP = """\
+'''extra'''
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{down_revision}"
+
+
+def upgrade():
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    with op.batch_alter_table(
+        "sessions", recreate="always" if is_sqlite else "auto"
+    ) as batch:
+        batch.add_column(sa.Column("note", sa.Text()))
+    {more}
+
+
+def downgrade():
+    with op.batch_alter_table("sessions") as batch:
+        batch.drop_column("note")
+"""
+
+
+@pytest.fixture
+def add_step(app, tmp_path):
+    """Add a step that alters sessions, to a copy of our steps that the app uses."""
+
+    def add(more="pass"):
+        folder = tmp_path / "migrations"
+        shutil.copytree(migrations_folder(), folder)
+        step = STEP.format(revision=NEXT, down_revision=NUMBERS[-1], more=more)
+        (folder / "versions" / f"{NEXT}_extra.py").write_text(step)
+        app.extensions["migrate"].migrate.directory = str(folder)
+
+    return add
+
+
+@pytest.fixture
+def chats(app):
+    """What our migrations made, with two sessions of three messages each in it."""
+    migrate()
+    for _ in range(2):
+        chat = in_transaction(create_session, owner_id="alice", llm_model_name="m")
+        for content in "abc":
+            in_transaction(append_message, chat.id, owner_id="alice", content=content)
+    return contents()
+
+
+def foreign_keys():
+    """The pragma on every connection in the pool."""
+    db.session.remove()
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(db.engine.connect())
+            for _ in range(db.engine.pool.checkedin())
+        ]
+        return {each.scalar(sa.text("PRAGMA foreign_keys")) for each in connections}
+
+
+def test_a_step_that_loses_rows_is_noticed(app, add_step):
+    add_step('op.execute("DELETE FROM chat_messages WHERE seq % 2 = 0")')
+    assert list(walk(app, [*NUMBERS, NEXT])) == [("up", NEXT)]
+
+
+def test_altering_sessions_in_batch_keeps_their_messages(app, chats, add_step):
+    add_step()
+    assert migrate() == [f"up to {NEXT}: extra"]
+    after = contents()
+    assert [row["note"] for row in after["sessions"]] == [None, None]
+    assert losses(chats, after) == []
+    assert [each for check in CHECKS for each in check.find()] == []
+    move(app, "down", NUMBERS[-1])
+    assert contents() == chats
+
+
+@on_sqlite
+def test_altering_sessions_with_foreign_keys_on_would_lose_all_messages(chats):
+    with db.engine.begin() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("sessions", recreate="always") as batch:
+            batch.add_column(sa.Column("note", sa.Text()))
+    after = contents()
+    assert (len(after["sessions"]), len(after["chat_messages"])) == (2, 0)
+
+
+@on_sqlite
+def test_foreign_keys_are_on_again_after_migrating(chats, add_step):
+    add_step()
+    migrate()
+    assert foreign_keys() == {1}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        'raise RuntimeError("broken off")',
+        'op.execute("DELETE FROM chat_messages"); raise RuntimeError("broken off")',
+        'op.execute("DELETE FROM chat_messages"); op.execute("broken off")',
+    ],
+)
+def test_a_step_that_fails_changes_nothing(app, chats, add_step, failure):
+    before = schema()
+    add_step(failure)
+    with pytest.raises((RuntimeError, DBAPIError), match="broken"):
+        migrate()
+    assert current_revision() == NUMBERS[-1]
+    assert (schema(), contents()) == (before, chats)
+    assert foreign_keys_hold()
+
+
+def foreign_keys_hold():
+    orphan = {"session_id": uuid4(), "seq": 1, "role": "user", "content": "x"}
+    now = datetime.now(UTC)
+    with pytest.raises(IntegrityError):
+        db.session.execute(sa.insert(Message).values(timestamp=now, **orphan))
+    db.session.rollback()
+    return True
+
+
+def test_a_failure_undoes_the_steps_before_it(app, add_step):
+    add_step('raise RuntimeError("broken off")')
+    with pytest.raises(RuntimeError, match="broken off"):
+        migrate()
+    assert (schema(), current_revision()) == ({}, None)
+
+
+@on_sqlite
+def test_a_step_that_leaves_messages_without_a_session_is_undone(chats, add_step):
+    add_step('op.execute("DELETE FROM sessions")')
+    with pytest.raises(RuntimeError, match=r"undone: 6 rows .* in chat_messages"):
+        migrate()
+    assert current_revision() == NUMBERS[-1]
+    assert contents() == chats
+    assert foreign_keys() == {1}
+
+
+# Two at once
+
+
+def start_migrate(url, folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "chatstore", "migrate"],
+        cwd=folder,
+        env=clean_environ(CHATSTORE_DATABASE_URL=url, CHATSTORE_SECRET_KEY="x"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_of_two_that_migrate_at_once_one_does(empty_database_url, tmp_path):
+    started = [start_migrate(empty_database_url, tmp_path) for _ in range(2)]
+    said = sorted(process.communicate(timeout=60)[0] for process in started)
+    assert said[0].startswith("migrated up to 0001: create sessions and messages\n")
+    assert said[0].count("\n") == len(FILES)
+    assert said[1] == "nothing to migrate\n"
+    assert [process.returncode for process in started] == [0, 0]
+
+
+def test_who_migrates_second_waits_and_finds_nothing_to_do(
+    app, database_kind, empty_database_url, tmp_path
+):
+    need("/proc", database_kind == "postgresql" or Path("/proc/self/fd").exists())
+    use_steps_that_wait(app, tmp_path)
+
+    def migrate_first():
+        with app.app_context():
+            return migrate()
+
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        first = pool.submit(migrate_first)
+        assert gate.is_reached.wait(60)
+        second = stack.enter_context(start_migrate(empty_database_url, tmp_path))
+        stack.callback(gate.may_go_on.set)
+        wait_until_it_waits(second, empty_database_url)
+        gate.may_go_on.set()
+        assert second.communicate(timeout=60)[0] == "nothing to migrate\n"
+        assert len(first.result()) == len(FILES)
+    assert second.returncode == 0
+    assert current_revision() == head_revision()
+
+
+def use_steps_that_wait(app, tmp_path):
+    """Have the app's migrations stop at our gate, in their transaction."""
+    gate.close()
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrations_folder(), folder)
+    last = folder / "versions" / FILES[-1].name
+    head = "def upgrade() -> None:\n"
+    step = last.read_text()
+    assert head in step
+    wait = "    from tests.migrations import gate\n\n    gate.wait()\n"
+    last.write_text(step.replace(head, head + wait))
+    app.extensions["migrate"].migrate.directory = str(folder)
+
+
+def wait_until_it_waits(process, url):
+    """Return when the process stands in the queue of who may migrate."""
+    deadline = time.monotonic() + 60
+    is_waiting = waits_in_sqlite if url.startswith("sqlite") else waits_in_postgresql
+    while not is_waiting(process, url):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+
+
+def waits_in_sqlite(process, url):
+    try:
+        files = Path(f"/proc/{process.pid}/fd").glob("*")
+        return any(each.readlink().name.endswith("-writer") for each in files)
+    except FileNotFoundError:  # closed while we looked
+        return False
+
+
+def waits_in_postgresql(process, url):
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone() == (1,)

@@ -1,0 +1,115 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from marshmallow import Schema, ValidationError
+
+from chatstore.schemas.fields import (
+    Instant,
+    Limits,
+    QueryInteger,
+    at_most,
+    json_bytes,
+    strings,
+    utf8_bytes,
+    within,
+)
+from chatstore.settings import Settings
+
+INSTANT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def sent(value):
+    return Schema.from_dict({"at": Instant()})().dump({"at": value})["at"]
+
+
+@pytest.fixture
+def limits():
+    """Small limits, in force for the test."""
+    with Limits(Settings(max_tags=2, max_tag_length=3, max_page_size=50)):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("instant", "text"),
+    [
+        (INSTANT, "2026-01-02T03:04:05.000006Z"),
+        (INSTANT.replace(microsecond=0), "2026-01-02T03:04:05.000000Z"),
+        (INSTANT.replace(year=9999), "9999-01-02T03:04:05.000006Z"),
+        (None, None),
+    ],
+)
+def test_an_instant_is_sent_with_six_decimals_and_a_z(instant, text):
+    assert sent(instant) == text
+
+
+def test_an_instant_says_its_offset_if_it_is_not_utc():
+    # The column type hands out UTC only; anything else must not pass for it.
+    elsewhere = INSTANT.astimezone(timezone(timedelta(hours=2)))
+    assert sent(elsewhere) == "2026-01-02T05:04:05.000006+02:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("12", 12), ("-3", -3), ("007", 7), ("9" * 16, None)]
+)
+def test_a_query_integer_is_made_of_digits(text, number):
+    assert QueryInteger().deserialize(text) == (int(text) if number is None else number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " 1", "1 ", "+1", "1_0", "1.0", "x", "0x1", "٣", "1\n", "--1", "9" * 17],
+)
+def test_a_query_integer_is_nothing_else(text):
+    with pytest.raises(ValidationError, match="Not a valid integer"):
+        QueryInteger().deserialize(text)
+
+
+def test_within_names_its_setting_and_the_sizes(limits):
+    validate = within("max_tags", len, "items")
+    validate(["a", "b"])
+    with pytest.raises(ValidationError) as caught:
+        validate(["a", "b", "c"])
+    assert caught.value.messages == ["It has 3 items: at most 2 (CHATSTORE_MAX_TAGS)."]
+
+
+def test_at_most_names_its_setting_and_the_bound(limits):
+    validate = at_most("max_page_size")
+    validate(50)
+    with pytest.raises(ValidationError) as caught:
+        validate(51)
+    assert caught.value.messages == ["It must be at most 50 (CHATSTORE_MAX_PAGE_SIZE)."]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("", 0), ("a", 1), ("é", 2), ("€", 3), ("😀", 4), ("e\u0301", 3)]
+)
+def test_utf8_bytes_are_counted(text, size):
+    assert utf8_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [({}, 2), ({"a": 1}, 7), ({"a": [1, 2]}, 11), ({"é": "€"}, 12)]
+)
+def test_json_bytes_are_those_of_compact_json(value, size):
+    assert json_bytes(value) == size
+
+
+@pytest.mark.parametrize(
+    ("value", "messages"),
+    [
+        (["abc", ""], {}),
+        ([], {}),
+        (["a", "b", "c"], ["It has 3 items: at most 2 (CHATSTORE_MAX_TAGS)."]),
+        (
+            ["a", "abcd"],
+            {1: ["It has 4 characters: at most 3 (CHATSTORE_MAX_TAG_LENGTH)."]},
+        ),
+        (["a", 1], {1: ["Not a valid string."]}),
+        ("ab", ["Not a valid list."]),
+        (None, ["Field may not be null."]),
+    ],
+)
+def test_a_list_of_strings_is_bounded(limits, value, messages):
+    field = strings(most="max_tags", longest="max_tag_length", example=["a"])
+    errors = Schema.from_dict({"tags": field})().validate({"tags": value})
+    assert errors.get("tags", {}) == messages

@@ -1,0 +1,272 @@
+import os
+import re
+import sqlite3
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Engine, event, text
+
+from chatstore import __version__
+from chatstore.cli import main
+from chatstore.db import db
+from tests.support import free_port
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a command on a database; settings go in as keywords without their prefix."""
+    engines = set()
+
+    def remember(connection):
+        engines.add(connection.engine)
+
+    def run(*arguments, **settings):
+        without_ours = {
+            name: None for name in os.environ if name.startswith("CHATSTORE_")
+        }
+        settings = {"secret_key": "a secret of the tests"} | settings
+        ours = {f"CHATSTORE_{name.upper()}": text for name, text in settings.items()}
+        return CliRunner().invoke(main, arguments, env=without_ours | ours)
+
+    event.listen(Engine, "engine_connect", remember)
+    yield run
+    event.remove(Engine, "engine_connect", remember)
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def execute(app):
+    """Execute statements behind the back of the store."""
+
+    def execute(*statements):
+        with app.app_context():
+            for statement in statements:
+                db.session.execute(text(statement))
+            db.session.commit()
+
+    return execute
+
+
+def assert_refused(result, pattern):
+    """Assert that all there is to read is one sentence, and the exit code is 1."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert re.fullmatch(f"Error: .*{pattern}.*\n", result.stderr), result.stderr
+
+
+def test_help_shows_each_command_with_one_whole_line(run):
+    result = run("--help")
+    lines = result.stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == COMMANDS
+    for line in lines:
+        name, sentence = line.split(maxsplit=1)
+        assert sentence == main.commands[name].help.partition("\n\n")[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_of_its_own(run, command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert main.commands[command].help.partition("\n")[0] in result.stdout
+
+
+def test_version_is_that_of_the_package(run):
+    assert run("--version").stdout == f"chatstore, version {__version__}\n"
+
+
+def test_migrate_says_what_it_did(run, empty_database_url):
+    first = run("migrate", database_url=empty_database_url)
+    second = run("migrate", database_url=empty_database_url)
+    assert first.stdout == "migrated up to 0001: create sessions and messages\n"
+    assert second.stdout == "nothing to migrate\n"
+    assert (first.exit_code, second.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize("command", ["migrate", "verify", "stats"])
+def test_a_newer_database_is_one_sentence(run, execute, database_url, command):
+    execute("UPDATE alembic_version SET version_num = '9999'")
+    result = run(command, database_url=database_url)
+    assert_refused(result, "9999, newer than this version of chatstore.*newer version")
+
+
+@pytest.mark.parametrize("command", ["verify", "stats", "serve"])
+def test_an_older_database_is_one_sentence(run, execute, database_url, command):
+    execute("UPDATE alembic_version SET version_num = '0000'")
+    result = run(command, database_url=database_url)
+    assert_refused(result, "at revision 0000.*Run: chatstore migrate")
+
+
+@pytest.mark.parametrize("command", ["verify", "stats"])
+def test_an_empty_database_is_one_sentence(run, empty_database_url, command):
+    result = run(command, database_url=empty_database_url)
+    assert_refused(result, "no tables yet. Run: chatstore migrate")
+
+
+def test_verify_finds_nothing_in_sound_data(run, make_session, database_url):
+    make_session(messages=3)
+    make_session()
+    result = run("verify", database_url=database_url)
+    assert result.stdout == "ok: 2 sessions, 3 messages, 7 checks\n"
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("damage", "checks"),
+    [
+        ("DELETE FROM chat_messages WHERE seq = 2", ["seq", "count"]),
+        ("UPDATE sessions SET message_count = 9", ["count"]),
+        ("UPDATE sessions SET last_message_preview = 'x'", ["last message"]),
+        ("UPDATE chat_messages SET role = 'king' WHERE seq = 1", ["role"]),
+    ],
+)
+def test_verify_lists_what_is_broken(
+    run, make_session, execute, database_url, damage, checks
+):
+    chat = make_session(messages=3)
+    execute(damage)
+    result = run("verify", database_url=database_url)
+    lines = result.stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == checks
+    assert all(str(chat.id) in line or "role" in line for line in lines)
+    assert_refused(result, f"{len(checks)} violations? in 1 session, [23] messages")
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_verify_lists_a_damaged_file(run, app, make_session, database_url):
+    make_session(messages=3)
+    with app.app_context():
+        db.engine.dispose()
+    path = database_url.removeprefix("sqlite:///")
+    database = sqlite3.connect(path)
+    (page,) = database.execute(
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'chat_messages'"
+    ).fetchone()
+    (size,) = database.execute("PRAGMA page_size").fetchone()
+    database.close()
+    with open(path, "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    result = run("verify", database_url=database_url)
+    assert result.stdout.startswith("file: ")
+    assert_refused(result, "")
+
+
+def test_stats_count_what_is_there(run, make_session, database_url):
+    make_session(messages=3)
+    make_session(messages=1, owner_id="bob", llm_model_name="other")
+    result = run("stats", database_url=database_url)
+    stats = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines())
+    assert int(stats.pop("bytes on disk")) > 0
+    assert stats.pop("newest activity").endswith("Z")
+    assert stats == {
+        "sessions": "2",
+        "messages": "4",
+        "owners": "2",
+        "messages by user": "4",
+        "sessions with other": "1",
+        "sessions with test-model": "1",
+    }
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_doctor_finds_a_new_database_sound(run, database_url):
+    result = run("doctor", database_url=database_url)
+    assert re.search("ok +journal_mode +wal\n", result.stdout)
+    assert re.search("ok +revision +0001\n", result.stdout)
+    assert "FAIL" not in result.stdout
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_doctor_fails_a_server_that_does_not_flush(run, database_url):
+    result = run("doctor", database_url=database_url)
+    assert re.search("FAIL +fsync +off\n", result.stdout)
+    assert re.search("ok +synchronous_commit +on\n", result.stdout)
+    assert result.exit_code == 1
+
+
+def test_doctor_fails_a_database_of_another_revision(run, execute, database_url):
+    execute("UPDATE alembic_version SET version_num = '0000'")
+    result = run("doctor", database_url=database_url)
+    assert re.search("FAIL +revision .*Run: chatstore migrate\n", result.stdout)
+    assert result.exit_code == 1
+
+
+def test_doctor_fails_a_database_that_is_away(run):
+    url = f"postgresql://me:geheim@127.0.0.1:{free_port()}/chats"
+    result = run("doctor", database_url=url)
+    assert re.fullmatch("FAIL +connection .*refused.*\n", result.stdout)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_setting_stops_every_command(run, command):
+    result = run(command, databse_url="x")
+    assert_refused(
+        result, "CHATSTORE_DATABSE_URL is not.*Did you mean CHATSTORE_DATABASE_URL?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("workers", "many", "CHATSTORE_WORKERS is 'many': .*whole number"),
+        ("threads", "0", "CHATSTORE_THREADS is '0'"),
+        ("bind", "nonsense", "CHATSTORE_BIND is 'nonsense': say host:port"),
+        ("log_level", "loud", "CHATSTORE_LOG_LEVEL is 'loud': say one of debug"),
+        ("database_url", "mysql://h/x", "CHATSTORE_DATABASE_URL .*'mysql': say sqlite"),
+        ("database_url", "sqlite://", "CHATSTORE_DATABASE_URL must name a .*file"),
+        ("database_url", "postgresql://[::1/x", "CHATSTORE_DATABASE_URL cannot be"),
+        (
+            "database_url",
+            "postgresql://127.0.0.1:1/x?no=1",
+            "invalid connection option .no.",
+        ),
+    ],
+)
+def test_a_bad_setting_is_one_sentence(run, name, value, sentence):
+    assert_refused(run("stats", **{name: value}), sentence)
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "verify", "stats"])
+def test_a_database_that_is_away_is_one_sentence(run, command):
+    url = f"postgresql://me@127.0.0.1:{free_port()}/chats"
+    assert_refused(run(command, database_url=url), "database .*refused")
+
+
+def test_a_folder_is_no_database(run, tmp_path):
+    result = run("stats", database_url=f"sqlite:///{tmp_path}")
+    assert_refused(result, "unable to open database file")
+
+
+@pytest.mark.parametrize("command", ["migrate", "stats", "verify", "serve"])
+def test_another_file_is_no_database(run, tmp_path, command):
+    (tmp_path / "chats.db").write_text("Dear diary, " * 1000)
+    result = run(command, database_url=f"sqlite:///{tmp_path}/chats.db")
+    assert_refused(result, "not a database")
+
+
+@pytest.mark.parametrize("command", ["stats", "doctor"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:geheim@127.0.0.1:1/x",
+        "postgresql://me:ge@heim@127.0.0.1:1/x",
+        "postgresql://me:geheim@127.0.0.1:port/x",
+        "postgresql://me:geheim@[127.0.0.1/x",
+        "postgresql://me:geheim@127.0.0.1:1/x?no=1",
+        "postgresql://me@127.0.0.1:1/x?password=geheim&no=1",
+        "postgres:me:geheim@127.0.0.1:1/x",
+        "me:geheim@127.0.0.1:1/x",
+        "mysql://me:geheim@127.0.0.1:1/x",
+    ],
+)
+def test_the_password_is_never_shown(run, url, command):
+    result = run(command, database_url=url)
+    assert "heim" not in result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1

@@ -1,0 +1,120 @@
+"""A newcomer's first minutes: a fresh copy of the project, and `make`."""
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support import ROOT, SESSIONS, clean_environ, free_port, need
+from tests.test_install import JSON, copy_checkout, has_package_index
+from tests.test_server import assert_quick, serving
+
+# A make of its own, also when the tests are run by make.
+WITHOUT_OURS = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "VENV"]
+MAKE = [*WITHOUT_OURS, f"PYTHON={sys.executable}", "make"]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    need("make", shutil.which("make") is not None)
+    return copy_checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="module")
+def first_run(checkout):
+    """What the first `make run` said, and the session that was made then."""
+    need("a package index", has_package_index())
+    port = free_port()
+    with serving(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as greeting:
+        chat = ask(port, "POST", SESSIONS, b'{"name": "first"}')
+        assert ask(port, "GET", "/readyz") == {"status": "ok"}
+    return port, greeting, chat
+
+
+def ask(port, method, path, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, body, JSON if body else {})
+    with connection.getresponse() as response:
+        value = json.load(response)
+    connection.close()
+    return value
+
+
+def make(*arguments, folder, **environ):
+    return subprocess.run(
+        [*WITHOUT_OURS, shutil.which("make"), *arguments],
+        cwd=folder,
+        env=clean_environ(**environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_make_run_installs_migrates_and_serves(first_run, checkout):
+    port, greeting, _ = first_run
+    address = f"http://127.0.0.1:{port}"
+    assert greeting[-4:-1] == [
+        "migrated up to 0001: create sessions and messages\n",
+        f"chatstore listens on {address}\n",
+        f"API docs:            {address}/docs\n",
+    ]
+    assert re.match(r"Stop it with Ctrl-C, or: kill \d+\n", greeting[-1])
+    assert (checkout / "instance" / "chatstore.db").exists()
+    assert (checkout / ".venv" / "bin" / "chatstore").exists()
+
+
+def test_make_run_stops_when_it_is_told_to(first_run):
+    port, _, _ = first_run
+    with pytest.raises(ConnectionRefusedError):
+        ask(port, "GET", "/healthz")
+
+
+def test_a_second_make_run_is_up_within_three_seconds(
+    first_run, checkout, record_property
+):
+    port, _, chat = first_run
+    seconds = []
+    while not seconds or (min(seconds) >= 3 and len(seconds) < 3):
+        started = time.monotonic()
+        with serving(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as greeting:
+            assert ask(port, "GET", "/healthz") == {"status": "ok"}
+            seconds.append(time.monotonic() - started)
+            kept = ask(port, "GET", SESSIONS)["sessions"]
+        assert [session["id"] for session in kept] == [chat["id"]]
+        assert greeting[0] == "nothing to migrate\n"
+    record_property("seconds", round(min(seconds), 2))
+    assert_quick(min(seconds))
+
+
+def test_make_alone_lists_the_targets(checkout):
+    listing = make(folder=checkout)
+    assert listing.returncode == 0, listing.stderr
+    targets = re.findall(r"^ *make (\w+) +\S.*", listing.stdout, re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(targets) == sorted(phony[1].split())
+    assert {"run", "test", "check"} <= set(targets)
+
+
+def test_make_lists_the_targets_with_nothing_but_the_basics(checkout, tmp_path):
+    for name in ("awk", "cat", "cut", "env", "grep", "sed", "sh", "sort", "tr"):
+        if shutil.which(name):
+            (tmp_path / name).symlink_to(shutil.which(name))
+    listing = make(folder=checkout, PATH=str(tmp_path))
+    assert "make run" in listing.stdout, listing.stderr
+    assert (listing.returncode, listing.stderr) == (0, "")
+
+
+def test_a_python_that_is_too_old_is_one_sentence(checkout, tmp_path):
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    done = make("run", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", folder=checkout)
+    assert done.returncode == 2
+    assert "chatstore needs Python 3.11 or newer: make run PYTHON=" in done.stdout
+    assert not (tmp_path / "venv").exists()

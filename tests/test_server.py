@@ -1,0 +1,420 @@
+"""The server as people start it: greeting, refusals, signals, what it lets see."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
+
+import pytest
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import create_engine, text
+
+from tests.support import (
+    ROOT,
+    SESSIONS,
+    LiveServer,
+    assert_problem,
+    clean_environ,
+    free_port,
+    messages_url,
+    need,
+    session_url,
+)
+
+SERVE = [sys.executable, "-m", "chatstore", "serve"]
+GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+OLD = "at revision 0000, chatstore needs 0001. Run: chatstore migrate"
+LINE = {
+    "event",
+    "level",
+    "logger",
+    "method",
+    "milliseconds",
+    "owner",
+    "request_id",
+    "route",
+    "status",
+    "timestamp",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server that tests share; none of them may stop it or fill it."""
+    started = LiveServer(tmp_path_factory.mktemp("server"), workers="2")
+    yield started
+    started.stop()
+
+
+def settings(**values):
+    return clean_environ(
+        **{f"CHATSTORE_{name.upper()}": value for name, value in values.items()}
+    )
+
+
+def run(command, folder, **values):
+    """Run a command that is expected to end by itself."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=settings(**values),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@contextlib.contextmanager
+def serving(folder, command=SERVE, **values):
+    """Run a command that serves until the block ends; yield what it says first."""
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=settings(log_format="json", **values),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    with process:
+        try:
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "Ctrl-C" in line:
+                    break
+            yield lines
+        finally:
+            process.terminate()
+
+
+def wait_for(ask, wanted):
+    """Ask again until the answer is the wanted one; fail after ten seconds."""
+    deadline = time.monotonic() + 10
+    while (answer := ask()) != wanted and time.monotonic() < deadline:
+        pass
+    assert answer == wanted
+
+
+def metric(server, name, **labels):
+    """Return the sum of the samples of a metric that have these labels."""
+    exposition = server.request("GET", "/metrics").data.decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def assert_quick(seconds):
+    """Assert that a start took less than 3 s, unless others keep the machine busy."""
+    is_busy = os.getloadavg()[0] > 2 * os.cpu_count()
+    need("an idle machine", seconds < 3 or not is_busy)
+    assert seconds < 3
+
+
+def set_revision(database_url, revision):
+    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = {revision}"))
+    engine.dispose()
+
+
+def test_the_greeting_says_where_it_is_and_how_to_stop_it(server):
+    address = f"http://127.0.0.1:{server.port}"
+    assert server.greeting == [
+        "migrated up to 0001: create sessions and messages\n",
+        f"chatstore listens on {address}\n",
+        f"API docs:            {address}/docs\n",
+        f"Stop it with Ctrl-C, or: kill {server.process.pid}\n",
+    ]
+
+
+def test_an_empty_folder_is_enough_and_the_next_start_is_quick(tmp_path):
+    port = free_port()
+    greetings, seconds = [], []
+    # A busy machine has other chances to be quick.
+    while len(seconds) < 2 or (min(seconds[1:]) >= 3 and len(seconds) < 4):
+        started = time.monotonic()
+        with serving(tmp_path, bind=f"127.0.0.1:{port}") as greeting:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/readyz")
+            assert connection.getresponse().read() == b'{"status":"ok"}'
+            seconds.append(time.monotonic() - started)
+            connection.close()
+        greetings.append(greeting)
+    assert greetings[0][0].startswith("migrated up to 0001")
+    assert greetings[1][0].startswith("chatstore listens on")
+    assert (tmp_path / "instance" / "chatstore.db").stat().st_size > 0
+    assert_quick(min(seconds[1:]))
+
+
+def test_serve_refuses_a_wrong_revision(tmp_path, database_url):
+    set_revision(database_url, "'0000'")
+    bind = f"127.0.0.1:{free_port()}"
+    refusal = run(SERVE, tmp_path, database_url=database_url, bind=bind)
+    assert refusal.returncode == 1
+    assert refusal.stderr == f"Error: The database is {OLD}\n"
+    assert refusal.stdout == ""
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_gunicorn_in_a_checkout_refuses_a_wrong_revision(database_url):
+    set_revision(database_url, "'0000'")
+    refusal = run(
+        GUNICORN,
+        ROOT,
+        database_url=database_url,
+        bind=f"127.0.0.1:{free_port()}",
+        secret_key="a secret of the tests",
+    )
+    assert refusal.returncode != 0
+    assert OLD in refusal.stderr
+    assert "listens on" not in refusal.stdout
+
+
+def test_gunicorn_in_a_checkout_has_our_settings():
+    shown = run(
+        [*GUNICORN, "--print-config"],
+        ROOT,
+        bind="127.0.0.1:1234",
+        threads="3",
+        secret_key="a secret of the tests",
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+    )
+    config = dict(
+        map(str.strip, line.split("=", 1))
+        for line in shown.stdout.splitlines()
+        if "=" in line
+    )
+    assert config["bind"] == "['127.0.0.1:1234']"
+    assert (config["worker_class"], config["threads"]) == ("gthread", "3")
+    assert config["control_socket_disable"] == "True"
+
+
+def test_a_port_in_use_is_said_and_ends_the_start(server, tmp_path):
+    refusal = run(SERVE, tmp_path, bind=f"127.0.0.1:{server.port}")
+    assert refusal.returncode == 1
+    assert f"Connection in use: ('127.0.0.1', {server.port})" in refusal.stderr
+    assert "Traceback" not in refusal.stderr
+    assert "listens on" not in refusal.stdout
+    assert server.request("GET", "/healthz").status_code == 200
+
+
+def test_a_unix_socket_works_as_an_address(tmp_path):
+    with TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
+        path = f"{short}/chatstore.sock"
+        with serving(tmp_path, bind=f"unix:{path}") as greeting:
+            assert greeting[1] == f"chatstore listens on unix:{path}\n"
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert answer.endswith(b'{"status":"ok"}')
+
+
+def test_a_postgres_url_works_as_people_paste_it(postgres, serve):
+    name = postgres.create_database()
+    assert postgres.url(name).startswith("postgresql://")  # which all others use
+    server = serve(
+        database_url=postgres.url(name).replace("postgresql://", "postgres://")
+    )
+    chat = server.request("POST", SESSIONS, {"name": "pasted"}).json
+    assert server.request("GET", session_url(chat)).json["name"] == "pasted"
+    server.stop()
+    postgres.drop_database(name)
+
+
+def test_metrics_are_exact_across_workers(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    server = serve(workers="2")
+    chat = server.request("POST", SESSIONS, {}).json
+    sent = 0
+    with ThreadPoolExecutor(8) as pool:
+        while len(busy_workers(tmp_path)) < 2:
+            append = [("POST", messages_url(chat), {"content": "hi"})] * 16
+            refuse = [("POST", messages_url(chat), {"content": 1})] * 16
+            list(pool.map(lambda call: server.request(*call), append + refuse))
+            sent += 16
+    route = "/api/v1/sessions/<uuid:session_id>/messages"
+    labels = {"method": "POST", "route": route}
+    total, seconds = "chatstore_http_requests_total", "chatstore_http_request_duration"
+    wait_for(lambda: metric(server, total, status="201", **labels), sent)
+    wait_for(lambda: metric(server, total, status="422", **labels), sent)
+    wait_for(lambda: metric(server, f"{seconds}_seconds_count", **labels), 2 * sent)
+    everything = dict(labels, le="+Inf")
+    wait_for(
+        lambda: metric(server, f"{seconds}_seconds_bucket", **everything), 2 * sent
+    )
+    assert metric(server, "chatstore_messages_appended_total") == sent
+
+
+def busy_workers(folder):
+    """The files of those workers that counted a request."""
+    return [
+        path
+        for path in folder.glob("chatstore-metrics-*/counter_*.db")
+        for key, value, *_ in MmapedDict.read_all_values_from_file(str(path))
+        if "chatstore_messages_appended" in key and value > 0
+    ]
+
+
+def test_errors_of_the_database_are_counted(postgres, postgres_template, serve):
+    name = postgres.create_database(postgres_template)
+    server = serve(database_url=postgres.url(name))
+    assert server.request("GET", SESSIONS).status_code == 200
+    postgres.drop_database(name)
+    for _ in range(3):
+        assert_problem(server.request("GET", SESSIONS), 503)
+    wait_for(lambda: metric(server, "chatstore_database_errors_total"), 3)
+    warnings = [line for line in server.log_lines() if line["level"] == "warning"]
+    assert name in warnings[-1]["cause"]
+    assert "Traceback" not in server.log
+
+
+def test_each_request_is_one_line_of_json(server):
+    calls = [
+        ("POST", SESSIONS, SESSIONS.rstrip("/"), 201),
+        ("GET", SESSIONS, SESSIONS.rstrip("/"), 200),
+        ("HEAD", SESSIONS, SESSIONS.rstrip("/"), 200),
+        ("GET", "/healthz", "/healthz", 200),
+        ("GET", "/nowhere", "unmatched", 404),
+        ("GET", "/docs/assets/swagger-ui.css", "/docs/assets/<path:name>", 200),
+        ("GET", "/static/docs.js", "/static/<path:filename>", 200),
+    ]
+    answers = [
+        server.request(method, path, {} if method == "POST" else None)
+        for method, path, _, _ in calls
+    ]
+    wanted = {answer.headers["X-Request-Id"] for answer in answers}
+
+    def lines():
+        return [line for line in server.log_lines() if line.get("request_id") in wanted]
+
+    wait_for(lambda: len(lines()), len(calls))
+    by_id = {line["request_id"]: line for line in lines()}
+    for answer, (method, _, route, status) in zip(answers, calls, strict=True):
+        line = by_id[answer.headers["X-Request-Id"]]
+        assert set(line) == LINE
+        assert (line["event"], line["level"]) == ("request", "info")
+        assert (line["method"], line["route"]) == (method, route)
+        assert line["status"] == answer.status_code == status
+        assert 0 <= line["milliseconds"] < 60_000
+        assert line["owner"] == ("local" if "sessions" in route else None)
+
+
+def test_no_text_of_anybody_reaches_the_log(server):
+    secret = "dear diary"
+    chat = server.request("POST", SESSIONS, {"name": secret}).json
+    for body in (
+        {"content": secret},
+        {"content": secret, "role": secret},
+        {"content": secret, secret: 1},
+        {"content": [secret]},
+        f'{{"content": "{secret}'.encode(),
+    ):
+        headers = {"Content-Type": "application/json"}
+        answer = server.request("POST", messages_url(chat), body, headers)
+    last = answer.headers["X-Request-Id"]
+    wait_for(lambda: last in server.log, True)
+    assert secret not in server.log
+
+
+def test_a_line_outside_a_request_has_no_request_id(serve):
+    server = serve(workers="1", threads="1")
+    earlier = server.request("GET", "/healthz").headers["X-Request-Id"]
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"nonsense\r\n\r\n")
+        assert client.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
+    wait_for(lambda: "Invalid request" in server.log, True)
+    (line,) = [each for each in server.log_lines() if "Invalid" in each["event"]]
+    assert line.get("request_id") != earlier
+
+
+def test_sigterm_lets_a_request_finish_and_leaves_nothing(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    server = serve(workers="1")
+    chat = server.request("POST", SESSIONS, {}).json
+    assert list(tmp_path.glob("chatstore-metrics-*"))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(
+            f"POST {messages_url(chat)} HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/json\r\nContent-Length: 16\r\n"
+            "Connection: close\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        answer = client.makefile("rb")
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+        server.process.terminate()
+        wait_for(lambda: "Handling signal: term" in server.log, True)
+        client.sendall(b'{"content":"hi"}')
+        assert b"HTTP/1.1 201 CREATED\r\n" in answer.read()
+    assert server.process.wait(timeout=30) == 0
+    assert "Traceback" not in server.log
+    assert not list(tmp_path.glob("chatstore-metrics-*"))
+
+
+def test_sighup_changes_the_workers_and_serves_on(serve):
+    server = serve(workers="2")
+    chat = server.request("POST", SESSIONS, {}).json
+    sent = 1
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while server.log.count("Worker exiting") < 2 and time.monotonic() < deadline:
+        answer = server.request("POST", messages_url(chat), {"content": "hi"})
+        assert (answer.status_code, answer.json["seq"]) == (201, sent)
+        sent += 1
+    assert server.log.count("Booting worker") == 4
+    assert server.log.count("Worker exiting") == 2
+    assert server.request("GET", session_url(chat)).json["message_count"] == sent - 1
+    # What the former workers counted still counts.
+    wait_for(lambda: metric(server, "chatstore_messages_appended_total"), sent - 1)
+
+
+def test_a_long_listing_is_streamed_and_a_short_one_is_not(server):
+    chat = server.request("POST", SESSIONS, {}).json
+    contents = [str(number) * 300_000 for number in range(5)]
+    for content in contents:
+        server.request("POST", messages_url(chat), {"content": content})
+    long = server.request("GET", messages_url(chat))
+    assert long.headers["Transfer-Encoding"] == "chunked"
+    assert [message["content"] for message in long.json["messages"]] == contents
+    short = server.request("GET", f"{messages_url(chat)}?limit=1")
+    assert "Transfer-Encoding" not in short.headers
+    assert int(short.headers["Content-Length"]) == len(short.data)
+
+
+@pytest.mark.parametrize("path", [SESSIONS, "/healthz", "/docs", "/openapi.json"])
+def test_head_is_get_without_the_body_on_a_kept_connection(server, path):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("HEAD", path)
+        head = connection.getresponse()
+        assert head.read() == b""
+        connection.request("GET", path)
+        get = connection.getresponse()
+        assert head.headers["Content-Length"] == str(len(get.read()))
+    assert (head.status, get.status) == (200, 200)
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (SESSIONS, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("/healthz", {"GET", "HEAD", "OPTIONS"}),
+        ("/docs", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_options_says_what_is_allowed(server, path, methods):
+    answer = server.request("OPTIONS", path)
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert set(answer.headers["Allow"].split(", ")) == methods

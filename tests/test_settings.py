@@ -1,0 +1,230 @@
+import os
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from chatstore.errors import SettingsError
+from chatstore.settings import PREFIX, Settings
+
+# What a file of settings may hold: each setting that is a number, and its bounds.
+NUMBERS = {
+    f"{PREFIX}{each.name.upper()}": (each.metadata["least"], each.metadata["most"])
+    for each in fields(Settings)
+    if each.type is int
+}
+
+
+def settings(**variables):
+    """The settings of an environment with these variables, and others not ours."""
+    ours = {f"{PREFIX}{name.upper()}": value for name, value in variables.items()}
+    return Settings.from_env({"PATH": "/bin", "MYCHATSTORE_X": "1"} | ours)
+
+
+def refusal(**variables):
+    with pytest.raises(SettingsError) as caught:
+        settings(**variables)
+    return caught.value.detail
+
+
+def test_an_empty_environment_gives_the_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert settings() == Settings()
+    assert settings().database_url == f"sqlite:///{tmp_path}/instance/chatstore.db"
+    assert settings().bind == "127.0.0.1:8000"
+    assert settings().max_page_size == 1000
+
+
+def test_the_environment_of_the_process_is_read_by_default(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CHATSTORE_WORKERS", "3")
+    assert Settings.from_env().workers == 3
+
+
+def test_settings_do_not_change():
+    with pytest.raises(FrozenInstanceError):
+        settings().workers = 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("workers", "1", 1),
+        ("threads", " 12 ", 12),
+        ("proxy_hops", "0", 0),
+        ("max_tags", "0", 0),
+        ("statement_timeout_seconds", "0", 0),
+        ("log_level", "DEBUG", "debug"),
+        ("log_format", "Console", "console"),
+        ("bind", "0.0.0.0:80", "0.0.0.0:80"),
+        ("bind", "localhost:65535", "localhost:65535"),
+        ("bind", "[::1]:8000", "[::1]:8000"),
+        ("bind", "unix:/run/chatstore.sock", "unix:/run/chatstore.sock"),
+        ("default_model_name", "x" * 255, "x" * 255),
+        ("secret_key", " kept as it is ", " kept as it is "),
+    ],
+)
+def test_a_variable_sets_its_setting(variable, text, value):
+    assert getattr(settings(**{variable: text}), variable) == value
+
+
+@pytest.mark.parametrize("variable", NUMBERS)
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1.5", "1_0", "+1", "٣", "1e3", "9" * 16]
+)
+def test_a_number_must_be_one(variable, text):
+    detail = refusal(**{variable.removeprefix(PREFIX): text})
+    assert variable in detail
+    assert repr(text) in detail
+    assert "whole number" in detail
+
+
+@pytest.mark.parametrize("variable", NUMBERS)
+def test_a_number_is_within_its_bounds(variable):
+    name = variable.removeprefix(PREFIX).lower()
+    least, most = NUMBERS[variable]
+    if least > 0:
+        assert f"{least}" in refusal(**{name: str(least - 1)})
+    assert f"{most}" in refusal(**{name: str(most + 1)})
+    default = next(each.default for each in fields(Settings) if each.name == name)
+    assert least <= default <= most
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [("log_level", "loud"), ("log_format", "xml"), ("log_level", "")],
+)
+def test_a_word_must_be_a_known_one(variable, text):
+    detail = refusal(**{variable: text})
+    assert f"{PREFIX}{variable.upper()} is {text!r}: say one of" in detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "8000",
+        "localhost",
+        "localhost:",
+        ":8000",
+        "localhost:http",
+        "unix:",
+        "::1:80",
+    ]
+    + ["127.0.0.1:65536", "127.0.0.1:99999", "local host:80"],
+)
+def test_an_address_must_be_one(text):
+    assert "CHATSTORE_BIND" in refusal(bind=text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256])
+def test_a_default_model_must_fit_its_column(text):
+    assert "CHATSTORE_DEFAULT_MODEL_NAME" in refusal(default_model_name=text)
+
+
+def test_the_default_page_is_no_larger_than_the_largest():
+    detail = refusal(default_page_size="51", max_page_size="50")
+    assert "CHATSTORE_DEFAULT_PAGE_SIZE" in detail
+    assert "CHATSTORE_MAX_PAGE_SIZE" in detail
+    assert settings(default_page_size="50", max_page_size="50").max_page_size == 50
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("CHATSTORE_DATABASE", "CHATSTORE_DATABASE_URL"),
+        ("CHATSTORE_DATABSE_URL", "CHATSTORE_DATABASE_URL"),
+        ("CHATSTORE_WORKER", "CHATSTORE_WORKERS"),
+        ("CHATSTORE_workers", "CHATSTORE_WORKERS"),
+        ("CHATSTORE_MAX_CONTENT", "CHATSTORE_MAX_CONTENT_BYTES"),
+        ("CHATSTORE_LOGLEVEL", "CHATSTORE_LOG_LEVEL"),
+    ],
+)
+def test_a_misspelt_variable_is_told_what_was_meant(variable, meant):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({variable: "1"})
+    assert caught.value.detail.startswith(f"{variable} is not a setting")
+    assert f"Did you mean {meant}?" in caught.value.detail
+
+
+def test_an_unknown_variable_is_told_where_to_look():
+    assert "docs/settings.md" in refusal(qqqqqqqqqqqqqqqqqqqqqqqq="1")
+
+
+# Database URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:////var/lib/chat.db", "/var/lib/chat.db"),
+        ("sqlite:////var/lib/my chats/chat%20.db", "/var/lib/my chats/chat%20.db"),
+    ],
+)
+def test_an_absolute_path_of_sqlite_is_kept(url, path):
+    found = settings(database_url=url)
+    assert found.database_url == url
+    assert found.sqlite_path == Path(path)
+    assert not found.is_postgresql
+
+
+def test_a_relative_path_of_sqlite_is_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = settings(database_url="sqlite:///data/chat.db")
+    monkeypatch.chdir("/")
+    assert found.sqlite_path == tmp_path / "data" / "chat.db"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_a_url_of_postgresql_works_as_people_paste_it(scheme):
+    rest = "chat:p%40ss@db.example:5432/chat?sslmode=require"
+    found = settings(database_url=f"{scheme}://{rest}")
+    assert found.database_url == f"postgresql+psycopg://{rest}"
+    assert found.sqlite_path is None
+    assert found.is_postgresql
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "chat.db",
+        "mysql://host/chat",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://chat.db",
+        "sqlite:///:memory:",
+        "sqlite:///chat.db?mode=ro",
+        "sqlite:///chat.db#1",
+        "postgresql+psycopg2://host/chat",
+        "postgresql://[host/chat",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused(url):
+    assert "CHATSTORE_DATABASE_URL" in refusal(database_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://chat:hunter2@[host/chat",
+        "postgresql://chat:hunter2℀@host/chat",
+        "mysql://chat:hunter2@host/chat",
+        "chat:hunter2@host/chat",
+    ],
+)
+def test_a_refused_url_does_not_show_its_password(url):
+    assert "hunter2" not in refusal(database_url=url)
+
+
+def test_what_is_printed_holds_no_secret():
+    found = settings(
+        database_url="postgresql://chat:hunter2@host/chat", secret_key="hush"
+    )
+    assert "workers=2" in repr(found)
+    assert "hunter2" not in repr(found)
+    assert "hush" not in repr(found)

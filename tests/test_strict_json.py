@@ -1,0 +1,153 @@
+import json
+
+import pytest
+
+from chatstore.errors import MalformedRequest, ValidationFailed
+from chatstore.strict_json import MAX_INTEGER, loads, pointer, text_flaw
+
+
+def read(body, max_depth=32):
+    return loads(
+        body if isinstance(body, bytes) else body.encode(), max_depth=max_depth
+    )
+
+
+def flaws(body):
+    with pytest.raises(ValidationFailed) as caught:
+        read(body)
+    return [flaw.pointer for flaw in caught.value.flaws]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        0,
+        MAX_INTEGER,
+        -MAX_INTEGER,
+        0.1,
+        1e20,
+        1.7976931348623157e308,
+        5e-324,
+        "",
+        "é 𝒳 \u2028 \x7f",
+        [],
+        {},
+        {"": [{"a": [None, False, {"b": {}}]}]},
+        "metadata with \\u0000 that is no escape: \\\\u0000",
+    ],
+)
+def test_json_is_read_as_it_is(value):
+    assert read(json.dumps(value)) == value
+    assert read(json.dumps(value, ensure_ascii=False)) == value
+
+
+def test_numbers_keep_their_kind():
+    value = read("[1, 1.0, -0.0, 0.0, 1E2]")
+    assert list(map(repr, value)) == ["1", "1.0", "-0.0", "0.0", "100.0"]
+
+
+def test_a_pair_of_surrogates_is_one_character():
+    assert read('"\\ud83d\\ude00"') == "😀"
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "not JSON.*line 1, column 1"),
+        (b'{"a": 1,\n x}', "not JSON.*line 2, column 2"),
+        (b"[1] [2]", "not JSON: Extra data"),
+        (b"\xef\xbb\xbf[]", "not JSON"),
+        (b'["\xff"]', "not UTF-8: byte 2"),
+        (b'["\xed\xa0\x80"]', "not UTF-8"),
+        (b"[NaN]", "NaN is no JSON number"),
+        (b"[Infinity]", "Infinity is no JSON number"),
+        (b"[-Infinity]", "-Infinity is no JSON number"),
+        (b'{"a": 1, "a": 1}', "same key twice"),
+        (b'[{"a": {"b": 1, "\\u0062": 2}}]', "same key twice"),
+        (b'["\n"]', "not JSON"),
+        (b'["\x00"]', "not JSON"),
+        (b"[01]", "not JSON"),
+        (b"[+1]", "not JSON"),
+        (b"[.5]", "not JSON"),
+        (b"['a']", "not JSON"),
+    ],
+)
+def test_what_is_not_json_is_malformed(body, detail):
+    with pytest.raises(MalformedRequest, match=detail):
+        read(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_read"),
+    [
+        ("1", True),
+        ("[[[[]]]]", True),
+        ("[[[[1]]]]", True),
+        ("[[[[[]]]]]", False),
+        ('{"a": {"a": {"a": {}}}}', True),
+        ('{"a": {"a": {"a": {"a": 1}}}}', True),
+        ('{"a": [{"a": [[]]}]}', False),
+        ("[" * 100_000 + "]" * 100_000, False),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, False),
+        ("[" * 100_000, False),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_depth_is_bounded(body, is_read):
+    if is_read:
+        assert read(body, max_depth=4) == json.loads(body)
+        return
+    with pytest.raises(MalformedRequest, match="4 levels .CHATSTORE_MAX_JSON_DEPTH"):
+        read(body, max_depth=4)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ('"\\u0000"', [""]),
+        ('["a", "b\\u0000"]', ["/1"]),
+        ('["\\ud800", "\\udfff", "\\ude00\\ud83d"]', ["/0", "/1", "/2"]),
+        ('{"a": {"b/c": ["\\u0000"], "~": "\\ud800"}}', ["/a/b~1c/0", "/a/~0"]),
+        ('{"\\u0000": 1}', [""]),
+        ('{"a": [{"x\\udead": "\\u0000"}]}', ["/a/0"]),
+        (f"[{MAX_INTEGER + 1}, {-MAX_INTEGER - 1}]", ["/0", "/1"]),
+        (f"[{'9' * 16}, {'9' * 17}, {'9' * 18}]", ["/0", "/1", "/2"]),
+        ("9" * 5_000, [""]),
+        ("-" + "9" * 5_000, [""]),
+        ('{"a": 1e400, "b": -1e400}', ["/a", "/b"]),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_kept_is_named(body, pointers):
+    assert sorted(flaws(body)) == pointers
+
+
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        ("", None),
+        ("é\u2028\uffff\U0010ffff", None),
+        ("a\0", "NUL"),
+        ("\ud800", "surrogate"),
+        ("a\udfffb", "surrogate"),
+    ],
+)
+def test_text_is_examined(text, flaw):
+    found = text_flaw(text)
+    assert found is None if flaw is None else flaw in found
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("a", "/p/a"),
+        (3, "/p/3"),
+        ("", "/p/"),
+        ("a/b~c", "/p/a~1b~0c"),
+        ("~1", "/p/~01"),
+    ],
+)
+def test_pointers_are_escaped(key, expected):
+    assert pointer("/p", key) == expected

@@ -1,0 +1,90 @@
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from itsdangerous import URLSafeSerializer
+
+from chatstore.errors import MalformedRequest
+from chatstore.store.paging import SessionKey
+from chatstore.web.cursors import decode_cursor, encode_cursor
+
+SECRET = "a secret of the tests"
+KEY = SessionKey(
+    datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
+    UUID("507de50b-e29c-4a25-9b8a-d2d7410a926d"),
+)
+
+
+@pytest.fixture
+def context():
+    with with_secret(SECRET):
+        yield
+
+
+def with_secret(secret):
+    app = Flask("tests")
+    app.config["SECRET_KEY"] = secret
+    return app.app_context()
+
+
+@pytest.mark.parametrize("microsecond", [0, 6, 999_999])
+def test_a_cursor_leads_back_to_its_key(context, microsecond):
+    instant = KEY.last_updated_at.replace(microsecond=microsecond)
+    key = SessionKey(instant, KEY.id)
+    assert decode_cursor(encode_cursor(key)) == key
+
+
+def test_no_key_is_no_cursor(context):
+    assert encode_cursor(None) is None
+    assert decode_cursor(None) is None
+
+
+def test_a_cursor_needs_no_escaping_in_a_url(context):
+    assert set("&=+/?#% \"'").isdisjoint(encode_cursor(KEY))
+
+
+def test_a_cursor_of_another_secret_is_refused(context):
+    cursor = encode_cursor(KEY)
+    with with_secret("another"), pytest.raises(MalformedRequest, match="cursor"):
+        decode_cursor(cursor)
+
+
+def test_every_changed_character_is_noticed(context):
+    cursor = encode_cursor(KEY)
+    for place in range(len(cursor)):
+        other = "A" if cursor[place] != "A" else "B"
+        changed = cursor[:place] + other + cursor[place + 1 :]
+        try:
+            # The last character of base64 may carry bits that mean nothing.
+            assert decode_cursor(changed) == KEY
+        except MalformedRequest:
+            continue
+        assert place == len(cursor) - 1
+
+
+@pytest.mark.parametrize("cursor", ["", ".", "x", "x.y", "é.é", "\0", "😀", "." * 5000])
+def test_what_is_no_cursor_is_refused(context, cursor):
+    with pytest.raises(MalformedRequest, match="cursor"):
+        decode_cursor(cursor)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        7,
+        "text",
+        [],
+        ["2026-01-02T03:04:05+00:00"],
+        ["yesterday", KEY.id.hex],
+        ["2026-01-02T03:04:05+00:00", "nobody"],
+        ["2026-01-02T03:04:05+00:00", None],
+        [1, 2],
+        [KEY.last_updated_at.isoformat(), KEY.id.hex, "more"],
+    ],
+)
+def test_a_signature_over_something_else_is_refused(context, content):
+    cursor = URLSafeSerializer(SECRET, salt="cursor").dumps(content)
+    with pytest.raises(MalformedRequest, match="cursor"):
+        decode_cursor(cursor)
