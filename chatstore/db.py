@@ -16,13 +16,14 @@ import orjson
 import structlog
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, MetaData, String, literal
-from sqlalchemy.engine import make_url
+from sqlalchemy import DateTime, Dialect, MetaData, String, event, literal
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     InterfaceError,
     OperationalError,
+    PendingRollbackError,
     TimeoutError,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -42,6 +43,8 @@ MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
 # Serialization failure and deadlock: PostgreSQL's request to run it again.
 _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
+# A standby, or a primary that was told to refuse writes.
+_READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
 _RETRY_SQLITE_CODES = frozenset({5, 6})
 
@@ -142,6 +145,8 @@ def init_database(app: Flask, settings: Settings) -> None:
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
     if settings.sqlite_path is None:
+        with app.app_context():
+            event.listen(db.engine, "handle_error", _hide_values)
         return
     lock = sqlite.WriterLock(
         settings.sqlite_path, timeout_seconds=settings.lock_timeout_seconds
@@ -155,6 +160,16 @@ def init_database(app: Flask, settings: Settings) -> None:
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
         )
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    # PostgreSQL's details quote the row that it refuses: message text, on its way to
+    # a log. Its first sentence does not.
+    diagnosis = getattr(context.original_exception, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None)
+    if primary and context.sqlalchemy_exception is not None:
+        context.original_exception.args = (primary,)
+        context.sqlalchemy_exception.args = (primary,)
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
@@ -195,7 +210,7 @@ def transaction() -> Iterator[None]:
         yield
         return
     lock = current_app.extensions.get("chatstore-writer-lock")
-    session.commit()  # a read transaction can be too old to be written in
+    _end_reading()
     with lock.held() if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
@@ -207,6 +222,18 @@ def transaction() -> Iterator[None]:
             raise
         finally:
             del session.info["in_transaction"]
+
+
+def _end_reading() -> None:
+    # A read transaction can be too old to be written in, or its connection lost.
+    session = db.session()
+    try:
+        session.commit()
+    except (DBAPIError, PendingRollbackError):
+        if session.new or session.dirty or session.deleted:
+            raise
+        session.rollback()
+    session.expire_all()  # what is read from now on is what there is now
 
 
 def _commit() -> None:
@@ -256,15 +283,12 @@ def is_transient(error: DBAPIError) -> bool:
 
 
 def db_error_text(error: BaseException) -> str:
-    """Return what went wrong, in one line, without any value of a row.
-
-    PostgreSQL's details quote the row that it refuses; its first sentence does not.
-    """
-    cause = getattr(error, "orig", None) or error
-    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
-    return " ".join(str(primary or cause).split())
+    """Return the driver's own words in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def is_unavailable(error: Exception) -> bool:
     """Whether the database, not the request, is why `error` was raised."""
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY_SQLSTATE:
+        return True
     return isinstance(error, OperationalError | InterfaceError | TimeoutError)

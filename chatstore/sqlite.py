@@ -76,10 +76,26 @@ class WriterLock:
                 "The database file cannot be written to."
             ) from error
         try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX)
+            self._wait_for(lock_file)
             yield
         finally:
             os.close(lock_file)
+
+    def _wait_for(self, lock_file: int) -> None:
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass
+        # flock(2) waits without end, so somebody waits for it. Left alone, it gets
+        # the lock of a file that is closed by then, which frees it at once.
+        waiter = threading.Thread(
+            target=fcntl.flock, args=(lock_file, fcntl.LOCK_EX), daemon=True
+        )
+        waiter.start()
+        waiter.join(self._timeout_seconds)
+        if waiter.is_alive():
+            raise DatabaseUnavailable("Another process writes for too long.")
 
 
 def prepare_engine(

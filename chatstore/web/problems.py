@@ -1,12 +1,10 @@
 """Answers every error in one shape: problem details (RFC 9457)."""
 
-import traceback
 from typing import Any
 
 import orjson
 import structlog
 from flask import Flask, Response, current_app, g, request
-from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chatstore.db import db_error_text, is_unavailable
@@ -81,12 +79,7 @@ def answer_unexpected(error: Exception) -> Response:
         unavailable = DatabaseUnavailable("The database cannot answer at the moment.")
         unavailable.__cause__ = error
         return answer_error(unavailable)
-    if isinstance(error, DBAPIError):  # its own text may quote what was sent
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        cause = f"{type(error).__name__}: {db_error_text(error)}"
-        log.error("unexpected error", cause=cause, exception=f"{trace}{cause}")
-    else:
-        log.error("unexpected error", exc_info=error)
+    log.error("unexpected error", exc_info=error)
     return _problem(
         status=500,
         slug=ChatstoreError.type,

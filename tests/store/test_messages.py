@@ -107,6 +107,17 @@ def test_appending_moves_the_session_on(db_session, make_session, clock):
     assert chat.created_at == before.created_at
 
 
+def test_a_session_read_before_an_append_counts_it_when_read_again(
+    db_session, make_session
+):
+    chat = make_session(owner_id="alice")
+    before = get_session(chat.id, owner_id="alice")  # kept, and so kept in mind
+    append(chat, "the newest")
+    after = get_session(chat.id, owner_id="alice")
+    assert (after.message_count, after.last_message_preview) == (1, "the newest")
+    assert after is before
+
+
 def test_appending_leaves_other_sessions_alone(db_session, make_session):
     chat, other = (make_session(owner_id="alice", messages=1) for _ in range(2))
     append(chat, "x")

@@ -113,6 +113,20 @@ def test_update_returns_what_is_stored_and_not_what_was_read_before(
     assert (seen.name, seen.revision) == ("two", 2)
 
 
+def test_what_was_read_before_does_not_hide_what_others_changed(
+    app, db_session, make_session
+):
+    chat = make_session(owner_id="alice", name="old")
+    before = get_session(chat.id, owner_id="alice")  # kept, and so kept in mind
+    with app.app_context():
+        in_transaction(append_message, chat.id, owner_id="alice", content="x")
+    mine = in_transaction(
+        update_session, chat.id, owner_id="alice", changes={"name": "new"}
+    )
+    assert (mine.name, mine.message_count, mine.revision) == ("new", 1, 3)
+    assert mine is before
+
+
 def test_an_update_of_nothing_is_no_revision(db_session, make_session):
     chat = make_session(owner_id="alice", name="same")
     after = update_session(chat.id, owner_id="alice", changes={})

@@ -27,6 +27,10 @@ DAMAGES = {
         {"seq"},
         f"UPDATE chat_messages SET seq = 0 WHERE {OF_A} AND seq = 1",
     ),
+    "a number is left out": (
+        {"seq", "last message"},
+        f"UPDATE chat_messages SET seq = 4 WHERE {OF_A} AND seq = 3",
+    ),
     "the next number would be one too high": (
         {"seq", "last message"},
         "UPDATE sessions SET last_seq = 4 WHERE name = 'a'",
