@@ -1,9 +1,14 @@
 """The `chatstore` command: what an administrator does from a terminal."""
 
 import os
+import re
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,12 +18,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import __version__
 from chatstore.app import create_app
-from chatstore.db import db, db_error_text
+from chatstore.clock import utc_now
+from chatstore.db import db, db_error_text, in_transaction
 from chatstore.errors import ChatstoreError
-from chatstore.revisions import check_revision, is_empty, migrate
+from chatstore.revisions import COMMAND as MIGRATE
+from chatstore.revisions import check_revision, head_revision, is_empty, migrate
+from chatstore.services import backup
 from chatstore.settings import Settings
 from chatstore.sqlite import network_file_system
-from chatstore.store import doctor, stats, verify
+from chatstore.store import access, doctor, stats, verify
 
 
 class Commands(click.Group):
@@ -34,6 +42,24 @@ class Commands(click.Group):
             raise click.ClickException(
                 f"The database cannot answer: {cause}"
             ) from error
+
+
+class Age(click.ParamType):  # type: ignore[type-arg]
+    """A length of time such as 90m, 36h or 7d."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        parts = re.fullmatch(r"([0-9]{1,5})([mhd])", str(value))
+        if not parts:
+            self.fail(f"{value!r} is no age: say for example 90m, 36h or 7d.")
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[parts[2]]
+        return timedelta(**{unit: int(parts[1])})
+
+
+AGE = Age()
 
 
 @click.group(cls=Commands)
@@ -124,6 +150,65 @@ def doctor_command() -> None:
         raise click.exceptions.Exit(1)
 
 
+@main.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", "is_replacing", is_flag=True, help="Replace FILE.")
+def backup_command(file: Path, is_replacing: bool) -> None:
+    """Write a verified copy of the database to FILE.
+
+    The server may go on writing.
+    """
+    started = time.monotonic()
+    with _admin_app().app_context(), _progress_line() as show:
+        copy = backup.write_backup(file, is_replacing=is_replacing, progress=show)
+    seconds = time.monotonic() - started
+    size = file.stat().st_size
+    click.echo(f"wrote {file}: {size} bytes, {copy}, in {seconds:.1f} s")
+
+
+@main.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", "is_replacing", is_flag=True, help="Replace all data.")
+def restore_command(file: Path, is_replacing: bool) -> None:
+    """Put a backup in the place of the database.
+
+    The server must be stopped.
+    """
+    with _admin_app().app_context(), _progress_line() as show:
+        copy = backup.restore_backup(file, is_replacing=is_replacing, progress=show)
+    click.echo(f"restored {file}: {copy}")
+    if copy.revision != head_revision():
+        click.echo(f"The backup is at revision {copy.revision}. Run: {MIGRATE}")
+
+
+@main.group("purge")
+def purge_group() -> None:
+    """Delete what is kept for a time only."""
+
+
+@purge_group.command("idempotency")
+@click.option(
+    "--older-than",
+    type=AGE,
+    default="24h",
+    show_default=True,
+    help="Age such as 36h or 7d; 24h at least, as clients were promised.",
+)
+def purge_idempotency_command(older_than: timedelta) -> None:
+    """Delete old idempotency records."""
+    if older_than < timedelta(hours=24):
+        raise click.BadParameter("clients may repeat a request for 24h")
+    with _admin_app().app_context():
+        check_revision()
+        purged = 0
+        before = utc_now() - older_than
+        while count := in_transaction(access.purge_records, before=before):
+            purged += count
+            if sys.stderr.isatty():
+                click.echo(f"\r{purged} purged", nl=False, err=True)
+        click.echo(f"purged {purged} idempotency records")
+
+
 @main.command("shell")
 @click.pass_context
 def shell_command_(ctx: click.Context) -> None:
@@ -137,6 +222,18 @@ def shell_command_(ctx: click.Context) -> None:
 def _admin_app() -> Flask:
     # What a request must not do, run for hours, a command may.
     return create_app(replace(Settings.from_env(), statement_timeout_seconds=0))
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[str], None]]:
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    erase = "\r\033[K"
+    try:
+        yield lambda text: click.echo(f"{erase}{text}", nl=False, err=True)
+    finally:
+        click.echo(erase, nl=False, err=True)
 
 
 def _report(steps: list[str]) -> None:

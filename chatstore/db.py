@@ -16,7 +16,16 @@ import orjson
 import structlog
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, MetaData, String, event, literal
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    String,
+    event,
+    literal,
+)
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -33,7 +42,12 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from chatstore import sqlite
-from chatstore.errors import OutcomeUnknown, SettingsError
+from chatstore.errors import (
+    DatabaseFull,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    SettingsError,
+)
 from chatstore.settings import Settings
 
 P = ParamSpec("P")
@@ -47,6 +61,14 @@ _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
 _RETRY_SQLITE_CODES = frozenset({5, 6})
+# disk_full and SQLITE_FULL; then what happens when a bound of ours is reached.
+_FULL = frozenset({"53100", 13})
+_BOUNDS = {
+    "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
+    9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
+    "55P03": "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
+    5: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # SQLITE_BUSY
+}
 
 log = structlog.get_logger(__name__)
 
@@ -108,26 +130,34 @@ def format_instant(instant: datetime) -> str:
 
 
 class next_instant(FunctionElement[datetime]):
-    """SQL for the later of `now` and one microsecond after `last`."""
+    """SQL for an instant after `last`: `now`, if it is, or a microsecond later.
+
+    With a `count` over one, the last of so many instants, a microsecond apart.
+    """
 
     name = "next_instant"
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, last: SQLCoreOperations[datetime], now: datetime) -> None:
-        super().__init__(last, literal(now, UtcDateTime()))
+    def __init__(
+        self, last: SQLCoreOperations[datetime], now: datetime, count: int = 1
+    ) -> None:
+        more = timedelta(microseconds=count - 1)
+        super().__init__(
+            last, literal(now + more, UtcDateTime()), literal(count, Integer())
+        )
 
 
 @compiles(next_instant)
 def _next_instant(element: Any, compiler: Any, **options: Any) -> str:
-    last, now = (compiler.process(each, **options) for each in element.clauses)
+    last, now, count = (compiler.process(each, **options) for each in element.clauses)
     if compiler.dialect.name == "postgresql":
-        return f"greatest({now}, {last} + interval '1 microsecond')"
-    return f"chatstore_next_instant({last}, {now})"
+        return f"greatest({now}, {last} + {count} * interval '1 microsecond')"
+    return f"chatstore_next_instant({last}, {now}, {count})"
 
 
-def _next_instant_in_sqlite(last: str, now: str) -> str:
-    after = datetime.fromisoformat(last) + timedelta(microseconds=1)
+def _next_instant_in_sqlite(last: str, now: str, count: int) -> str:
+    after = datetime.fromisoformat(last) + timedelta(microseconds=count)
     return max(now, format_instant(after))
 
 
@@ -145,8 +175,7 @@ def init_database(app: Flask, settings: Settings) -> None:
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
     if settings.sqlite_path is None:
-        with app.app_context():
-            event.listen(db.engine, "handle_error", _hide_values)
+        _prepare_postgresql(app, settings)
         return
     lock = sqlite.WriterLock(
         settings.sqlite_path, timeout_seconds=settings.lock_timeout_seconds
@@ -160,6 +189,29 @@ def init_database(app: Flask, settings: Settings) -> None:
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
         )
+
+
+def _prepare_postgresql(app: Flask, settings: Settings) -> None:
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "handle_error", _hide_values)
+    if settings.database_pooler == "pgbouncer":
+        settle = ", ".join(
+            f"set_config('{name}', '{value}', true)"
+            for name, value in _session_settings(settings).items()
+        )
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {settle}")
+
+
+def _session_settings(settings: Settings) -> dict[str, str]:
+    return {
+        "timezone": "UTC",
+        "lock_timeout": f"{settings.lock_timeout_seconds}s",
+        "statement_timeout": f"{settings.statement_timeout_seconds}s",
+    }
 
 
 def _hide_values(context: ExceptionContext) -> None:
@@ -183,18 +235,18 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     }
     if settings.sqlite_path is not None:
         return options | {"module": sqlite.driver()}
+    options |= {"pool_pre_ping": True}
+    connect = {"connect_timeout": settings.pool_timeout_seconds}
+    if settings.database_pooler == "pgbouncer":
+        # Each transaction may come to another server process: nothing may be kept
+        # there, neither prepared statements nor what a connection starts with.
+        return options | {"connect_args": connect | {"prepare_threshold": None}}
     given = make_url(settings.database_url).query.get("options", "")
-    ours = (
-        f"-c timezone=UTC -c lock_timeout={settings.lock_timeout_seconds}s"
-        f" -c statement_timeout={settings.statement_timeout_seconds}s"
+    ours = " ".join(
+        f"-c {name}={value}" for name, value in _session_settings(settings).items()
     )
-    return options | {
-        "pool_pre_ping": True,
-        "connect_args": {
-            "connect_timeout": settings.pool_timeout_seconds,
-            "options": f"{ours} {given}".strip(),
-        },
-    }
+    connect_args = connect | {"options": f"{ours} {given}".strip()}
+    return options | {"connect_args": connect_args}
 
 
 @contextmanager
@@ -277,9 +329,7 @@ def is_transient(error: DBAPIError) -> bool:
     """Whether the same transaction may well succeed when it is run again."""
     if error.connection_invalidated:
         return True
-    if getattr(error.orig, "sqlstate", None) in _RETRY_SQLSTATES:
-        return True
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _RETRY_SQLITE_CODES
+    return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
 
 
 def db_error_text(error: BaseException) -> str:
@@ -292,3 +342,24 @@ def is_unavailable(error: Exception) -> bool:
     if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY_SQLSTATE:
         return True
     return isinstance(error, OperationalError | InterfaceError | TimeoutError)
+
+
+def explain_unavailable(error: Exception) -> DatabaseUnavailable:
+    """Return what to answer when the database is why `error` was raised."""
+    code = _code(error)
+    if code in _FULL:
+        return DatabaseFull("There is no room left to write: reading goes on.")
+    if isinstance(error, TimeoutError):
+        bound: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
+    else:
+        bound = _BOUNDS.get(code)
+    if bound is not None:
+        return DatabaseUnavailable(f"The database took too long ({bound}).")
+    return DatabaseUnavailable("The database cannot answer at the moment.")
+
+
+def _code(error: Exception) -> str | int:
+    # A SQLSTATE, or SQLite's primary result code: the low byte of an extended one.
+    cause = getattr(error, "orig", None)
+    sqlstate: str | None = getattr(cause, "sqlstate", None)
+    return sqlstate or getattr(cause, "sqlite_errorcode", 0) & 0xFF

@@ -47,6 +47,18 @@ class NotFound(ChatstoreError):
     title = "Not found"
 
 
+class SeqConflict(ChatstoreError):
+    """`expected_seq` is not the next one: somebody else appended meanwhile."""
+
+    status = 409
+    type = "seq-conflict"
+    title = "Another message came first"
+
+    def __init__(self, last_seq: int) -> None:
+        super().__init__(f"The last seq is {last_seq}, so {last_seq + 1} is the next.")
+        self.last_seq = last_seq
+
+
 class PreconditionFailed(ChatstoreError):
     """The resource changed since the caller last read it."""
 
@@ -77,6 +89,13 @@ class ValidationFailed(ChatstoreError):
         super().__init__(f"The request is not valid: see {places[:300]}{more}.")
 
 
+class IdempotencyKeyReused(ValidationFailed):
+    """The key came before, with another body, path or method."""
+
+    type = "idempotency-key-reused"
+    title = "Idempotency key reused"
+
+
 class DatabaseUnavailable(ChatstoreError):
     """The database cannot be asked right now; the caller may try again."""
 
@@ -84,6 +103,13 @@ class DatabaseUnavailable(ChatstoreError):
     type = "database-unavailable"
     title = "Database unavailable"
     retry_after_seconds = 2
+
+
+class DatabaseFull(DatabaseUnavailable):
+    """There is no room to write; what is there can be read."""
+
+    type = "database-full"
+    title = "Database full"
 
 
 class OutcomeUnknown(DatabaseUnavailable):
@@ -98,6 +124,13 @@ class SettingsError(ChatstoreError):
 
     type = "settings-error"
     title = "Bad settings"
+
+
+class BackupError(ChatstoreError):
+    """A backup was not made, or not restored; the text says why."""
+
+    type = "backup-error"
+    title = "Backup error"
 
 
 class WrongRevision(ChatstoreError):

@@ -4,13 +4,16 @@ Runs in gunicorn's master, which must not import the application: a reload would
 leave the old code in its workers.
 """
 
+import json
 import os
 import shutil
 import sys
 import tempfile
 import time
 from typing import Any
+from uuid import uuid4
 
+import gunicorn.util
 import structlog
 from gunicorn.http.errors import ParseException
 
@@ -38,6 +41,34 @@ control_socket_disable = True
 limit_request_line = 8190
 limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
+
+
+def _write_problem(
+    socket: Any, status: int, reason: str, message: str, *_: Any
+) -> None:
+    """Answer what gunicorn cannot read, in the shape of every other error."""
+    request_id = uuid4().hex
+    body = json.dumps(
+        {
+            "type": f"urn:chatstore:problem:{reason.lower().replace(' ', '-')}",
+            "title": reason,
+            "status": status,
+            "detail": "The server could not read this as an HTTP request.",
+            "request_id": request_id,
+        }
+    )
+    gunicorn.util.write_nonblock(
+        socket,
+        (
+            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+            f"Content-Type: application/problem+json\r\nX-Request-Id: {request_id}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode("latin-1"),
+    )
+
+
+# The one way there is to gunicorn's own error page, which is HTML.
+gunicorn.util.write_error = _write_problem
 
 
 def on_starting(server: Any) -> None:

@@ -42,6 +42,11 @@ class Settings:
         "sqlite:///instance/chatstore.db",
         "where the data lives: sqlite:///path or postgresql://user:password@host/name",
     )
+    database_pooler: str = _setting(
+        "none",
+        "pooler in transaction mode in front of PostgreSQL",
+        choices=("none", "pgbouncer"),
+    )
     bind: str = _setting(
         "127.0.0.1:8000", "address to listen on: host:port or unix:/path"
     )
@@ -77,6 +82,7 @@ class Settings:
     max_metadata_bytes: int = _setting(
         64 * 1024, "largest message metadata, in bytes of compact JSON", least=2
     )
+    max_batch_size: int = _setting(1000, "most messages in a batch", least=1)
     max_json_depth: int = _setting(
         32, "deepest nesting of arrays and objects in a body", least=4, most=100
     )

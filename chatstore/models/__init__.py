@@ -1,6 +1,7 @@
 """The declarative models; importing this package registers them all for Alembic."""
 
+from chatstore.models.access import IdempotencyRecord
 from chatstore.models.messages import Message
 from chatstore.models.sessions import ChatSession
 
-__all__ = ["ChatSession", "Message"]
+__all__ = ["ChatSession", "IdempotencyRecord", "Message"]

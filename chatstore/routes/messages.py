@@ -9,6 +9,8 @@ from flask import Response, url_for
 from chatstore.db import in_transaction
 from chatstore.models import Message
 from chatstore.schemas.messages import (
+    MessageBatchAnswerSchema,
+    MessageBatchSchema,
     MessageCreateSchema,
     MessageListSchema,
     MessageQuerySchema,
@@ -17,7 +19,8 @@ from chatstore.schemas.messages import (
 from chatstore.store import messages
 from chatstore.web.api import LOCATION_DOC, Blueprint
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.observe import count_appended_messages
+from chatstore.web.idempotency import idempotent
+from chatstore.web.observe import note_appended_messages
 from chatstore.web.streaming import answer_messages
 
 bp = Blueprint(
@@ -31,8 +34,10 @@ bp.before_request(identify_caller)
 
 @bp.post("")
 @bp.arguments(MessageCreateSchema)
+@idempotent
 @bp.response(201, MessageSchema, headers=LOCATION_DOC)
 @bp.alt_response(404, "NOT_FOUND")
+@bp.alt_response(409, "CONFLICT")
 def append_message(
     body: dict[str, Any], session_id: UUID
 ) -> tuple[Message, dict[str, str]]:
@@ -40,11 +45,33 @@ def append_message(
     message = in_transaction(
         messages.append_message, session_id, owner_id=current_owner(), **body
     )
-    count_appended_messages(1)
+    note_appended_messages(1)
     location = url_for(
         "messages.get_message", session_id=session_id, message_id=message.id
     )
     return message, {"Location": location}
+
+
+@bp.post("/batch")
+@bp.arguments(MessageBatchSchema)
+@idempotent
+@bp.response(201, MessageBatchAnswerSchema)
+@bp.alt_response(404, "NOT_FOUND")
+@bp.alt_response(409, "CONFLICT")
+def append_messages(body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
+    """Append several messages to a session, all or none.
+
+    Their seqs are consecutive.
+    """
+    appended = in_transaction(
+        messages.append_messages,
+        session_id,
+        owner_id=current_owner(),
+        turns=body["messages"],
+        expected_seq=body.get("expected_seq"),
+    )
+    note_appended_messages(len(appended))
+    return {"messages": appended}
 
 
 @bp.get("")

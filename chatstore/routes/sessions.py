@@ -25,6 +25,7 @@ from chatstore.web.api import (
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import decode_cursor, encode_cursor
 from chatstore.web.etags import etag_header, if_match_revisions, is_not_modified
+from chatstore.web.idempotency import idempotent
 
 bp = Blueprint(
     "sessions", __name__, url_prefix="/api/v1/sessions", description="Conversations"
@@ -34,6 +35,7 @@ bp.before_request(identify_caller)
 
 @bp.post("/")
 @bp.arguments(SessionCreateSchema)
+@idempotent
 @bp.response(201, SessionSchema, headers=ETAG_DOC | LOCATION_DOC)
 def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
     """Create a session."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -35,36 +36,44 @@ class QueryInteger(fields.Integer):
         return super()._validated(value)
 
 
-def within(
-    setting: str, size: Callable[[Any], int], what: str
-) -> Callable[[Any], None]:
+@dataclass(frozen=True)
+class SettingLimit:
+    """A validator whose bound is what a setting says; `complain` words the refusal."""
+
+    setting: str
+    complain: Callable[[Any, int], str | None]
+
+    def __call__(self, value: Any) -> None:
+        complaint = self.complain(value, getattr(Limits.get(), self.setting))
+        if complaint:
+            raise ValidationError(complaint)
+
+
+def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
     """Return a validator: the size of the value is at most what the setting says.
 
     `what` is the rest of the sentence "It has 9 …".
     """
 
-    def validate(value: Any) -> None:
-        most = getattr(Limits.get(), setting)
-        if size(value) > most:
-            raise ValidationError(
-                f"It has {size(value)} {what}: at most {most}"
-                f" ({PREFIX}{setting.upper()})."
-            )
+    def complain(value: Any, most: int) -> str | None:
+        if size(value) <= most:
+            return None
+        return (
+            f"It has {size(value)} {what}: at most {most} ({PREFIX}{setting.upper()})."
+        )
 
-    return validate
+    return SettingLimit(setting, complain)
 
 
-def at_most(setting: str) -> Callable[[int], None]:
+def at_most(setting: str) -> SettingLimit:
     """Return a validator: the number is at most what the setting says."""
 
-    def validate(value: int) -> None:
-        most = getattr(Limits.get(), setting)
-        if value > most:
-            raise ValidationError(
-                f"It must be at most {most} ({PREFIX}{setting.upper()})."
-            )
+    def complain(value: int, most: int) -> str | None:
+        if value <= most:
+            return None
+        return f"It must be at most {most} ({PREFIX}{setting.upper()})."
 
-    return validate
+    return SettingLimit(setting, complain)
 
 
 def utf8_bytes(text: str) -> int:

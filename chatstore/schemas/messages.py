@@ -53,8 +53,18 @@ class MessageListSchema(Schema):
     )
 
 
-class MessageCreateSchema(Schema):
-    """The body that appends a message."""
+_EXPECTED_SEQ: dict[str, Any] = {
+    "strict": True,
+    "validate": validate.Range(min=1, max=MAX_INTEGER),
+    "metadata": {
+        "description": "The seq the (first) message must get; 409 if it would not.",
+        "example": 1,
+    },
+}
+
+
+class TurnSchema(Schema):
+    """What a client says of a message."""
 
     content = fields.String(
         required=True,
@@ -74,6 +84,29 @@ class MessageCreateSchema(Schema):
     def _something_to_store(self, message: dict[str, Any], **kwargs: Any) -> None:
         if not message["content"] and not message["metadata"]:
             raise ValidationError("It may be empty only with metadata.", "content")
+
+
+class MessageCreateSchema(TurnSchema):
+    """The body that appends a message."""
+
+    expected_seq = fields.Integer(**_EXPECTED_SEQ)
+
+
+class MessageBatchSchema(Schema):
+    """The body that appends several messages, all or none."""
+
+    messages = fields.List(
+        fields.Nested(TurnSchema),
+        required=True,
+        validate=[validate.Length(min=1), within("max_batch_size", len, "items")],
+    )
+    expected_seq = fields.Integer(**_EXPECTED_SEQ)
+
+
+class MessageBatchAnswerSchema(Schema):
+    """The messages of a batch, as they were stored."""
+
+    messages = fields.List(fields.Nested(MessageSchema), required=True)
 
 
 class MessageQuerySchema(Schema):

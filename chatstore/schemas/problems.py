@@ -34,3 +34,6 @@ class ProblemSchema(Schema):
         fields.Nested(FlawSchema),
         metadata={"description": "With 422: each thing that is wrong."},
     )
+    last_seq = fields.Integer(
+        metadata={"description": "With 409 of `expected_seq`: the last seq there is."},
+    )

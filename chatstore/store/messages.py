@@ -1,16 +1,17 @@
 """Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, and_, exists, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import db, next_instant
 from chatstore.enums import Order, Role
-from chatstore.errors import NotFound
+from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store.sessions import no_such_session, owned
@@ -66,39 +67,67 @@ def append_message(
     content: str,
     role: Role = Role.USER,
     metadata: dict[str, Any] | None = None,
+    expected_seq: int | None = None,
 ) -> Message:
-    """Add a message at the end of the session and return it.
+    """Add a message at the end of the session and return it, as `append_messages`."""
+    (message,) = append_messages(
+        session_id,
+        owner_id=owner_id,
+        turns=[{"content": content, "role": role, "metadata": metadata}],
+        expected_seq=expected_seq,
+    )
+    return message
 
-    Takes the next seq, and a timestamp after the last one whatever the clock says,
+
+def append_messages(
+    session_id: UUID,
+    *,
+    owner_id: str,
+    turns: Sequence[Mapping[str, Any]],
+    expected_seq: int | None = None,
+) -> list[Message]:
+    """Add one message a turn (`content`, `role`, `metadata`) and return them.
+
+    Takes the next seqs, and timestamps after the last one whatever the clock says,
     by updating the session's row, which keeps every other writer of this session
-    waiting until the commit. Reads no earlier message. Raises NotFound.
+    waiting until the commit. Reads no earlier message. Raises NotFound, or
+    SeqConflict when the first would not get `expected_seq`.
     """
+    count = len(turns)
+    condition = owned(session_id, owner_id)
+    if expected_seq is not None:
+        condition = and_(
+            condition, ChatSession.last_seq == min(expected_seq - 1, _MAX_SEQ)
+        )
     end = db.session.execute(
         update(ChatSession)
-        .where(owned(session_id, owner_id))
+        .where(condition)
         .values(
-            last_seq=ChatSession.last_seq + 1,
-            message_count=ChatSession.message_count + 1,
-            last_updated_at=next_instant(ChatSession.last_updated_at, utc_now()),
-            last_message_preview=content[:PREVIEW_LENGTH],
+            last_seq=ChatSession.last_seq + count,
+            message_count=ChatSession.message_count + count,
+            last_updated_at=next_instant(ChatSession.last_updated_at, utc_now(), count),
+            last_message_preview=turns[-1]["content"][:PREVIEW_LENGTH],
             revision=ChatSession.revision + 1,
         )
         .returning(ChatSession.last_seq, ChatSession.last_updated_at)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if end is None:
-        raise no_such_session(session_id)
-    message = Message(
-        session_id=session_id,
-        seq=end.last_seq,
-        timestamp=end.last_updated_at,
-        role=role,
-        content=content,
-        metadata_=metadata,
-    )
-    db.session.add(message)
+        raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
+    messages = [
+        Message(
+            session_id=session_id,
+            seq=end.last_seq - later,
+            timestamp=end.last_updated_at - timedelta(microseconds=later),
+            role=turn["role"],
+            content=turn["content"],
+            metadata_=turn["metadata"],
+        )
+        for turn, later in zip(turns, range(count - 1, -1, -1), strict=True)
+    ]
+    db.session.add_all(messages)
     db.session.flush()
-    return message
+    return messages
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:

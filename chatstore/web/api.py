@@ -14,7 +14,7 @@ import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Request, current_app, request
-from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import RAISE, Schema, ValidationError, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -25,12 +25,13 @@ from chatstore.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from chatstore.schemas.fields import Limits
+from chatstore.schemas.fields import Limits, SettingLimit
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
 
+IDEMPOTENCY_KEY = "IDEMPOTENCY_KEY"
 IF_MATCH = "IF_MATCH"
 IF_NONE_MATCH = "IF_NONE_MATCH"
 ETAG_DOC = {
@@ -42,6 +43,15 @@ LOCATION_DOC = {
         "schema": {"type": "string", "format": "uri-reference"},
     }
 }
+
+# Printable ASCII, no quote or space at its ends; one in quotes is taken as well.
+_KEY_PATTERN = "^[!#-~]([ -~]{0,253}[!#-~])?$"
+# What OpenAPI calls the greatest size or value of a field.
+_LIMIT_NAMES = (
+    (fields.String, "maxLength"),
+    (fields.List, "maxItems"),
+    (fields.Integer, "maximum"),
+)
 
 
 class StrictParser(FlaskParser):
@@ -159,13 +169,17 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             "OPENAPI_URL_PREFIX": "/",
             "API_SPEC_OPTIONS": {
                 "info": {
-                    "description": "Chat sessions and their messages.",
+                    "description": "Chat sessions and their messages. Bodies are"
+                    " I-JSON (RFC 7493), without NUL.",
                     "license": {"name": "MIT", "identifier": "MIT"},
                 },
             },
         }
         plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
         super().__init__(app, spec_kwargs={"marshmallow_plugin": plugin})
+        document = _limits(app.config["CHATSTORE"])
+        assert plugin.converter is not None
+        plugin.converter.add_attribute_function(document)  # type: ignore[no-untyped-call]
 
     def _register_error_handlers(self) -> None:
         """Leave errors to `problems`, which answers those of other routes too."""
@@ -199,17 +213,20 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         """Pages are part of the body here, not of a header."""
 
     def _register_etag_headers(self) -> None:
-        for name, header, meaning in (
-            (IF_MATCH, "If-Match", "Only if the session is at this revision"),
-            (IF_NONE_MATCH, "If-None-Match", "Only if it is at another revision"),
+        once = "Sent again with the same key, the request has its effect once"
+        key = {"pattern": _KEY_PATTERN, "example": "4711-a"}
+        tag = {"example": '"7"'}
+        for name, header, meaning, schema in (
+            (IDEMPOTENCY_KEY, "Idempotency-Key", once, key),
+            (IF_MATCH, "If-Match", "Only if the session is at this revision", tag),
+            (IF_NONE_MATCH, "If-None-Match", "Only if it is at another revision", tag),
         ):
             parameter = {
                 "name": header,
                 "in": "header",
                 "required": False,
                 "description": meaning,
-                "schema": {"type": "string"},
-                "example": '"7"',
+                "schema": {"type": "string", **schema},
             }
             self.spec.components.parameter(name, "header", parameter, lazy=True)
 
@@ -222,6 +239,19 @@ def _settings() -> Settings:
 def _schema_name(schema: Any) -> str:
     name = (schema if isinstance(schema, type) else type(schema)).__name__
     return name.removesuffix("Schema")
+
+
+def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
+    """Return what documents the limits that are settings, as they are here."""
+
+    def limits(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, int]:
+        keywords = [name for kind, name in _LIMIT_NAMES if isinstance(field, kind)]
+        named = [each for each in field.validators if isinstance(each, SettingLimit)]
+        if not keywords or not named:
+            return {}
+        return {keywords[0]: min(getattr(settings, each.setting) for each in named)}
+
+    return limits
 
 
 def _locations(view: Callable[..., Any]) -> set[str]:
@@ -254,6 +284,9 @@ def _document_errors(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> Any
         statuses |= {412}
     if IF_NONE_MATCH in parameters:
         statuses |= {304}
+    if info.get("is_idempotent"):
+        statuses |= {409}
+        doc.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     responses = doc.setdefault("responses", {})
     for status in sorted(statuses):
         responses.setdefault(status, HTTPStatus(status).name)

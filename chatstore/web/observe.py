@@ -49,9 +49,9 @@ def init_observation(app: Flask) -> None:
     app.after_request(_finish_request)
 
 
-def count_appended_messages(count: int) -> None:
-    """Count messages whose transaction is committed."""
-    _messages.inc(count)
+def note_appended_messages(count: int) -> None:
+    """Count these messages once the request has succeeded: they are committed then."""
+    g.appended_messages = count
 
 
 def count_database_error(kind: str) -> None:
@@ -84,6 +84,8 @@ def _finish_request(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "private, no-cache"
+    if response.status_code == 201 and "appended_messages" in g:
+        _messages.inc(g.appended_messages)
     started = g.started
     owner_id = g.caller.owner_id if "caller" in g else None
     method = request.method if request.method in _METHODS else "OTHER"

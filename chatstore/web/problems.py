@@ -7,11 +7,12 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from chatstore.db import db_error_text, is_unavailable
+from chatstore.db import db_error_text, explain_unavailable, is_unavailable
 from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,
     MalformedRequest,
+    SeqConflict,
     ValidationFailed,
 )
 from chatstore.web.observe import count_database_error
@@ -36,6 +37,8 @@ def answer_error(error: ChatstoreError) -> Response:
         members["errors"] = [
             {"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws
         ]
+    if isinstance(error, SeqConflict):
+        members["last_seq"] = error.last_seq
     response = _problem(
         status=error.status,
         slug=error.type,
@@ -76,7 +79,7 @@ def answer_http_error(error: HTTPException) -> Response:
 def answer_unexpected(error: Exception) -> Response:
     """Answer what nobody foresaw: 503 if it is the database, else 500; logged once."""
     if is_unavailable(error):
-        unavailable = DatabaseUnavailable("The database cannot answer at the moment.")
+        unavailable = explain_unavailable(error)
         unavailable.__cause__ = error
         return answer_error(unavailable)
     log.error("unexpected error", exc_info=error)

@@ -1,0 +1,28 @@
+"""The idempotency_records table: what was answered to a POST that carried a key."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chatstore.db import UtcDateTime, db
+
+KEY_LENGTH = 255
+
+
+class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
+    """One key of one owner, and the answer to the request that it came with first.
+
+    `status` and `answer` are null only inside the transaction that writes the row.
+    """
+
+    __tablename__ = "idempotency_records"
+
+    owner_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    request: Mapped[str] = mapped_column(Text)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]
+    answer: Mapped[str | None] = mapped_column(Text)
+    headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -1,0 +1,158 @@
+"""Runs PostgreSQL's own pg_dump and pg_restore; knows nothing of what is in them."""
+
+import os
+import re
+import subprocess  # nosec B404
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
+from sqlalchemy import URL
+
+from chatstore.errors import BackupError
+
+# Where packages put them, one folder a version, when PATH has only one.
+_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+_SECONDS_PER_LOOK = 0.2
+
+
+class Tools:
+    """pg_dump and pg_restore for one database, of a version that fits its server."""
+
+    def __init__(self, url: URL, *, server_version: int) -> None:
+        self._version = server_version
+        self._database = make_conninfo(dbname=url.database)
+        self._environ = {**os.environ, **connection_environ(url)}
+
+    def dump(
+        self, file: Path, *, snapshot: str, lock_seconds: int, look: Callable[[], None]
+    ) -> None:
+        """Write the database as `snapshot` sees it to `file`."""
+        self._run(
+            "pg_dump",
+            "--format=custom",
+            f"--snapshot={snapshot}",
+            f"--lock-wait-timeout={lock_seconds}s",
+            f"--file={file}",
+            look=look,
+        )
+
+    def restore(self, file: Path, *, look: Callable[[], None]) -> None:
+        """Replace what the database holds by `file`, in one transaction."""
+        self._run(
+            "pg_restore",
+            "--single-transaction",
+            "--clean",
+            "--if-exists",
+            "--no-owner",
+            "--no-privileges",
+            f"--dbname={self._database}",
+            str(file),
+            look=look,
+        )
+
+    def check(self, file: Path, *, look: Callable[[], None]) -> None:
+        """Read all of a dump; BackupError when it is damaged or cut off."""
+        self._run("pg_restore", f"--file={os.devnull}", str(file), look=look)
+
+    def read_table(self, file: Path, table: str) -> str:
+        """Return the rows of a small table from a dump, as COPY writes them."""
+        script = self._run(
+            "pg_restore", "--data-only", f"--table={table}", "--file=-", str(file)
+        )
+        rows = re.search(r"^COPY .* FROM stdin;\n(.*?)^\\\.$", script, re.M | re.S)
+        return rows[1] if rows else ""
+
+    def _run(
+        self, name: str, *arguments: str, look: Callable[[], None] | None = None
+    ) -> str:
+        program = find_program(name, least=self._version)
+        with subprocess.Popen(  # nosec B603
+            [program, "--no-password", *arguments],
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+        ) as process:
+            try:
+                output, errors = _watch(process, look)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise BackupError(f"{name} failed: {_first_error(errors)}")
+        return output
+
+
+def connection_environ(url: URL) -> dict[str, str]:
+    """Return the variables that connect libpq's programs as `url` does.
+
+    On a command line, every user of the machine could read the password.
+    """
+    variables = {
+        option.keyword.decode(): option.envvar.decode()
+        for option in Conninfo.get_defaults()
+        if option.envvar
+    }
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    return {
+        variables[name]: str(value)
+        for name, value in parameters.items()
+        if name in variables
+    }
+
+
+def find_program(name: str, *, least: int) -> Path:
+    """Return the program of the oldest version that is not older than `least`.
+
+    A newer one can read the server, and may write what only newer servers know.
+    Raises BackupError.
+    """
+    folders = [Path(each) for each in os.get_exec_path()]
+    for pattern in _FOLDERS:
+        folders += Path("/").glob(pattern.removeprefix("/"))
+    found: dict[int, Path] = {}
+    for program in (folder / name for folder in folders):
+        if program.is_file() and os.access(program, os.X_OK):
+            found.setdefault(_major_version(program), program)
+    fit = [version for version in found if version >= least]
+    if fit:
+        return found[min(fit)]
+    versions = ", ".join(str(version) for version in sorted(found) if version)
+    there = f"there is {versions}" if versions else "there is none"
+    raise BackupError(
+        f"{name} of PostgreSQL {least} or newer is needed, and on PATH {there}."
+        f" Install PostgreSQL's client programs (Debian: postgresql-client-{least})."
+    )
+
+
+@cache
+def _major_version(program: Path) -> int:
+    try:
+        answer = subprocess.run(  # nosec B603
+            [program, "--version"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    version = re.search(r"PostgreSQL\) ([0-9]+)", answer.stdout)
+    return int(version[1]) if version else 0
+
+
+def _watch(
+    process: "subprocess.Popen[str]", look: Callable[[], None] | None
+) -> tuple[str, str]:
+    while True:
+        try:
+            return process.communicate(timeout=_SECONDS_PER_LOOK)
+        except subprocess.TimeoutExpired:
+            if look is not None:
+                look()
+
+
+def _first_error(output: str) -> str:
+    lines = [line for line in output.splitlines() if "error:" in line]
+    return lines[0] if lines else output.strip() or "it did not say why"

@@ -1,0 +1,68 @@
+"""Queries over idempotency records; no HTTP, no commit."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from chatstore.clock import utc_now
+from chatstore.db import db
+from chatstore.models import IdempotencyRecord
+
+_INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_PURGE_BATCH = 1000
+
+
+def claim_record(
+    *, owner_id: str, key: str, request: str, body_sha256: str
+) -> IdempotencyRecord | None:
+    """Take the key for this transaction; return the record if somebody was first.
+
+    Waits for a transaction that has the key but is not finished. A record that is
+    returned is committed, and so complete.
+    """
+    insert = _INSERT[db.engine.dialect.name]
+    claimed = db.session.scalar(
+        insert(IdempotencyRecord)
+        .values(
+            owner_id=owner_id,
+            key=key,
+            request=request,
+            body_sha256=body_sha256,
+            created_at=utc_now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(IdempotencyRecord.key)
+    )
+    if claimed is not None:
+        return None
+    first: IdempotencyRecord = db.session.scalars(
+        select(IdempotencyRecord).where(
+            IdempotencyRecord.owner_id == owner_id, IdempotencyRecord.key == key
+        )
+    ).one()
+    return first
+
+
+def finish_record(
+    *, owner_id: str, key: str, status: int, answer: str, headers: dict[str, str]
+) -> None:
+    """Keep the answer with the key, in the transaction that claimed it."""
+    db.session.execute(
+        update(IdempotencyRecord)
+        .where(IdempotencyRecord.owner_id == owner_id, IdempotencyRecord.key == key)
+        .values(status=status, answer=answer, headers=headers)
+    )
+
+
+def purge_records(*, before: datetime) -> int:
+    """Delete up to a thousand records made before the instant; return how many."""
+    key = (IdempotencyRecord.owner_id, IdempotencyRecord.key)
+    old = select(*key).where(IdempotencyRecord.created_at < before).limit(_PURGE_BATCH)
+    purged = db.session.scalars(
+        delete(IdempotencyRecord)
+        .where(tuple_(*key).in_(old))
+        .returning(IdempotencyRecord.key)
+    )
+    return len(purged.all())

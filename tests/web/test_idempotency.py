@@ -1,0 +1,145 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chatstore.models import ChatSession, IdempotencyRecord, Message
+from tests.support import (
+    MISSING_ID,
+    SESSIONS,
+    assert_problem,
+    count,
+    messages_url,
+    session_url,
+)
+
+KEY = {"Idempotency-Key": "k1"}
+HI = {"content": "hi"}
+
+
+def counted(app, model):
+    with app.app_context():
+        from chatstore.db import db
+
+        return count(db.session, model)
+
+
+def test_a_repeated_append_is_made_once_and_answered_alike(app, alice, make_session):
+    url = messages_url(make_session())
+    first = alice.post(url, json=HI, headers=KEY)
+    second = alice.post(url, json=HI, headers=KEY)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.data == first.data
+    assert second.headers["Location"] == first.headers["Location"]
+    assert second.content_type == "application/json"
+    assert counted(app, Message) == 1
+
+
+def test_only_the_repetition_says_that_it_is_one(alice, make_session):
+    url = messages_url(make_session())
+    assert "Idempotency-Replayed" not in alice.post(url, json=HI, headers=KEY).headers
+    again = alice.post(url, json=HI, headers=KEY)
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_repeated_creation_is_made_once(app, alice):
+    first = alice.post(SESSIONS, json={"name": "n"}, headers=KEY)
+    second = alice.post(SESSIONS, json={"name": "n"}, headers=KEY)
+    assert second.json == first.json
+    assert second.headers["ETag"] == first.headers["ETag"] == '"1"'
+    assert counted(app, ChatSession) == 1
+
+
+def test_a_repeated_batch_is_made_once(app, alice, make_session):
+    url = f"{messages_url(make_session())}/batch"
+    body = {"messages": [HI, HI], "expected_seq": 1}
+    first = alice.post(url, json=body, headers=KEY)
+    second = alice.post(url, json=body, headers=KEY)
+    assert (first.status_code, second.data) == (201, first.data)
+    assert counted(app, Message) == 2
+
+
+def test_a_quoted_key_is_the_same_key(app, alice, make_session):
+    url = messages_url(make_session())
+    alice.post(url, json=HI, headers={"Idempotency-Key": '"k1"'})
+    alice.post(url, json=HI, headers=KEY)
+    assert counted(app, Message) == 1
+
+
+def test_another_key_is_another_request(app, alice, make_session):
+    url = messages_url(make_session())
+    alice.post(url, json=HI, headers=KEY)
+    alice.post(url, json=HI, headers={"Idempotency-Key": "k2"})
+    assert counted(app, Message) == 2
+
+
+def test_a_key_with_another_body_is_refused(app, alice, make_session):
+    url = messages_url(make_session())
+    alice.post(url, json=HI, headers=KEY)
+    response = alice.post(url, json={"content": "ho"}, headers=KEY)
+    problem = assert_problem(response, 422, pointer="")
+    assert problem["type"].endswith("idempotency-key-reused")
+    assert counted(app, Message) == 1
+
+
+def test_a_key_with_another_path_is_refused(alice, make_session):
+    alice.post(messages_url(make_session()), json=HI, headers=KEY)
+    response = alice.post(messages_url(make_session()), json=HI, headers=KEY)
+    assert_problem(response, 422, pointer="")
+
+
+def test_the_slash_at_the_end_makes_no_other_request(app, alice, make_session):
+    url = messages_url(make_session())
+    alice.post(url, json=HI, headers=KEY)
+    assert alice.post(f"{url}/", json=HI, headers=KEY).status_code == 201
+    assert counted(app, Message) == 1
+
+
+@pytest.mark.parametrize("key", ["", '""', "x" * 256, "naïve", "tab\tbed"])
+def test_an_unfit_key_is_refused(app, alice, make_session, key):
+    response = alice.post(
+        messages_url(make_session()), json=HI, headers={"Idempotency-Key": key}
+    )
+    assert_problem(response, 400, detail="Idempotency-Key")
+    assert counted(app, Message) == 0
+
+
+def test_the_longest_key_is_taken(alice, make_session):
+    headers = {"Idempotency-Key": "x" * 255}
+    url = messages_url(make_session())
+    assert alice.post(url, json=HI, headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize("body", [{"content": 1}, {"content": "x", "expected_seq": 9}])
+def test_an_error_leaves_the_key_free(app, alice, make_session, body):
+    url = messages_url(make_session())
+    assert alice.post(url, json=body, headers=KEY).status_code in (409, 422)
+    assert counted(app, IdempotencyRecord) == 0
+    assert alice.post(url, json=HI, headers=KEY).status_code == 201
+
+
+def test_a_missing_session_leaves_the_key_free(app, alice):
+    url = messages_url({"id": MISSING_ID})
+    assert_problem(alice.post(url, json=HI, headers=KEY), 404)
+    assert counted(app, IdempotencyRecord) == 0
+
+
+def test_a_replay_outlives_its_session(alice, make_session):
+    chat = make_session()
+    first = alice.post(messages_url(chat), json=HI, headers=KEY)
+    alice.delete(session_url(chat))
+    assert alice.post(messages_url(chat), json=HI, headers=KEY).data == first.data
+
+
+def test_eight_clients_at_once_make_one_message(app, make_session):
+    url = messages_url(make_session())
+
+    def post(_):
+        return app.test_client().post(url, json=HI, headers=KEY)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(post, range(8)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.data for answer in answers}) == 1
+    replays = [a for a in answers if a.headers.get("Idempotency-Replayed") == "true"]
+    assert len(replays) == 7
+    assert counted(app, Message) == 1
