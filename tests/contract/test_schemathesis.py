@@ -1,0 +1,129 @@
+import re
+from collections import Counter
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+import schemathesis
+from schemathesis import engine
+from schemathesis.engine import events
+
+from tests.support import assert_problem
+
+EXAMPLES = 8
+NUMBERS = count()
+# Small bounds are reached, and passed, at no cost.
+LIMITS = {
+    "max_content_bytes": 2000,
+    "max_batch_size": 8,
+    "max_page_size": 20,
+    "default_page_size": 10,
+    "max_documents": 8,
+    "max_document_id_length": 40,
+    "max_tags": 8,
+    "max_tag_length": 40,
+}
+CONFIG = {
+    "seed": 2,
+    "continue-on-failure": True,
+    "cache": {"enabled": False},
+    "output": {"sanitization": {"enabled": False}},
+    "generation": {
+        "max-examples": EXAMPLES,
+        "database": "none",
+        # Text holds no NUL, which a pattern on every string and key would have to say.
+        "allow-x00": False,
+    },
+    "phases": {"stateful": {"max-steps": 8, "generation": {"max-examples": EXAMPLES}}},
+}
+# Refusals of what is as the document says: what a schema cannot say, or what hangs
+# on what is stored.
+REFUSALS = (
+    "precondition-failed Session .* changed",
+    "malformed-request The cursor is not one that this service gave out",
+    "validation-failed It may be empty only with metadata",
+    "validation-failed Give offset or cursor, not both",
+    "validation-failed It has .* bytes of (UTF-8|JSON)",
+    "validation-failed The (number|integer) is out of range",
+    "validation-failed Not a valid integer",  # 1.0, to JSON Schema
+)
+
+
+@schemathesis.check
+def is_whole_problem(context, response, case):
+    if response.status_code < 400:
+        return
+    headers = {name.title(): values[0] for name, values in response.headers.items()}
+    answer = SimpleNamespace(
+        status_code=response.status_code,
+        content_type=headers["Content-Type"],
+        headers=headers,
+        data=response.content,
+    )
+    assert_problem(answer, response.status_code)
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Pass over a refusal of ours of what is as the document says."""
+    if failure.title != "Schema-valid request rejected":
+        return True
+    problem = response.json()
+    details = [each["detail"] for each in problem.get("errors", [problem])]
+    slug = problem["type"].rpartition(":")[2]
+    return not all(re.match("|".join(REFUSALS), f"{slug} {each}") for each in details)
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Make each key a new one: a known key would hide what the body is worth."""
+    key = (case.headers or {}).get("Idempotency-Key", "")
+    if re.fullmatch("[!#-~][ -~]{0,200}", key):
+        case.headers["Idempotency-Key"] = f"{key}-{next(NUMBERS)}"
+
+
+@pytest.fixture
+def schema(make_app):
+    config = schemathesis.Config.from_dict(CONFIG)
+    app = make_app(**LIMITS)
+    return schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
+
+
+def describe(check, interaction):
+    answer = interaction.response
+    return (
+        f"{check.name}: {check.failure_info.failure.title}"
+        f" {check.failure_info.failure.message}\n"
+        f"{check.failure_info.code_sample}\n"
+        f"{answer.status_code} {answer.content.decode()}"
+    )
+
+
+def run(schema):
+    """Return what failed, the errors, and how often each operation answered what."""
+    failures, errors, answers, phases = {}, [], Counter(), Counter()
+    for event in engine.from_schema(schema).execute():
+        if isinstance(event, events.NonFatalError | events.FatalError):
+            errors.append(event)
+        if not isinstance(event, events.ScenarioFinished):
+            continue
+        recorder = event.recorder
+        phases[event.phase.value] += len(recorder.interactions)
+        for case_id, interaction in recorder.interactions.items():
+            operation = recorder.cases[case_id].value.operation.label
+            answers[operation, interaction.response.status_code] += 1
+            for check in recorder.checks.get(case_id, []):
+                if check.failure_info:
+                    failures[operation, check.name] = describe(check, interaction)
+    return failures, errors, answers, phases
+
+
+def test_the_api_is_as_its_document_says(schema):
+    failures, errors, answers, phases = run(schema)
+    if failures:
+        pytest.fail("\n\n".join(failures.values()), pytrace=False)
+    assert errors == []
+    assert {"examples", "coverage", "fuzzing", "stateful"} <= phases.keys()
+    served = {operation for operation, status in answers if status < 300}
+    assert served == {each.ok().label for each in schema.get_all_operations()}
+    assert {400, 404, 405, 412, 415, 422} <= {status for _, status in answers}

@@ -1,0 +1,247 @@
+"""The same steps on SQLite and PostgreSQL, whose answers must be the model's.
+
+TORTURE_SECONDS in the environment makes it go on for so long, never twice alike.
+"""
+
+import os
+import shutil
+import time
+from functools import partial
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    initialize,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chatstore import clock
+from chatstore.app import create_app
+from chatstore.db import db
+from tests.conftest import make_settings
+from tests.contract import strategies as given
+from tests.contract.model import KINDS
+from tests.contract.twins import (
+    Twins,
+    messages_path,
+    session_path,
+    sessions_path,
+    turn_path,
+)
+from tests.support import SESSIONS
+
+IN_THE_SUITE = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+)
+FOR_HOURS = settings(IN_THE_SUITE, derandomize=False, max_examples=200)
+BATCHES = st.lists(given.TURNS, min_size=1, max_size=5)
+BAD_REQUESTS = st.sampled_from(given.BAD_REQUESTS)
+TAGS = st.sampled_from([None, *given.MATCHING, *given.STALE, given.WEAK])
+MATCHING = st.sampled_from([None, *given.MATCHING])
+STALE = st.sampled_from([*given.STALE, given.WEAK])
+
+
+def or_nothing(value):
+    """What a rule returns: the value for its bundle, if there is one."""
+    return multiple() if value is None else value
+
+
+def tag_header(name, tag, chat):
+    return {name: tag.format(chat.revision, chat.revision - 1)} if tag else {}
+
+
+class Machine(Twins):
+    chats = Bundle("chats")
+    posts = Bundle("posts")
+    cursors = Bundle("cursors")
+
+    @rule(step=given.CLOCK_STEPS)
+    def set_the_clock(self, step):
+        self.model.now += step
+
+    @initialize(target=chats, body=given.COLUMNS)
+    def begin(self, body):
+        return self.create(body)
+
+    @rule(target=chats, body=given.COLUMNS)
+    def create(self, body):
+        return self.create_chat(body, None)[0]
+
+    @rule(target=posts, body=given.COLUMNS)
+    def create_with_a_key(self, body):
+        return or_nothing(self.create_chat(body, self.model.new_key())[1])
+
+    def create_chat(self, body, key):
+        answers, posted = self.post(sessions_path, 201, body, key)
+        chat = self.model.create(body)
+        chat.ids = {kind: answer.json["id"] for kind, answer in answers.items()}
+        assert [UUID(each).version for each in chat.ids.values()] == [4, 4]
+        self.expect_chat(answers, chat, Location=partial(session_path, chat))
+        return chat, posted
+
+    @rule(chat=chats, tag=TAGS)
+    def read(self, chat, tag):
+        headers = tag_header("If-None-Match", tag, chat)
+        status = 304 if tag in [*given.MATCHING, given.WEAK] else 200
+        if chat.is_deleted:
+            status = 404
+        answers = self.send("GET", partial(session_path, chat), status, headers=headers)
+        if status == 200:
+            self.expect_chat(answers, chat)
+        for answer in answers.values():
+            assert status == 404 or answer.headers["ETag"] == f'"{chat.revision}"'
+
+    @rule(chat=chats, body=given.COLUMNS, tag=MATCHING)
+    def patch(self, chat, body, tag):
+        status = 404 if chat.is_deleted else 200
+        headers = tag_header("If-Match", tag, chat)
+        path = partial(session_path, chat)
+        answers = self.send("PATCH", path, status, body=body, headers=headers)
+        if not chat.is_deleted:
+            chat.change(body)
+            self.expect_chat(answers, chat)
+
+    @rule(chat=chats, is_patch=st.booleans(), tag=STALE)
+    def change_what_has_changed(self, chat, is_patch, tag):
+        self.send(
+            "PATCH" if is_patch else "DELETE",
+            partial(session_path, chat),
+            404 if chat.is_deleted else 412,
+            body={"name": "n"} if is_patch else None,
+            headers=tag_header("If-Match", tag, chat),
+        )
+
+    @rule(chat=chats, tag=MATCHING, really=given.ONE_IN_THREE)
+    def delete(self, chat, tag, really):
+        if really:
+            status = 404 if chat.is_deleted else 204
+            headers = tag_header("If-Match", tag, chat)
+            self.send("DELETE", partial(session_path, chat), status, headers=headers)
+            chat.is_deleted = True
+
+    @rule(target=posts, chat=chats, turn=given.TURNS, seq=given.SEQS, keyed=given.KEYED)
+    def append(self, chat, turn, seq, keyed):
+        return self.append_to(chat, "", turn, [turn], seq, keyed)
+
+    @rule(target=posts, chat=chats, turns=BATCHES, seq=given.SEQS, keyed=given.KEYED)
+    def append_batch(self, chat, turns, seq, keyed):
+        return self.append_to(chat, "/batch", {"messages": turns}, turns, seq, keyed)
+
+    def append_to(self, chat, rest, body, turns, offset, keyed):
+        seq = None if offset is None else max(1, chat.next_seq + offset)
+        body = body if seq is None else body | {"expected_seq": seq}
+        status = 201 if seq in (None, chat.next_seq) else 409
+        if chat.is_deleted:
+            status = 404
+        key = self.model.new_key() if keyed else None
+        path = partial(messages_path, chat, rest=rest)
+        answers, posted = self.post(path, status, body, key)
+        for answer in answers.values():
+            assert status != 409 or answer.json["last_seq"] == len(chat.turns)
+        if status == 201:
+            self.expect_appended(chat, answers, chat.append(turns, self.model.now))
+        return or_nothing(posted)
+
+    def expect_appended(self, chat, answers, turns):
+        is_batch = "messages" in answers[KINDS[0]].json
+        self.learn_ids(turns, answers, lambda x: x["messages"] if is_batch else [x])
+
+        def as_json(kind):
+            return [chat.turn_as_json(turn, kind) for turn in turns]
+
+        if is_batch:
+            self.expect(answers, lambda kind: {"messages": as_json(kind)})
+            return
+        (turn,) = turns
+        location = partial(turn_path, chat, turn)
+        self.expect(answers, lambda kind: as_json(kind)[0], Location=location)
+
+    @rule(posted=posts)
+    def post_again(self, posted):
+        self.expect_again(posted)
+
+    @rule(posted=posts, chat=chats, turn=given.TURNS)
+    def reuse_a_key(self, posted, chat, turn):
+        body = turn | {"metadata": {"not": posted.key}}
+        self.expect_reused(posted, partial(messages_path, chat), body)
+
+    @rule(limit=given.PAGES, offset=st.integers(0, 9))
+    def list_by_offset(self, limit, offset):
+        self.expect_page(None, limit, offset=offset)
+
+    @rule(target=cursors, limit=given.PAGES)
+    def list_the_first_page(self, limit):
+        return or_nothing(self.expect_page(None, limit))
+
+    @rule(target=cursors, cursor=cursors, limit=given.PAGES)
+    def list_the_next_page(self, cursor, limit):
+        return or_nothing(self.expect_page(cursor, limit))
+
+    @rule(chat=chats, query=given.MESSAGE_QUERIES)
+    def list_messages(self, chat, query):
+        if chat.is_deleted:
+            self.send("GET", partial(messages_path, chat), 404)
+        else:
+            self.expect_turns(chat, query)
+
+    @rule(chat=chats, other=chats)
+    def look_for_a_message_elsewhere(self, chat, other):
+        for turn in chat.turns[:1] if chat is not other else []:
+            self.send("GET", partial(turn_path, other, turn), 404)
+
+    @rule(chat=chats, bad=BAD_REQUESTS, keyed=given.KEYED)
+    def send_what_is_wrong(self, chat, bad, keyed):
+        headers = {"Idempotency-Key": self.model.new_key()} if keyed else {}
+        self.expect_refused(chat, bad, headers)
+
+    def expect_refused(self, chat, bad, headers):
+        method, url, body, status = bad
+
+        def path(kind):
+            return url.format(sessions=SESSIONS, session=session_path(chat, kind))
+
+        self.send(method, path, status, body=body, headers=headers)
+
+
+@pytest.fixture
+def twins(sqlite_template, postgres, postgres_template, tmp_path, monkeypatch):
+    shutil.copy(sqlite_template, tmp_path / "chatstore.db")
+    name = postgres.create_database(postgres_template)
+    urls = [f"sqlite:///{tmp_path / 'chatstore.db'}", postgres.url(name)]
+    apps = {
+        kind: create_app(make_settings(url, log_level="error", **given.LIMITS))
+        for kind, url in zip(KINDS, urls, strict=True)
+    }
+    monkeypatch.setattr(clock, "source", clock.source)  # a machine sets its own
+    monkeypatch.setattr(Twins, "apps", apps, raising=False)
+    yield
+    for app in apps.values():
+        with app.app_context():
+            db.engine.dispose()
+    postgres.drop_database(name)
+
+
+def test_both_databases_refuse_what_is_wrong(twins):
+    machine = Machine()
+    chat, _ = machine.create_chat({}, None)
+    for bad in given.BAD_REQUESTS:
+        machine.expect_refused(chat, bad, {})
+    machine.look_at_everything()
+
+
+def test_both_databases_answer_as_the_model_does(twins):
+    run_state_machine_as_test(Machine, settings=IN_THE_SUITE)
+    until = time.monotonic() + float(os.environ.get("TORTURE_SECONDS", "0"))
+    while time.monotonic() < until:
+        run_state_machine_as_test(Machine, settings=FOR_HOURS)

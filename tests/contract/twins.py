@@ -1,0 +1,231 @@
+"""Two applications that are sent the same, and a model that knows the answers."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from flask import Flask
+from hypothesis.stateful import RuleBasedStateMachine
+
+from chatstore import clock
+from chatstore.db import db, transaction
+from chatstore.store.verify import CHECKS
+from tests.contract.model import KINDS, Chat, Model, Posted, Turn, place
+from tests.contract.strategies import LIMITS
+from tests.support import API, JSON, SESSIONS, assert_problem
+
+# What differs between the databases is a function of the kind of database.
+Path = Callable[[str], str]
+Answers = dict[str, Any]
+# A cursor, and where the page ended that it was given out with.
+Cursor = dict[str, tuple[str, tuple[datetime, str]]]
+LOOKS: list[dict[str, Any]] = [
+    {},
+    {"order": "desc"},
+    {"limit": 2},
+    {"limit": 1, "order": "desc"},
+    {"after": 1, "before": 4},
+    {"after": 2, "limit": 1, "order": "desc"},
+    {"role": "user"},
+]
+
+
+def sessions_path(kind: str) -> str:
+    return SESSIONS
+
+
+def session_path(chat: Chat, kind: str) -> str:
+    return f"{API}/sessions/{chat.ids[kind]}"
+
+
+def messages_path(chat: Chat, kind: str, rest: str = "") -> str:
+    return f"{session_path(chat, kind)}/messages{rest}"
+
+
+def turn_path(chat: Chat, turn: Turn, kind: str) -> str:
+    return messages_path(chat, kind, f"/{turn.ids[kind]}")
+
+
+class Twins(RuleBasedStateMachine):
+    """Sends, expects, and keeps the model; which steps there are is said elsewhere."""
+
+    apps: ClassVar[dict[str, Flask]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        clock.source = lambda: self.model.now
+        self.clients = {kind: self.apps[kind].test_client() for kind in KINDS}
+        for app in self.apps.values():
+            with app.app_context(), transaction():
+                for table in reversed(db.metadata.sorted_tables):
+                    db.session.execute(table.delete())
+
+    def teardown(self) -> None:
+        if sys.exc_info()[0] is None:
+            self.look_at_everything()
+
+    def look_at_everything(self) -> None:
+        """Expect all that is stored, seen from every side; and no broken promise."""
+        for app in self.apps.values():
+            with app.app_context():
+                assert [line for each in CHECKS for line in each.find()] == []
+        for chat in self.model.chats:
+            if chat.is_deleted:
+                self.send("GET", partial(session_path, chat), 404)
+                self.send("GET", partial(messages_path, chat), 404)
+                continue
+            self.expect_chat(self.send("GET", partial(session_path, chat), 200), chat)
+            for query in LOOKS:
+                self.expect_turns(chat, query)
+            for turn in chat.turns[-2:]:
+                self.expect_turn(chat, turn)
+        for posted in self.model.posted:
+            self.expect_again(posted)
+            self.expect_reused(posted, sessions_path, {"name": posted.key})
+            if isinstance(posted.path, partial):
+                for other in {*self.model.chats} - {*posted.path.args}:
+                    path = partial(messages_path, other, **posted.path.keywords)
+                    self.expect_reused(posted, path, posted.body)
+        cursor = self.expect_page(None, 2)
+        while cursor:
+            cursor = self.expect_page(cursor, 2)
+
+    def send(
+        self,
+        method: str,
+        path: Path,
+        status: int,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answers:
+        """Send it to both, expect this status of both, and return the answers."""
+        sent = dict(headers or {})
+        if body is not None:
+            sent |= JSON
+        if isinstance(body, dict):
+            body = json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")
+        answers = {
+            kind: client.open(path(kind), method=method, data=body, headers=sent)
+            for kind, client in self.clients.items()
+        }
+        for answer in answers.values():
+            assert answer.status_code == status, answer.data
+        if status >= 400:
+            one, other = (
+                assert_problem(each, status) | {"request_id": "", "detail": ""}
+                for each in answers.values()
+            )
+            assert one == other
+        return answers
+
+    def post(
+        self, path: Path, status: int, body: Any, key: str | None
+    ) -> tuple[Answers, Posted | None]:
+        """Post it for the first time; return the answers, and what can be repeated."""
+        headers = {"Idempotency-Key": key} if key else {}
+        answers = self.send("POST", path, status, body=body, headers=headers)
+        for answer in answers.values():
+            assert "Idempotency-Replayed" not in answer.headers
+        if key is None or status != 201:
+            return answers, None
+        self.model.posted.append(Posted(key, path, body, answers))
+        return answers, self.model.posted[-1]
+
+    def expect(
+        self, answers: Answers, as_json: Callable[[str], Any], **headers: Path
+    ) -> None:
+        """Expect these bodies and headers."""
+        for kind, answer in answers.items():
+            assert canonical(answer.json) == canonical(as_json(kind))
+            for name, value in headers.items():
+                assert answer.headers[name] == value(kind)
+
+    def expect_chat(self, answers: Answers, chat: Chat, **headers: Path) -> None:
+        tag = f'"{chat.revision}"'
+        self.expect(answers, chat.as_json, ETag=lambda kind: tag, **headers)
+
+    def expect_turns(self, chat: Chat, query: Mapping[str, Any]) -> None:
+        """Ask for these messages of the session, and expect them."""
+        turns, has_more = chat.list_turns(query)
+        path = partial(messages_path, chat, rest=f"?{urlencode(query)}")
+        self.expect(
+            self.send("GET", path, 200),
+            lambda kind: {
+                "messages": [chat.turn_as_json(turn, kind) for turn in turns],
+                "has_more": has_more,
+            },
+        )
+
+    def expect_turn(self, chat: Chat, turn: Turn) -> None:
+        """Ask for this message, and expect it."""
+        answers = self.send("GET", partial(turn_path, chat, turn), 200)
+        self.expect(answers, partial(chat.turn_as_json, turn))
+
+    def expect_again(self, posted: Posted) -> None:
+        """Post it again, and expect the first answer."""
+        headers = {"Idempotency-Key": f'"{posted.key}"'}
+        answers = self.send("POST", posted.path, 201, body=posted.body, headers=headers)
+        for kind, answer in answers.items():
+            first = posted.answers[kind]
+            assert answer.data == first.data
+            assert answer.headers["Idempotency-Replayed"] == "true"
+            for name in ("Location", "ETag", "Content-Type"):
+                assert answer.headers.get(name) == first.headers.get(name)
+
+    def expect_reused(self, posted: Posted, path: Path, body: Any) -> None:
+        """Post something else with its key, and expect to be refused."""
+        headers = {"Idempotency-Key": posted.key}
+        answers = self.send("POST", path, 422, body=body, headers=headers)
+        for answer in answers.values():
+            assert answer.json["type"].endswith("idempotency-key-reused")
+
+    def expect_page(
+        self, cursor: Cursor | None, limit: int | None, *, offset: int = 0
+    ) -> Cursor | None:
+        """Ask for the page after the cursor, and expect it; return its own cursor.
+
+        Whatever was created, moved and deleted since the cursor was given out.
+        """
+        size = limit or LIMITS["default_page_size"]
+
+        def path(kind: str) -> str:
+            query: dict[str, Any] = {"limit": limit} if limit else {}
+            query |= {"offset": offset} if offset else {}
+            query |= {"cursor": cursor[kind][0]} if cursor else {}
+            return f"{SESSIONS}?{urlencode(query)}"
+
+        next_cursor = {}
+        for kind, answer in self.send("GET", path, 200).items():
+            rest = self.model.in_order(kind)[offset:]
+            if cursor:
+                rest = [chat for chat in rest if place(chat, kind) < cursor[kind][1]]
+            page = [chat.as_json(kind) for chat in rest[:size]]
+            assert canonical(answer.json["sessions"]) == canonical(page)
+            text = answer.json["next_cursor"]
+            assert (text is not None) == (len(rest) > size)
+            if text is not None:
+                next_cursor[kind] = text, place(rest[size - 1], kind)
+        return next_cursor or None
+
+    def learn_ids(
+        self, turns: list[Turn], answers: Answers, messages: Callable[[Any], Any]
+    ) -> None:
+        """Note the ids of new messages, which must be greater than all before."""
+        for kind, answer in answers.items():
+            ids = [each["id"] for each in messages(answer.json)]
+            all_ids = [self.model.last_id[kind], *ids]
+            assert all_ids == sorted(set(all_ids))
+            self.model.last_id[kind] = ids[-1]
+            for turn, each in zip(turns, ids, strict=True):
+                turn.ids[kind] = each
+
+
+def canonical(value: Any) -> str:
+    """Return a text that is equal for what is equal as JSON; 1 and 1.0 are not."""
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,266 @@
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from chatstore.app import create_app
+from chatstore.db import db
+from tests.conftest import PostgresServer, make_settings
+from tests.support import (
+    SESSIONS,
+    LiveServer,
+    clean_environ,
+    free_port,
+    messages_url,
+    need,
+)
+
+APPENDS = 20
+TRACED = "write,writev,pwrite64,pwritev,fsync,fdatasync,sendto,sendmsg"
+PRODUCT = "chatstore.app:create_app()"
+# The same application, but for what makes a commit wait for the disk.
+CARELESS = """
+from sqlalchemy import event
+from chatstore.app import create_app
+from chatstore.db import db
+
+app = create_app()
+with app.app_context():
+    event.listen(
+        db.engine,
+        "connect",
+        lambda connection, _: connection.execute("PRAGMA synchronous = NORMAL"),
+    )
+"""
+
+
+class GunicornServer(LiveServer):
+    """A server of any WSGI application, run as `chatstore serve` runs its own."""
+
+    def __init__(self, folder: Path, application: str, **settings: str) -> None:
+        self.port = free_port()
+        self.log_path = folder / "server.log"
+        environ = clean_environ(
+            CHATSTORE_BIND=f"127.0.0.1:{self.port}",
+            **{f"CHATSTORE_{name.upper()}": value for name, value in settings.items()},
+        )
+        arguments = ["-m", "gunicorn", "-c", "python:chatstore.server", application]
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=folder,
+                env=environ,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self.greeting = self._read_greeting()
+
+    @property
+    def worker_id(self) -> str:
+        process = self.process.pid
+        children = Path(f"/proc/{process}/task/{process}/children").read_text()
+        (worker,) = children.split()
+        return worker
+
+
+@contextmanager
+def traced(process_id: str, output: Path) -> Iterator[None]:
+    """Write the system calls of all threads to `output` while the block runs."""
+    command = ["strace", "-f", "-y", "-s", "40", "-e", f"trace={TRACED}"]
+    with subprocess.Popen(
+        [*command, "-o", output, "-p", process_id], stderr=subprocess.PIPE, text=True
+    ) as strace:
+        assert strace.stderr is not None
+        greeting = strace.stderr.readline()
+        need("permission to trace", "attached" in greeting)
+        try:
+            yield
+        finally:
+            strace.send_signal(signal.SIGINT)  # it lets go of the process, and ends
+            strace.wait()
+
+
+def unflushed_answers(trace: str) -> Iterator[str]:
+    """Yield what is wrong with each 201 that left before its commit was flushed.
+
+    Reads what `strace -f -y` wrote of a server that does one thing at a time, though
+    in several threads: a call that another interrupts in the output is mended.
+    """
+    begun: dict[str, str] = {}
+    unflushed = flushed = 0
+    for line in trace.splitlines():
+        thread, call = line.split(maxsplit=1)
+        if '"HTTP/1.1 201' in call:
+            if unflushed or not flushed:
+                yield f"{unflushed} writes were not flushed before {call}"
+            unflushed = flushed = 0
+            continue
+        if call.endswith("<unfinished ...>"):
+            begun[thread] = call.removesuffix(" <unfinished ...>")
+            continue
+        if resumed := re.match(r"<\.\.\. \w+ resumed>", call):
+            call = begun.pop(thread, "") + call[resumed.end() :]
+        if re.match(r"f(data)?sync\(\d+<.*-wal>\) += 0", call):
+            flushed, unflushed = unflushed, 0
+        elif re.match(r"p?write[v64]*\(\d+<.*-wal>", call):
+            unflushed += 1
+
+
+@pytest.fixture
+def trace_appends(sqlite_template: Path, tmp_path: Path) -> Callable[[str], str]:
+    """Return the trace of a server of an application while it appends."""
+    need("strace", shutil.which("strace") is not None)
+
+    def trace(application: str) -> str:
+        database = tmp_path / "chatstore.db"
+        shutil.copy(sqlite_template, database)
+        server = GunicornServer(
+            tmp_path, application, workers="1", database_url=f"sqlite:///{database}"
+        )
+        try:
+            chat = server.request("POST", SESSIONS, {}).json
+            with traced(server.worker_id, tmp_path / "trace"):
+                for number in range(APPENDS):
+                    answer = server.request(
+                        "POST", messages_url(chat), {"content": f"m{number}"}
+                    )
+                    assert answer.status_code == 201
+        finally:
+            server.stop()
+        return (tmp_path / "trace").read_text()
+
+    return trace
+
+
+def test_no_append_is_acknowledged_before_it_is_flushed(trace_appends: Any) -> None:
+    trace = trace_appends(PRODUCT)
+    assert trace.count("HTTP/1.1 201") == APPENDS
+    assert list(unflushed_answers(trace)) == []
+
+
+def test_a_server_that_does_not_flush_is_found_out(
+    trace_appends: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "careless.py").write_text(CARELESS)
+    trace = trace_appends("careless:app")
+    assert trace.count("HTTP/1.1 201") == APPENDS
+    assert len(list(unflushed_answers(trace))) == APPENDS
+
+
+@pytest.mark.parametrize(
+    ("trace", "complaints"),
+    [
+        ("1 pwrite64(9</d-wal>, x) = 1\n1 fdatasync(9</d-wal>) = 0\n{}", 0),
+        ("1 pwrite64(9</d-wal>, x) = 1\n{}\n1 fdatasync(9</d-wal>) = 0", 1),
+        ("1 fdatasync(9</d-wal>) = 0\n1 pwrite64(9</d-wal>, x) = 1\n{}", 1),
+        ("1 pwrite64(9</d-wal>, x) = 1\n1 fdatasync(9</d-wal>) = -1 EIO (x)\n{}", 1),
+        ("1 pwrite64(9</d-wal>, x) = 1\n1 fdatasync(8</d.db>) = 0\n{}", 1),
+        (
+            "1 pwrite64(9</d-wal>, x) = 1\n1 fdatasync(9</d-wal> <unfinished ...>\n"
+            "2 write(2</l>) = 1\n1 <... fdatasync resumed>) = 0\n{}",
+            0,
+        ),
+        ("{}", 1),
+    ],
+)
+def test_the_trace_is_judged_by_its_order(trace: str, complaints: int) -> None:
+    answer = '1 sendto(15<socket:[1]>, "HTTP/1.1 201 CREATED", 446, 0, NULL, 0) = 446'
+    assert len(list(unflushed_answers(trace.format(answer)))) == complaints
+
+
+@pytest.fixture
+def flushing_postgres(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """The PostgreSQL of the run, for once flushing, as a real one does."""
+    set_fsync(postgres, "on")
+    yield postgres
+    set_fsync(postgres, "off")
+
+
+def set_fsync(server: PostgresServer, value: str) -> None:
+    server.execute(f"ALTER SYSTEM SET fsync = {value}")
+    server.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: ask(server, "SHOW fsync") == value)
+
+
+def ask(server: PostgresServer, query: str) -> Any:
+    ((answer,),) = server.execute(query)
+    return answer
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def count_flushes(server: PostgresServer) -> int:
+    """Return how often clients have waited for the flush of PostgreSQL's WAL."""
+    return ask(
+        server,
+        "SELECT coalesce(sum(fsyncs), 0)::int FROM pg_stat_io"
+        " WHERE object = 'wal' AND backend_type = 'client backend'",
+    )
+
+
+def end_connections(app: Flask, server: PostgresServer) -> None:
+    """A connection adds what it has flushed to the statistics when it ends."""
+    with app.app_context():
+        name = db.engine.url.database
+        db.engine.dispose()
+    clients = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
+    wait_until(lambda: ask(server, clients) == 0)
+
+
+def append_to_postgresql(app: Flask, server: PostgresServer) -> int:
+    """Append one after the other; return the number of flushes that this took."""
+    client = app.test_client()
+    chat = client.post(SESSIONS, json={}).json
+    end_connections(app, server)
+    before = count_flushes(server)
+    for number in range(APPENDS):
+        body = {"content": f"m{number}"}
+        assert client.post(messages_url(chat), json=body).status_code == 201
+    end_connections(app, server)
+    return count_flushes(server) - before
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_each_append_to_postgresql_waits_for_a_flush(
+    flushing_postgres: PostgresServer, app: Flask
+) -> None:
+    assert append_to_postgresql(app, flushing_postgres) >= APPENDS
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_appends_that_do_not_wait_for_postgresql_are_found_out(
+    flushing_postgres: PostgresServer, database_url: str
+) -> None:
+    url = f"{database_url}&options=-c%20synchronous_commit%3Doff"
+    careless = create_app(make_settings(url))
+    assert append_to_postgresql(careless, flushing_postgres) < APPENDS
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_no_connection_changes_what_makes_postgresql_durable(app: Flask) -> None:
+    query = text(
+        "SELECT name, setting, source FROM pg_settings"
+        " WHERE name IN ('full_page_writes', 'synchronous_commit') ORDER BY name"
+    )
+    with app.app_context():
+        found = [tuple(row) for row in db.session.execute(query)]
+    assert found == [
+        ("full_page_writes", "on", "default"),
+        ("synchronous_commit", "on", "default"),
+    ]
