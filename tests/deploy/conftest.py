@@ -1,0 +1,31 @@
+"""Fixtures of what runs before and around the application."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.support import ECHO, Nginx, open_folder, start_gunicorn
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with open_folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="package")
+def site(sqlite_template: Path) -> Iterator[Nginx]:
+    """nginx before gunicorn with the application of `echo.py`, for all tests."""
+    with open_folder() as folder:
+        shutil.copy(sqlite_template, folder / "chatstore.db")
+        url = f"sqlite:///{folder}/chatstore.db"
+        with (
+            start_gunicorn(
+                folder, application=ECHO, database_url=url, workers="1"
+            ) as gunicorn,
+            Nginx(folder) as nginx,
+        ):
+            gunicorn.wait_for("Ctrl-C")
+            yield nginx

@@ -1,0 +1,172 @@
+"""The files in deploy/ agree with each other, with the settings and with the docs."""
+
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from configparser import ConfigParser
+
+import pytest
+
+from chatstore.settings import Settings
+from tests.deploy.support import DEPLOY, Nginx
+from tests.support import ROOT, assert_problem, clean_environ, free_port, need
+
+SOCKET = "/run/chatstore/chatstore.sock"
+DOCS = (ROOT / "docs" / "deploy.md").read_text()
+
+
+def read(name: str) -> str:
+    return (DEPLOY / name).read_text()
+
+
+def assignments(text: str) -> dict[str, str]:
+    """Return the settings in an environment file; later lines win."""
+    return dict(re.findall(r"^#?(CHATSTORE_\w+)=(.*)$", text, re.MULTILINE))
+
+
+def test_the_environment_file_is_one_that_chatstore_starts_with():
+    in_use = re.sub("^#.*", "", read("chatstore.env"), flags=re.MULTILINE)
+    settings = Settings.from_env(assignments(in_use))
+    assert settings.bind == f"unix:{SOCKET}"
+    assert settings.proxy_hops == 1
+    assert settings.max_body_bytes == Settings().max_body_bytes
+
+
+def test_what_is_commented_out_can_be_used():
+    assert Settings.from_env(assignments(read("chatstore.env"))).is_postgresql
+
+
+def test_everybody_means_the_same_socket():
+    assert f"server unix:{SOCKET};" in read("nginx.conf")
+    assert f"ListenStream={SOCKET}\n" in read("chatstore.socket")
+    assert f"CHATSTORE_BIND: unix:{SOCKET}\n" in read("compose.yaml")
+
+
+def test_nginx_takes_a_little_more_than_chatstore():
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", read("nginx.conf"))
+    assert int(megabytes) * 1024 * 1024 == Settings().max_body_bytes + 1024 * 1024
+
+
+def test_nginx_waits_longer_than_chatstore_does():
+    (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", read("nginx.conf"))
+    settings = Settings()
+    assert int(seconds) > (
+        settings.pool_timeout_seconds
+        + settings.lock_timeout_seconds
+        + settings.statement_timeout_seconds
+    )
+
+
+def test_systemd_understands_the_units(tmp_path):
+    need("systemd-analyze", shutil.which("systemd-analyze") is not None)
+    for name in ("chatstore.socket", "chatstore.service"):
+        unit = read(name).replace("/opt/chatstore/bin/chatstore", sys.executable)
+        (tmp_path / name).write_text(unit)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *sorted(tmp_path.glob("*"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_systemd_waits_longer_than_gunicorn():
+    unit = ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(read("chatstore.service"))
+    from_server = re.findall(
+        r"^graceful_timeout = (\d+)", (ROOT / "chatstore/server.py").read_text(), re.M
+    )
+    assert int(unit["Service"]["TimeoutStopSec"]) > int(from_server[0])
+    assert unit["Service"]["ExecStart"].endswith("/chatstore serve")
+    assert f"stop_grace_period: {unit['Service']['TimeoutStopSec']}s" in read(
+        "compose.yaml"
+    )
+
+
+def test_the_image_is_made_of_files_that_are_there():
+    lines = re.findall(r"^COPY (?!--)(.+) \S+$", read("Dockerfile"), re.MULTILINE)
+    copied = {name for line in lines for name in line.split()}
+    assert {name for name in copied if not (ROOT / name).exists()} == set()
+    assert {"chatstore", "migrations", "setup.cfg", "pyproject.toml"} <= copied
+
+
+def test_the_image_runs_chatstore_itself_and_not_as_root():
+    last_stage = read("Dockerfile").rpartition("\nFROM ")[2]
+    assert last_stage.index("\nUSER chatstore\n") < last_stage.index("\nCMD ")
+    assert last_stage.rstrip().endswith('CMD ["chatstore", "serve"]')
+    environ = dict(re.findall(r"(CHATSTORE_\w+)=(\S+)", last_stage))
+    assert Settings.from_env(environ).bind == "0.0.0.0:8000"
+
+
+# There is no parser of YAML here: what can be seen without one.
+def test_compose_names_settings_and_files_that_are_there():
+    text = read("compose.yaml")
+    environ = dict(re.findall(r"^ +(CHATSTORE_\w+): (.+)$", text, re.MULTILINE))
+    values = {
+        name: re.sub(r"\$\{\w+:\?[^}]*\}", "secret", value).strip('"')
+        for name, value in environ.items()
+    }
+    assert Settings.from_env(values).is_postgresql
+    for path in re.findall(r"- (\./[^:]+):", text):
+        assert (DEPLOY / path).is_file()
+    assert "dockerfile: deploy/Dockerfile" in text
+    assert not re.search(r"\t|^( {2})* \S", text, re.MULTILINE)
+
+
+def test_compose_wants_only_variables_that_the_docs_make():
+    wanted = set(re.findall(r"\$\{(\w+)", read("compose.yaml")))
+    assert wanted == set(re.findall(r"([A-Z_]{9,})=%s", DOCS))
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)
+def test_each_file_is_in_the_docs(path):
+    assert f"`{path.name}`" in DOCS
+
+
+def check_health(bind: str) -> int:
+    return subprocess.run(
+        [sys.executable, str(DEPLOY / "healthcheck.py")],
+        env=clean_environ(CHATSTORE_BIND=bind),
+        stderr=subprocess.DEVNULL,
+        check=False,
+    ).returncode
+
+
+def test_the_health_check_knows_life_from_death(site):
+    assert check_health(f"unix:{site.folder}/chatstore.sock") == 0
+    assert check_health(f"127.0.0.1:{site.port}") == 0
+    assert check_health(f"unix:{site.folder}/nobody.sock") != 0
+    assert check_health(f"127.0.0.1:{free_port()}") != 0
+
+
+def test_the_lines_about_tls_work_as_they_stand(site, folder):
+    need("openssl", shutil.which("openssl") is not None)
+    certificate, key = folder / "chatstore.crt", folder / "chatstore.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch"]
+        + ["-subj", "/CN=a.example", "-addext", "subjectAltName=DNS:a.example"]
+        + ["-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    port = free_port()
+    changes = {
+        "# listen 443 ssl default_server;": f"listen 127.0.0.1:{port} ssl;",
+        "# ssl_": "ssl_",
+        f"unix:{SOCKET}": f"unix:{site.folder}/chatstore.sock",
+    }
+    context = ssl.create_default_context(cafile=str(certificate))
+    with (
+        Nginx(folder, changes) as nginx,
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname="a.example") as secure,
+    ):
+        secure.sendall(b"GET /echo HTTP/1.0\r\nHost: a.example\r\n\r\n")
+        assert b'"url":"https://a.example/echo"' in secure.makefile("rb").read()
+        nginx.port = port
+        assert_problem(nginx.request("GET", "/echo"), 400)
