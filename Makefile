@@ -1,10 +1,11 @@
 # `make` lists the targets. VENV and PYTHON choose where and with what.
 PYTHON ?= python3
 VENV ?= .venv
+SECONDS ?= 3600
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check migration clean
+.PHONY: help run test check bench torture migration clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -21,6 +22,14 @@ check: $(VENV)/.dev  ## lint, types, security, tests
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r chatstore -s B101
 	$(MAKE) test
+
+bench: $(VENV)/.dev  ## measure: the tail of appends when many write at once
+	$(BIN)/python -m bench.tail
+
+torture: $(VENV)/.dev  ## kill everything, for an hour a database, and prove nothing is lost
+	$(BIN)/python -m tests.torture --database sqlite --seconds $(SECONDS)
+	$(BIN)/python -m tests.torture --database postgresql --seconds $(SECONDS)
+	$(BIN)/python -m tests.torture --database replicas --seconds $(SECONDS)
 
 migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
 	@test -n "$(m)" || { echo 'say what it does: make migration m="add a column"'; exit 2; }

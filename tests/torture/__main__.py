@@ -1,0 +1,233 @@
+"""`python -m tests.torture`: disrupt a real server under load, then prove it kept all.
+
+Exits with 1 and the list if a promise was broken, and keeps the history; with 2
+if the time was over before the kills and appends that were asked for.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from tests.torture.board import Board
+from tests.torture.checker import Violation, check
+from tests.torture.clients import Client
+from tests.torture.history import Recorder, read_history
+from tests.torture.nemesis import Nemesis
+from tests.torture.postgres import Postgres
+from tests.torture.processes import Stuck
+from tests.torture.replies import read_stored
+from tests.torture.server import Server
+
+_DRAIN_SECONDS = 90
+_MOST_SHOWN = 20
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    if options.check:
+        return _report(check(read_history(options.check)))
+    for number in _INTERRUPTS:
+        signal.signal(number, _interrupt)
+    folder = Path(tempfile.mkdtemp(prefix="chatstore-torture-"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
+    (folder / "runtime").mkdir(mode=0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "runtime"))
+    _say(f"{options.database}, seed {options.seed}, in {folder}")
+    try:
+        code = Run(options, folder).run()
+    except KeyboardInterrupt:
+        code = 130
+    if code in (0, 130) and not options.keep:
+        shutil.rmtree(folder)
+    else:
+        _say(f"seed {options.seed}; kept: {folder / 'history.jsonl'}, and the logs")
+    return code
+
+
+class Run:
+    """One run: a server, its database, clients, and a nemesis."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
+        self.recorder = Recorder(folder / "history.jsonl")
+        self.postgres: Postgres | None = None
+        if options.database != "sqlite":
+            has_standby = options.database == "replicas"
+            self.postgres = Postgres(folder / "postgres", has_standby=has_standby)
+        url = f"sqlite:///{folder / 'chatstore.db'}"
+        self.server = Server(
+            folder / "server", self.postgres.url if self.postgres else url
+        )
+        self.nemesis = Nemesis(
+            self.server,
+            self.postgres,
+            seed=options.seed,
+            stop_seconds=options.stop_seconds,
+            recorder=self.recorder,
+        )
+        self.findings: list[Violation] = []
+
+    def run(self) -> int:
+        started = time.monotonic()
+        with self._all_ended():
+            try:
+                self._disrupt_under_load()
+                self._look_at_the_rest()
+            except Stuck as error:
+                self.findings.append(Violation("stuck", str(error)))
+        self.recorder.close()
+        history = read_history(self.recorder.path)
+        if history.stored:
+            self.findings += check(history)
+        self._summarize(time.monotonic() - started, len(history.stored))
+        return _report(self.findings) or (0 if self._is_enough() else 2)
+
+    def _disrupt_under_load(self) -> None:
+        if self.postgres is not None:
+            self.postgres.start()
+        self.server.start("--migrate")
+        over, abandon = threading.Event(), threading.Event()
+        board = Board()
+        clients = [
+            Client(
+                number,
+                port=self.server.port,
+                seed=self.options.seed,
+                board=board,
+                recorder=self.recorder,
+                over=over,
+                abandon=abandon,
+            )
+            for number in range(self.options.clients)
+        ]
+        try:
+            for client in clients:
+                client.start()
+            self.nemesis.wait_for_service()
+            self._disrupt_until_enough()
+            over.set()
+            self._drain(clients)
+        finally:
+            abandon.set()
+            for client in clients:
+                if client.error is not None:
+                    self.findings.append(Violation("client", repr(client.error)))
+
+    def _disrupt_until_enough(self) -> None:
+        started = time.monotonic()
+        while True:
+            seconds = time.monotonic() - started
+            is_over = self.options.seconds and seconds > self.options.seconds
+            is_targeted = self.options.kills or self.options.appends
+            if is_over or (is_targeted and self._is_enough()):
+                return
+            self.nemesis.disrupt()
+            if sys.stderr.isatty():
+                sys.stderr.write(
+                    f"\r{seconds:6.0f} s  {self.nemesis.kills} kills "
+                    f" {self.recorder.acknowledged_appends} appends acknowledged "
+                )
+                sys.stderr.flush()
+
+    def _is_enough(self) -> bool:
+        appends = self.recorder.acknowledged_appends
+        is_killed = self.nemesis.kills >= (self.options.kills or 0)
+        return is_killed and appends >= (self.options.appends or 0)
+
+    def _drain(self, clients: Sequence[Client]) -> None:
+        """Let every client learn what came of what it sent last."""
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        for client in clients:
+            client.join(max(0, deadline - time.monotonic()))
+        if any(client.is_alive() for client in clients):
+            raise Stuck("requests were not answered when all was up again")
+
+    def _look_at_the_rest(self) -> None:
+        for session, stored in read_stored(self.server.port):
+            self.recorder.add_stored(session, stored)
+        complaint = self.server.verify()
+        if complaint:
+            self.findings.append(Violation("chatstore verify", complaint))
+
+    @contextmanager
+    def _all_ended(self) -> Iterator[None]:
+        """Whatever happens, leave no process behind; a second Ctrl-C must wait."""
+        try:
+            yield
+        finally:
+            for number in _INTERRUPTS:
+                signal.signal(number, signal.SIG_IGN)
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\x1b[K")
+            try:
+                self.server.kill_all()
+            finally:
+                if self.postgres is not None:
+                    self.postgres.kill_all()
+
+    def _summarize(self, seconds: float, sessions: int) -> None:
+        nemesis, recorder = self.nemesis, self.recorder
+        _say(f"{seconds:.0f} s, {nemesis.kills} kills, {sessions} sessions")
+        _say(f"{recorder.acknowledged_appends} appends acknowledged")
+        for title, counts in (
+            ("disruptions", nemesis.counts),
+            ("calls", recorder.outcomes),
+            ("answers", recorder.statuses),
+        ):
+            listed = ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
+            _say(f"{title}: {listed}")
+
+
+def _report(violations: Sequence[Violation]) -> int:
+    for violation in violations[:_MOST_SHOWN]:
+        _say(str(violation))
+    if violations:
+        rules = Counter(violation.rule for violation in violations)
+        listed = ", ".join(f"{rule} {n}" for rule, n in sorted(rules.items()))
+        _say(f"{len(violations)} violations: {listed}")
+        return 1
+    _say("0 lost, 0 doubled, 0 reordered, every read a prefix")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture")
+    add = parser.add_argument
+    add("--database", choices=("sqlite", "postgresql", "replicas"), default="sqlite")
+    add("--seconds", type=float, help="stop after this; 60, if nothing else is said")
+    add("--kills", type=int, help="stop when there were so many, and --appends")
+    add("--appends", type=int, help="stop when so many are acknowledged, and --kills")
+    add("--seed", type=int, default=int(time.time()), help="of what is done, not when")
+    add("--clients", type=int, default=8)
+    add("--stop-seconds", type=float, default=5, help="how long a stopped process is")
+    add("--keep", action="store_true", help="keep history and logs in any case")
+    add("--check", type=Path, metavar="FILE", help="check a history that was kept")
+    options = parser.parse_args(arguments)
+    if not (options.seconds or options.kills or options.appends):
+        options.seconds = 60
+    return options
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What clients agree on: the sessions in use; and what each of them sends."""
+
+import random
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from tests.torture.history import Kind
+
+SESSIONS = "/api/v1/sessions/"
+# The first of so many sessions get most of the traffic.
+_SESSIONS, _BUSY_SESSIONS, _BUSY_SHARE = 6, 2, 0.7
+# A session that has grown to this is left alone, and a new one takes its place.
+_LARGEST_SESSION = 1500
+# Of so many requests with a key, any may be sent again, some by two at once.
+_REPEATABLE, _RECENT = 2000, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A POST that can be sent again as it is."""
+
+    kind: Kind
+    session: str | None
+    tokens: list[str]
+    key: str | None = None
+    expected_seq: int | None = None
+
+    @property
+    def path(self) -> str:
+        if self.kind is Kind.CREATE:
+            return SESSIONS
+        end = "/batch" if self.kind is Kind.BATCH else ""
+        return f"{SESSIONS}{self.session}/messages{end}"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        if self.kind is Kind.CREATE:
+            return {"name": self.tokens[0]}
+        body: dict[str, Any] = {"content": self.tokens[0]}
+        if self.kind is Kind.BATCH:
+            body = {"messages": [{"content": token} for token in self.tokens]}
+        if self.expected_seq is not None:
+            body["expected_seq"] = self.expected_seq
+        return body
+
+
+class Board:
+    """The sessions in use, shared by all clients, and how far they are known to be."""
+
+    def __init__(self) -> None:
+        self._sessions: list[str | None] = [None] * _SESSIONS
+        self._known: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._sent: deque[Post] = deque(maxlen=_REPEATABLE)
+
+    def pick(self, chance: random.Random) -> tuple[int, str | None]:
+        """Return a place, and its session if that has room."""
+        is_busy = chance.random() < _BUSY_SHARE
+        place = chance.randrange(_BUSY_SESSIONS if is_busy else _SESSIONS)
+        session = self._sessions[place]
+        if session is None or self.known(session) >= _LARGEST_SESSION:
+            return place, None
+        return place, session
+
+    def put(self, place: int, session: str) -> None:
+        self._sessions[place] = session
+
+    def known(self, session: str) -> int:
+        return self._known.get(session, 0)
+
+    def learn(self, session: str, seq: int) -> None:
+        with self._lock:
+            self._known[session] = max(seq, self.known(session))
+
+    def offer(self, post: Post) -> None:
+        """Let everybody send this too, if it has a key."""
+        if post.key is not None:
+            self._sent.append(post)
+
+    def pick_repeatable(self, chance: random.Random) -> Post | None:
+        """Return what somebody sends right now, or sent a while ago."""
+        among = min(len(self._sent), chance.choice((_RECENT, _REPEATABLE)))
+        return self._sent[-chance.randint(1, among)] if among else None

@@ -1,0 +1,137 @@
+"""What clients asked and were told, kept as JSON lines; knows nothing of HTTP."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+# As [seq, timestamp, content], which is what one is in JSON lines.
+Message = Sequence[Any]
+
+
+class Kind(StrEnum):
+    """What a call asks for."""
+
+    CREATE = "create"
+    APPEND = "append"
+    BATCH = "batch"
+    READ = "read"
+
+
+class Outcome(StrEnum):
+    """What the caller knows afterwards: done, without effect, or neither."""
+
+    ACKNOWLEDGED = "acknowledged"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request and what came of it; times are those of time.monotonic().
+
+    `tokens` are the contents sent, or the name of the session to create. `answer`
+    is the messages stored or read, the id of the session created, or the last_seq
+    that came with a conflict.
+    """
+
+    kind: Kind
+    invoked: float
+    finished: float
+    outcome: Outcome
+    client: int = 0
+    session: str | None = None
+    tokens: Sequence[str] = ()
+    key: str | None = None
+    expected_seq: int | None = None
+    after: int = 0
+    limit: int | None = None
+    status: int | None = None
+    is_replayed: bool = False
+    answer: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as it was read when all was over."""
+
+    name: str | None
+    messages: Sequence[Message]
+
+
+@dataclass
+class History:
+    """Calls, and the sessions in the end, by id."""
+
+    calls: list[Call] = field(default_factory=list)
+    stored: dict[str, StoredSession] = field(default_factory=dict)
+
+
+class Recorder:
+    """Appends to a history file, for any number of threads, and counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.outcomes: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()
+        self.acknowledged_appends = 0
+        self._file = path.open("wb")
+        self._lock = threading.Lock()
+
+    def add_call(self, call: Call) -> None:
+        line = orjson.dumps(call, option=orjson.OPT_APPEND_NEWLINE)
+        with self._lock:
+            self._file.write(line)
+            self.outcomes[f"{call.kind} {call.outcome}"] += 1
+            self.statuses[str(call.status or call.error)] += 1
+            is_append = call.kind in (Kind.APPEND, Kind.BATCH)
+            is_done = call.outcome is Outcome.ACKNOWLEDGED and not call.is_replayed
+            if is_append and is_done:
+                self.acknowledged_appends += len(call.tokens)
+
+    def add_stored(self, session: str, stored: StoredSession) -> None:
+        line = orjson.dumps(
+            {"stored": session, "name": stored.name, "messages": stored.messages},
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        with self._lock:
+            self._file.write(line)
+
+    def add_disruption(self, name: str, started: float) -> None:
+        """Note what was done since `started`, for whoever looks for a cause."""
+        times = {"started": started, "finished": time.monotonic()}
+        line = orjson.dumps(
+            {"disruption": name, **times}, option=orjson.OPT_APPEND_NEWLINE
+        )
+        with self._lock:
+            self._file.write(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_history(path: Path) -> History:
+    """Read a file that a Recorder wrote; a last line cut short is left out."""
+    history = History()
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            row = orjson.loads(line)
+            if "stored" in row:
+                stored = StoredSession(row["name"], row["messages"])
+                history.stored[row["stored"]] = stored
+                continue
+            if "disruption" in row:
+                continue
+            row["kind"] = Kind(row["kind"])
+            row["outcome"] = Outcome(row["outcome"])
+            history.calls.append(Call(**row))
+    return history

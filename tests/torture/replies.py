@@ -1,0 +1,66 @@
+"""What a reply tells the caller; and all sessions as they are in the end."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from tests.torture.board import SESSIONS
+from tests.torture.connection import Connection, Reply
+from tests.torture.history import Kind, Outcome, StoredSession
+from tests.torture.processes import Stuck
+
+_MOST_TRIES = 10
+
+
+def outcome(reply: Reply, key: str | None) -> Outcome:
+    """Return what the caller knows now."""
+    if reply.error or reply.status is None or reply.status >= 500:
+        return Outcome.UNKNOWN
+    if reply.status < 300:
+        return Outcome.ACKNOWLEDGED
+    # With a key it may say that the first one is still running.
+    is_busy = reply.status == 409 and key is not None and "last_seq" not in reply.body
+    return Outcome.UNKNOWN if is_busy else Outcome.FAILED
+
+
+def answer(kind: Kind, reply: Reply) -> Any:
+    """Return what a Call keeps of the answer; None if it says nothing."""
+    if reply.error or reply.status not in (200, 201, 409):
+        return None
+    if reply.status == 409:
+        return reply.body.get("last_seq")
+    if kind is Kind.CREATE:
+        return reply.body["id"]
+    return [_message(reply.body)] if kind is Kind.APPEND else messages(reply)
+
+
+def messages(reply: Reply) -> list[Any]:
+    """Return the messages of a listing or a batch as a history has them."""
+    return [_message(each) for each in reply.body["messages"]]
+
+
+def _message(body: dict[str, Any]) -> list[Any]:
+    return [body["seq"], body["timestamp"], body["content"]]
+
+
+def read_stored(port: int) -> Iterator[tuple[str, StoredSession]]:
+    """Read every session and all its messages, when all is over."""
+    connection = Connection(port, threading.Event())
+    query = "?limit=1000"
+    while query:
+        page = _read_surely(connection, SESSIONS + query)
+        for session in page.body["sessions"]:
+            listing = _read_surely(connection, f"{SESSIONS}{session['id']}/messages")
+            yield session["id"], StoredSession(session["name"], messages(listing))
+        cursor = page.body["next_cursor"]
+        query = f"?limit=1000&cursor={cursor}" if cursor else ""
+    connection.close()
+
+
+def _read_surely(connection: Connection, path: str) -> Reply:
+    for _ in range(_MOST_TRIES):
+        connection.connect()
+        reply = connection.ask("GET", path)
+        if reply.status == 200 and not reply.error:
+            return reply
+    raise Stuck(f"GET {path}, when all was over: {reply.status} {reply.error}")

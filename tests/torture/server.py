@@ -1,0 +1,106 @@
+"""A chatstore server that can be killed and started again on the same port."""
+
+import http.client
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import clean_environ
+from tests.torture.processes import (
+    Stuck,
+    children_in,
+    kill_all_in,
+    pick_port,
+    processes_in,
+    wait_until,
+)
+
+# Longer than an orphaned worker may take to finish what it is doing.
+_ORPHANS_SECONDS = 45
+
+
+class Server:
+    """`chatstore serve` with two workers, in a folder of its own."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        folder.mkdir()
+        self.folder = folder.resolve()
+        self.port = pick_port()
+        self._environ = clean_environ(
+            CHATSTORE_DATABASE_URL=database_url,
+            CHATSTORE_BIND=f"127.0.0.1:{self.port}",
+            CHATSTORE_WORKERS="2",
+            CHATSTORE_LOG_FORMAT="json",
+            CHATSTORE_LOG_LEVEL="warning",
+            CHATSTORE_SECRET_KEY="a secret of the torture",
+            TMPDIR=str(folder),  # what a killed master leaves there goes with it
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        """Start the server and return when it is ready."""
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "chatstore", "serve", *options],
+                cwd=self.folder,
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us, who then end it
+            )
+        wait_until(self.is_ready, "a server that answers")
+
+    def is_ready(self) -> bool:
+        """Whether it serves, with its database; raises Stuck when it has ended."""
+        if self.process is None or self.process.poll() is not None:
+            raise Stuck("the server ended by itself: see server.log")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def workers(self) -> list[int]:
+        return children_in(self.folder, self.pid)
+
+    def kill_master(self) -> None:
+        """Kill the master alone, and wait until its workers have ended."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        wait_until(
+            lambda: not processes_in(self.folder),
+            "the end of workers whose master was killed",
+            seconds=_ORPHANS_SECONDS,
+        )
+
+    def kill_all(self) -> None:
+        """Kill master and workers at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        kill_all_in(self.folder)
+
+    def reload(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def verify(self) -> str:
+        """Run `chatstore verify`; return what it says of violations, or nothing."""
+        answer = subprocess.run(
+            [sys.executable, "-m", "chatstore", "verify"],
+            cwd=self.folder,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+        )
+        return answer.stdout + answer.stderr if answer.returncode else ""

@@ -1,0 +1,70 @@
+"""Makes the calls and messages of small histories, for tests."""
+
+from typing import Any
+
+from tests.torture.history import Call, Kind, Outcome
+
+SESSION = "5e55"
+
+
+def instant(seq: int) -> str:
+    return f"2026-01-02T03:04:05.{seq:06}Z"
+
+
+def stored(*contents: str) -> list[list[Any]]:
+    """Messages as they should be in the end: seq 1, 2, 3 …"""
+    return [[seq, instant(seq), c] for seq, c in enumerate(contents, start=1)]
+
+
+def call(kind: Kind, outcome: Outcome, at: float, **more: Any) -> Call:
+    more.setdefault("session", SESSION)
+    return Call(kind=kind, outcome=outcome, invoked=at, finished=at + 1, **more)
+
+
+def appended(*tokens: str, seq: int, at: float = 1, **more: Any) -> Call:
+    """An append that was acknowledged, or a batch if there are several tokens."""
+    kind = Kind.APPEND if len(tokens) == 1 else Kind.BATCH
+    answer = [[n, instant(n), t] for n, t in enumerate(tokens, start=seq)]
+    more = {"status": 201, "answer": answer} | more
+    return call(kind, Outcome.ACKNOWLEDGED, at, tokens=tokens, **more)
+
+
+def unknown(*tokens: str, at: float = 1, **more: Any) -> Call:
+    kind = Kind.APPEND if len(tokens) == 1 else Kind.BATCH
+    return call(kind, Outcome.UNKNOWN, at, tokens=tokens, **more)
+
+
+def refused(token: str, *, expected: int, last_seq: int, at: float = 1) -> Call:
+    more = {"tokens": [token], "expected_seq": expected, "answer": last_seq}
+    return call(Kind.APPEND, Outcome.FAILED, at, status=409, **more)
+
+
+def read(*contents: str, after: int = 0, at: float = 10, **more: Any) -> Call:
+    answer = [[n, instant(n), c] for n, c in enumerate(contents, start=after + 1)]
+    more = {"status": 200, "answer": answer, "after": after} | more
+    return call(Kind.READ, Outcome.ACKNOWLEDGED, at, **more)
+
+
+def created(name: str, session: str = SESSION, **more: Any) -> Call:
+    more = {"tokens": [name], "session": None, "answer": session} | more
+    return call(Kind.CREATE, Outcome.ACKNOWLEDGED, 0, status=201, **more)
+
+
+# Keeps every promise, when a b c d e f i are there in the end.
+CLEAN = [
+    appended("a", seq=1, at=1),
+    unknown("b", at=3, key="k1"),
+    appended("b", seq=2, at=5, key="k1", is_replayed=True),
+    appended("c", "d", "e", seq=3, at=5, key="k2"),
+    appended("f", seq=6, at=7, expected_seq=6),
+    refused("g", expected=6, last_seq=6, at=7.5),
+    unknown("h", at=9),
+    unknown("i", at=9),
+    unknown("j", "k", at=9, key="k3"),
+    read("a", "b", "c", "d", "e", "f", at=8.5),
+    read("c", "d", after=2, limit=2, at=12),
+    read("f", "i", after=5, at=12),
+    read("f", "i", after=5, limit=3, at=12),
+    read(after=7, at=12),
+    call(Kind.READ, Outcome.UNKNOWN, 12, error="IncompleteRead"),
+]
