@@ -14,7 +14,7 @@ run: $(VENV)/.run  ## install, migrate and serve on http://127.0.0.1:8000
 	@exec $(BIN)/chatstore serve --migrate
 
 test: $(VENV)/.dev  ## install what the tests need and run them all
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 check: $(VENV)/.dev  ## lint, types, security, tests
 	$(BIN)/ruff check .

@@ -49,6 +49,7 @@ from chatstore.errors import (
     SettingsError,
 )
 from chatstore.settings import Settings
+from chatstore.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,6 +71,7 @@ _BOUNDS = {
     5: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # SQLITE_BUSY
 }
 
+_turns = Turns()
 log = structlog.get_logger(__name__)
 
 
@@ -174,6 +176,7 @@ def init_database(app: Flask, settings: Settings) -> None:
         raise SettingsError(
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
+    app.teardown_appcontext(_let_go)
     if settings.sqlite_path is None:
         _prepare_postgresql(app, settings)
         return
@@ -185,10 +188,20 @@ def init_database(app: Flask, settings: Settings) -> None:
         sqlite.prepare_engine(
             db.engine,
             writer_lock=lock,
-            lock_timeout_seconds=settings.lock_timeout_seconds,
+            # SQLite waits so long in each of the attempts of a transaction.
+            busy_timeout_ms=settings.lock_timeout_seconds * 1000 // (MAX_RETRIES + 1),
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
         )
+
+
+def _let_go(error: BaseException | None) -> None:
+    # Before Flask-SQLAlchemy does it: if the connection is lost by now, what was read
+    # is still good, and is sent.
+    try:
+        db.session.remove()
+    except DBAPIError as lost:
+        log.warning("connection lost after reading", cause=db_error_text(lost))
 
 
 def _prepare_postgresql(app: Flask, settings: Settings) -> None:
@@ -279,10 +292,11 @@ def transaction() -> Iterator[None]:
 def _end_reading() -> None:
     # A read transaction can be too old to be written in, or its connection lost.
     session = db.session()
+    is_reading = not (session.new or session.dirty or session.deleted)
     try:
         session.commit()
     except (DBAPIError, PendingRollbackError):
-        if session.new or session.dirty or session.deleted:
+        if not is_reading:
             raise
         session.rollback()
     session.expire_all()  # what is read from now on is what there is now
@@ -309,13 +323,14 @@ def in_transaction(
     At most three more times, for lost locks, serialization failures, deadlocks and
     a connection lost before the commit; `work` must have no other effect.
     """
-    joined = bool(db.session().info.get("in_transaction"))
+    if db.session().info.get("in_transaction"):
+        return work(*arguments, **keywords)
     for attempt in itertools.count(1):
         try:
-            with transaction():
+            with _turns.taken(alone=attempt > 1), transaction():
                 return work(*arguments, **keywords)
         except DBAPIError as error:
-            if joined or attempt > MAX_RETRIES or not is_transient(error):
+            if attempt > MAX_RETRIES or not is_transient(error):
                 raise
             log.warning(
                 "transaction retried", attempt=attempt, cause=db_error_text(error)

@@ -115,6 +115,12 @@ def post_worker_init(worker: Any) -> None:
         _greet(worker.ppid)
 
 
+def pre_request(worker: Any, request: Any) -> None:
+    """Stop serving when the master is gone, or busy connections keep its port."""
+    if worker.ppid != os.getppid():
+        worker.alive = False
+
+
 def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
     """Read what the application left of a body that it refused.
 

@@ -88,9 +88,9 @@ class WriterLock:
         except BlockingIOError:
             pass
         # flock(2) waits without end, so somebody waits for it. Left alone, it gets
-        # the lock of a file that is closed by then, which frees it at once.
+        # the lock at last, and frees it by closing the last name of the file.
         waiter = threading.Thread(
-            target=fcntl.flock, args=(lock_file, fcntl.LOCK_EX), daemon=True
+            target=_lock_and_close, args=(os.dup(lock_file),), daemon=True
         )
         waiter.start()
         waiter.join(self._timeout_seconds)
@@ -98,11 +98,18 @@ class WriterLock:
             raise DatabaseUnavailable("Another process writes for too long.")
 
 
+def _lock_and_close(lock_file: int) -> None:
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+    finally:
+        os.close(lock_file)
+
+
 def prepare_engine(
     engine: Engine,
     *,
     writer_lock: WriterLock,
-    lock_timeout_seconds: int,
+    busy_timeout_ms: int,
     statement_timeout_seconds: int,
     functions: dict[str, Callable[..., Any]],
 ) -> None:
@@ -116,7 +123,7 @@ def prepare_engine(
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not BEGIN by itself
-        connection.execute(f"PRAGMA busy_timeout = {lock_timeout_seconds * 1000}")
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             with writer_lock.held():  # the change does not wait for the busy timeout
                 connection.execute("PRAGMA journal_mode = WAL")

@@ -32,6 +32,7 @@ def loads(body: bytes, *, max_depth: int) -> Any:
             body.decode("utf-8"),
             object_pairs_hook=_object,
             parse_int=_integer,
+            parse_float=_float,
             parse_constant=_constant,
         )
     except RecursionError:
@@ -77,6 +78,13 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= 17 else math.inf
 
 
+def _float(text: str) -> float:
+    value = float(text)
+    mantissa = text.lower().partition("e")[0]
+    # Too small for a double: it would come back as another number, like one too large.
+    return value if value or not mantissa.strip("-0.") else math.inf
+
+
 def _constant(name: str) -> NoReturn:
     raise MalformedRequest(f"The body is not JSON: {name} is no JSON number.")
 
@@ -111,7 +119,7 @@ def _scalar_flaw(value: Any) -> str | None:
     if isinstance(value, str):
         return text_flaw(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "The number is out of range: at most 2**53 - 1 for integers."
+        return "The number is out of the range of a double, or no safe integer."
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         return "The integer is out of range: at most 2**53 - 1 either way."
     return None

@@ -6,7 +6,13 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import inspect, literal, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    PendingRollbackError,
+    StatementError,
+)
 
 from chatstore.app import create_app
 from chatstore.db import (
@@ -45,9 +51,13 @@ INSTANTS = [
 ]
 
 
-def add_session(**columns):
+def new_session(**columns):
     defaults = {"owner_id": "alice", "llm_model_name": "m", "created_at": NOW}
-    chat = ChatSession(**defaults | {"last_updated_at": NOW} | columns)
+    return ChatSession(**defaults | {"last_updated_at": NOW} | columns)
+
+
+def add_session(**columns):
+    chat = new_session(**columns)
     db.session.add(chat)
     db.session.flush()
     return chat
@@ -210,6 +220,12 @@ def test_a_transaction_reads_what_was_committed_before_it_began(
     with transaction():
         assert db_session.scalar(select(ChatSession.name)) == "new"
         assert get_session(chat.id, owner_id="alice").name == before.name == "new"
+
+
+def test_what_cannot_be_written_is_not_dropped_in_silence(db_session):
+    db_session.add(new_session(owner_id=None))
+    with pytest.raises(IntegrityError), transaction():
+        pytest.fail("began as if there had been nothing to write")
 
 
 # Trying again
@@ -417,6 +433,17 @@ def test_a_connection_lost_since_the_last_read_is_replaced(
     lose_connection(postgres)
     in_transaction(append_message, chat.id, owner_id="alice", content="x")
     assert count(db_session, Message) == 1
+
+
+@on_postgresql
+def test_what_waits_to_be_written_is_not_lost_with_its_connection(
+    db_session, make_session, postgres
+):
+    get_session(make_session(owner_id="alice").id, owner_id="alice")
+    lose_connection(postgres)
+    db_session.add(new_session())
+    with pytest.raises((DBAPIError, PendingRollbackError)), transaction():
+        pytest.fail("began as if nothing had been lost")
 
 
 @on_postgresql

@@ -125,4 +125,4 @@ def test_its_other_commands_find_the_same_database(installed, empty_folder):
     migrated = run(chatstore, "migrate", folder=empty_folder)
     assert migrated.stdout == "nothing to migrate\n"
     verified = run(chatstore, "verify", folder=empty_folder)
-    assert verified.stdout.startswith("ok: 1 sessions, 0 messages")
+    assert verified.stdout.startswith("ok: 1 session, 0 messages")

@@ -59,8 +59,8 @@ def make(*arguments, folder, **environ):
 def test_make_run_installs_migrates_and_serves(first_run, checkout):
     port, greeting, _ = first_run
     address = f"http://127.0.0.1:{port}"
-    assert greeting[-4:-1] == [
-        "migrated up to 0001: create sessions and messages\n",
+    assert any(line.startswith("migrated up to 0001") for line in greeting)
+    assert greeting[-3:-1] == [
         f"chatstore listens on {address}\n",
         f"API docs:            {address}/docs\n",
     ]

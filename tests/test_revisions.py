@@ -63,6 +63,13 @@ def test_a_newer_database_is_not_told_to_migrate(db_session):
     assert "migrate" not in caught.value.detail
 
 
+def test_a_newer_database_is_not_migrated(db_session):
+    set_revision(db_session, "9999")
+    with pytest.raises(WrongRevision, match="newer than this version"):
+        migrate()
+    assert current_revision() == "9999"
+
+
 def test_only_a_database_without_tables_is_empty(unmigrated):
     assert is_empty()
     migrate()

@@ -16,6 +16,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
+from chatstore.revisions import head_revision
 from tests.support import (
     ROOT,
     SESSIONS,
@@ -30,7 +31,7 @@ from tests.support import (
 
 SERVE = [sys.executable, "-m", "chatstore", "serve"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-OLD = "at revision 0000, chatstore needs 0001. Run: chatstore migrate"
+OLD = f"at revision 0000, chatstore needs {head_revision()}. Run: chatstore migrate"
 LINE = {
     "event",
     "level",
@@ -130,8 +131,8 @@ def set_revision(database_url, revision):
 
 def test_the_greeting_says_where_it_is_and_how_to_stop_it(server):
     address = f"http://127.0.0.1:{server.port}"
-    assert server.greeting == [
-        "migrated up to 0001: create sessions and messages\n",
+    assert server.greeting[0].startswith("migrated up to 0001")
+    assert server.greeting[-3:] == [
         f"chatstore listens on {address}\n",
         f"API docs:            {address}/docs\n",
         f"Stop it with Ctrl-C, or: kill {server.process.pid}\n",
@@ -213,7 +214,7 @@ def test_a_unix_socket_works_as_an_address(tmp_path):
     with TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
         path = f"{short}/chatstore.sock"
         with serving(tmp_path, bind=f"unix:{path}") as greeting:
-            assert greeting[1] == f"chatstore listens on unix:{path}\n"
+            assert greeting[-3] == f"chatstore listens on unix:{path}\n"
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(path)
                 client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")

@@ -35,5 +35,8 @@ class ProblemSchema(Schema):
         metadata={"description": "With 422: each thing that is wrong."},
     )
     last_seq = fields.Integer(
-        metadata={"description": "With 409 of `expected_seq`: the last seq there is."},
+        metadata={
+            "description": "With 409 of `expected_seq`: the last seq there is.",
+            "example": 2,
+        },
     )

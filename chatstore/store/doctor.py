@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def _examine_sqlite() -> Iterator[Finding]:
         yield Finding(
             WARN,
             "SQLite",
-            f"{sqlite3.sqlite_version} can damage a database that several processes"
+            f"{driver.sqlite_version} can damage a database that several processes"
             f" write to (fixed in {safe}): pip install 'chatstore[sqlite]'",
         )
     for pragma, wanted in (("journal_mode", "wal"), ("synchronous", "2")):

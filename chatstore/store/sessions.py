@@ -45,7 +45,8 @@ def create_session(
 def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
     """Return the session; NotFound when the owner has no such one."""
     query = select(ChatSession).where(owned(session_id, owner_id))
-    chat: ChatSession | None = db.session.scalar(query)
+    fresh = query.execution_options(populate_existing=True)
+    chat: ChatSession | None = db.session.scalar(fresh)
     if chat is None:
         raise no_such_session(session_id)
     return chat
@@ -62,6 +63,7 @@ def list_sessions(
         .order_by(ChatSession.last_updated_at.desc(), ChatSession.id.desc())
         .limit(limit + 1)  # the one more says whether there is a next page
         .offset(offset)
+        .execution_options(populate_existing=True)
     )
     if after is not None:
         instant = literal(after.last_updated_at, UtcDateTime())

@@ -92,6 +92,8 @@ def _find_wrong_ends() -> Iterator[str]:
                 != func.coalesce(ChatSession.last_message_preview, ""),
                 Message.timestamp != ChatSession.last_updated_at,
                 Message.id.is_(None) & ChatSession.last_message_preview.is_not(None),
+                Message.id.is_(None)
+                & (ChatSession.last_updated_at != ChatSession.created_at),
                 ChatSession.last_updated_at < ChatSession.created_at,
             )
         )

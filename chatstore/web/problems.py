@@ -82,6 +82,8 @@ def answer_unexpected(error: Exception) -> Response:
         unavailable = explain_unavailable(error)
         unavailable.__cause__ = error
         return answer_error(unavailable)
+    if hasattr(error, "orig"):  # the database refused it
+        count_database_error("unexpected")
     log.error("unexpected error", exc_info=error)
     return _problem(
         status=500,

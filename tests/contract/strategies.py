@@ -66,7 +66,6 @@ TURNS = st.fixed_dictionaries(
 # The seq that the caller expects, counted from the next one.
 SEQS = st.sampled_from([None, None, 0, 0, 1, -1, 10**12])
 KEYED = st.sampled_from([False, False, True])
-ONE_IN_THREE = st.sampled_from([False, False, True])
 PAGES = st.none() | st.integers(1, 7)
 MESSAGE_QUERIES = st.fixed_dictionaries(
     {},

@@ -266,7 +266,7 @@ def test_answers_have_the_documented_fields(document, alice, make_session):
         (alice.get(SESSIONS).json, "SessionPage"),
         (listing, "MessageList"),
         (listing["messages"][0], "Message"),
-        (alice.post(SESSIONS, json={"name": 1}).json, "Problem"),
+        (alice.post(SESSIONS, json={"name": 1}).json | {"last_seq": 1}, "Problem"),
         (alice.get("/readyz").json, "Health"),
     ):
         assert set(answer) == set(schemas[name]["properties"]), name
@@ -276,4 +276,4 @@ def test_a_problem_without_flaws_fits_its_schema(document, alice):
     schema = document["components"]["schemas"]["Problem"]
     problem = alice.get("/nope").json
     assert set(schema["required"]) == set(problem)
-    assert set(schema["properties"]) - set(problem) == {"errors"}
+    assert set(schema["properties"]) - set(problem) == {"errors", "last_seq"}

@@ -10,7 +10,8 @@ from schemathesis.engine import events
 
 from tests.support import assert_problem
 
-EXAMPLES = 8
+EXAMPLES = 25
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
 NUMBERS = count()
 # Small bounds are reached, and passed, at no cost.
 LIMITS = {
@@ -24,7 +25,7 @@ LIMITS = {
     "max_tag_length": 40,
 }
 CONFIG = {
-    "seed": 2,
+    "seed": 1,
     "continue-on-failure": True,
     "cache": {"enabled": False},
     "output": {"sanitization": {"enabled": False}},
@@ -100,7 +101,7 @@ def describe(check, interaction):
 
 
 def run(schema):
-    """Return what failed, the errors, and how often each operation answered what."""
+    """Return what failed, the errors, and counts: of answers, and by phase."""
     failures, errors, answers, phases = {}, [], Counter(), Counter()
     for event in engine.from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):
@@ -123,7 +124,7 @@ def test_the_api_is_as_its_document_says(schema):
     if failures:
         pytest.fail("\n\n".join(failures.values()), pytrace=False)
     assert errors == []
-    assert {"examples", "coverage", "fuzzing", "stateful"} <= phases.keys()
+    assert min(phases[each] for each in PHASES) > 0
     served = {operation for operation, status in answers if status < 300}
     assert served == {each.ok().label for each in schema.get_all_operations()}
     assert {400, 404, 405, 412, 415, 422} <= {status for _, status in answers}

@@ -18,7 +18,6 @@ from tests.support import (
     session_url,
 )
 
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
 CHAT = {"id": MISSING_ID}
@@ -172,25 +171,6 @@ def test_a_database_that_can_only_be_read_is_503_to_writers(
     client = make_client(f"{database_url}{read_only}")
     assert client.get(session_url(chat)).status_code == 200
     assert_away(client.post(messages_url(chat), json={"content": "x"}))
-
-
-@on_sqlite
-def test_a_full_disk_is_503_and_takes_nothing_along(make_app, make_session):
-    chat = make_session(messages=1)
-    app = make_app(threads=1)
-    client, huge = app.test_client(), {"content": "x" * 100_000}
-    bound_pages(app, 1)
-    assert_away(client.post(messages_url(chat), json=huge))
-    assert client.get(session_url(chat)).json["message_count"] == 1
-    bound_pages(app, 10_000)
-    response = client.post(messages_url(chat), json=huge)
-    assert (response.status_code, response.json["seq"]) == (201, 2)
-
-
-def bound_pages(app, most):
-    """Let the database file grow to so many pages at most, or not at all."""
-    with app.app_context(), db.engine.connect() as connection:
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
 
 
 # At another revision

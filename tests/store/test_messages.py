@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, insert, select, text, update
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
@@ -116,6 +116,16 @@ def test_a_session_read_before_an_append_counts_it_when_read_again(
     after = get_session(chat.id, owner_id="alice")
     assert (after.message_count, after.last_message_preview) == (1, "the newest")
     assert after is before
+
+
+def test_a_transaction_reads_the_session_as_it_left_it(db_session, make_session):
+    chat = make_session(owner_id="alice")
+    with transaction():
+        before = get_session(chat.id, owner_id="alice")
+        append_message(chat.id, owner_id="alice", content="x")
+        after = get_session(chat.id, owner_id="alice")
+        assert (after.last_seq, after.revision) == (1, 2)
+        assert after is before
 
 
 def test_appending_leaves_other_sessions_alone(db_session, make_session):

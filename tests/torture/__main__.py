@@ -30,6 +30,7 @@ from tests.torture.server import Server
 
 _DRAIN_SECONDS = 90
 _MOST_SHOWN = 20
+_LONGEST_REST_SECONDS = 5
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -134,12 +135,24 @@ class Run:
             if is_over or (is_targeted and self._is_enough()):
                 return
             self.nemesis.disrupt()
+            self._let_appends_catch_up()
             if sys.stderr.isatty():
                 sys.stderr.write(
                     f"\r{seconds:6.0f} s  {self.nemesis.kills} kills "
                     f" {self.recorder.acknowledged_appends} appends acknowledged "
                 )
                 sys.stderr.flush()
+
+    def _let_appends_catch_up(self) -> None:
+        """Rest while the kills are ahead, so that both are enough at the same time."""
+        if not (self.options.kills and self.options.appends):
+            return
+        wanted = self.options.appends * self.nemesis.kills / self.options.kills
+        rested = time.monotonic() + _LONGEST_REST_SECONDS
+        while self.recorder.acknowledged_appends < min(wanted, self.options.appends):
+            if time.monotonic() > rested:
+                return
+            time.sleep(0.02)
 
     def _is_enough(self) -> bool:
         appends = self.recorder.acknowledged_appends

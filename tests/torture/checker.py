@@ -108,8 +108,8 @@ def _bad_sessions(
             if call.answer not in there:
                 yield Violation("lost session", f"{name} was {call.answer}")
         yield from _two_answers(effect)
-    for name, there in ids.items():
-        yield Violation("phantom session", f"nobody created {name!r}, {there}")
+    for unsent, there in ids.items():
+        yield Violation("phantom session", f"nobody created {unsent!r}, {there}")
 
 
 def _two_answers(effect: Effect) -> Iterator[Violation]:

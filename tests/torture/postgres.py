@@ -106,7 +106,7 @@ class Node:
             connect_timeout=2,
             autocommit=True,
         ) as connection:
-            return connection.execute(query, values).fetchall()  # type: ignore[call-overload]
+            return connection.execute(query, values).fetchall()
 
     def children(self) -> list[int]:
         """Its processes: those that serve connections, and the helpers."""
