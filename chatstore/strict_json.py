@@ -119,7 +119,7 @@ def _scalar_flaw(value: Any) -> str | None:
     if isinstance(value, str):
         return text_flaw(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "The number is out of the range of a double, or no safe integer."
+        return "The number is out of range: a double, or an integer up to 2**53 - 1."
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         return "The integer is out of range: at most 2**53 - 1 either way."
     return None

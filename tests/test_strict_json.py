@@ -151,3 +151,15 @@ def test_text_is_examined(text, flaw):
 )
 def test_pointers_are_escaped(key, expected):
     assert pointer("/p", key) == expected
+
+
+@pytest.mark.parametrize("number", ["1e-400", "-0.1e-999", "1e400"])
+def test_a_number_that_a_double_cannot_hold_is_refused(number):
+    with pytest.raises(ValidationFailed) as refusal:
+        loads(b'{"a": %s}' % number.encode(), max_depth=32)
+    assert [flaw.pointer for flaw in refusal.value.flaws] == ["/a"]
+
+
+@pytest.mark.parametrize("number", ["0.0", "-0.0", "0e-400", "5e-324", "1e-300"])
+def test_a_small_number_is_kept(number):
+    assert loads(b"[%s]" % number.encode(), max_depth=32) == [float(number)]

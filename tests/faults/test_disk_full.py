@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,16 @@ MOST_APPENDS = 1000
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A file system of some megabytes."""
     need("root, to mount a small file system", os.geteuid() == 0)
-    folder = tmp_path / "small"
-    folder.mkdir()
-    tmp_path.chmod(0o711)  # PostgreSQL has a user of its own
+    # Not below pytest's folders: PostgreSQL has a user of its own.
+    folder = Path(tempfile.mkdtemp(prefix="chatstore-disk-"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "chatstore-test", str(folder)]
     need("permission to mount", subprocess.run(mount).returncode == 0)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+    folder.rmdir()
 
 
 @pytest.fixture
