@@ -4,6 +4,7 @@ Lines go to standard error. They carry no message text: nothing logs a body, and
 tracebacks are written without the values of local variables.
 """
 
+import logging
 import logging.config
 import sys
 from typing import Any
@@ -17,6 +18,16 @@ _SHARED: list[Processor] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+class _WithoutRequestText(logging.Filter):
+    """Cuts what gunicorn quotes of a request that it cannot read: it may be a body."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message.startswith("Invalid request from"):
+            record.msg, record.args = message.partition(": ")[0], ()
+        return True
 
 
 def logging_config(*, level: str, style: str) -> dict[str, Any]:
@@ -51,8 +62,13 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"without request text": {"()": _WithoutRequestText}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "structlog",
+                "filters": ["without request text"],
+            }
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {

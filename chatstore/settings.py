@@ -50,9 +50,12 @@ class Settings:
     bind: str = _setting(
         "127.0.0.1:8000", "address to listen on: host:port or unix:/path"
     )
-    workers: int = _setting(2, "server processes", least=1)
+    workers: int = _setting(2, "server processes", least=1, most=1000)
     threads: int = _setting(
-        8, "requests each process serves at a time; its database pool size", least=1
+        8,
+        "requests each process serves at a time; its database pool size",
+        least=1,
+        most=1000,
     )
     default_model_name: str = _setting(
         "gpt-4o-mini", "llm_model_name of a session created without one"

@@ -33,7 +33,7 @@ RECIPES = (
 )
 BANNER = "\n".join(
     ["Here: db, the models, the store functions, select, func. Recipes:"]
-    + [f"  # {title}\n  {recipe.rstrip()}" for title, recipe in RECIPES]
+    + [f"# {title}\n{recipe}" for title, recipe in RECIPES]
 )
 
 

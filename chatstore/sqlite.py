@@ -89,18 +89,19 @@ class WriterLock:
             pass
         # flock(2) waits without end, so somebody waits for it. Left alone, it gets
         # the lock at last, and frees it by closing the last name of the file.
+        is_ours = threading.Event()
         waiter = threading.Thread(
-            target=_lock_and_close, args=(os.dup(lock_file),), daemon=True
+            target=_lock_and_close, args=(os.dup(lock_file), is_ours), daemon=True
         )
         waiter.start()
-        waiter.join(self._timeout_seconds)
-        if waiter.is_alive():
+        if not is_ours.wait(self._timeout_seconds):
             raise DatabaseUnavailable("Another process writes for too long.")
 
 
-def _lock_and_close(lock_file: int) -> None:
+def _lock_and_close(lock_file: int, is_ours: threading.Event) -> None:
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
+        is_ours.set()
     finally:
         os.close(lock_file)
 

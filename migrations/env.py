@@ -57,10 +57,11 @@ def check_foreign_keys(connection: Connection) -> None:
 
 
 def wait_for_others(connection: Connection) -> None:
+    bound = connection.scalar(text("SELECT current_setting('lock_timeout')"))
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-    connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{bound}'"))
 
 
 def migrate(connection: Connection) -> None:

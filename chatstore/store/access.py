@@ -37,12 +37,17 @@ def claim_record(
     )
     if claimed is not None:
         return None
-    first: IdempotencyRecord = db.session.scalars(
+    first: IdempotencyRecord | None = db.session.scalar(
         select(IdempotencyRecord).where(
             IdempotencyRecord.owner_id == owner_id, IdempotencyRecord.key == key
         )
-    ).one()
-    return first
+    )
+    if first is not None:
+        return first
+    # Purged in between: the key is free now.
+    return claim_record(
+        owner_id=owner_id, key=key, request=request, body_sha256=body_sha256
+    )
 
 
 def finish_record(

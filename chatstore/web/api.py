@@ -100,6 +100,9 @@ def read_body(req: Request) -> bytes:
         raise MalformedRequest("The body breaks off, or is damaged.") from error
     if len(body) > most:
         raise RequestEntityTooLarge
+    if len(body) < (req.content_length or 0):
+        # What came of it may be whole JSON all the same.
+        raise MalformedRequest("The body breaks off before its Content-Length.")
     return body
 
 

@@ -123,3 +123,24 @@ def test_a_client_that_asks_first_is_spared_the_sending(server, messages):
     length = f"Content-Length: {10 * LIMIT}"
     head = [f"POST {messages} HTTP/1.1", length, "Expect: 100-continue"]
     assert_problem(answer_to(server, head), 413)
+
+
+def test_a_body_that_ends_before_its_length_stores_nothing(server):
+    body = b'{"name": "cut off"}'
+    head = f"POST {SESSIONS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(f"{head}Content-Length: 50\r\n\r\n".encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    names = [chat["name"] for chat in server.request("GET", SESSIONS).json["sessions"]]
+    assert "cut off" not in names
+
+
+def test_what_cannot_be_read_as_a_request_is_not_logged(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"dear diary\r\n\r\n")
+        answer = client.makefile("rb").read()
+    assert b"application/problem+json" in answer
+    assert "Invalid request from" in server.log
+    assert "dear diary" not in server.log
