@@ -5,16 +5,19 @@ SECONDS ?= 3600
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench torture migration clean
+.PHONY: help run test test-serializable check bench torture migration clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.run  ## install, migrate and serve on http://127.0.0.1:8000
 	@exec $(BIN)/chatstore serve --migrate
 
 test: $(VENV)/.dev  ## install what the tests need and run them all
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+
+test-serializable: $(VENV)/.dev  ## the tests on PostgreSQL under serializable isolation
+	TEST_ISOLATION=serializable $(BIN)/python -m pytest -n 2 --dist loadfile -k postgresql
 
 check: $(VENV)/.dev  ## lint, types, security, tests
 	$(BIN)/ruff check .

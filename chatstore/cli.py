@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from chatstore import __version__
 from chatstore.app import create_app
 from chatstore.clock import utc_now
-from chatstore.db import db, db_error_text, in_transaction
+from chatstore.db import db, in_transaction
+from chatstore.db_errors import db_error_text
 from chatstore.errors import ChatstoreError
 from chatstore.revisions import COMMAND as MIGRATE
 from chatstore.revisions import check_revision, head_revision, is_empty, migrate

@@ -1,7 +1,8 @@
 """The database object, its column types and its transactions; no models, no HTTP.
 
 Whoever starts the work opens the transaction: `in_transaction(work, ...)`, which
-is tried again when the database asks for that, or `with transaction():`.
+is tried again when the database asks for that, or `with transaction():`. Work that
+only reads goes through `reading(work, ...)`, which is tried again too.
 """
 
 import itertools
@@ -30,10 +31,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
-    InterfaceError,
-    OperationalError,
     PendingRollbackError,
-    TimeoutError,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
@@ -42,12 +40,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from chatstore import sqlite
-from chatstore.errors import (
-    DatabaseFull,
-    DatabaseUnavailable,
-    OutcomeUnknown,
-    SettingsError,
-)
+from chatstore.clock import format_instant
+from chatstore.db_errors import db_error_text, is_transient
+from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.settings import Settings
 from chatstore.turns import Turns
 
@@ -56,20 +51,6 @@ T = TypeVar("T")
 
 MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
-# Serialization failure and deadlock: PostgreSQL's request to run it again.
-_RETRY_SQLSTATES = frozenset({"40001", "40P01"})
-# A standby, or a primary that was told to refuse writes.
-_READ_ONLY_SQLSTATE = "25006"
-# SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
-_RETRY_SQLITE_CODES = frozenset({5, 6})
-# disk_full and SQLITE_FULL; then what happens when a bound of ours is reached.
-_FULL = frozenset({"53100", 13})
-_BOUNDS = {
-    "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
-    9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
-    "55P03": "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
-    5: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # SQLITE_BUSY
-}
 
 _turns = Turns()
 log = structlog.get_logger(__name__)
@@ -124,11 +105,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         if isinstance(value, str):
             return datetime.fromisoformat(value)
         return value.astimezone(UTC) if value is not None else None
-
-
-def format_instant(instant: datetime) -> str:
-    """Return an aware UTC instant as RFC 3339 with six decimals and a Z."""
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class next_instant(FunctionElement[datetime]):
@@ -325,56 +301,40 @@ def in_transaction(
     """
     if db.session().info.get("in_transaction"):
         return work(*arguments, **keywords)
-    for attempt in itertools.count(1):
+
+    def attempt(number: int) -> T:
+        with _turns.taken(alone=number > 1), transaction():
+            return work(*arguments, **keywords)
+
+    return _until_it_succeeds(attempt, event="transaction retried")
+
+
+def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Return `work(...)`, which only reads, run again as `in_transaction` does.
+
+    It waits for no writer and holds none up.
+    """
+    if db.session().info.get("in_transaction"):
+        return work(*arguments, **keywords)
+
+    def attempt(number: int) -> T:
         try:
-            with _turns.taken(alone=attempt > 1), transaction():
-                return work(*arguments, **keywords)
+            return work(*arguments, **keywords)
+        except DBAPIError:
+            db.session.rollback()
+            raise
+
+    return _until_it_succeeds(attempt, event="read retried")
+
+
+def _until_it_succeeds(attempt: Callable[[int], T], *, event: str) -> T:
+    for number in itertools.count(1):
+        try:
+            return attempt(number)
         except DBAPIError as error:
-            if attempt > MAX_RETRIES or not is_transient(error):
+            if number > MAX_RETRIES or not is_transient(error):
                 raise
-            log.warning(
-                "transaction retried", attempt=attempt, cause=db_error_text(error)
-            )
-        pause = _FIRST_PAUSE_SECONDS * 2**attempt
+            log.warning(event, attempt=number, cause=db_error_text(error))
+        pause = _FIRST_PAUSE_SECONDS * 2**number
         time.sleep(pause * random.random())  # nosec B311
     raise AssertionError("unreachable")
-
-
-def is_transient(error: DBAPIError) -> bool:
-    """Whether the same transaction may well succeed when it is run again."""
-    if error.connection_invalidated:
-        return True
-    return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
-
-
-def db_error_text(error: BaseException) -> str:
-    """Return the driver's own words in one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
-
-
-def is_unavailable(error: Exception) -> bool:
-    """Whether the database, not the request, is why `error` was raised."""
-    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY_SQLSTATE:
-        return True
-    return isinstance(error, OperationalError | InterfaceError | TimeoutError)
-
-
-def explain_unavailable(error: Exception) -> DatabaseUnavailable:
-    """Return what to answer when the database is why `error` was raised."""
-    code = _code(error)
-    if code in _FULL:
-        return DatabaseFull("There is no room left to write: reading goes on.")
-    if isinstance(error, TimeoutError):
-        bound: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
-    else:
-        bound = _BOUNDS.get(code)
-    if bound is not None:
-        return DatabaseUnavailable(f"The database took too long ({bound}).")
-    return DatabaseUnavailable("The database cannot answer at the moment.")
-
-
-def _code(error: Exception) -> str | int:
-    # A SQLSTATE, or SQLite's primary result code: the low byte of an extended one.
-    cause = getattr(error, "orig", None)
-    sqlstate: str | None = getattr(cause, "sqlstate", None)
-    return sqlstate or getattr(cause, "sqlite_errorcode", 0) & 0xFF

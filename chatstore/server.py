@@ -95,7 +95,8 @@ def post_worker_init(worker: Any) -> None:
     """Stop the server on a database of another revision."""
     from gunicorn.arbiter import Arbiter
 
-    from chatstore.db import db, db_error_text, is_unavailable
+    from chatstore.db import db
+    from chatstore.db_errors import db_error_text, is_unavailable
     from chatstore.errors import WrongRevision
     from chatstore.revisions import check_revision
 

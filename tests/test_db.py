@@ -15,17 +15,16 @@ from sqlalchemy.exc import (
 )
 
 from chatstore.app import create_app
+from chatstore.clock import format_instant
 from chatstore.db import (
     MAX_RETRIES,
     UtcDateTime,
     db,
-    format_instant,
     in_transaction,
-    is_transient,
-    is_unavailable,
     next_instant,
     transaction,
 )
+from chatstore.db_errors import is_transient, is_unavailable
 from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.models import ChatSession, Message
 from chatstore.sqlite import driver

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, url_for
 
-from chatstore.db import in_transaction
+from chatstore.db import in_transaction, reading
 from chatstore.models import Message
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
@@ -92,10 +92,12 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 @bp.alt_response(404, "NOT_FOUND")
 def get_message(session_id: UUID, message_id: int) -> Message:
     """Read one message."""
-    return messages.get_message(session_id, message_id, owner_id=current_owner())
+    return reading(
+        messages.get_message, session_id, message_id, owner_id=current_owner()
+    )
 
 
 def _read_chunk(
     session_id: UUID, owner_id: str, wanted: messages.MessageRange
 ) -> messages.MessageChunk:
-    return messages.list_messages(session_id, owner_id=owner_id, wanted=wanted)
+    return reading(messages.list_messages, session_id, owner_id=owner_id, wanted=wanted)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Response, current_app, url_for
 
-from chatstore.db import in_transaction
+from chatstore.db import in_transaction, reading
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
     SessionCreateSchema,
@@ -52,7 +52,8 @@ def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
 @bp.response(200, SessionPageSchema)
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """List sessions, newest activity first."""
-    page = sessions.list_sessions(
+    page = reading(
+        sessions.list_sessions,
         owner_id=current_owner(),
         limit=query.get("limit", current_app.config["CHATSTORE"].default_page_size),
         offset=query.get("offset", 0),
@@ -67,7 +68,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
 @bp.doc(parameters=[IF_NONE_MATCH])
 def get_session(session_id: UUID) -> tuple[ChatSession, dict[str, str]] | Response:
     """Read a session."""
-    chat = sessions.get_session(session_id, owner_id=current_owner())
+    chat = reading(sessions.get_session, session_id, owner_id=current_owner())
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
     return chat, etag_header(chat)

@@ -10,6 +10,7 @@ import orjson
 from marshmallow import ValidationError, fields
 from marshmallow.experimental.context import Context
 
+from chatstore.clock import format_instant
 from chatstore.settings import PREFIX, Settings
 
 # Which limits hold is known when a request comes in, not when a schema is written.
@@ -22,9 +23,7 @@ class Instant(fields.AwareDateTime):
     def _serialize(
         self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any
     ) -> str | None:
-        if value is None:
-            return None
-        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return None if value is None else format_instant(value)
 
 
 class QueryInteger(fields.Integer):

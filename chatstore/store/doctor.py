@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import sqlite
-from chatstore.db import db, db_error_text
+from chatstore.db import db
+from chatstore.db_errors import db_error_text
 from chatstore.errors import DatabaseUnavailable, WrongRevision
 from chatstore.revisions import check_revision, head_revision
 from chatstore.settings import Settings

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, exists, select, update
+from sqlalchemy import Select, UnaryExpression, and_, exists, func, select, update
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.elements import SQLCoreOperations
 
 from chatstore.clock import utc_now
 from chatstore.db import db, next_instant
@@ -21,6 +23,7 @@ from chatstore.store.sessions import no_such_session, owned
 CHUNK_MESSAGES = 500
 CHUNK_CHARACTERS = 512 * 1024
 _ROWS_READ_AHEAD = 20
+_MOST_UTF8 = 4  # bytes in a character
 # PostgreSQL's integer and bigint: a greater number names nothing, and is an error.
 _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
@@ -164,10 +167,12 @@ def list_messages(
     NotFound.
     """
     size = min(CHUNK_MESSAGES, wanted.limit or CHUNK_MESSAGES)
-    rows = db.session.scalars(
-        _select_range(session_id, owner_id, wanted).limit(size + 1),
-        execution_options={"yield_per": _ROWS_READ_AHEAD},
-    )
+    query = _select_range(session_id, owner_id, wanted).limit(size + 1)
+    if db.engine.dialect.name == "postgresql":
+        query = _only_what_fits(query, wanted.order)
+    else:  # SQLite reads a row when it is asked for it: those left over cost nothing
+        query = query.execution_options(yield_per=_ROWS_READ_AHEAD)
+    rows = db.session.scalars(query)
     messages: list[Message] = []
     characters = 0
     with rows:
@@ -201,5 +206,25 @@ def _select_range(
         query = query.where(Message.seq < min(wanted.before, _MAX_SEQ))
     if wanted.role is not None:
         query = query.where(Message.role == wanted.role)
-    is_ascending = wanted.order is Order.ASC
-    return query.order_by(Message.seq if is_ascending else Message.seq.desc())
+    return query.order_by(_by_seq(Message.seq, wanted.order))
+
+
+def _only_what_fits(query: Select[Message], order: Order) -> Select[Message]:
+    """Return `query` without what comes a row after a full chunk, or later.
+
+    PostgreSQL sends all rows at once, and a cursor there costs a round trip for
+    each few. It knows the size of a text without reading it.
+    """
+    size = func.sum(func.octet_length(Message.content))
+    earlier = size.over(order_by=_by_seq(Message.seq, order), rows=(None, -2))
+    rows = query.add_columns(earlier.label("earlier")).subquery()
+    message = aliased(Message, rows)
+    return (
+        select(message)
+        .where(func.coalesce(rows.c.earlier, 0) <= _MOST_UTF8 * CHUNK_CHARACTERS)
+        .order_by(_by_seq(rows.c.seq, order))
+    )
+
+
+def _by_seq(seq: SQLCoreOperations[int], order: Order) -> UnaryExpression[int]:
+    return seq.asc() if order is Order.ASC else seq.desc()

@@ -2,7 +2,8 @@
 
 from sqlalchemy import func, select
 
-from chatstore.db import db, format_instant
+from chatstore.clock import format_instant
+from chatstore.db import db
 from chatstore.models import ChatSession, Message
 
 

@@ -6,7 +6,7 @@ import orjson
 import structlog
 from flask import Flask, Response, current_app
 
-from chatstore.db import db_error_text
+from chatstore.db_errors import db_error_text
 from chatstore.schemas.messages import MessageSchema
 from chatstore.store.messages import MessageChunk, MessageRange
 

@@ -19,7 +19,7 @@ RUNGS = [
         "strict_json",
         "turns",
     },
-    {"db", "sqlite", "schemas", "llm", "retrieval"},
+    {"db", "db_errors", "sqlite", "schemas", "llm", "retrieval"},
     {"models", "revisions"},
     {"store"},
     {"web", "services"},
@@ -30,6 +30,7 @@ RUNG = {name: number for number, names in enumerate(RUNGS) for name in names}
 # Where queries may be written besides store/, and why each is.
 QUERY_WRITERS = {
     "db": "transactions and column types",
+    "db_errors": "knows errors by their class",
     "sqlite": "pragmas and BEGIN",
     "revisions": "asks for the revision",
     "models": "constraints and relationships",

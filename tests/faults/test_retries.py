@@ -1,5 +1,6 @@
 import contextlib
 import fcntl
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -9,6 +10,7 @@ import pytest
 from chatstore import sqlite
 from chatstore.db import db
 from chatstore.models import IdempotencyRecord, Message
+from chatstore.store.messages import CHUNK_MESSAGES
 from tests.faults.proxy import Lost, behind_proxy, wait_until
 from tests.support import SESSIONS, assert_problem, count, messages_url, session_url
 
@@ -37,9 +39,9 @@ def stored(app):
 
 @pytest.fixture
 def retried(caplog):
-    def causes():
+    def causes(event="transaction retried"):
         lines = [each.msg for each in caplog.records if isinstance(each.msg, dict)]
-        return [x["cause"] for x in lines if x["event"] == "transaction retried"]
+        return [line["cause"] for line in lines if line["event"] == event]
 
     return causes
 
@@ -98,6 +100,61 @@ def test_every_kind_of_write_is_run_again(
     proxy.lose(statement, Lost.AFTER)
     assert client.open(url, method=method, json=body).status_code == status
     assert (proxy.cuts, len(retried())) == (1, 1)
+
+
+@on_postgresql
+@pytest.mark.parametrize("lost", [Lost.BEFORE, Lost.AFTER])
+@pytest.mark.parametrize(
+    ("place", "statement"),
+    [
+        ("sessions", "FROM sessions"),
+        ("session", "FROM sessions"),
+        ("messages", "FROM chat_messages"),
+        ("message", "FROM chat_messages"),
+    ],
+)
+def test_every_kind_of_read_is_run_again(
+    behind, make_session, retried, place, statement, lost
+):
+    proxy, client = behind
+    chat = make_session(messages=1)
+    messages = messages_url(chat)
+    first = client.get(messages).json["messages"][0]
+    urls = {"sessions": SESSIONS, "session": session_url(chat), "messages": messages}
+    url = urls.get(place, f"{messages}/{first['id']}")
+    whole = client.get(url).data
+    proxy.lose(statement, lost)
+    response = client.get(url)
+    assert (response.status_code, response.data) == (200, whole)
+    assert (proxy.cuts, len(retried("read retried"))) == (1, 1)
+
+
+@on_postgresql
+def test_a_listing_goes_on_where_its_connection_was_lost(behind, make_session, retried):
+    proxy, client = behind
+    chat = make_session()
+    turns = [{"content": str(number)} for number in range(CHUNK_MESSAGES + 1)]
+    for part in (turns[:CHUNK_MESSAGES], turns[CHUNK_MESSAGES:]):
+        client.post(f"{messages_url(chat)}/batch", json={"messages": part})
+    parts = client.get(messages_url(chat)).iter_encoded()
+    received = [next(parts)]
+    proxy.lose("FROM chat_messages", Lost.BEFORE)
+    received += parts
+    listed = json.loads(b"".join(received))["messages"]
+    assert [each["content"] for each in listed] == [each["content"] for each in turns]
+    assert (proxy.cuts, len(retried("read retried"))) == (1, 1)
+
+
+@on_postgresql
+def test_a_read_whose_connection_is_lost_once_more_is_a_503(
+    behind, make_session, retried
+):
+    proxy, client = behind
+    url = session_url(make_session())
+    proxy.lose("FROM sessions", Lost.BEFORE, times=4)
+    assert_problem(client.get(url), 503)
+    assert len(retried("read retried")) == 3
+    assert client.get(url).status_code == 200
 
 
 @on_postgresql

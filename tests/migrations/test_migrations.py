@@ -20,7 +20,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from chatstore.app import create_app
-from chatstore.db import db, format_instant, in_transaction
+from chatstore.clock import format_instant
+from chatstore.db import db, in_transaction
 from chatstore.models import Message
 from chatstore.revisions import (
     current_revision,

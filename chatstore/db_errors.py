@@ -1,0 +1,63 @@
+"""What a database means by its errors: run it again, come back later, or our mistake.
+
+Knows the codes of SQLite and PostgreSQL; opens nothing.
+"""
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+
+from chatstore.errors import DatabaseFull, DatabaseUnavailable
+
+# Serialization failure and deadlock: PostgreSQL's request to run it again.
+_RETRY_SQLSTATES = frozenset({"40001", "40P01"})
+# A standby, or a primary that was told to refuse writes.
+_READ_ONLY_SQLSTATE = "25006"
+# SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
+_RETRY_SQLITE_CODES = frozenset({5, 6})
+# disk_full and SQLITE_FULL; then what happens when a bound of ours is reached.
+_FULL = frozenset({"53100", 13})
+_BOUNDS = {
+    "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
+    9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
+    "55P03": "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
+    5: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # SQLITE_BUSY
+}
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether the same transaction may well succeed when it is run again."""
+    if error.connection_invalidated:
+        return True
+    return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
+
+
+def db_error_text(error: BaseException) -> str:
+    """Return the driver's own words in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether the database, not the request, is why `error` was raised."""
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY_SQLSTATE:
+        return True
+    return isinstance(error, OperationalError | InterfaceError | TimeoutError)
+
+
+def explain_unavailable(error: Exception) -> DatabaseUnavailable:
+    """Return what to answer when the database is why `error` was raised."""
+    code = _code(error)
+    if code in _FULL:
+        return DatabaseFull("There is no room left to write: reading goes on.")
+    if isinstance(error, TimeoutError):
+        bound: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
+    else:
+        bound = _BOUNDS.get(code)
+    if bound is not None:
+        return DatabaseUnavailable(f"The database took too long ({bound}).")
+    return DatabaseUnavailable("The database cannot answer at the moment.")
+
+
+def _code(error: Exception) -> str | int:
+    # A SQLSTATE, or SQLite's primary result code: the low byte of an extended one.
+    cause = getattr(error, "orig", None)
+    sqlstate: str | None = getattr(cause, "sqlstate", None)
+    return sqlstate or getattr(cause, "sqlite_errorcode", 0) & 0xFF
