@@ -239,12 +239,13 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
+def transaction(isolation_level: str | None = None) -> Iterator[None]:
     """Commit what the block did, or nothing of it; a nested one joins the outermost.
 
     On SQLite the block waits its turn and then holds the write lock, so that what
-    it reads is what it changes. Raises OutcomeUnknown when the connection is lost
-    while committing.
+    it reads is what it changes; `isolation_level` is for PostgreSQL, its own default
+    if none is given. Raises OutcomeUnknown when the connection is lost while
+    committing.
     """
     session = db.session()
     if session.info.get("in_transaction"):
@@ -255,7 +256,10 @@ def transaction() -> Iterator[None]:
     with lock.held() if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
-            session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+            options = {"sqlite_begin": "IMMEDIATE"}
+            if isolation_level is not None and lock is None:
+                options["isolation_level"] = isolation_level
+            session.connection(execution_options=options)
             yield
             _commit()
         except BaseException:
@@ -303,7 +307,10 @@ def in_transaction(
         return work(*arguments, **keywords)
 
     def attempt(number: int) -> T:
-        with _turns.taken(alone=number > 1), transaction():
+        # Where a stricter level has refused so often, the last attempt waits for its
+        # row as PostgreSQL does by default; `work` is written for that.
+        level = "READ COMMITTED" if number > MAX_RETRIES else None
+        with _turns.taken(alone=number > 1), transaction(level):
             return work(*arguments, **keywords)
 
     return _until_it_succeeds(attempt, event="transaction retried")

@@ -33,6 +33,9 @@ def run() -> None:
         if is_sqlite:
             set_foreign_keys(connection, "OFF")
             stack.callback(set_foreign_keys, connection, "ON")
+        else:
+            # Stricter, it would see the database as before its wait for the others.
+            connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
             if not is_sqlite:
                 wait_for_others(connection)

@@ -8,7 +8,9 @@ from sqlalchemy.engine import make_url
 
 from chatstore.db import db
 from chatstore.models import Message
+from chatstore.web.auth import LOCAL_OWNER
 from tests.faults.proxy import Lost, behind_proxy, wait_until
+from tests.faults.workers import run_workers
 from tests.support import SESSIONS, count, messages_url, session_url
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"])
@@ -74,6 +76,13 @@ def test_no_append_to_one_session_is_refused(
     assert statuses(answers) == {201: 80}
     assert [each["seq"] for each in alice.get(url).json["messages"]] == [*range(1, 81)]
     assert any("could not serialize" in cause for cause in retried())
+
+
+def test_no_append_of_many_processes_is_refused(alice, make_session, database_url):
+    chat = make_session()
+    run_workers(4, "append", database_url, chat.id, LOCAL_OWNER, 5, 10)
+    listed = alice.get(messages_url(chat)).json["messages"]
+    assert [each["seq"] for each in listed] == [*range(1, 201)]
 
 
 def test_no_work_on_several_sessions_is_refused(at_once, alice, make_session):
