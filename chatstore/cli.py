@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,14 @@ def shell_command_(ctx: click.Context) -> None:
 
 def _admin_app() -> Flask:
     # What a request must not do, run for hours, a command may.
-    return create_app(replace(Settings.from_env(), statement_timeout_seconds=0))
+    app = create_app(replace(Settings.from_env(), statement_timeout_seconds=0))
+    click.get_current_context().call_on_close(partial(_close_connections, app))
+    return app
+
+
+def _close_connections(app: Flask) -> None:
+    with app.app_context():
+        db.engine.dispose()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Pool, event, text
 
 from chatstore import __version__
 from chatstore.cli import main
@@ -23,10 +23,6 @@ ARGUMENTS = {
 @pytest.fixture
 def run(tmp_path):
     """Run a command on a database; settings go in as keywords without their prefix."""
-    engines = set()
-
-    def remember(connection):
-        engines.add(connection.engine)
 
     def run(*arguments, **settings):
         without_ours = {
@@ -36,11 +32,25 @@ def run(tmp_path):
         ours = {f"CHATSTORE_{name.upper()}": text for name, text in settings.items()}
         return CliRunner().invoke(main, arguments, env=without_ours | ours)
 
-    event.listen(Engine, "engine_connect", remember)
-    yield run
-    event.remove(Engine, "engine_connect", remember)
-    for engine in engines:
-        engine.dispose()
+    return run
+
+
+@pytest.fixture
+def still_open():
+    """The connections that are opened from now on and not closed."""
+    connections = []
+
+    def opened(connection, record):
+        connections.append(connection)
+
+    def closed(connection, record):
+        connections.remove(connection)
+
+    event.listen(Pool, "connect", opened)
+    event.listen(Pool, "close", closed)
+    yield connections
+    event.remove(Pool, "connect", opened)
+    event.remove(Pool, "close", closed)
 
 
 @pytest.fixture
@@ -91,6 +101,21 @@ def test_migrate_says_what_it_did(run, empty_database_url):
     assert lines[-1].startswith(f"migrated up to {head_revision()}")
     assert second.stdout == "nothing to migrate\n"
     assert (first.exit_code, second.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "command", [["migrate"], ["verify"], ["stats"], ["purge", "idempotency"]]
+)
+@pytest.mark.parametrize(("revision", "code"), [(head_revision(), 0), ("9999", 1)])
+def test_a_command_closes_its_connections(
+    run, execute, app, database_url, still_open, command, revision, code
+):
+    execute(f"UPDATE alembic_version SET version_num = '{revision}'")
+    with app.app_context():
+        db.engine.dispose()
+    assert still_open == []
+    assert run(*command, database_url=database_url).exit_code == code
+    assert still_open == []
 
 
 @pytest.mark.parametrize("command", ["migrate", "verify", "stats"])

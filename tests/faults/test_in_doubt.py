@@ -8,14 +8,7 @@ from chatstore.models import ChatSession, IdempotencyRecord, Message
 from tests.faults.proxy import Lost, behind_proxy, wait_until
 from tests.support import SESSIONS, assert_problem, count, messages_url, session_url
 
-pytestmark = [
-    pytest.mark.parametrize("database_kind", ["postgresql"]),
-    # A connection that is cut while SQLAlchemy sets it up is dropped, not closed.
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*BaseConnection.__del__"
-        ":pytest.PytestUnraisableExceptionWarning"
-    ),
-]
+pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"])
 HI = {"content": "hi"}
 KEY = {"Idempotency-Key": "k1"}
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
