@@ -95,7 +95,7 @@ def test_a_second_make_run_is_up_within_three_seconds(
 def test_make_alone_lists_the_targets(checkout):
     listing = make(folder=checkout)
     assert listing.returncode == 0, listing.stderr
-    targets = re.findall(r"^ *make (\w+) +\S.*", listing.stdout, re.MULTILINE)
+    targets = re.findall(r"^ *make ([\w-]+) +\S.*", listing.stdout, re.MULTILINE)
     phony = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert sorted(targets) == sorted(phony[1].split())
     assert {"run", "test", "check"} <= set(targets)
