@@ -313,7 +313,7 @@ def in_transaction(
         with _turns.taken(alone=number > 1), transaction(level):
             return work(*arguments, **keywords)
 
-    return _until_it_succeeds(attempt, event="transaction retried")
+    return _with_retries(attempt, event="transaction retried")
 
 
 def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
@@ -331,10 +331,10 @@ def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -
             db.session.rollback()
             raise
 
-    return _until_it_succeeds(attempt, event="read retried")
+    return _with_retries(attempt, event="read retried")
 
 
-def _until_it_succeeds(attempt: Callable[[int], T], *, event: str) -> T:
+def _with_retries(attempt: Callable[[int], T], *, event: str) -> T:
     for number in itertools.count(1):
         try:
             return attempt(number)
