@@ -5,7 +5,7 @@ long-numbered JSON and ignores unknown query parameters; this file is where thos
 ends are tied up.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -75,7 +75,12 @@ class StrictParser(FlaskParser):
         return strict_json.loads(read_body(req), max_depth=_settings().max_json_depth)
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
-        refuse_repeated_parameters(req)
+        lists = [
+            name
+            for name, field in schema.fields.items()
+            if isinstance(field, fields.List)
+        ]
+        refuse_repeated_parameters(req, besides=lists)
         return super().load_querystring(req, schema)
 
     def handle_error(
@@ -118,12 +123,12 @@ def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
             yield Flaw(place, message)
 
 
-def refuse_repeated_parameters(req: Request) -> None:
+def refuse_repeated_parameters(req: Request, *, besides: Collection[str] = ()) -> None:
     """Raise ValidationFailed for a query parameter that is given twice."""
     flaws = [
         Flaw(pointer("", name), "Given more than once.")
         for name, values in req.args.lists()
-        if len(values) > 1
+        if len(values) > 1 and name not in besides
     ]
     if flaws:
         raise ValidationFailed(flaws)
