@@ -95,6 +95,11 @@ class IdempotencyKeyReused(ValidationFailed):
     type = "idempotency-key-reused"
     title = "Idempotency key reused"
 
+    def __init__(self, key: str) -> None:
+        detail = f"Idempotency-Key {key!r} came with another request before."
+        super().__init__([Flaw("", detail)])
+        self.detail = detail  # the body has no flaw
+
 
 class DatabaseUnavailable(ChatstoreError):
     """The database cannot be asked right now; the caller may try again."""

@@ -15,12 +15,7 @@ from typing import Any
 from flask import Response, make_response, request
 
 from chatstore.db import MAX_RETRIES, in_transaction
-from chatstore.errors import (
-    Flaw,
-    IdempotencyKeyReused,
-    MalformedRequest,
-    OutcomeUnknown,
-)
+from chatstore.errors import IdempotencyKeyReused, MalformedRequest, OutcomeUnknown
 from chatstore.models.access import KEY_LENGTH
 from chatstore.store import access
 from chatstore.web.auth import current_owner
@@ -80,8 +75,7 @@ def _run_once(key: str, work: Callable[[], Any]) -> Response:
     )
     if record is not None:
         if (record.request, record.body_sha256) != (name, digest):
-            detail = f"{HEADER} {key!r} came with another request before."
-            raise IdempotencyKeyReused([Flaw("", detail)])
+            raise IdempotencyKeyReused(key)
         replay = Response(record.answer, record.status, record.headers)
         replay.headers[REPLAYED] = "true"
         return replay

@@ -78,6 +78,8 @@ def test_a_key_with_another_body_is_refused(app, alice, make_session):
     response = alice.post(url, json={"content": "ho"}, headers=KEY)
     problem = assert_problem(response, 422, pointer="")
     assert problem["type"].endswith("idempotency-key-reused")
+    sentence = "Idempotency-Key 'k1' came with another request before."
+    assert (problem["detail"], problem["errors"][0]["detail"]) == (sentence, sentence)
     assert counted(app, Message) == 1
 
 
