@@ -44,8 +44,8 @@ LOCATION_DOC = {
     }
 }
 
-# Printable ASCII, no quote or space at its ends; one in quotes is taken as well.
-_KEY_PATTERN = "^[!#-~]([ -~]{0,253}[!#-~])?$"
+# Printable ASCII, no comma, no quote or space at its ends; in quotes more is taken.
+_KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
 # What OpenAPI calls the greatest size or value of a field.
 _LIMIT_NAMES = (
     (fields.String, "maxLength"),

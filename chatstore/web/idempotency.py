@@ -58,6 +58,10 @@ def read_key() -> str | None:
     if given is None:
         return None
     quoted = re.fullmatch(r'"((?:[^"\\]|\\["\\])*)"', given)
+    if "," in given and not quoted:  # which is also how two headers arrive
+        raise MalformedRequest(
+            f"Send one {HEADER}; one with a comma in it goes in double quotes."
+        )
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
     if not re.fullmatch(f"[\x20-\x7e]{{1,{KEY_LENGTH}}}", key):
         raise MalformedRequest(

@@ -1,3 +1,4 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -103,6 +104,40 @@ def test_an_unfit_key_is_refused(app, alice, make_session, key):
     )
     assert_problem(response, 400, detail="Idempotency-Key")
     assert counted(app, Message) == 0
+
+
+@pytest.mark.parametrize("keys", [["a", "b"], ['"a"', '"b"'], ['"a', "b"], ["a,b"]])
+def test_two_keys_are_refused(app, alice, make_session, keys):
+    response = alice.post(
+        messages_url(make_session()),
+        json=HI,
+        headers=[("Idempotency-Key", key) for key in keys],
+    )
+    assert_problem(response, 400, detail="Send one Idempotency-Key; .* double quotes")
+    assert counted(app, Message) == 0
+
+
+def test_a_quoted_key_may_have_a_comma(app, alice, make_session):
+    url = messages_url(make_session())
+    for key in ('"a,b"', '"a,b"', '"a"'):
+        answer = alice.post(url, json=HI, headers={"Idempotency-Key": key})
+        assert answer.status_code == 201
+    assert counted(app, Message) == 2
+
+
+def test_the_document_says_which_keys_are_taken(alice, make_session):
+    url = messages_url(make_session())
+    for key in ("k", "k 1", 'a"b', "-", "a-b.c/d", "~+", "x" * 255):
+        assert re.search(documented_pattern(alice), key)
+        answer = alice.post(url, json=HI, headers={"Idempotency-Key": key})
+        assert answer.status_code == 201
+    for key in ("", "a,b", "a,", ",", " a", '"a"', "ä", "x" * 256):
+        assert not re.search(documented_pattern(alice), key)
+
+
+def documented_pattern(client):
+    parameters = client.get("/openapi.json").json["components"]["parameters"]
+    return parameters["IDEMPOTENCY_KEY"]["schema"]["pattern"]
 
 
 def test_the_longest_key_is_taken(alice, make_session):
