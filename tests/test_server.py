@@ -104,6 +104,11 @@ def wait_for(ask, wanted):
     assert answer == wanted
 
 
+def is_listening(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def metric(server, name, **labels):
     """Return the sum of the samples of a metric that have these labels."""
     exposition = server.request("GET", "/metrics").data.decode()
@@ -361,6 +366,25 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing(serve, tmp_path, monke
     assert server.process.wait(timeout=30) == 0
     assert "Traceback" not in server.log
     assert not list(tmp_path.glob("chatstore-metrics-*"))
+
+
+def test_a_worker_of_a_killed_master_lets_go_of_busy_clients_and_of_the_port(
+    serve, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # nobody is left to tidy it up
+    server = serve(workers="1")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with contextlib.closing(connection):
+        kept = []
+        for _ in range(2):
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            kept.append((answer.read(), answer.headers["Connection"]))
+            server.process.kill()
+            server.process.wait()
+    ok = b'{"status":"ok"}'
+    assert kept == [(ok, "keep-alive"), (ok, "close")]
+    wait_for(lambda: is_listening(server.port), False)
 
 
 def test_sighup_changes_the_workers_and_serves_on(serve):
