@@ -30,11 +30,15 @@ def migrations_folder() -> Path:
 @cache
 def head_revision() -> str:
     """Return the revision that this version of chatstore works with."""
-    config = Config(migrations_folder() / "alembic.ini")
-    config.set_main_option("script_location", str(migrations_folder()))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    head = _migrations().get_current_head()
     assert head is not None
     return head
+
+
+@cache
+def known_revisions() -> frozenset[str]:
+    """Return the revisions that there are migrations to, the head's among them."""
+    return frozenset(step.revision for step in _migrations().walk_revisions())
 
 
 def current_revision() -> str | None:
@@ -80,3 +84,9 @@ def migrate(target: str = "head") -> list[str]:
     db.session.remove()  # or its transaction would be in the way
     command.upgrade(config, target)
     return steps
+
+
+def _migrations() -> ScriptDirectory:
+    config = Config(migrations_folder() / "alembic.ini")
+    config.set_main_option("script_location", str(migrations_folder()))
+    return ScriptDirectory.from_config(config)

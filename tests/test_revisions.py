@@ -12,6 +12,7 @@ from chatstore.revisions import (
     current_revision,
     head_revision,
     is_empty,
+    known_revisions,
     migrate,
     migrations_folder,
 )
@@ -39,6 +40,11 @@ def set_revision(db_session, revision):
 def test_a_migrated_database_is_at_the_head(db_session):
     check_revision()
     assert current_revision() == head_revision()
+
+
+def test_the_migrations_know_the_head_and_what_came_before():
+    assert known_revisions() >= {"0001", head_revision()}
+    assert "0000" not in known_revisions()
 
 
 def test_a_new_database_is_told_how_to_get_its_tables(unmigrated):

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from chatstore import sqlite
 from chatstore.db import db
 from chatstore.errors import BackupError
-from chatstore.revisions import current_revision, head_revision
+from chatstore.revisions import current_revision, head_revision, known_revisions
 from chatstore.store import stats, verify
 
 Progress = Callable[[str], None]
@@ -36,10 +36,10 @@ def known_revision(revision: str | None, *, of: str) -> str:
     """Return the revision; BackupError unless this version of chatstore knows it."""
     if not revision:
         raise BackupError(f"{of} has no tables of chatstore's.")
-    if revision > head_revision():
+    if revision not in known_revisions():
         raise BackupError(
-            f"{of} is at revision {revision}, newer than this version of chatstore,"
-            f" which knows {head_revision()}. Install the newer version."
+            f"{of} is at revision {revision}, which this version of chatstore does not"
+            f" know: its own is {head_revision()}. Install the version that made it."
         )
     return revision
 
