@@ -26,6 +26,7 @@ from chatstore.errors import ChatstoreError
 from chatstore.revisions import COMMAND as MIGRATE
 from chatstore.revisions import check_revision, head_revision, is_empty, migrate
 from chatstore.services import backup
+from chatstore.services.contents import counted
 from chatstore.settings import Settings
 from chatstore.sqlite import network_file_system
 from chatstore.store import access, doctor, stats, verify
@@ -122,10 +123,10 @@ def verify_command() -> None:
                     broken += 1
                     click.echo(f"{check.name}: {violation}")
         sessions, messages = stats.count_sessions(), stats.count_messages()
-        size = f"{_counted(sessions, 'session')}, {_counted(messages, 'message')}"
+        size = f"{counted(sessions, 'session')}, {counted(messages, 'message')}"
         if broken:
-            raise click.ClickException(f"{_counted(broken, 'violation')} in {size}.")
-        click.echo(f"ok: {size}, {_counted(len(verify.CHECKS), 'check')}")
+            raise click.ClickException(f"{counted(broken, 'violation')} in {size}.")
+        click.echo(f"ok: {size}, {counted(len(verify.CHECKS), 'check')}")
 
 
 @main.command("stats")
@@ -208,7 +209,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
             purged += count
             if sys.stderr.isatty():
                 click.echo(f"\r{purged} purged", nl=False, err=True)
-        click.echo(f"purged {purged} idempotency records")
+        click.echo(f"purged {counted(purged, 'idempotency record')}")
 
 
 @main.command("shell")
@@ -250,10 +251,6 @@ def _report(steps: list[str]) -> None:
         click.echo(f"migrated {step}")
     if not steps:
         click.echo("nothing to migrate")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _check_title(check: verify.Check | None) -> str:

@@ -20,8 +20,9 @@ from chatstore.services.contents import (
     Contents,
     Progress,
     check_contents,
+    counted,
     known_revision,
-    reading,
+    looking_into,
 )
 from chatstore.services.postgres_tools import Tools
 from chatstore.settings import Settings
@@ -106,7 +107,7 @@ def _copy_sqlite(part: Path, progress: Progress) -> Contents:
         progress(f"copied {part.stat().st_size // _MIB} of about {size} MiB")
 
     copies.copy_sqlite(database, part, look=look)
-    with reading(part):
+    with looking_into(part):
         return check_contents("The copy", progress)
 
 
@@ -116,7 +117,7 @@ def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
     if database.exists() and database.samefile(file):
         raise BackupError(f"{file} is the database itself.")
     _refuse_cut_off(file)
-    with reading(file):
+    with looking_into(file):
         check_contents(str(file), progress)
 
     def look(status: int, left: int, total: int) -> None:
@@ -213,8 +214,9 @@ def _refuse_other_clients() -> None:
     while others := copies.count_other_clients():
         if time.monotonic() > deadline:
             raise BackupError(
-                f"The database is in use by {others} other connections. Stop the"
-                " servers first, and what else is connected (pg_stat_activity)."
+                f"The database is in use by {counted(others, 'other connection')}."
+                " Stop the servers first, and what else is connected"
+                " (pg_stat_activity)."
             )
         time.sleep(0.05)
 

@@ -29,7 +29,13 @@ class Contents:
     messages: int
 
     def __str__(self) -> str:
-        return f"{self.sessions} sessions, {self.messages} messages"
+        sessions, messages = self.sessions, self.messages
+        return f"{counted(sessions, 'session')}, {counted(messages, 'message')}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return the count with its noun, which gets an s unless there is one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def known_revision(revision: str | None, *, of: str) -> str:
@@ -63,7 +69,7 @@ def check_contents(what: str, progress: Progress) -> Contents:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def looking_into(path: Path) -> Iterator[None]:
     """Make queries read the SQLite file at `path`, which they cannot change."""
     app = Flask("chatstore-copy")
     place = str(path.absolute())

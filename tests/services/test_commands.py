@@ -32,12 +32,12 @@ def test_a_backup_goes_out_and_comes_back(
     status, output, errors = chatstore(database_url, "backup", file)
     assert (status, errors) == (0, "")
     size = file.stat().st_size
-    start = f"wrote {file}: {size} bytes, 1 sessions, 3 messages, in "
+    start = f"wrote {file}: {size} bytes, 1 session, 3 messages, in "
     assert output.startswith(start)
     assert float(output.removeprefix(start).removesuffix(" s\n")) > 0
     status, output, errors = chatstore(empty_database_url, "restore", file)
     assert (status, errors) == (0, "")
-    assert output == f"restored {file}: 1 sessions, 3 messages\n"
+    assert output == f"restored {file}: 1 session, 3 messages\n"
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

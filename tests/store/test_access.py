@@ -66,7 +66,7 @@ def test_the_command_says_what_it_purged(app, purge, clock):
         record("old")
     clock.now += timedelta(hours=25)
     result = purge()
-    assert (result.exit_code, result.stdout) == (0, "purged 1 idempotency records\n")
+    assert (result.exit_code, result.stdout) == (0, "purged 1 idempotency record\n")
 
 
 @pytest.mark.parametrize("age", ["23h", "1m", "x", "7", "-1d", "1w"])
