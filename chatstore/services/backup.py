@@ -43,8 +43,11 @@ def write_backup(
 
     It is the data of one moment; writers go on meanwhile. Until it is whole it has
     another name, with `.partial-` in it. A `file` that exists is replaced only if
-    `is_replacing`. Calls `progress` with what is being done. Raises BackupError.
+    `is_replacing`; of a symbolic link, what it points to. Calls `progress` with what
+    is being done. Raises BackupError.
     """
+    if is_replacing:
+        file = Path(os.path.realpath(file))
     _refuse_target(file, is_replacing=is_replacing)
     part = file.with_name(f"{file.name}.partial-{token_hex(4)}")
     try:
@@ -52,8 +55,7 @@ def write_backup(
         copy = _copy_sqlite if _sqlite_path() else _dump_postgresql
         contents = copy(part, progress)
         _flush(part)
-        _refuse_target(file, is_replacing=is_replacing)
-        part.replace(file)
+        _give_name(part, file, is_replacing=is_replacing)
         _flush(file.parent)
     except OSError as error:
         raise BackupError(f"{file} cannot be written: {error.strerror}.") from error
@@ -198,6 +200,16 @@ def _refuse_target(file: Path, *, is_replacing: bool) -> None:
         raise BackupError(f"{file} is there already: --force replaces it.")
     if not file.is_file():
         raise BackupError(f"{file} is not a file.")
+
+
+def _give_name(part: Path, file: Path, *, is_replacing: bool) -> None:
+    if not is_replacing:
+        with suppress(OSError):
+            os.link(part, file)  # which never replaces what came meanwhile
+            return
+    # The file is there, or the disk knows no links.
+    _refuse_target(file, is_replacing=is_replacing)
+    part.replace(file)
 
 
 def _refuse_rows() -> None:

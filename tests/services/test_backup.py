@@ -35,6 +35,41 @@ def test_a_backup_replaces_a_file_only_when_told(
     assert file.read_bytes().startswith((b"SQLite format 3", b"PGDMP"))
 
 
+def test_a_file_that_comes_meanwhile_is_kept(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "copy"
+
+    def come(progress: str) -> None:
+        file.write_text("precious")
+
+    with app.app_context(), pytest.raises(BackupError, match="is there already"):
+        write_backup(file, progress=come)
+    assert file.read_text() == "precious"
+    assert [*tmp_path.glob("copy*")] == [file]
+
+
+def test_a_backup_goes_where_a_link_points_only_when_told(
+    app: Flask, make_session: Any, tmp_path: Path
+) -> None:
+    make_session(messages=1)
+    link, target = tmp_path / "link", tmp_path / "disk" / "copy"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    refuse(backup, app, link, because="is there already: --force replaces it")
+    for _ in ("made", "replaced"):
+        backup(app, link, is_replacing=True)
+        assert link.readlink() == target
+        assert target.read_bytes().startswith((b"SQLite format 3", b"PGDMP"))
+        assert [*tmp_path.glob("disk/*")] == [target]
+        target.write_text("old")
+
+
+def test_a_link_in_a_circle_is_no_file(app: Flask, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with app.app_context(), pytest.raises(BackupError, match="is not a file"):
+        write_backup(link, is_replacing=True, progress=ignore)
+
+
 def test_a_backup_needs_a_folder(app: Flask, tmp_path: Path) -> None:
     refuse(backup, app, tmp_path / "no" / "copy", because="No such file or directory")
     folder = tmp_path / "folder"
@@ -75,7 +110,10 @@ def test_a_backup_never_replaces_the_database_itself(
     make_session(messages=1)
     path = app.config["CHATSTORE"].sqlite_path
     file = path.with_name(path.name + ending)
-    with app.app_context(), pytest.raises(BackupError, match="the database itself"):
-        write_backup(file, is_replacing=True, progress=ignore)
+    link = path.with_name("link")
+    link.symlink_to(file)
+    for each in (file, link):
+        with app.app_context(), pytest.raises(BackupError, match="database itself"):
+            write_backup(each, is_replacing=True, progress=ignore)
     if not ending:
         refuse(restore, app, file, because="is the database itself")

@@ -1,5 +1,6 @@
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import clean_environ
+from tests.support import clean_environ, need
 
 COMMAND = [sys.executable, "-m", "chatstore"]
 
@@ -38,6 +39,23 @@ def test_a_backup_goes_out_and_comes_back(
     status, output, errors = chatstore(empty_database_url, "restore", file)
     assert (status, errors) == (0, "")
     assert output == f"restored {file}: 1 session, 3 messages\n"
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_disk_without_links_takes_a_backup(database_url: str, tmp_path: Path) -> None:
+    need("strace", shutil.which("strace") is not None)
+    file, trace = tmp_path / "copy", tmp_path / "trace"
+    refuse = ["-e", "trace=link,linkat", "-e", "inject=link,linkat:error=EPERM"]
+    done = subprocess.run(
+        ["strace", "-f", "-o", trace, *refuse, *COMMAND, "backup", file],
+        env=environ(database_url),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    need("permission to trace", "PTRACE" not in done.stderr)
+    assert done.returncode == 0
+    assert "EPERM" in trace.read_text()
+    assert [*tmp_path.glob("copy*")] == [file]
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
