@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -162,7 +164,11 @@ def backup_command(file: Path, is_replacing: bool) -> None:
     The server may go on writing.
     """
     started = time.monotonic()
-    with _admin_app().app_context(), _progress_line() as show:
+    with (
+        _exit_on_sigterm(),
+        _admin_app().app_context(),
+        _progress_line() as show,
+    ):
         copy = backup.write_backup(file, is_replacing=is_replacing, progress=show)
     seconds = time.monotonic() - started
     size = file.stat().st_size
@@ -232,6 +238,24 @@ def _admin_app() -> Flask:
 def _close_connections(app: Flask) -> None:
     with app.app_context():
         db.engine.dispose()
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that it tidies up."""
+    status = 128 + signal.SIGTERM
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # it is on its way
+        sys.exit(status)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        # SQLite swallows what is raised while it asks whether to go on.
+        if signal.signal(signal.SIGTERM, before) == signal.SIG_IGN:
+            sys.exit(status)
 
 
 @contextmanager

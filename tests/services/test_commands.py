@@ -1,13 +1,22 @@
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from flask import Flask
 
+from chatstore.db import in_transaction
+from chatstore.enums import Role
+from chatstore.store.messages import append_messages
+from chatstore.web.auth import LOCAL_OWNER
 from tests.support import clean_environ, need
 
 COMMAND = [sys.executable, "-m", "chatstore"]
@@ -74,3 +83,49 @@ def test_a_terminal_shows_the_progress(database_url: str, tmp_path: Path) -> Non
     refused = chatstore(database_url, "restore", file)
     assert refused == (1, "", f"Error: {file} is no backup of chatstore's.\n")
     os.close(terminal)
+
+
+@pytest.mark.parametrize("turns", [1, 4000], ids=["while checking", "while copying"])
+def test_sigterm_ends_a_backup_without_a_trace(
+    app: Flask, database_url: str, make_session: Any, tmp_path: Path, turns: int
+) -> None:
+    chat = make_session()
+    add(app, chat.id, turns)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    terminal, end = pty.openpty()
+    # A terminal that is told to wait holds up the first line about the progress.
+    termios.tcflow(end, termios.TCOOFF)
+    with subprocess.Popen(
+        [*COMMAND, "backup", folder / "copy"], env=environ(database_url), stderr=end
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not waits_for_terminal(process.pid) and time.monotonic() < deadline:
+            assert process.poll() is None
+        assert [*folder.glob("copy.partial-*")]
+        process.terminate()
+        termios.tcflow(end, termios.TCOON)
+        status = process.wait(timeout=30)
+    os.close(end)
+    os.close(terminal)
+    assert (status, [*folder.iterdir()]) == (128 + signal.SIGTERM, [])
+
+
+def waits_for_terminal(process_id: int) -> bool:
+    """Whether a system call on standard error does not come back."""
+    call = Path(f"/proc/{process_id}/syscall")
+    need("the system call of a process", call.exists())
+    return call.read_text().split()[1:2] == ["0x2"]
+
+
+def add(app: Flask, session_id: UUID, turns: int) -> None:
+    """Append so many messages; a copy of thousands says how far it is."""
+    each = {"content": "x" * 100, "role": Role.USER, "metadata": None}
+    with app.app_context():
+        for start in range(0, turns, 1000):
+            in_transaction(
+                append_messages,
+                session_id,
+                owner_id=LOCAL_OWNER,
+                turns=[each] * min(1000, turns - start),
+            )
