@@ -1,33 +1,226 @@
-"""How text is made comparable: case and accents folded; no database here."""
+"""Turns text into the words that search compares, the same for every database.
+
+Must not know any database: what PostgreSQL's tsvector and SQLite's FTS5 can hold
+bounds what `lay_out` gives to both of them, so that both find the same.
+"""
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
-# Combining accents, and the vowel points of Arabic and Hebrew: left out.
-_MARKS = re.compile(
+# Another number means that an index made before finds other things: reindex.
+VERSION = 1
+INDEXED_CHARACTERS = 100_000
+WORD_LENGTH = 100
+
+# A tsvector counts places up to 16,383 and keeps 255 of a word. The last place is
+# for words that have none, the one before it keeps these from being neighbours.
+_LAST_PLACE = 16_381
+NO_PLACE = 16_383
+_PLACES_OF_A_WORD = 255
+# It holds just under 1 MiB of words and places; the owner's own words need a little.
+_MOST_BYTES = 1_040_000
+
+# Scripts without spaces between words, and Korean, whose words grow endings.
+_UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eff"  # Thai, Lao
+    "\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u17d7\u17dc-\u17dd"  # Myanmar, Khmer
+    "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"  # Hangul
+    "\u3005-\u3007\u3021-\u3029\u3041-\u3096\u3099-\u309a\u309d-\u309f"  # Hiragana
+    "\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31bf\u31f0-\u31ff"  # Katakana, Bopomofo
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+# Vowel signs and viramas, which belong to the word, but are no letters to Python.
+_SIGNS = "\u0900-\u0963\u0971-\u0d65\u0d70-\u0df3\u0f35-\u0f39\u0f71-\u0fbc"
+_PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+_TOKEN = re.compile(
+    f"([{_UNSPACED}]+)|((?:[^\\W_{_UNSPACED}]|[{_SIGNS}])+)|[{_PICTURES}]"
+)
+# What is written together in ASCII, and all the rest of Unicode.
+_RUN = re.compile("[A-Za-z0-9\x80-\U0010ffff]+")
+_ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
+_CACHED_RUN = 40
+# A character with the marks that belong to it, or the letters of a Hangul syllable.
+_CLUSTER = re.compile(
+    "[\u1100-\u11ff]+|.[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f"
+    "\u0670\u06d6-\u06ed\u3099\u309a\uff9e\uff9f\u093c\u00ad\u0640\u2060\ufeff]*",
+    re.DOTALL,
+)
+
+# Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
+# soft hyphen and other things unseen.
+_UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
-    "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc]"
+    "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
+    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
 )
-# Letters that Unicode does not take apart.
-_LETTERS = str.maketrans(
-    {
-        "ø": "o",
-        "ł": "l",
-        "đ": "d",
-        "ð": "d",
-        "ħ": "h",
-        "ı": "i",
-        "æ": "ae",
-        "œ": "oe",
-        "þ": "th",
-    }
+# Letters that no normalization form takes apart.
+_PLAIN = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
+    | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word as the index has it.
+
+    A run without spaces is indexed as its pairs of neighbours and its last character,
+    数据库 as 数据, 据库 and 库.
+    """
+
+    word: str
+    is_pair: bool = False
+    is_last_character: bool = False
+
+
+@dataclass(frozen=True)
+class Located:
+    """A word, and the part of the text that it was made of."""
+
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The words of a text, laid out for an index.
+
+    `stretches` are words that follow each other; a phrase lies within one of them.
+    `loose` are words that are in no stretch: found, but not as part of a phrase.
+    """
+
+    stretches: list[list[str]]
+    loose: list[str]
 
 
 def fold(text: str) -> str:
-    """Return `text` without differences of case, accent and compatibility form."""
+    """Return `text` without case, accents and other ways to write the same."""
     if text.isascii():
         return text.lower()
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    bare = _MARKS.sub("", unicodedata.normalize("NFD", folded))
-    return unicodedata.normalize("NFC", bare).translate(_LETTERS)
+    text = unicodedata.normalize("NFKC", text).casefold()
+    text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
+    # Twice: what was folded may now be one character, and that have a plain form.
+    return unicodedata.normalize("NFKC", text.translate(_PLAIN))
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of the part of `text` that is indexed, in their order."""
+    text = text[:INDEXED_CHARACTERS]
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    words: list[str] = []
+    for run in _RUN.findall(text):
+        words += _words_of_run(run)
+    return words
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return the words of all of `text`, with what a query must know of them."""
+    return [token for run in _RUN.findall(text) for token in _tokens_of_run(run)]
+
+
+def runs_of(text: str, start: int = 0) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield where a word may begin, and the words that are written together there."""
+    for run in _RUN.finditer(text, start):
+        yield run.start(), _words_of_run(run[0])
+
+
+def locate_words(text: str, start: int = 0) -> Iterator[Located]:
+    """Yield the words of `text` from `start` on, with where each of them is."""
+    for run in _RUN.finditer(text, start):
+        if run[0].isascii():
+            yield Located(run[0].lower()[:WORD_LENGTH], run.start(), run.end())
+        else:
+            yield from _locate_in_run(run[0], run.start())
+
+
+def lay_out(words: list[str]) -> Layout:
+    """Decide which words have a place, and which are only there, or not at all."""
+    if len(words) <= _PLACES_OF_A_WORD:
+        return Layout([words], [])
+    stretches: list[list[str]] = [[]]
+    counts: Counter[str] = Counter()
+    place, free, seen = 0, _MOST_BYTES, 0
+    for word in words:
+        if place == _LAST_PLACE:
+            break
+        seen += 1
+        cost = 2 if counts[word] else _bytes_in_index(word)
+        if counts[word] < _PLACES_OF_A_WORD and cost <= free:
+            stretches[-1].append(word)
+            counts[word] += 1
+            free -= cost
+        elif stretches[-1]:
+            stretches.append([])  # its neighbours do not follow each other
+        else:
+            continue
+        place += 1
+    others = dict.fromkeys(word for word in words[seen:] if word not in counts)
+    return Layout(stretches, list(_that_fit(others, free)))
+
+
+def _that_fit(words: Iterable[str], free: int) -> Iterator[str]:
+    for word in words:
+        free -= _bytes_in_index(word)
+        if free < 0:
+            return
+        yield word
+
+
+def _words_of_run(run: str) -> Sequence[str]:
+    if run.isascii():
+        return (run.lower()[:WORD_LENGTH],)
+    if len(run) <= _CACHED_RUN:
+        return _cached_words_of_run(run)
+    return [token.word for token in _tokens_of_run(run)]
+
+
+@lru_cache(maxsize=50_000)
+def _cached_words_of_run(run: str) -> tuple[str, ...]:
+    return tuple(token.word for token in _tokens_of_run(run))
+
+
+def _locate_in_run(run: str, start: int) -> Iterator[Located]:
+    origins = _origins(run)
+    for token, first, last in _spans(fold(run)):
+        yield Located(token.word, start + origins[first], start + origins[last])
+
+
+def _origins(run: str) -> list[int]:
+    """Return for each character of the folded run, and its end, where it came from.
+
+    What is folded together only, if there is such a thing, came from the whole run.
+    """
+    folded, origins = "", []
+    for cluster in _CLUSTER.finditer(run):
+        part = fold(cluster[0])
+        folded += part
+        origins += [cluster.start()] * len(part)
+    if folded != fold(run):
+        origins = [0] * len(fold(run))
+    return [*origins, len(run)]
+
+
+def _tokens_of_run(run: str) -> list[Token]:
+    return [token for token, _, _ in _spans(fold(run))]
+
+
+def _spans(folded: str) -> Iterator[tuple[Token, int, int]]:
+    for match in _TOKEN.finditer(folded):
+        start, end = match.span()
+        if match[1] is None:
+            yield Token(match[0][:WORD_LENGTH]), start, end
+            continue
+        for place in range(start, end - 1):
+            yield Token(folded[place : place + 2], is_pair=True), place, place + 2
+        yield Token(folded[end - 1], is_last_character=True), end - 1, end
+
+
+def _bytes_in_index(word: str) -> int:
+    size = len(word.encode())
+    return size + size % 2 + 4  # PostgreSQL's alignment, the count, one place

@@ -12,11 +12,13 @@ RUNGS = [
     {
         "__init__",
         "analyzer",
+        "queries",
         "settings",
         "enums",
         "errors",
         "clock",
         "logs",
+        "snippets",
         "strict_json",
         "turns",
     },

@@ -1,0 +1,87 @@
+"""Cuts the part out of a text that shows what was searched for; no database here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from chatstore.analyzer import (
+    INDEXED_CHARACTERS,
+    Located,
+    locate_words,
+    runs_of,
+)
+from chatstore.queries import Term
+
+LENGTH = 160
+_BEFORE = 40
+# How far a cut may move to come between two words.
+_SLACK = 20
+_LINE = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Part of a text in one line, and where in it, [start, end), the matches are.
+
+    Offsets count characters (Unicode code points).
+    """
+
+    text: str
+    matches: list[tuple[int, int]]
+
+
+def cut_snippet(text: str, terms: Sequence[Term]) -> Snippet:
+    """Return about 160 characters of `text` around the first match of a term.
+
+    Reads no further than that; without a match, the beginning.
+    """
+    indexed = text[:INDEXED_CHARACTERS]
+    first = next(_find(indexed, terms), None)
+    start, end = _window(text, first or Located("", 0, 0))
+    head, tail = "…" if start else "", "…" if end < len(text) else ""
+    matches = _merge(_find(indexed[:end], terms, start))
+    shift = len(head) - start
+    return Snippet(
+        head + text[start:end].translate(_LINE) + tail,
+        [(max(one, start) + shift, min(two, end) + shift) for one, two in matches],
+    )
+
+
+def _find(text: str, terms: Sequence[Term], start: int = 0) -> Iterator[Located]:
+    """Yield the matches from `start` on, the word being of no interest."""
+    begins = tuple(term.words[0] for term in terms)
+    longest = max((len(term.words) for term in terms), default=0)
+    for place, words in runs_of(text, start):
+        # Most runs are passed over here: what follows costs ten times as much.
+        if not any(word.startswith(begins) for word in words):
+            continue
+        located = list(islice(locate_words(text, place), len(words) + longest))
+        following = [each.word for each in located]
+        for index in range(len(words)):
+            for term in terms:
+                if term.is_at(following, index):
+                    last = located[index + len(term.words) - 1]
+                    yield Located("", located[index].start, last.end)
+
+
+def _window(text: str, match: Located) -> tuple[int, int]:
+    start = max(0, match.start - _BEFORE)
+    if start:
+        space = text.find(" ", start, min(start + _SLACK, match.start))
+        start = space + 1 if space >= 0 else start
+    end = min(len(text), start + LENGTH)
+    if end < len(text):
+        space = text.rfind(" ", max(end - _SLACK, match.end), end)
+        end = space if space >= 0 else end
+    return start, end
+
+
+def _merge(matches: Iterator[Located]) -> list[tuple[int, int]]:
+    """Return the matches as ranges that do not touch: of pairs, the whole run."""
+    ranges: list[tuple[int, int]] = []
+    for match in sorted(matches, key=lambda each: (each.start, each.end)):
+        if ranges and match.start < ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], match.end))
+        else:
+            ranges.append((match.start, match.end))
+    return ranges
