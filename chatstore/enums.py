@@ -52,3 +52,17 @@ class BulkAction(StrEnum):
     ADD_TAGS = "add_tags"
     REMOVE_TAGS = "remove_tags"
     DELETE = "delete"
+
+
+class SearchSort(StrEnum):
+    """What comes first among the hits of a search."""
+
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+
+
+class SearchPart(StrEnum):
+    """Where a search looks, in this order."""
+
+    NAMES = "names"
+    MESSAGES = "messages"

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from chatstore.db import UtcDateTime, db
+from chatstore.db import UtcDateTime, db, next_number
 
 if TYPE_CHECKING:
     from chatstore.models.messages import Message
@@ -61,6 +61,11 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    # Names the session in the search index, which takes numbers; null as long as a
+    # version that knows no search wrote the row.
+    number: Mapped[int | None] = mapped_column(
+        BigInteger, unique=True, index=True, default=next_number("sessions")
+    )
     owner_id: Mapped[str] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     # Sorted by code point, on both databases alike.

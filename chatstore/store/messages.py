@@ -16,6 +16,7 @@ from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store import index
 from chatstore.store.sessions import no_such_session, owned
 
 # A chunk ends at the first of these, so that a listing never needs more memory
@@ -130,6 +131,7 @@ def append_messages(
     ]
     db.session.add_all(messages)
     db.session.flush()
+    index.add_messages(messages, owner_id=owner_id)
     return messages
 
 

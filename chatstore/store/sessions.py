@@ -12,6 +12,7 @@ from chatstore.db import UtcDateTime, db
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
+from chatstore.store import index
 from chatstore.store.facets import add_facets, replace_facets
 
 
@@ -47,6 +48,8 @@ def create_session(
         owner_id=owner_id,
         columns={"metadata_tags": metadata_tags, "rag_document_ids": rag_document_ids},
     )
+    if name:
+        index.put_name(chat)
     return chat
 
 
@@ -85,6 +88,8 @@ def update_session(
     if chat is None:
         raise _why_missing(session_id, owner_id)
     replace_facets(session_id, owner_id=owner_id, changes=changes)
+    if "name" in changes:
+        index.put_name(chat)
     return chat
 
 
@@ -96,6 +101,7 @@ def delete_session(
     Raises as `update_session` does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
+    index.delete_entries(condition)
     deleted = db.session.scalar(
         delete(ChatSession).where(condition).returning(ChatSession.id)
     )

@@ -12,7 +12,9 @@ RUNGS = [
     {
         "__init__",
         "analyzer",
+        "entries",
         "queries",
+        "ranking",
         "settings",
         "enums",
         "errors",

@@ -1,0 +1,87 @@
+"""Keeps the search index beside the rows, in their transaction; no HTTP, no commit.
+
+PostgreSQL deletes an entry with its row. SQLite's FTS5 knows no foreign keys: what
+deletes sessions there calls `delete_entries` before.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Integer, column, delete, select, table, text
+
+from chatstore.db import db
+from chatstore.entries import fts5_words, scopes_of, tsvector_words
+from chatstore.models import ChatSession, Message
+
+MESSAGES, NAMES = "message_index", "name_index"
+
+# One statement for any number of entries; an entry that is there is replaced.
+_PUT_FTS5 = (
+    "INSERT OR REPLACE INTO {index} (rowid, words, scope) VALUES (:id, :words, :scope)"
+)
+_PUT_TSVECTOR = (
+    "INSERT INTO {index} (id, words)"
+    " SELECT entry.id, CAST(entry.words AS tsvector)"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[])) AS entry (id, words)"
+    " ON CONFLICT (id) DO UPDATE SET words = excluded.words"
+)
+
+
+def is_fts5() -> bool:
+    """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
+    return db.engine.dialect.name == "sqlite"
+
+
+def add_messages(messages: Sequence[Message], *, owner_id: str) -> None:
+    """Make the messages findable: one statement, however many."""
+    put_entries(
+        MESSAGES,
+        [
+            (each.id, each.content, scopes_of(owner_id, each.session_id, each.role))
+            for each in messages
+        ],
+    )
+
+
+def put_name(chat: ChatSession) -> None:
+    """Make the session findable by the name that it has now, or by none."""
+    if chat.number is None:
+        return
+    if chat.name:
+        scopes = scopes_of(chat.owner_id, chat.id)
+        put_entries(NAMES, [(chat.number, chat.name, scopes)])
+    else:
+        key = column("rowid" if is_fts5() else "id", Integer)
+        db.session.execute(delete(table(NAMES, key)).where(key == chat.number))
+
+
+def put_entries(index: str, entries: Sequence[tuple[int, str, list[str]]]) -> None:
+    """Write the entries (key, text, scopes) into an index, over older ones."""
+    if is_fts5():
+        statement = text(_PUT_FTS5.format(index=index))
+        rows = [
+            {"id": key, "words": fts5_words(content), "scope": " ".join(scopes)}
+            for key, content, scopes in entries
+        ]
+        db.session.execute(statement, rows)
+        return
+    statement = text(_PUT_TSVECTOR.format(index=index))
+    words = [tsvector_words(content, scopes) for _, content, scopes in entries]
+    db.session.execute(
+        statement, {"ids": [key for key, _, _ in entries], "words": words}
+    )
+
+
+def delete_entries(condition: ColumnElement[bool]) -> None:
+    """Delete what the index has of the sessions that are about to be deleted."""
+    if not is_fts5():
+        return  # the foreign keys do it
+    chats = select(ChatSession.id).where(condition)
+    messages = select(Message.id).where(Message.session_id.in_(chats))
+    numbers = select(ChatSession.number).where(condition)
+    for index, keys in ((MESSAGES, messages), (NAMES, numbers)):
+        key = column("rowid", Integer)
+        db.session.execute(
+            delete(table(index, key))
+            .where(key.in_(keys))
+            .execution_options(synchronize_session=False)
+        )

@@ -1,0 +1,266 @@
+"""Finds sessions by their names and messages by their text, within one owner's.
+
+Matches are taken from the index newest first, a window at a time, and each window is
+ranked by itself: a word that is in every other message costs no more than a rare one,
+and every match is reached in the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, select, union_all
+from sqlalchemy.sql.elements import SQLCoreOperations
+
+from chatstore.db import db
+from chatstore.entries import owner_scope, role_scope, session_scope
+from chatstore.enums import Archived, Role, SearchPart, SearchSort
+from chatstore.models import ChatSession, Message
+from chatstore.queries import Query, parse_query
+from chatstore.ranking import score_text
+from chatstore.snippets import cut_snippet
+from chatstore.store.filters import SessionFilters, select_matching
+from chatstore.store.matches import (
+    key_of,
+    select_messages,
+    select_names,
+    select_sessions,
+)
+
+# Ranking reads the texts: 200 of 360 characters take 3 ms, and a window is ranked anew
+# for each of its pages.
+WINDOW = 200
+# Sessions up to so many are asked for by the index; if the filters let more pass, each
+# match is asked for its session.
+FEW_SESSIONS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched for, and where; `after` and `before` are not included."""
+
+    q: str
+    filters: SessionFilters = SessionFilters()
+    sort: SearchSort = SearchSort.RELEVANCE
+    session_id: UUID | None = None
+    role: Role | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SearchPlace:
+    """Where a page ends: in which window, and after which hit there.
+
+    A window holds the matches whose key is from `low` to before `high`; a `low` of
+    None stands for a window of which nothing was shown yet.
+    """
+
+    part: SearchPart
+    high: int | None = None
+    low: int | None = None
+    is_last: bool = False
+    score: float = 0.0
+    key: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A message; or a session, by its name: then without what only messages have."""
+
+    session_id: UUID
+    session_name: str | None
+    message_id: int | None
+    seq: int | None
+    role: str | None
+    timestamp: datetime
+    snippet: str
+    matches: list[tuple[int, int]]
+    score: float
+
+
+@dataclass(frozen=True)
+class HitPage:
+    """Some hits, and where the next page begins; None after the last one."""
+
+    hits: list[Hit]
+    next_place: SearchPlace | None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A search, its query as it was understood, and which sessions it may look into."""
+
+    search: Search
+    query: Query
+    owner_id: str
+    allowed: ColumnElement[bool]
+
+    @property
+    def by_relevance(self) -> bool:
+        return self.search.sort is SearchSort.RELEVANCE
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the filters may well let few sessions pass."""
+        filters = self.search.filters
+        is_usual = filters == SessionFilters(archived=filters.archived)
+        return not is_usual or filters.archived is Archived.YES
+
+
+@dataclass(frozen=True)
+class _Match:
+    row: Row[Any]
+    score: float
+    rank: tuple[float, int]
+
+
+def search(
+    wanted: Search, *, owner_id: str, limit: int, place: SearchPlace | None = None
+) -> HitPage:
+    """Return up to `limit` hits from `place` on: sessions by name, then messages.
+
+    A page never goes on into another window: it may be shorter than `limit`, and not
+    be the last.
+    """
+    query = parse_query(wanted.q)
+    if not query.wanted:
+        return HitPage([], None)
+    place = place or SearchPlace(SearchPart.NAMES)
+    asked = _Asked(wanted, query, owner_id, _allowed(wanted.filters, owner_id))
+    names, few = _look_at_sessions(asked, place, limit)
+    if few == []:
+        return HitPage([], None)
+    page = HitPage([], None)
+    if place.part is SearchPart.NAMES:
+        page = _page(names, asked, place, limit=limit)
+        place = SearchPlace(SearchPart.MESSAGES)
+        if len(page.hits) == limit or page.next_place:
+            return HitPage(page.hits, page.next_place or place)
+        limit -= len(page.hits)
+    rows = db.session.execute(_messages(asked, place, few, limit)).all()
+    rest = _page(rows, asked, place, limit=limit)
+    return HitPage(page.hits + rest.hits, rest.next_place)
+
+
+def _allowed(filters: SessionFilters, owner_id: str) -> ColumnElement[bool]:
+    query = select_matching(select(ChatSession.id), filters, owner_id=owner_id)
+    assert query.whereclause is not None
+    return query.whereclause
+
+
+def _look_at_sessions(
+    asked: _Asked, place: SearchPlace, limit: int
+) -> tuple[Sequence[Row[Any]], list[UUID] | None]:
+    """Return the names that match, and the sessions to look into, None if not few."""
+    wanted, queries = asked.search, []
+    if place.part is SearchPart.NAMES and wanted.role is None:
+        queries.append(_names(asked, place, limit))
+    is_narrow = asked.is_narrow and wanted.session_id is None
+    if is_narrow:
+        few = select_sessions().where(asked.allowed)
+        queries.append(few.limit(FEW_SESSIONS + 1))
+    if not queries:
+        return [], None
+    both = union_all(*(select(each.subquery()) for each in queries))
+    rows = db.session.execute(both).all()
+    ids = [row.session_id for row in rows if not row.key]
+    is_few = is_narrow and len(ids) <= FEW_SESSIONS
+    return [row for row in rows if row.key], ids if is_few else None
+
+
+def _names(asked: _Asked, place: SearchPlace, limit: int) -> Select[Any]:
+    query = select_names(asked.query, _session_scopes(asked, None))
+    return _bounded(query, asked, place, instant=ChatSession.created_at, limit=limit)
+
+
+def _messages(
+    asked: _Asked, place: SearchPlace, few: list[UUID] | None, limit: int
+) -> Select[Any]:
+    scopes = _session_scopes(asked, few)
+    if asked.search.role is not None:
+        scopes.append([role_scope(asked.search.role)])
+    query = select_messages(asked.query, scopes)
+    return _bounded(query, asked, place, instant=Message.timestamp, limit=limit)
+
+
+def _session_scopes(asked: _Asked, few: list[UUID] | None) -> list[list[str]]:
+    if asked.search.session_id is not None:
+        few = [asked.search.session_id]
+    # Whose sessions these are is for the join to see.
+    return [[*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]]
+
+
+def _bounded(
+    query: Select[Any],
+    asked: _Asked,
+    place: SearchPlace,
+    *,
+    instant: SQLCoreOperations[datetime],
+    limit: int,
+) -> Select[Any]:
+    key, wanted = key_of(query), asked.search
+    bounds = (
+        (place.high, key.__lt__),
+        (place.low, key.__ge__),
+        (wanted.after, instant.__gt__),
+        (wanted.before, instant.__lt__),
+    )
+    conditions = [compare(bound) for bound, compare in bounds if bound is not None]
+    window = _window_size(asked, limit)
+    return query.where(asked.allowed, *conditions).limit(window + 1)
+
+
+def _window_size(asked: _Asked, limit: int) -> int:
+    # What is not ranked is read only as far as it is shown.
+    return WINDOW if asked.by_relevance else min(limit, WINDOW)
+
+
+def _page(
+    rows: Sequence[Row[Any]], asked: _Asked, place: SearchPlace, *, limit: int
+) -> HitPage:
+    """Return the hits among `rows` of one window that come after `place`."""
+    size = _window_size(asked, limit)
+    window = replace(place, is_last=place.is_last or len(rows) <= size)
+    if place.low is None and rows:
+        high, low = place.high or rows[0].key + 1, rows[:size][-1].key
+        window = replace(window, high=high, low=low)
+    matches = sorted(
+        (_match(row, asked) for row in rows[:size]),
+        key=lambda match: match.rank,
+        reverse=True,
+    )
+    if place.low is not None:
+        shown = (place.score, place.key)
+        window = replace(window, is_last=place.is_last)
+        matches = [match for match in matches if match.rank < shown]
+    page = matches[:limit]
+    hits = [_hit(match, asked.query) for match in page]
+    if len(matches) > limit:
+        score, key = page[-1].rank
+        return HitPage(hits, replace(window, score=score, key=key))
+    if window.is_last:
+        return HitPage(hits, None)
+    return HitPage(hits, SearchPlace(place.part, high=window.low))
+
+
+def _match(row: Row[Any], asked: _Asked) -> _Match:
+    score = score_text(row.text, asked.query)
+    return _Match(row, score, (score if asked.by_relevance else 0.0, row.key))
+
+
+def _hit(match: _Match, query: Query) -> Hit:
+    row, snippet = match.row, cut_snippet(match.row.text, query.wanted)
+    return Hit(
+        session_id=row.session_id,
+        session_name=row.session_name,
+        message_id=row.message_id,
+        seq=row.seq,
+        role=row.role,
+        timestamp=row.timestamp,
+        snippet=snippet.text,
+        matches=snippet.matches,
+        score=match.score,
+    )

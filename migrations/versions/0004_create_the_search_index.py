@@ -1,0 +1,172 @@
+"""create the search index
+
+Revision ID: 0004
+Revises: 0003
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from chatstore.entries import fts5_words, scopes_of, tsvector_words
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+BATCH = 1000
+# From this release of SQLite on an index can delete without keeping the text.
+CONTENTLESS_DELETE = (3, 43)
+INDEXES = (
+    ("message_index", "chat_messages", "id"),
+    ("name_index", "sessions", "number"),
+)
+
+sessions = sa.table(
+    "sessions",
+    sa.column("id", sa.Uuid()),
+    sa.column("number", sa.BigInteger()),
+    sa.column("owner_id", sa.Text()),
+    sa.column("name", sa.Text()),
+)
+messages = sa.table(
+    "chat_messages",
+    sa.column("id", sa.BigInteger()),
+    sa.column("session_id", sa.Uuid()),
+    sa.column("role", sa.Text()),
+    sa.column("content", sa.Text()),
+)
+
+
+def upgrade() -> None:
+    number_sessions()
+    create = create_fts5 if is_sqlite() else create_tables
+    create()
+    fill("name_index", read_names())
+    fill("message_index", read_messages())
+    if not is_sqlite():
+        create_gin()
+
+
+def downgrade() -> None:
+    for index, _, _ in INDEXES:
+        op.execute(f"DROP TABLE {index}")
+    op.drop_index("ix_sessions_number", "sessions")
+    op.drop_column("sessions", "number")
+    if not is_sqlite():
+        op.execute("DROP SEQUENCE sessions_number")
+
+
+def is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
+
+
+def number_sessions() -> None:
+    op.add_column("sessions", sa.Column("number", sa.BigInteger(), nullable=True))
+    if is_sqlite():
+        op.execute("UPDATE sessions SET number = rowid")
+    else:
+        op.execute("CREATE SEQUENCE sessions_number")
+        op.execute("UPDATE sessions SET number = nextval('sessions_number')")
+    op.create_index("ix_sessions_number", "sessions", ["number"], unique=True)
+
+
+def create_fts5() -> None:
+    version = op.get_bind().dialect.dbapi.sqlite_version_info
+    kept = ", content = '', contentless_delete = 1"
+    for index, _, _ in INDEXES:
+        op.execute(
+            f"CREATE VIRTUAL TABLE {index} USING fts5(words, scope,"
+            f" tokenize = 'ascii'{kept if version >= CONTENTLESS_DELETE else ''})"
+        )
+
+
+def create_tables() -> None:
+    for index, table, key in INDEXES:
+        op.execute(
+            f"CREATE TABLE {index} ("
+            f"id bigint CONSTRAINT pk_{index} PRIMARY KEY"
+            f" CONSTRAINT fk_{index}_id_{table}"
+            f" REFERENCES {table} ({key}) ON DELETE CASCADE,"
+            " words tsvector NOT NULL)"
+        )
+
+
+def create_gin() -> None:
+    # After the rows: built at once it is faster, and denser.
+    for index, _, _ in INDEXES:
+        op.execute(f"CREATE INDEX ix_{index}_words ON {index} USING gin (words)")
+        op.execute(f"ANALYZE {index}")
+
+
+def read_names() -> Iterator[list[tuple[int, str, list[str]]]]:
+    query = sa.select(sessions).where(sessions.c.name != "")
+    for batch in batches(query, sessions.c.number):
+        yield [(row.number, row.name, scopes_of(row.owner_id, row.id)) for row in batch]
+
+
+def read_messages() -> Iterator[list[tuple[int, str, list[str]]]]:
+    query = sa.select(messages, sessions.c.owner_id).join_from(
+        messages, sessions, sessions.c.id == messages.c.session_id
+    )
+    for batch in batches(query, messages.c.id):
+        yield [
+            (row.id, row.content, scopes_of(row.owner_id, row.session_id, row.role))
+            for row in batch
+        ]
+
+
+def batches(query: sa.Select[Any], key: sa.ColumnClause[int]) -> Iterator[Any]:
+    last = 0
+    while True:
+        batch = (
+            op.get_bind()
+            .execute(query.where(key > last).order_by(key).limit(BATCH))
+            .all()
+        )
+        if not batch:
+            return
+        yield batch
+        last = batch[-1]._mapping[key.name]
+
+
+def fill(index: str, found: Iterable[list[tuple[int, str, list[str]]]]) -> None:
+    done = 0
+    for entries in found:
+        insert(index, entries)
+        done += len(entries)
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{index}: {done}")
+    if done and sys.stderr.isatty():
+        sys.stderr.write("\n")
+
+
+def insert(index: str, entries: list[tuple[int, str, list[str]]]) -> None:
+    if is_sqlite():
+        op.get_bind().execute(
+            sa.text(
+                f"INSERT INTO {index} (rowid, words, scope)"
+                " VALUES (:id, :words, :scope)"
+            ),
+            [
+                {"id": key, "words": fts5_words(text), "scope": " ".join(scopes)}
+                for key, text, scopes in entries
+            ],
+        )
+        return
+    op.get_bind().execute(
+        sa.text(
+            f"INSERT INTO {index} (id, words)"
+            " SELECT entry.id, CAST(entry.words AS tsvector)"
+            " FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[]))"
+            " AS entry (id, words)"
+        ),
+        {
+            "ids": [key for key, _, _ in entries],
+            "words": [tsvector_words(text, scopes) for _, text, scopes in entries],
+        },
+    )
