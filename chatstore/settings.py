@@ -93,6 +93,9 @@ class Settings:
     default_page_size: int = _setting(
         50, "limit of the session list when none is given", least=1
     )
+    max_query_length: int = _setting(
+        10_000, "longest search query, in characters", least=1
+    )
     max_offset: int = _setting(
         100_000, "largest offset of the session list; cursors go on from there"
     )

@@ -1,0 +1,57 @@
+"""The route that searches."""
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import current_app
+
+from chatstore.db import reading
+from chatstore.enums import SearchPart
+from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
+from chatstore.store.filters import SessionFilters
+from chatstore.store.search import Search, SearchPlace, search
+from chatstore.web.api import Blueprint
+from chatstore.web.auth import current_owner, identify_caller
+from chatstore.web.cursors import read, sign
+
+DEFAULT_LIMIT = 20
+_WHERE = ("q", "sort", "session_id", "role", "after", "before")
+
+bp = Blueprint(
+    "search", __name__, url_prefix="/api/v1/search", description="Find anything"
+)
+bp.before_request(identify_caller)
+
+
+@bp.get("")
+@bp.arguments(SearchQuerySchema, location="query")
+@bp.response(200, HitPageSchema)
+def search_all(query: dict[str, Any]) -> dict[str, Any]:
+    """Search names of sessions and text of messages.
+
+    Names come first; docs/search.md has the query language.
+    """
+    wanted = Search(
+        filters=SessionFilters.among(query),
+        **{name: query[name] for name in _WHERE if name in query},
+    )
+    most = current_app.config["CHATSTORE"].max_page_size
+    page = reading(
+        search,
+        wanted,
+        owner_id=current_owner(),
+        limit=query.get("limit", min(DEFAULT_LIMIT, most)),
+        place=_place(query.get("cursor"), wanted),
+    )
+    return {"hits": page.hits, "next_cursor": _cursor(page.next_place, wanted)}
+
+
+def _cursor(place: SearchPlace | None, wanted: Search) -> str | None:
+    return sign(list(asdict(place).values()), of=wanted) if place else None
+
+
+def _place(cursor: str | None, wanted: Search) -> SearchPlace | None:
+    if cursor is None:
+        return None
+    part, *rest = read(cursor, of=wanted)
+    return SearchPlace(SearchPart(part), *rest)
