@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chatstore.analyzer import Token, tokens_of
+from chatstore.analyzer import WORD_LENGTH, Token, tokens_of
 
 # Each costs the databases a look-up in each part of their index. So many in a row are
 # hardly ever found twice, and what comes after them is left out.
@@ -23,6 +23,15 @@ class Term:
 
     words: tuple[str, ...]
     is_prefix: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one whole word, which is not cut to its first characters."""
+        return (
+            len(self.words) == 1
+            and not self.is_prefix
+            and len(self.words[0]) < WORD_LENGTH
+        )
 
     def count_in(self, words: Sequence[str]) -> int:
         """Return how often the term is among the words of a text."""

@@ -1,5 +1,6 @@
 """Cuts the part out of a text that shows what was searched for; no database here."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -49,19 +50,33 @@ def cut_snippet(text: str, terms: Sequence[Term]) -> Snippet:
 
 def _find(text: str, terms: Sequence[Term], start: int = 0) -> Iterator[Located]:
     """Yield the matches from `start` on, the word being of no interest."""
-    begins = tuple(term.words[0] for term in terms)
     longest = max((len(term.words) for term in terms), default=0)
-    for place, words in runs_of(text, start):
-        # Most runs are passed over here: what follows costs ten times as much.
-        if not any(word.startswith(begins) for word in words):
-            continue
-        located = list(islice(locate_words(text, place), len(words) + longest))
+    for place, count in _candidates(text, terms, start):
+        located = list(islice(locate_words(text, place), count + longest))
         following = [each.word for each in located]
-        for index in range(len(words)):
+        for index in range(count):
             for term in terms:
                 if term.is_at(following, index):
                     last = located[index + len(term.words) - 1]
                     yield Located("", located[index].start, last.end)
+
+
+def _candidates(
+    text: str, terms: Sequence[Term], start: int
+) -> Iterator[tuple[int, int]]:
+    """Yield where a match may begin, and in how many words from there.
+
+    Most of a text is passed over here: to look closer costs ten times as much.
+    """
+    begins = tuple(term.words[0] for term in terms)
+    if text.isascii():
+        pattern = rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, begins))})"
+        for match in re.finditer(pattern, text[start:].lower()):
+            yield start + match.start(), 1
+        return
+    for place, words in runs_of(text, start):
+        if any(word.startswith(begins) for word in words):
+            yield place, len(words)
 
 
 def _window(text: str, match: Located) -> tuple[int, int]:

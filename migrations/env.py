@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 import chatstore.models  # noqa: F401, autogenerate compares with these
 from chatstore.db import UtcDateTime, db
+from chatstore.models.indexes import is_index_table
 
 # Any number, as long as nobody else uses it.
 ADVISORY_LOCK = 0x63686174
@@ -74,12 +75,17 @@ def migrate(connection: Connection) -> None:
         compare_type=True,
         render_as_batch=True,
         render_item=render_item,
+        include_name=include_name,
         transactional_ddl=True,  # SQLite has it; Alembic leaves it off there
         on_version_apply=report_step,
         process_revision_directives=number_revision,
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def include_name(name, kind, _) -> bool:
+    return kind != "table" or not is_index_table(name)
 
 
 def report_step(*, step, **_) -> None:

@@ -17,6 +17,7 @@ from chatstore import clock as clock_module
 from chatstore.app import create_app
 from chatstore.db import db, in_transaction
 from chatstore.models import ChatSession
+from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.revisions import migrate
 from chatstore.settings import Settings
 from chatstore.store.messages import append_message
@@ -89,7 +90,7 @@ class PostgresServer:
         if self.schema(name) != self.schema(template):
             self.drop_database(name)
             return
-        tables = ", ".join(db.metadata.tables)
+        tables = ", ".join([*db.metadata.tables, MESSAGES, NAMES])
         self.execute(f"TRUNCATE {tables} RESTART IDENTITY", database=name)
         self.used.append(name)
 

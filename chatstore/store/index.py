@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, Integer, column, delete, select, table, te
 from chatstore.db import db
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
-
-MESSAGES, NAMES = "message_index", "name_index"
+from chatstore.models.indexes import MESSAGES, NAMES
 
 # One statement for any number of entries; an entry that is there is replaced.
 _PUT_FTS5 = (

@@ -28,8 +28,9 @@ from sqlalchemy.sql.selectable import Join
 from chatstore.analyzer import INDEXED_CHARACTERS
 from chatstore.entries import fts5_query, tsquery
 from chatstore.models import ChatSession, Message
+from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.queries import Query
-from chatstore.store.index import MESSAGES, NAMES, is_fts5
+from chatstore.store.index import is_fts5
 
 # Of each list one word must be in an entry's scope.
 Scopes = Sequence[Sequence[str]]

@@ -29,9 +29,9 @@ from chatstore.store.matches import (
     select_sessions,
 )
 
-# Ranking reads the texts: 200 of 360 characters take 3 ms, and a window is ranked anew
-# for each of its pages.
-WINDOW = 200
+# A window is read and ranked anew for each of its pages: of a word in 800 of a million
+# messages, 200 matches took 12 ms of CPU on SQLite, and 100 take 7.
+WINDOW = 100
 # Sessions up to so many are asked for by the index; if the filters let more pass, each
 # match is asked for its session.
 FEW_SESSIONS = 100
@@ -140,7 +140,7 @@ def search(
         if len(page.hits) == limit or page.next_place:
             return HitPage(page.hits, page.next_place or place)
         limit -= len(page.hits)
-    rows = db.session.execute(_messages(asked, place, few, limit)).all()
+    rows = db.session.connection().execute(_messages(asked, place, few, limit)).all()
     rest = _page(rows, asked, place, limit=limit)
     return HitPage(page.hits + rest.hits, rest.next_place)
 
@@ -165,7 +165,7 @@ def _look_at_sessions(
     if not queries:
         return [], None
     both = union_all(*(select(each.subquery()) for each in queries))
-    rows = db.session.execute(both).all()
+    rows = db.session.connection().execute(both).all()
     ids = [row.session_id for row in rows if not row.key]
     is_few = is_narrow and len(ids) <= FEW_SESSIONS
     return [row for row in rows if row.key], ids if is_few else None
