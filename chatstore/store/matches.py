@@ -35,6 +35,8 @@ from chatstore.store.index import is_fts5
 # Of each list one word must be in an entry's scope.
 Scopes = Sequence[Sequence[str]]
 
+_UNDERESTIMATED = 10
+
 
 class _InOrder(Join):
     """A join that SQLite makes from left to right: from the index to the rows."""
@@ -88,6 +90,19 @@ def select_names(query: Query, scopes: Scopes) -> Select[Any]:
 def select_sessions() -> Select[Any]:
     """Select sessions as they are, in the columns of `select_names`, a key of 0."""
     return select(literal(0).label("key"), *_name_columns())
+
+
+def newest(query: Select[Any], count: int) -> Select[Any]:
+    """Return the first `count` of what `select_messages` or `select_names` selects."""
+    if is_fts5():
+        return query.limit(count)
+    # PostgreSQL can walk the entries from the newest on, or take all that match out of
+    # the index. It guesses that to look into an entry costs a tenth of what it does: a
+    # rare word took a second. So the walk must look better for ten times as many rows,
+    # which a materialized query is planned for. It ends early all the same, and its
+    # order is kept as long as nobody asks for one.
+    planned = query.limit(_UNDERESTIMATED * count).cte()
+    return select(planned.prefix_with("MATERIALIZED")).limit(count)
 
 
 def key_of(query: Select[Any]) -> ColumnElement[int]:

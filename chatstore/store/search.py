@@ -24,6 +24,7 @@ from chatstore.snippets import cut_snippet
 from chatstore.store.filters import SessionFilters, select_matching
 from chatstore.store.matches import (
     key_of,
+    newest,
     select_messages,
     select_names,
     select_sessions,
@@ -210,7 +211,7 @@ def _bounded(
     )
     conditions = [compare(bound) for bound, compare in bounds if bound is not None]
     window = _window_size(asked, limit)
-    return query.where(asked.allowed, *conditions).limit(window + 1)
+    return newest(query.where(asked.allowed, *conditions), window + 1)
 
 
 def _window_size(asked: _Asked, limit: int) -> int:
