@@ -25,13 +25,14 @@ from chatstore.clock import utc_now
 from chatstore.db import db, in_transaction
 from chatstore.db_errors import db_error_text
 from chatstore.errors import ChatstoreError
+from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.revisions import COMMAND as MIGRATE
 from chatstore.revisions import check_revision, head_revision, is_empty, migrate
 from chatstore.services import backup
 from chatstore.services.contents import counted
 from chatstore.settings import Settings
 from chatstore.sqlite import network_file_system
-from chatstore.store import access, doctor, stats, verify
+from chatstore.store import access, doctor, indexed, stats, verify
 
 
 class Commands(click.Group):
@@ -129,6 +130,31 @@ def verify_command() -> None:
         if broken:
             raise click.ClickException(f"{counted(broken, 'violation')} in {size}.")
         click.echo(f"ok: {size}, {counted(len(verify.CHECKS), 'check')}")
+
+
+@main.command("reindex")
+def reindex_command() -> None:
+    """Write the search index anew.
+
+    The server may go on; run `verify` before, to see whether it is needed.
+    """
+    with _admin_app().app_context(), _progress_line() as show:
+        check_revision()
+        while in_transaction(indexed.number_sessions):
+            pass
+        names = _reindex(NAMES, "names", show)
+        messages = _reindex(MESSAGES, "messages", show)
+    click.echo(f"indexed {_counted(messages, 'message')}, {_counted(names, 'name')}")
+
+
+def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:
+    done, last = 0, 0
+    in_transaction(indexed.delete_strays, index)
+    while batch := in_transaction(indexed.reindex_batch, index, after=last):
+        last = batch.last
+        done += batch.count
+        show(f"{done} {noun} indexed")
+    return done
 
 
 @main.command("stats")

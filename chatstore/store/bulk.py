@@ -16,6 +16,7 @@ from chatstore.models import ChatSession
 from chatstore.settings import PREFIX
 from chatstore.store.facets import replace_facets
 from chatstore.store.filters import SessionFilters, select_matching
+from chatstore.store.index import delete_entries
 
 # As many as fit into one statement on both databases, with room to spare.
 _CHUNK = 500
@@ -151,8 +152,9 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(changes: Changes, owner_id: str) -> None:
-    ids = [chat.id for chat, _ in changes]
-    db.session.execute(delete(ChatSession).where(ChatSession.id.in_(ids)))
+    these = ChatSession.id.in_([chat.id for chat, _ in changes])
+    delete_entries(these)
+    db.session.execute(delete(ChatSession).where(these))
 
 
 def _update(changes: Changes, owner_id: str) -> None:

@@ -13,6 +13,9 @@ from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 
+# Key, text, scopes.
+Entry = tuple[int, str, list[str]]
+
 # One statement for any number of entries; an entry that is there is replaced.
 _PUT_FTS5 = (
     "INSERT OR REPLACE INTO {index} (rowid, words, scope) VALUES (:id, :words, :scope)"
@@ -53,7 +56,7 @@ def put_name(chat: ChatSession) -> None:
         db.session.execute(delete(table(NAMES, key)).where(key == chat.number))
 
 
-def put_entries(index: str, entries: Sequence[tuple[int, str, list[str]]]) -> None:
+def put_entries(index: str, entries: Sequence[Entry]) -> None:
     """Write the entries (key, text, scopes) into an index, over older ones."""
     if is_fts5():
         statement = text(_PUT_FTS5.format(index=index))

@@ -8,7 +8,9 @@ from sqlalchemy import Select, func, or_, select, text
 from chatstore.db import db
 from chatstore.enums import Role
 from chatstore.models import ChatSession, Message
+from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store import indexed
 from chatstore.store.verify_lists import find_wrong_facets, find_wrong_names
 
 
@@ -119,6 +121,19 @@ def _find_unknown_roles() -> Iterator[str]:
         yield f"message {message_id} has the unknown role {role!r}"
 
 
+def _find_unsearchable() -> Iterator[str]:
+    for key in indexed.find_wrong(MESSAGES):
+        yield f"message {key} is not in the search index as it should be"
+    for key in indexed.find_strays(MESSAGES):
+        yield f"the search index has a message {key}, which is missing"
+    for key in indexed.find_wrong(NAMES):
+        yield f"the name of session number {key} is not in the search index"
+    for key in indexed.find_strays(NAMES):
+        yield f"the search index has a name of session number {key}, which has none"
+    for chat_id in indexed.find_unnumbered():
+        yield f"session {chat_id} cannot be found by its name"
+
+
 def _find_damage() -> Iterator[str]:
     if db.engine.dialect.name != "sqlite":
         return
@@ -142,4 +157,5 @@ CHECKS = (
     Check("role", _find_unknown_roles),
     Check("facets", find_wrong_facets),
     Check("names", find_wrong_names),
+    Check("search", _find_unsearchable),
 )
