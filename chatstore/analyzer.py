@@ -187,23 +187,23 @@ def _cached_words_of_run(run: str) -> tuple[str, ...]:
 
 def _locate_in_run(run: str, start: int) -> Iterator[Located]:
     origins = _origins(run)
-    for token, first, last in _spans(fold(run)):
-        yield Located(token.word, start + origins[first], start + origins[last])
+    for token, first, end in _spans(fold(run)):
+        begin, finish = origins[first][0], origins[end - 1][1]
+        yield Located(token.word, start + begin, start + finish)
 
 
-def _origins(run: str) -> list[int]:
-    """Return for each character of the folded run, and its end, where it came from.
+def _origins(run: str) -> list[tuple[int, int]]:
+    """Return for each character of the folded run which part of it it came from.
 
-    What is folded together only, if there is such a thing, came from the whole run.
+    The whole run, for all of them, if there is such a thing as is folded together only.
     """
     folded, origins = "", []
     for cluster in _CLUSTER.finditer(run):
         part = fold(cluster[0])
         folded += part
-        origins += [cluster.start()] * len(part)
-    if folded != fold(run):
-        origins = [0] * len(fold(run))
-    return [*origins, len(run)]
+        origins += [cluster.span()] * len(part)
+    whole = fold(run)
+    return origins if folded == whole else [(0, len(run))] * len(whole)
 
 
 def _tokens_of_run(run: str) -> list[Token]:

@@ -13,6 +13,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import gunicorn.http.message
 import gunicorn.util
 import structlog
 from gunicorn.http.errors import ParseException
@@ -37,8 +38,9 @@ keepalive = 65  # longer than nginx keeps idle connections, so that it closes fi
 timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
-# As much as nginx lets through, whose refusals are problems: gunicorn's are HTML.
-limit_request_line = 8190
+# A search of 10,000 characters, each of four bytes that are percent-encoded, as nginx
+# lets it through. gunicorn has a bound of its own below that, or none at all.
+limit_request_line = gunicorn.http.message.MAX_REQUEST_LINE = 128 * 1024
 limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
 

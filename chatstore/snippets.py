@@ -1,7 +1,7 @@
 """Cuts the part out of a text that shows what was searched for; no database here."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -40,7 +40,7 @@ def cut_snippet(text: str, terms: Sequence[Term]) -> Snippet:
     first = next(_find(indexed, terms), None)
     start, end = _window(text, first or Located("", 0, 0))
     head, tail = "…" if start else "", "…" if end < len(text) else ""
-    matches = _merge(_find(indexed[:end], terms, start))
+    matches = _merge([first, *_find(indexed[:end], terms, start)] if first else [])
     shift = len(head) - start
     return Snippet(
         head + text[start:end].translate(_LINE) + tail,
@@ -91,7 +91,7 @@ def _window(text: str, match: Located) -> tuple[int, int]:
     return start, end
 
 
-def _merge(matches: Iterator[Located]) -> list[tuple[int, int]]:
+def _merge(matches: Iterable[Located]) -> list[tuple[int, int]]:
     """Return the matches as ranges that do not touch: of pairs, the whole run."""
     ranges: list[tuple[int, int]] = []
     for match in sorted(matches, key=lambda each: (each.start, each.end)):

@@ -150,14 +150,14 @@ def _messages() -> Select[Any]:
 
 
 def _names() -> Select[Any]:
-    names: Select[Any] = select(
+    columns: list[Any] = [
         ChatSession.number.label("key"),
         ChatSession.name.label("text"),
         ChatSession.owner_id,
         ChatSession.id.label("session_id"),
         literal("").label("role"),
-    )
-    return names.where(ChatSession.name != "")
+    ]
+    return select(*columns).where(ChatSession.name != "")
 
 
 def _wrong(index: str, entries: Sequence[Entry]) -> list[int]:

@@ -6,6 +6,7 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from urllib.parse import quote
 
 import pytest
 
@@ -88,7 +89,7 @@ HOST = b"Host: a.example\r\n"
         (b"GET /.problem HTTP/1.1\r\n" + HOST + b"\r\n", 404),
         (b"TRACE / HTTP/1.1\r\n" + HOST + b"\r\n", 405),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9999999\r\n\r\n", 413),
-        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+        (b"GET /" + b"a" * 132_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
         (b"GET / HTTP/1.1\r\n" + HOST + b"A: " + b"a" * 9000 + b"\r\n\r\n", 431),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: x\r\n\r\n", 501),
         (b"GET / HTTP/4.0\r\n" + HOST + b"\r\n", 505),
@@ -102,13 +103,19 @@ def test_what_nginx_refuses_it_refuses_as_a_problem(site, raw, status):
 @pytest.mark.parametrize(
     "lines",
     [
-        b"GET /" + b"a" * 8100 + b" HTTP/1.1\r\n" + HOST,
+        b"GET /" + b"a" * 131_000 + b" HTTP/1.1\r\n" + HOST,
         b"GET /missing HTTP/1.1\r\n" + HOST + b"A: " + b"a" * 8180 + b"\r\n",
         b"GET /missing HTTP/1.1\r\n" + HOST + b"A: a\r\n" * 200,
     ],
 )
 def test_what_nginx_lets_through_reaches_the_application(site, lines):
     assert_problem(site.send(lines + b"\r\n"), 404, detail="nothing at this path")
+
+
+def test_a_search_of_ten_thousand_characters_goes_through(site):
+    query = quote("数据库很快" * 1999 + "😀 -x*")
+    response = site.request("GET", f"/api/v1/search?q={query}")
+    assert (response.status_code, response.json["hits"]) == (200, [])
 
 
 @pytest.mark.parametrize("size", [8 * MEBIBYTE + 1, 9 * MEBIBYTE + 1])

@@ -1,0 +1,88 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatstore.analyzer import words_of
+from chatstore.queries import parse_query
+from chatstore.snippets import LENGTH, cut_snippet
+
+
+def snippet(text, query):
+    return cut_snippet(text, parse_query(query).wanted)
+
+
+def marked(text, query):
+    cut = snippet(text, query)
+    return [cut.text[start:end] for start, end in cut.matches]
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "matches"),
+    [
+        ("One plan, another PLAN", "plan", ["plan", "PLAN"]),
+        ("Pläne und pläne", "plane", ["Pläne", "pläne"]),
+        ("Cafe\u0301 Café", "café", ["Cafe\u0301", "Café"]),
+        ("STRASSE Straße", "straße", ["STRASSE", "Straße"]),
+        ("数据库很快, 快", "据库", ["据库"]),
+        ("数据库很快", "数据库", ["数据库"]),
+        ("数据库很快, 很", "很", ["很快", "很"]),
+        ("한국어를 배우다", "한국어", ["한국어"]),
+        ("go 🚀🚀 go", "🚀", ["🚀", "🚀"]),
+        ("see foo-bar.", '"foo bar"', ["foo-bar"]),
+        ("working words", "wor*", ["working", "words"]),
+        ("a b a c", '"a c"', ["a c"]),
+        ("nothing", "else", []),
+        ("", "x", []),
+    ],
+)
+def test_the_matches_are_marked(text, query, matches):
+    assert marked(text, query) == matches
+
+
+def test_a_short_text_is_its_own_snippet_in_one_line():
+    assert snippet("one\ntwo\tthree", "two").text == "one two three"
+
+
+def test_a_long_text_is_cut_between_words_around_the_first_match():
+    text = "word " * 100 + "needle " + "more " * 100
+    cut = snippet(text, "needle").text
+    assert cut.startswith("…word word") and cut.endswith("more more…")
+    assert "needle" in cut
+    assert LENGTH - 30 <= len(cut) <= LENGTH + 2
+
+
+def test_a_phrase_longer_than_a_snippet_is_marked_as_far_as_it_is_shown():
+    text = "before " * 20 + "long " * 90
+    cut = snippet(text, f'"{"long " * 90}"')
+    ((start, end),) = cut.matches
+    assert cut.text[start:end].startswith("long long")
+
+
+@given(st.text(min_size=1), st.text(), st.integers(0, 300))
+def test_offsets_are_within_the_snippet_and_hold_a_match(needle, other, padding):
+    text = other + " x" * padding + " " + needle + " " + other
+    query = parse_query(needle)
+    cut = cut_snippet(text, query.wanted)
+    assert len(cut.text) <= LENGTH + 2
+    ends = [0]
+    for start, end in cut.matches:
+        assert ends[-1] <= start < end <= len(cut.text)
+        ends.append(end)
+    if query.wanted and len(words_of(needle)) == 1:
+        assert cut.matches
+
+
+def test_a_match_beyond_what_is_indexed_is_not_looked_for():
+    text = "x " * 60_000 + "needle"
+    assert snippet(text, "needle").matches == []
+
+
+@pytest.mark.parametrize("start", ["", "é "])
+def test_a_mebibyte_is_read_no_further_than_the_match(start):
+    text = start + "needle " + "lorem ipsum " * 90_000
+    began = time.process_time()
+    for _ in range(100):
+        assert snippet(text, "needle").matches
+    assert time.process_time() - began < 5  # a second for all of it, a hundred times
