@@ -18,9 +18,9 @@ WORD_LENGTH = 100
 
 # A tsvector counts places up to 16,383 and keeps 255 of a word. The last place is
 # for words that have none, the one before it keeps these from being neighbours.
-_LAST_PLACE = 16_381
+LAST_PLACE = 16_381
 NO_PLACE = 16_383
-_PLACES_OF_A_WORD = 255
+PLACES_OF_A_WORD = 255
 # It holds just under 1 MiB of words and places; the owner's own words need a little.
 _MOST_BYTES = 1_040_000
 
@@ -141,17 +141,17 @@ def locate_words(text: str, start: int = 0) -> Iterator[Located]:
 
 def lay_out(words: list[str]) -> Layout:
     """Decide which words have a place, and which are only there, or not at all."""
-    if len(words) <= _PLACES_OF_A_WORD:
+    if len(words) <= PLACES_OF_A_WORD:
         return Layout([words], [])
     stretches: list[list[str]] = [[]]
     counts: Counter[str] = Counter()
     place, free, seen = 0, _MOST_BYTES, 0
     for word in words:
-        if place == _LAST_PLACE:
+        if place == LAST_PLACE:
             break
         seen += 1
         cost = 2 if counts[word] else _bytes_in_index(word)
-        if counts[word] < _PLACES_OF_A_WORD and cost <= free:
+        if counts[word] < PLACES_OF_A_WORD and cost <= free:
             stretches[-1].append(word)
             counts[word] += 1
             free -= cost

@@ -80,7 +80,7 @@ def _candidates(
 
 
 def _window(text: str, match: Located) -> tuple[int, int]:
-    start = max(0, match.start - _BEFORE)
+    start = max(0, min(match.start - _BEFORE, len(text) - LENGTH))
     if start:
         space = text.find(" ", start, min(start + _SLACK, match.start))
         start = space + 1 if space >= 0 else start

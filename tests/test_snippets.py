@@ -41,6 +41,12 @@ def test_the_matches_are_marked(text, query, matches):
     assert marked(text, query) == matches
 
 
+def test_a_text_that_fits_is_shown_whole():
+    text = "x " * 70 + "needle"
+    assert snippet(text, "needle").text == text
+    assert snippet("more " + text * 2, "needle").text.startswith("…x x")
+
+
 def test_a_short_text_is_its_own_snippet_in_one_line():
     assert snippet("one\ntwo\tthree", "two").text == "one two three"
 

@@ -1,0 +1,68 @@
+"""docs/search.md: what its examples find, and the numbers that it names."""
+
+import json
+import re
+
+import pytest
+
+from chatstore import analyzer, queries
+from chatstore.snippets import LENGTH
+from chatstore.store.search import WINDOW
+from tests.support import API, ROOT, SESSIONS, messages_url
+
+DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
+TEXTS = [
+    "Which pension plan suits me? I work part-time in a café.",
+    "A workplace pension usually comes first: your employer pays into it too. Plans"
+    " differ in their fees, so compare those.",
+    "数据库很快 🚀",
+]
+# The seqs that each query of the table finds; None is the session's name.
+FINDS = {
+    "pension plan": [1],
+    '"pension plan"': [1],
+    "pension -employer": [None, 1],
+    "plan*": [None, 1, 2],
+    "CAFE": [1],
+    "part-time": [1],
+    "数据": [3],
+    "🚀": [3],
+}
+
+
+@pytest.fixture
+def chat(alice):
+    made = alice.post(SESSIONS, json={"name": "Pension plans"}).json
+    for text in TEXTS:
+        alice.post(messages_url(made), json={"content": text})
+    return made
+
+
+def search(client, **query):
+    return client.get(f"{API}/search", query_string=query)
+
+
+def test_the_examples_find_what_they_say(alice, chat):
+    assert re.findall(r"^\| `(.+?)` \| (?!it finds)", DOC, re.MULTILINE) == list(FINDS)
+    for q, seqs in FINDS.items():
+        assert [hit["seq"] for hit in search(alice, q=q).json["hits"]] == seqs, q
+
+
+def test_the_answers_are_real(alice, chat):
+    answers = [json.loads(line) for line in re.findall(r"^\{.+\}$", DOC, re.MULTILINE)]
+    for written, query in zip(answers, ({}, {"limit": 1}), strict=True):
+        q = "pension plan" if not query else "pension"
+        answer = search(alice, q=q, **query).json
+        own = ("session_id", "timestamp")
+        for hit in [*written["hits"], *answer["hits"]]:
+            assert all(hit.pop(name) for name in own)
+        assert answer["hits"] == written["hits"]
+        assert (answer["next_cursor"] is None) == (written["next_cursor"] is None)
+
+
+def test_the_numbers_are_those_of_the_code():
+    assert f"about {LENGTH} characters" in DOC
+    assert (WINDOW, queries.MOST_WORDS) == (100, 100)
+    assert f"first {analyzer.INDEXED_CHARACTERS:,} characters" in DOC
+    assert f"first {analyzer.LAST_PLACE:,} words" in DOC
+    assert f"{analyzer.PLACES_OF_A_WORD} times" in DOC
