@@ -12,12 +12,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from chatstore.db import db
 from chatstore.errors import WrongRevision
+from chatstore.models.indexes import MESSAGES
 
 COMMAND = "chatstore migrate"
+# From this release of SQLite on a search index can delete without keeping the text.
+FIRST_CONTENTLESS = (3, 43, 0)
 
 
 def migrations_folder() -> Path:
@@ -56,6 +59,7 @@ def check_revision() -> None:
     """Raise WrongRevision, with the command to run, unless the schema is right."""
     current, head = current_revision(), head_revision()
     if current == head:
+        _check_index()
         return
     if current is None:
         raise WrongRevision(f"The database has no tables yet. Run: {COMMAND}")
@@ -68,6 +72,21 @@ def check_revision() -> None:
         f"The database is at revision {current}, newer than this version of chatstore,"
         f" which knows {head}. Install the newer version."
     )
+
+
+def _check_index() -> None:
+    # Where the release of SQLite knows how, the index keeps no text; an older one
+    # cannot open it.
+    dialect = db.engine.dialect
+    version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS)
+    if version >= FIRST_CONTENTLESS:
+        return
+    query = text("SELECT sql FROM sqlite_schema WHERE name = :name")
+    if "contentless" in (db.session.scalar(query, {"name": MESSAGES}) or ""):
+        raise WrongRevision(
+            "The search index was made with a newer SQLite than this one,"
+            f" {'.'.join(map(str, version))}. Run: pip install 'chatstore[sqlite]'"
+        )
 
 
 def migrate(target: str = "head") -> list[str]:

@@ -38,7 +38,7 @@ class HitSchema(Schema):
         },
     )
     matches = fields.List(
-        fields.Tuple((fields.Integer(), fields.Integer())),
+        fields.List(fields.Integer(), validate=validate.Length(equal=2)),
         required=True,
         metadata={
             "description": "Where in the snippet the matches are: from and up to which"

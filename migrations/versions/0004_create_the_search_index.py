@@ -56,9 +56,7 @@ def downgrade() -> None:
     for index, _, _ in INDEXES:
         op.execute(f"DROP TABLE {index}")
     op.drop_index("ix_sessions_number", "sessions")
-    op.drop_column("sessions", "number")
-    if not is_sqlite():
-        op.execute("DROP SEQUENCE sessions_number")
+    op.drop_column("sessions", "number")  # and its sequence
 
 
 def is_sqlite() -> bool:
@@ -70,7 +68,7 @@ def number_sessions() -> None:
     if is_sqlite():
         op.execute("UPDATE sessions SET number = rowid")
     else:
-        op.execute("CREATE SEQUENCE sessions_number")
+        op.execute("CREATE SEQUENCE sessions_number OWNED BY sessions.number")
         op.execute("UPDATE sessions SET number = nextval('sessions_number')")
     op.create_index("ix_sessions_number", "sessions", ["number"], unique=True)
 
@@ -97,9 +95,13 @@ def create_tables() -> None:
 
 
 def create_gin() -> None:
-    # After the rows: built at once it is faster, and denser.
+    # After the rows: built at once it is faster, and denser. Every search reads the
+    # list of what is pending, and whoever fills it up waits until it is merged.
     for index, _, _ in INDEXES:
-        op.execute(f"CREATE INDEX ix_{index}_words ON {index} USING gin (words)")
+        op.execute(
+            f"CREATE INDEX ix_{index}_words ON {index} USING gin (words)"
+            " WITH (gin_pending_list_limit = 256)"
+        )
         op.execute(f"ANALYZE {index}")
 
 
