@@ -7,10 +7,11 @@ import structlog
 from flask import Flask, Response, current_app
 
 from chatstore.db_errors import db_error_text
+from chatstore.schemas.compiled import compile_dump
 from chatstore.schemas.messages import MessageSchema
 from chatstore.store.messages import MessageChunk, MessageRange
 
-_schema = MessageSchema(many=True)
+_dump = compile_dump(MessageSchema())
 
 log = structlog.get_logger(__name__)
 
@@ -50,4 +51,4 @@ def _generate(
 
 
 def _items(chunk: MessageChunk) -> bytes:
-    return b",".join(orjson.dumps(item) for item in _schema.dump(chunk.messages))
+    return orjson.dumps(list(map(_dump, chunk.messages)))[1:-1]
