@@ -169,6 +169,8 @@ def init_database(app: Flask, settings: Settings) -> None:
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
         )
+        reader = db.engine.execution_options(sqlite_begin=None)
+    app.extensions["chatstore-reader"] = reader
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -184,6 +186,11 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     with app.app_context():
         engine = db.engine
     event.listen(engine, "handle_error", _hide_values)
+    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+    autocommit: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+    is_pooled = settings.database_pooler == "pgbouncer"
+    reader = engine.execution_options(**({} if is_pooled else autocommit))
+    app.extensions["chatstore-reader"] = reader
     if settings.database_pooler == "pgbouncer":
         settle = ", ".join(
             f"set_config('{name}', '{value}', true)"
@@ -269,6 +276,25 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
             del session.info["in_transaction"]
 
 
+@contextmanager
+def read_connection() -> Iterator[Connection]:
+    """Yield a connection to read on: that of the transaction, where there is one.
+
+    Otherwise one of its own without BEGIN and ROLLBACK, which cost more than many a
+    read: each statement sees what is committed when it begins.
+    """
+    if _is_transacting():
+        yield db.session.connection()
+        return
+    with current_app.extensions["chatstore-reader"].connect() as connection:
+        yield connection
+
+
+def _is_transacting() -> bool:
+    # Asking `db.session` itself would make a session.
+    return db.session.registry.has() and db.session().in_transaction()
+
+
 def _end_reading() -> None:
     # A read transaction can be too old to be written in, or its connection lost.
     session = db.session()
@@ -321,14 +347,15 @@ def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -
 
     It waits for no writer and holds none up.
     """
-    if db.session().info.get("in_transaction"):
+    if _is_transacting() and db.session().info.get("in_transaction"):
         return work(*arguments, **keywords)
 
     def attempt(number: int) -> T:
         try:
             return work(*arguments, **keywords)
         except DBAPIError:
-            db.session.rollback()
+            if db.session.registry.has():
+                db.session.rollback()
             raise
 
     return _with_retries(attempt, event="read retried")

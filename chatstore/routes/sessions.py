@@ -15,6 +15,7 @@ from chatstore.schemas.sessions import (
     SessionUpdateSchema,
 )
 from chatstore.store import sessions
+from chatstore.store.sent import SentRow
 from chatstore.web.api import (
     ETAG_DOC,
     IF_MATCH,
@@ -66,9 +67,9 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
 @bp.response(200, SessionSchema, headers=ETAG_DOC)
 @bp.alt_response(404, "NOT_FOUND")
 @bp.doc(parameters=[IF_NONE_MATCH])
-def get_session(session_id: UUID) -> tuple[ChatSession, dict[str, str]] | Response:
+def get_session(session_id: UUID) -> tuple[SentRow, dict[str, str]] | Response:
     """Read a session."""
-    chat = reading(sessions.get_session, session_id, owner_id=current_owner())
+    chat = reading(sessions.get_session_row, session_id, owner_id=current_owner())
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
     return chat, etag_header(chat)

@@ -1,21 +1,33 @@
 """Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, UnaryExpression, and_, exists, func, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import (
+    Result,
+    Select,
+    UnaryExpression,
+    and_,
+    bindparam,
+    exists,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.sql.elements import SQLCoreOperations
 
 from chatstore.clock import utc_now
-from chatstore.db import db, next_instant
+from chatstore.db import db, next_instant, read_connection
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store.sent import MESSAGE, SentRow
 from chatstore.store.sessions import no_such_session, owned
 
 # A chunk ends at the first of these, so that a listing never needs more memory
@@ -27,6 +39,11 @@ _MOST_UTF8 = 4  # bytes in a character
 # PostgreSQL's integer and bigint: a greater number names nothing, and is an error.
 _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
+
+
+_LAST_SEQ = select(ChatSession.last_seq).where(
+    owned(bindparam("session_id"), bindparam("owner_id"))
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class MessageChunk:
     `has_more` says whether messages follow beyond the listing's own limit.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[SentRow]
     rest: MessageRange | None
     has_more: bool
 
@@ -150,9 +167,9 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
 
 def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
     """Return the seq of the session's last message, 0 without one; NotFound."""
-    last_seq = db.session.scalar(
-        select(ChatSession.last_seq).where(owned(session_id, owner_id))
-    )
+    with read_connection() as connection:
+        named = {"session_id": session_id, "owner_id": owner_id}
+        last_seq: int | None = connection.scalar(_LAST_SEQ, named)
     if last_seq is None:
         raise no_such_session(session_id)
     return last_seq
@@ -167,15 +184,9 @@ def list_messages(
     NotFound.
     """
     size = min(CHUNK_MESSAGES, wanted.limit or CHUNK_MESSAGES)
-    query = _select_range(session_id, owner_id, wanted).limit(size + 1)
-    if db.engine.dialect.name == "postgresql":
-        query = _only_what_fits(query, wanted.order)
-    else:  # SQLite reads a row when it is asked for it: those left over cost nothing
-        query = query.execution_options(yield_per=_ROWS_READ_AHEAD)
-    rows = db.session.scalars(query)
-    messages: list[Message] = []
+    messages: list[SentRow] = []
     characters = 0
-    with rows:
+    with _rows_of_range(session_id, owner_id, wanted, most=size + 1) as rows:
         for message in rows:
             if len(messages) == wanted.limit:
                 return MessageChunk(messages, rest=None, has_more=True)
@@ -192,24 +203,45 @@ def list_messages(
     return MessageChunk(messages, rest=rest, has_more=False)
 
 
-def _select_range(
-    session_id: UUID, owner_id: str, wanted: MessageRange
-) -> Select[Message]:
+@contextmanager
+def _rows_of_range(
+    session_id: UUID, owner_id: str, wanted: MessageRange, *, most: int
+) -> Iterator[Result[Any]]:
+    named = {
+        "session_id": session_id,
+        "owner_id": owner_id,
+        "after": min(wanted.after, _MAX_SEQ),
+        "before": _MAX_SEQ if wanted.before is None else min(wanted.before, _MAX_SEQ),
+        "role": wanted.role,
+        "most": most,
+    }
+    with read_connection() as connection:
+        kind = connection.dialect.name
+        query = _select_range(wanted.order, kind, has_role=wanted.role is not None)
+        with connection.execute(query, named) as rows:
+            yield rows
+
+
+@cache  # making it costs more than running it
+def _select_range(order: Order, kind: str, *, has_role: bool) -> Select[Any]:
     # The session is asked for in the same statement: between two it might be
     # deleted, and a listing of what was left would look complete.
-    query = select(Message).where(
-        Message.session_id == session_id,
-        exists().where(owned(session_id, owner_id)),
-        Message.seq > min(wanted.after, _MAX_SEQ),
+    query = select(*MESSAGE).where(
+        Message.session_id == bindparam("session_id"),
+        exists().where(owned(bindparam("session_id"), bindparam("owner_id"))),
+        Message.seq > bindparam("after"),
+        Message.seq < bindparam("before"),
     )
-    if wanted.before is not None:
-        query = query.where(Message.seq < min(wanted.before, _MAX_SEQ))
-    if wanted.role is not None:
-        query = query.where(Message.role == wanted.role)
-    return query.order_by(_by_seq(Message.seq, wanted.order))
+    if has_role:
+        query = query.where(Message.role == bindparam("role"))
+    query = query.order_by(_by_seq(Message.seq, order)).limit(bindparam("most"))
+    if kind == "postgresql":
+        return _only_what_fits(query, order)
+    # SQLite reads a row when it is asked for it: those left over cost nothing.
+    return query.execution_options(yield_per=_ROWS_READ_AHEAD)
 
 
-def _only_what_fits(query: Select[Message], order: Order) -> Select[Message]:
+def _only_what_fits(query: Select[Any], order: Order) -> Select[Any]:
     """Return `query` without what comes a row after a full chunk, or later.
 
     PostgreSQL sends all rows at once, and a cursor there costs a round trip for
@@ -218,9 +250,8 @@ def _only_what_fits(query: Select[Message], order: Order) -> Select[Message]:
     size = func.sum(func.octet_length(Message.content))
     earlier = size.over(order_by=_by_seq(Message.seq, order), rows=(None, -2))
     rows = query.add_columns(earlier.label("earlier")).subquery()
-    message = aliased(Message, rows)
     return (
-        select(message)
+        select(*(rows.c[column.name] for column in MESSAGE))
         .where(func.coalesce(rows.c.earlier, 0) <= _MOST_UTF8 * CHUNK_CHARACTERS)
         .order_by(_by_seq(rows.c.seq, order))
     )

@@ -7,11 +7,11 @@ import structlog
 from flask import Flask, Response, current_app
 
 from chatstore.db_errors import db_error_text
-from chatstore.schemas.compiled import compile_dump
+from chatstore.schemas.compiled import compile_dump_all
 from chatstore.schemas.messages import MessageSchema
 from chatstore.store.messages import MessageChunk, MessageRange
 
-_dump = compile_dump(MessageSchema())
+_dump_all = compile_dump_all(MessageSchema())
 
 log = structlog.get_logger(__name__)
 
@@ -51,4 +51,4 @@ def _generate(
 
 
 def _items(chunk: MessageChunk) -> bytes:
-    return orjson.dumps(list(map(_dump, chunk.messages)))[1:-1]
+    return orjson.dumps(_dump_all(chunk.messages))[1:-1]
