@@ -21,7 +21,6 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
-    Integer,
     MetaData,
     String,
     event,
@@ -108,9 +107,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class next_instant(FunctionElement[datetime]):
-    """SQL for an instant after `last`: `now`, if it is, or a microsecond later.
+    """SQL for an instant after `last`: `now`, if it is, or `count` microseconds later.
 
-    With a `count` over one, the last of so many instants, a microsecond apart.
+    It is the last of so many instants, a microsecond apart.
     """
 
     name = "next_instant"
@@ -118,12 +117,14 @@ class next_instant(FunctionElement[datetime]):
     inherit_cache = True
 
     def __init__(
-        self, last: SQLCoreOperations[datetime], now: datetime, count: int = 1
+        self,
+        last: SQLCoreOperations[datetime],
+        now: SQLCoreOperations[datetime] | datetime,
+        count: SQLCoreOperations[int] | int = 1,
     ) -> None:
-        more = timedelta(microseconds=count - 1)
-        super().__init__(
-            last, literal(now + more, UtcDateTime()), literal(count, Integer())
-        )
+        if isinstance(now, datetime):
+            now = literal(now, UtcDateTime())
+        super().__init__(last, now, count)
 
 
 @compiles(next_instant)

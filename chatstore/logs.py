@@ -8,6 +8,7 @@ import json
 import logging
 import logging.config
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -128,7 +129,5 @@ def log_request(name: str, **members: Any) -> None:
         return
     line = {"event": "request", **members, "logger": name, "level": "info"}
     _stamp(None, "info", line)
-    try:
+    with suppress(OSError, ValueError):  # a full disk, a closed file
         _request_log.stream.write(f"{_request_log.render(line)}\n")
-    except (OSError, ValueError):  # a full disk, a closed file
-        pass

@@ -117,8 +117,9 @@ def prepare_engine(
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
     A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
-    when its transaction begins; one whose option is None begins none. `statement_timeout_seconds` of 0 is no bound; nor
-    has a connection one whose option `unbounded` is true.
+    when its transaction begins; one whose option is None begins none.
+    `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
+    `unbounded` is true.
     """
 
     @event.listens_for(engine, "connect")

@@ -1,34 +1,36 @@
 """Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    Result,
+    Integer,
     Select,
     UnaryExpression,
-    and_,
     bindparam,
     exists,
     func,
+    insert,
+    or_,
     select,
     update,
 )
 from sqlalchemy.sql.elements import SQLCoreOperations
 
 from chatstore.clock import utc_now
-from chatstore.db import db, next_instant, read_connection
+from chatstore.db import UtcDateTime, db, next_instant, read_connection
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
-from chatstore.store.sent import MESSAGE, SentRow
-from chatstore.store.sessions import no_such_session, owned
+from chatstore.store.sent import MESSAGE, AppendedMessage, SentRow
+from chatstore.store.sessions import OWNED, no_such_session, owned, whose
 
 # A chunk ends at the first of these, so that a listing never needs more memory
 # than a chunk and the few rows read ahead, whatever the size of its messages.
@@ -41,9 +43,36 @@ _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
 
 
-_LAST_SEQ = select(ChatSession.last_seq).where(
-    owned(bindparam("session_id"), bindparam("owner_id"))
+# A row is asked by position: by name costs it five times as much.
+_CONTENT = [column.name for column in MESSAGE].index("content")
+_LAST_SEQ = select(ChatSession.last_seq).where(OWNED)
+
+
+# Made once: making them costs more than running them. Of the session's row, as ever,
+# one statement decides, so that writers of one session wait for each other.
+_MOVE_ON = (
+    update(ChatSession)
+    .where(
+        OWNED,
+        or_(
+            bindparam("expected", type_=Integer).is_(None),
+            ChatSession.last_seq == bindparam("expected", type_=Integer),
+        ),
+    )
+    .values(
+        last_seq=ChatSession.last_seq + bindparam("count", type_=Integer),
+        message_count=ChatSession.message_count + bindparam("count", type_=Integer),
+        last_updated_at=next_instant(
+            ChatSession.last_updated_at,
+            bindparam("now", type_=UtcDateTime),
+            bindparam("count", type_=Integer),
+        ),
+        last_message_preview=bindparam("preview"),
+        revision=ChatSession.revision + 1,
+    )
+    .returning(ChatSession.last_seq, ChatSession.last_updated_at)
 )
+_INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
 
 
 @dataclass(frozen=True)
@@ -88,7 +117,7 @@ def append_message(
     role: Role = Role.USER,
     metadata: dict[str, Any] | None = None,
     expected_seq: int | None = None,
-) -> Message:
+) -> AppendedMessage:
     """Add a message at the end of the session and return it, as `append_messages`."""
     (message,) = append_messages(
         session_id,
@@ -105,7 +134,7 @@ def append_messages(
     owner_id: str,
     turns: Sequence[Mapping[str, Any]],
     expected_seq: int | None = None,
-) -> list[Message]:
+) -> list[AppendedMessage]:
     """Add one message a turn (`content`, `role`, `metadata`) and return them.
 
     Takes the next seqs, and timestamps after the last one whatever the clock says,
@@ -114,40 +143,39 @@ def append_messages(
     SeqConflict when the first would not get `expected_seq`.
     """
     count = len(turns)
-    condition = owned(session_id, owner_id)
-    if expected_seq is not None:
-        condition = and_(
-            condition, ChatSession.last_seq == min(expected_seq - 1, _MAX_SEQ)
-        )
-    end = db.session.execute(
-        update(ChatSession)
-        .where(condition)
-        .values(
-            last_seq=ChatSession.last_seq + count,
-            message_count=ChatSession.message_count + count,
-            last_updated_at=next_instant(ChatSession.last_updated_at, utc_now(), count),
-            last_message_preview=turns[-1]["content"][:PREVIEW_LENGTH],
-            revision=ChatSession.revision + 1,
-        )
-        .returning(ChatSession.last_seq, ChatSession.last_updated_at)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
+    moved = db.session.connection().execute(
+        _MOVE_ON,
+        {
+            **whose(session_id, owner_id),
+            "expected": expected_seq and min(expected_seq - 1, _MAX_SEQ),
+            "count": count,
+            "now": utc_now() + timedelta(microseconds=count - 1),
+            "preview": turns[-1]["content"][:PREVIEW_LENGTH],
+        },
+    )
+    end = moved.one_or_none()
     if end is None:
         raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
-    messages = [
-        Message(
-            session_id=session_id,
-            seq=end.last_seq - later,
-            timestamp=end.last_updated_at - timedelta(microseconds=later),
-            role=turn["role"],
-            content=turn["content"],
-            metadata_=turn["metadata"],
-        )
+    rows = [
+        {
+            "session_id": session_id,
+            "seq": end.last_seq - later,
+            "timestamp": end.last_updated_at - timedelta(microseconds=later),
+            "role": turn["role"],
+            "content": turn["content"],
+            "metadata": turn["metadata"],
+        }
         for turn, later in zip(turns, range(count - 1, -1, -1), strict=True)
     ]
-    db.session.add_all(messages)
-    db.session.flush()
-    return messages
+    return _insert(rows)
+
+
+def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
+    # For a single one, SQLAlchemy has a shorter way.
+    given = rows[0] if len(rows) == 1 else rows
+    inserted = db.session.connection().execute(_INSERT, given)
+    ids = {seq: id_ for id_, seq in inserted}
+    return [AppendedMessage(ids[row["seq"]], *row.values()) for row in rows]
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
@@ -168,8 +196,7 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
 def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
     """Return the seq of the session's last message, 0 without one; NotFound."""
     with read_connection() as connection:
-        named = {"session_id": session_id, "owner_id": owner_id}
-        last_seq: int | None = connection.scalar(_LAST_SEQ, named)
+        last_seq: int | None = connection.scalar(_LAST_SEQ, whose(session_id, owner_id))
     if last_seq is None:
         raise no_such_session(session_id)
     return last_seq
@@ -187,13 +214,13 @@ def list_messages(
     messages: list[SentRow] = []
     characters = 0
     with _rows_of_range(session_id, owner_id, wanted, most=size + 1) as rows:
-        for message in rows:
+        for message in chain.from_iterable(rows):
             if len(messages) == wanted.limit:
                 return MessageChunk(messages, rest=None, has_more=True)
             if len(messages) == size or characters > CHUNK_CHARACTERS:
                 break
             messages.append(message)
-            characters += len(message.content)
+            characters += len(message[_CONTENT])
         else:
             if not messages:  # none in the session, or no session
                 get_last_seq(session_id, owner_id=owner_id)
@@ -206,10 +233,9 @@ def list_messages(
 @contextmanager
 def _rows_of_range(
     session_id: UUID, owner_id: str, wanted: MessageRange, *, most: int
-) -> Iterator[Result[Any]]:
+) -> Iterator[Iterable[Sequence[SentRow]]]:
     named = {
-        "session_id": session_id,
-        "owner_id": owner_id,
+        **whose(session_id, owner_id),
         "after": min(wanted.after, _MAX_SEQ),
         "before": _MAX_SEQ if wanted.before is None else min(wanted.before, _MAX_SEQ),
         "role": wanted.role,
@@ -219,7 +245,7 @@ def _rows_of_range(
         kind = connection.dialect.name
         query = _select_range(wanted.order, kind, has_role=wanted.role is not None)
         with connection.execute(query, named) as rows:
-            yield rows
+            yield rows.partitions(_ROWS_READ_AHEAD)
 
 
 @cache  # making it costs more than running it
@@ -227,8 +253,8 @@ def _select_range(order: Order, kind: str, *, has_role: bool) -> Select[Any]:
     # The session is asked for in the same statement: between two it might be
     # deleted, and a listing of what was left would look complete.
     query = select(*MESSAGE).where(
-        Message.session_id == bindparam("session_id"),
-        exists().where(owned(bindparam("session_id"), bindparam("owner_id"))),
+        Message.session_id == bindparam("the_session"),
+        exists().where(OWNED),
         Message.seq > bindparam("after"),
         Message.seq < bindparam("before"),
     )
@@ -238,7 +264,7 @@ def _select_range(order: Order, kind: str, *, has_role: bool) -> Select[Any]:
     if kind == "postgresql":
         return _only_what_fits(query, order)
     # SQLite reads a row when it is asked for it: those left over cost nothing.
-    return query.execution_options(yield_per=_ROWS_READ_AHEAD)
+    return query.execution_options(stream_results=True)
 
 
 def _only_what_fits(query: Select[Any], order: Order) -> Select[Any]:

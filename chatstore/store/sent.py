@@ -5,8 +5,9 @@ Making a model of a row, and text of the model, costs a listing more than the re
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -23,6 +24,19 @@ from sqlalchemy.types import NULLTYPE
 from chatstore.models import ChatSession, Message
 
 SentRow = Row[Any]
+
+
+class AppendedMessage(NamedTuple):
+    """A message that was appended, with what the database gave it."""
+
+    id: int
+    session_id: UUID
+    seq: int
+    timestamp: datetime
+    role: str
+    content: str
+    metadata_: dict[str, Any] | None
+
 
 # As many as a page of them holds.
 _make_uuid = lru_cache(maxsize=1024)(UUID)
