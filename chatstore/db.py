@@ -33,7 +33,7 @@ from sqlalchemy.exc import (
     PendingRollbackError,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -260,7 +260,7 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
         yield
         return
     lock = current_app.extensions.get("chatstore-writer-lock")
-    _end_reading()
+    _end_reading(session)
     with lock.held() if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
@@ -269,7 +269,7 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
                 options["isolation_level"] = isolation_level
             session.connection(execution_options=options)
             yield
-            _commit()
+            _commit(session)
         except BaseException:
             session.rollback()
             raise
@@ -296,10 +296,11 @@ def _is_transacting() -> bool:
     return db.session.registry.has() and db.session().in_transaction()
 
 
-def _end_reading() -> None:
+def _end_reading(session: Session) -> None:
     # A read transaction can be too old to be written in, or its connection lost.
-    session = db.session()
     is_reading = not (session.new or session.dirty or session.deleted)
+    if is_reading and not session.in_transaction():
+        return  # nothing was read, as before most writes
     try:
         session.commit()
     except (DBAPIError, PendingRollbackError):
@@ -309,10 +310,10 @@ def _end_reading() -> None:
     session.expire_all()  # what is read from now on is what there is now
 
 
-def _commit() -> None:
-    db.session.flush()
+def _commit(session: Session) -> None:
+    session.flush()
     try:
-        db.session.commit()
+        session.commit()
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown(

@@ -4,6 +4,7 @@ Runs in gunicorn's master, which must not import the application: a reload would
 leave the old code in its workers.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import gunicorn.glogging
 import gunicorn.util
 import structlog
 from gunicorn.http.errors import ParseException
@@ -41,6 +43,16 @@ control_socket_disable = True
 limit_request_line = 8190
 limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
+
+
+class _Logger(gunicorn.glogging.Logger):
+    """gunicorn's, without a line of its own for each request: there is one already."""
+
+    def access(self, *_: Any) -> None:
+        """Write nothing; gunicorn would collect 20 facts for it."""
+
+
+logger_class = _Logger
 
 
 def _write_problem(
@@ -112,6 +124,9 @@ def post_worker_init(worker: Any) -> None:
                 raise
             _log.warning("database away at the start", cause=db_error_text(error))
         db.engine.dispose()
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     if worker.age == 1:
         _greet(worker.ppid)
 
