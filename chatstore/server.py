@@ -45,7 +45,7 @@ limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
 
 
-class _Logger(gunicorn.glogging.Logger):
+class _Logger(gunicorn.glogging.Logger):  # type: ignore[misc]
     """gunicorn's, without a line of its own for each request: there is one already."""
 
     def access(self, *_: Any) -> None:
@@ -143,6 +143,8 @@ def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None
     gunicorn reads 64 KiB of it and then closes the connection, which it may have
     announced to keep: nginx would answer this request, or the next, with a 502.
     """
+    if not {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"} & environ.keys():
+        return  # without a body, as most are
     body, connection = environ.get("wsgi.input"), environ.get("gunicorn.socket")
     if body is None:
         return

@@ -23,7 +23,7 @@ from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
 from chatstore.web.answers import answering
-from chatstore.web.parsing import StrictParser, refuse_repeated_parameters
+from chatstore.web.parsing import refuse_repeated_parameters, taking
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
 
 IDEMPOTENCY_KEY = "IDEMPOTENCY_KEY"
@@ -52,22 +52,29 @@ _LIMIT_NAMES = (
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """A blueprint whose routes take declared input only and document each error."""
 
-    ARGUMENTS_PARSER = StrictParser()
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(_document_errors)
 
-    def response(self, status_code: int, schema: Any = None, **doc: Any) -> Any:
-        """Decorate a view: document what it answers, and send it as `schema` says.
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """Decorate a view: document what it takes, and give it that."""
+        take = taking(schema, location=options.get("location", "json"))
+        return _documenting(super().arguments(schema, **options), then=take)
 
-        flask-smorest would dump, keep a copy and make JSON of it: at twice the cost.
-        """
-        document = super().response(status_code, schema, **doc)
+    def response(self, status_code: int, schema: Any = None, **options: Any) -> Any:
+        """Decorate a view: document what it answers, and send it as `schema` says."""
+        document = super().response(status_code, schema, **options)
         if not isinstance(schema, type):
             return document
-        send = answering(status_code, schema())
-        return lambda view: document(send(view))
+        return _documenting(document, then=answering(status_code, schema()))
+
+    def alt_response(self, *arguments: Any, **options: Any) -> Any:
+        """Decorate a view: document another answer of it."""
+        return _documenting(super().alt_response(*arguments, **options))
+
+    def doc(self, **options: Any) -> Any:
+        """Decorate a view: document what else there is to know."""
+        return _documenting(super().doc(**options))
 
     def add_url_rule(
         self,
@@ -163,6 +170,23 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
                 "schema": {"type": "string", **schema},
             }
             self.spec.components.parameter(name, "header", parameter, lazy=True)
+
+
+def _documenting(
+    document: Callable[..., Any], *, then: Callable[..., Any] = lambda view: view
+) -> Callable[..., Any]:
+    """Return a decorator that does what `then` does, documented by flask-smorest's.
+
+    flask-smorest wraps the view for each thing that it documents; every request
+    would go through five such wrappers.
+    """
+
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        decorated: Any = then(view)
+        decorated._apidoc = document(view)._apidoc
+        return decorated  # type: ignore[no-any-return]
+
+    return decorator
 
 
 def _schema_name(schema: Any) -> str:

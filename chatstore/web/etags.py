@@ -21,6 +21,8 @@ def etag_header(chat: ChatSession | SentRow) -> dict[str, str]:
 
 def is_not_modified(chat: ChatSession | SentRow) -> bool:
     """Whether If-None-Match says that the client has this revision already."""
+    if "HTTP_IF_NONE_MATCH" not in request.environ:
+        return False
     tags = request.if_none_match
     return tags.star_tag or tags.contains_weak(str(chat.revision))
 

@@ -24,28 +24,23 @@ from chatstore.settings import Settings
 from chatstore.strict_json import pointer
 
 
-class StrictParser:
-    """What flask-smorest's `arguments` asks of a parser, and no more."""
+def taking(
+    schema: type[Schema], *, location: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a view: it gets what `schema` makes of the body or the query."""
+    shape = schema()
+    read = {"json": read_json, "query": read_query}[location]
 
-    DEFAULT_VALIDATION_STATUS = 422
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            settings: Settings = current_app.config["CHATSTORE"]
+            given = read(request, settings)
+            return view(*args, load(shape, given, settings), **kwargs)
 
-    def use_args(
-        self, schema: type[Schema], *, location: str
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorate a view: it gets what `schema` makes of the body or the query."""
-        shape = schema()
-        read = {"json": read_json, "query": read_query}[location]
+        return wrapper
 
-        def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
-            @wraps(view)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                settings: Settings = current_app.config["CHATSTORE"]
-                given = read(request, settings)
-                return view(*args, load(shape, given, settings), **kwargs)
-
-            return wrapper
-
-        return decorator
+    return decorator
 
 
 def load(shape: Schema, given: Any, settings: Settings) -> Any:
