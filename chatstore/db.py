@@ -7,6 +7,7 @@ only reads goes through `reading(work, ...)`, which is tried again too.
 
 import itertools
 import random
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -30,6 +31,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
+    InvalidatePoolError,
     PendingRollbackError,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -153,6 +155,9 @@ def init_database(app: Flask, settings: Settings) -> None:
         raise SettingsError(
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
+    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+    is_pooled = settings.database_pooler == "pgbouncer"
+    app.extensions["chatstore-reading"] = {} if is_pooled else {"reads_only": True}
     app.teardown_appcontext(_let_go)
     if settings.sqlite_path is None:
         _prepare_postgresql(app, settings)
@@ -170,8 +175,6 @@ def init_database(app: Flask, settings: Settings) -> None:
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
         )
-        reader = db.engine.execution_options(sqlite_begin=None)
-    app.extensions["chatstore-reader"] = reader
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -187,11 +190,8 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     with app.app_context():
         engine = db.engine
     event.listen(engine, "handle_error", _hide_values)
-    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
-    autocommit: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
-    is_pooled = settings.database_pooler == "pgbouncer"
-    reader = engine.execution_options(**({} if is_pooled else autocommit))
-    app.extensions["chatstore-reader"] = reader
+    event.listen(engine, "checkout", _drop_if_closed)
+    event.listen(engine, "begin", _leave_autocommit)
     if settings.database_pooler == "pgbouncer":
         settle = ", ".join(
             f"set_config('{name}', '{value}', true)"
@@ -201,6 +201,21 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
             connection.exec_driver_sql(f"SELECT {settle}")
+
+
+def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
+    # The server has sent something, though nobody asked: its farewell. A ping costs a
+    # round trip; whom this does not tell, the retries save.
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError
+
+
+def _leave_autocommit(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit and not connection.get_execution_options().get("reads_only"):
+        driver.autocommit = False
 
 
 def _session_settings(settings: Settings) -> dict[str, str]:
@@ -232,7 +247,6 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     }
     if settings.sqlite_path is not None:
         return options | {"module": sqlite.driver()}
-    options |= {"pool_pre_ping": True}
     connect = {"connect_timeout": settings.pool_timeout_seconds}
     if settings.database_pooler == "pgbouncer":
         # Each transaction may come to another server process: nothing may be kept
@@ -287,7 +301,12 @@ def read_connection() -> Iterator[Connection]:
     if _is_transacting():
         yield db.session.connection()
         return
-    with current_app.extensions["chatstore-reader"].connect() as connection:
+    options = current_app.extensions["chatstore-reading"]
+    with db.engine.connect() as connection:
+        connection.execution_options(**options)
+        if options and db.engine.dialect.name == "postgresql":
+            driver: Any = connection.connection.driver_connection
+            driver.autocommit = True
         yield connection
 
 
