@@ -29,10 +29,11 @@ check: $(VENV)/.dev  ## lint, types, security, tests
 bench: $(VENV)/.dev  ## measure: the tail of appends when many write at once
 	$(BIN)/python -m bench.tail
 
-torture: $(VENV)/.dev  ## kill everything, for an hour a database, and prove nothing is lost
+torture: $(VENV)/.dev  ## kill everything, for hours, and prove that nothing is lost
 	$(BIN)/python -m tests.torture --database sqlite --seconds $(SECONDS)
 	$(BIN)/python -m tests.torture --database postgresql --seconds $(SECONDS)
 	$(BIN)/python -m tests.torture --database replicas --seconds $(SECONDS)
+	TORTURE_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/contract/test_state_machine.py
 
 migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
 	@test -n "$(m)" || { echo 'say what it does: make migration m="add a column"'; exit 2; }

@@ -45,7 +45,6 @@ from chatstore.clock import format_instant
 from chatstore.db_errors import db_error_text, is_transient
 from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.settings import Settings
-from chatstore.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +52,6 @@ T = TypeVar("T")
 MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
 
-_turns = Turns()
 log = structlog.get_logger(__name__)
 
 
@@ -357,7 +355,7 @@ def in_transaction(
         # Where a stricter level has refused so often, the last attempt waits for its
         # row as PostgreSQL does by default; `work` is written for that.
         level = "READ COMMITTED" if number > MAX_RETRIES else None
-        with _turns.taken(alone=number > 1), transaction(level):
+        with transaction(level):
             return work(*arguments, **keywords)
 
     return _with_retries(attempt, event="transaction retried")

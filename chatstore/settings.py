@@ -101,7 +101,10 @@ class Settings:
         512, "longest rag_document_id, in characters", least=1
     )
     max_tags: int = _setting(50, "most metadata_tags in a session")
-    max_tag_length: int = _setting(512, "longest metadata_tag, in characters", least=1)
+    max_tag_length: int = _setting(64, "longest metadata_tag, in characters", least=1)
+    max_bulk_sessions: int = _setting(
+        10_000, "most sessions that one bulk request changes", least=1, most=10_000
+    )
     lock_timeout_seconds: int = _setting(
         30, "longest wait for the database's write lock (SQLite) or a row lock", least=1
     )

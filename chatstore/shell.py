@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 
 from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, Message
-from chatstore.store import messages, sessions
+from chatstore.store import messages, session_lists, sessions
 from chatstore.web.auth import LOCAL_OWNER
 
 # Title and recipe; each works as printed, after the ones before it.
@@ -64,7 +64,7 @@ def shell_names() -> dict[str, Any]:
         "get_session": sessions.get_session,
         "in_transaction": in_transaction,
         "list_messages": messages.list_messages,
-        "list_sessions": sessions.list_sessions,
+        "list_sessions": session_lists.list_sessions,
         "select": select,
         "transaction": transaction,
         "update": update,

@@ -101,6 +101,14 @@ def test_make_alone_lists_the_targets(checkout):
     assert {"run", "test", "check"} <= set(targets)
 
 
+def test_make_torture_takes_as_long_as_wanted_over_each_proof(checkout):
+    plan = make("--dry-run", "torture", "SECONDS=7", folder=checkout).stdout
+    for database in ("sqlite", "postgresql", "replicas"):
+        assert f"-m tests.torture --database {database} --seconds 7\n" in plan
+    machine = "-m pytest tests/contract/test_state_machine.py\n"
+    assert re.search(f"^TORTURE_SECONDS=7 .*{re.escape(machine)}", plan, re.MULTILINE)
+
+
 def test_make_lists_the_targets_with_nothing_but_the_basics(checkout, tmp_path):
     for name in ("awk", "cat", "cut", "env", "grep", "sed", "sh", "sort", "tr"):
         if shutil.which(name):

@@ -1,7 +1,8 @@
 """The declarative models; importing this package registers them all for Alembic."""
 
 from chatstore.models.access import IdempotencyRecord
+from chatstore.models.facets import SessionFacet
 from chatstore.models.messages import Message
 from chatstore.models.sessions import ChatSession
 
-__all__ = ["ChatSession", "IdempotencyRecord", "Message"]
+__all__ = ["ChatSession", "IdempotencyRecord", "Message", "SessionFacet"]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy import JSON, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from chatstore.db import UtcDateTime, db
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
+
+
+# What a name is sorted and searched by is cut to what fits into an index entry.
+FOLDED_LENGTH = 500
+
+
+def _listing_index(name: str, *columns: str, where: str | None = None) -> Index:
+    """Return an index that one way of listing sessions walks, in the list's order."""
+    return Index(
+        f"ix_sessions_{name}",
+        *columns,
+        # SQLite compares conditions as they are written, and true is written 1 there.
+        sqlite_where=text(where.replace("true", "1")) if where else None,
+        postgresql_where=text(where) if where else None,
+    )
 
 
 class ChatSession(db.Model):  # type: ignore[name-defined, misc]
@@ -27,11 +42,35 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
             "last_updated_at",
             "id",
         ),
+        _listing_index("created_at", "owner_id", "created_at", "id"),
+        _listing_index("name", "owner_id", "name_folded", "id"),
+        _listing_index("model", "owner_id", "llm_model_name", "last_updated_at", "id"),
+        _listing_index(
+            "active", "owner_id", "last_updated_at", "id", where="archived_at IS NULL"
+        ),
+        _listing_index(
+            "archived",
+            "owner_id",
+            "last_updated_at",
+            "id",
+            where="archived_at IS NOT NULL",
+        ),
+        _listing_index(
+            "pinned", "owner_id", "last_updated_at", "id", where="pinned = true"
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     owner_id: Mapped[str] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    # Sorted by code point, on both databases alike.
+    name_folded: Mapped[str] = mapped_column(
+        String(FOLDED_LENGTH).with_variant(
+            String(FOLDED_LENGTH, collation="C"), "postgresql"
+        ),
+        default="",
+        server_default=text("''"),
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     llm_model_name: Mapped[str] = mapped_column(String(NAME_LENGTH))

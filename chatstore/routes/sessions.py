@@ -6,15 +6,19 @@ from uuid import UUID
 from flask import Response, current_app, url_for
 
 from chatstore.db import in_transaction, reading
+from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
+    SessionBulkAnswerSchema,
+    SessionBulkSchema,
     SessionCreateSchema,
     SessionPageSchema,
     SessionQuerySchema,
     SessionSchema,
     SessionUpdateSchema,
 )
-from chatstore.store import sessions
+from chatstore.store import bulk, session_lists, sessions
+from chatstore.store.filters import SessionFilters
 from chatstore.store.sent import SentRow
 from chatstore.web.api import (
     ETAG_DOC,
@@ -52,15 +56,60 @@ def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
 @bp.arguments(SessionQuerySchema, location="query")
 @bp.response(200, SessionPageSchema)
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
-    """List sessions, newest activity first."""
+    """List sessions, newest activity first unless asked otherwise.
+
+    Archived ones are left out unless asked for.
+    """
+    listing = _listing(query)
+    counted = {}
+    if query.get("count"):  # before the page, which is then read in its transaction
+        counted["total"] = reading(
+            session_lists.count_sessions,
+            owner_id=current_owner(),
+            filters=listing.filters,
+        )
     page = reading(
-        sessions.list_sessions,
+        session_lists.list_sessions,
         owner_id=current_owner(),
+        listing=listing,
         limit=query.get("limit", current_app.config["CHATSTORE"].default_page_size),
         offset=query.get("offset", 0),
-        after=decode_cursor(query.get("cursor")),
+        place=decode_cursor(query.get("cursor"), listing),
     )
-    return {"sessions": page.items, "next_cursor": encode_cursor(page.next_key)}
+    return {
+        "sessions": page.items,
+        "next_cursor": encode_cursor(page.next_place, listing),
+        "previous_cursor": encode_cursor(page.previous_place, listing),
+        **counted,
+    }
+
+
+@bp.post("/bulk")
+@bp.arguments(SessionBulkSchema)
+@idempotent
+@bp.response(200, SessionBulkAnswerSchema)
+def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
+    """Change or delete many sessions, all or none.
+
+    last_updated_at stays. Ids of missing sessions are passed over.
+    """
+    settings = current_app.config["CHATSTORE"]
+    outcome = in_transaction(
+        bulk.change_sessions,
+        bulk.BulkChange(
+            body["action"], tuple(body.get("tags", ())), most_tags=settings.max_tags
+        ),
+        owner_id=current_owner(),
+        selected=_selected(body),
+        most=settings.max_bulk_sessions,
+        is_dry_run=body["dry_run"],
+    )
+    return {
+        "action": body["action"],
+        "matched": outcome.matched,
+        "changed": outcome.changed,
+        "dry_run": body["dry_run"],
+    }
 
 
 @bp.get("/<uuid:session_id>")
@@ -108,4 +157,21 @@ def delete_session(session_id: UUID) -> None:
         session_id,
         owner_id=current_owner(),
         if_revisions=if_match_revisions(),
+    )
+
+
+def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:
+    if "ids" in body:
+        return list(body["ids"])
+    return SessionFilters.among(body["filter"])
+
+
+def _listing(query: dict[str, Any]) -> session_lists.SessionListing:
+    sort = query.get("sort", SessionSort.LAST_UPDATED_AT)
+    usual = Order.ASC if sort is SessionSort.NAME else Order.DESC
+    return session_lists.SessionListing(
+        filters=SessionFilters.among(query),
+        sort=sort,
+        order=query.get("order", usual),
+        pinned_first=query.get("pinned_first", False),
     )

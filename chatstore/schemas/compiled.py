@@ -5,7 +5,7 @@ this way. It takes models, and rows as a driver gives them: there an instant or 
 still be the text that SQLite keeps, which is what is sent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -22,7 +22,7 @@ Convert = Callable[[Any], Any]
 def compile_dump(schema: Schema) -> Callable[[Any], dict[str, Any]]:
     """Return a function that returns, ready for orjson, what `schema.dump` would.
 
-    Every field must be required: its value is there, if only as None.
+    A field that is not required may be left out of a mapping, and only there.
     """
     dump_all = compile_dump_all(schema)
     return lambda value: dump_all([value])[0]
@@ -30,40 +30,44 @@ def compile_dump(schema: Schema) -> Callable[[Any], dict[str, Any]]:
 
 def compile_dump_all(schema: Schema) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
     """Return as `compile_dump` does, for many values of one kind."""
-    declared = schema.fields
-    optional = [name for name, field in declared.items() if not field.required]
-    if optional:
-        raise TypeError(f"{schema} has optional fields: {optional}")
-    names = tuple(field.attribute or name for name, field in declared.items())
-    keys = [field.data_key or name for name, field in declared.items()]
-    converts = {
-        key: convert
-        for key, field in zip(keys, declared.values(), strict=True)
-        if (convert := _convert(field)) is not None
+    declared = {
+        field.attribute or name: (field.data_key or name, field)
+        for name, field in schema.fields.items()
     }
+    converts = {key: _convert(field) for key, field in declared.values()}
 
     def dump_all(values: Sequence[Any]) -> list[dict[str, Any]]:
         if not values:
             return []
-        get = _getter(values[0], names)
+        names, get = _getter(values[0], declared)
+        keys = [declared[name][0] for name in names]
         dumped = [dict(zip(keys, each, strict=True)) for each in map(get, values)]
-        for key, convert in converts.items():
-            for members in dumped:
-                value = members[key]
-                if value is not None:
-                    members[key] = convert(value)
+        for key in keys:
+            if convert := converts[key]:
+                _apply(convert, key, dumped)
         return dumped
 
     return dump_all
 
 
-def _getter(value: Any, names: tuple[str, ...]) -> Callable[[Any], Any]:
+def _apply(convert: Convert, key: str, dumped: list[dict[str, Any]]) -> None:
+    for members in dumped:
+        value = members[key]
+        if value is not None:
+            members[key] = convert(value)
+
+
+def _getter(
+    value: Any, declared: Mapping[str, Any]
+) -> tuple[Iterable[str], Callable[[Any], Any]]:
+    """Return the names that are there, and what gets their values of such a value."""
     if isinstance(value, Mapping):
-        return lambda mapping: [mapping[name] for name in names]
+        names = [name for name in declared if name in value]
+        return names, lambda mapping: [mapping[name] for name in names]
     columns: tuple[str, ...] | None = getattr(value, "_fields", None)
     if columns is None:
-        return lambda model: [getattr(model, name) for name in names]
-    return _getter_of_row(columns, names)
+        return declared, lambda model: [getattr(model, name) for name in declared]
+    return declared, _getter_of_row(columns, tuple(declared))
 
 
 @cache  # a row is asked by position: by name costs it five times as much

@@ -3,15 +3,16 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 from marshmallow.experimental.context import Context
 
 from chatstore.clock import format_instant
 from chatstore.settings import PREFIX, Settings
+from chatstore.strict_json import text_flaw
 
 # Which limits hold is known when a request comes in, not when a schema is written.
 Limits = Context[Settings]
@@ -24,6 +25,67 @@ class Instant(fields.AwareDateTime):
         self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any
     ) -> str | None:
         return None if value is None else format_instant(value)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        try:
+            return super()._deserialize(value, *args, **kwargs).astimezone(UTC)
+        except OverflowError:  # a time zone that leads out of the years 1 to 9999
+            raise self.make_error(
+                "invalid", input=value, obj_type=self.OBJ_TYPE
+            ) from None
+
+
+class Flag(fields.Boolean):
+    """True or false, and nothing that Python takes for it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class QueryFlag(Flag):
+    """The words true and false, as a query string has them."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        words = {"true": True, "false": False}
+        known = words.get(value, value) if isinstance(value, str) else value
+        return super()._deserialize(known, *args, **kwargs)
+
+
+class QueryString(fields.String):
+    """Text in a query string that a database can be asked for."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        flaw = text_flaw(text)
+        if flaw:
+            raise ValidationError(flaw)
+        return text
+
+
+class Tag(QueryString):
+    """A tag: text without white space around it."""
+
+    def __init__(self, **options: Any) -> None:
+        some = validate.Length(min=1, error="It is empty, or nothing but white space.")
+        limit = within("max_tag_length", len, "characters")
+        super().__init__(validate=[some, limit], **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, *args, **kwargs).strip()
+
+
+class Tags(fields.List[Any]):
+    """A list of tags, each of them once."""
+
+    def __init__(self, **options: Any) -> None:
+        limit = within("max_tags", len, "items")
+        super().__init__(Tag(), validate=limit, **options)
+
+    def deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        tags = super().deserialize(*args, **kwargs)  # how many are sent is bounded
+        return list(dict.fromkeys(tags)) if isinstance(tags, list) else tags
 
 
 class QueryInteger(fields.Integer):

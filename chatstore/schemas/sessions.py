@@ -4,18 +4,25 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from chatstore.schemas.fields import Instant, QueryInteger, at_most, strings
+from chatstore.enums import BulkAction, Order, SessionSort
+from chatstore.schemas.fields import (
+    Flag,
+    Instant,
+    QueryFlag,
+    QueryInteger,
+    Tags,
+    at_most,
+    strings,
+    within,
+)
+from chatstore.schemas.filters import SessionFilterSchema
 
 _DOCUMENTS: dict[str, Any] = {
     "most": "max_documents",
     "longest": "max_document_id_length",
     "example": ["handbook-2026"],
 }
-_TAGS: dict[str, Any] = {
-    "most": "max_tags",
-    "longest": "max_tag_length",
-    "example": ["support"],
-}
+_TAGS = {"example": ["support"]}
 _TITLE = {"example": "Choosing a pension plan"}
 _MODEL = {"example": "gpt-4o-mini"}
 
@@ -53,6 +60,14 @@ class SessionPageSchema(Schema):
         allow_none=True,
         metadata={"description": "The `cursor` of the next page; null on the last."},
     )
+    previous_cursor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The `cursor` of the page before; null on the first."},
+    )
+    total = fields.Integer(
+        metadata={"description": "With `count=true`: how many match.", "example": 2}
+    )
 
 
 class SessionCreateSchema(Schema):
@@ -65,16 +80,35 @@ class SessionCreateSchema(Schema):
         validate=validate.Length(min=1, max=255), metadata=_MODEL
     )
     rag_document_ids = strings(**_DOCUMENTS)
-    metadata_tags = strings(**_TAGS)
+    metadata_tags = Tags(metadata=_TAGS)
 
 
 class SessionUpdateSchema(SessionCreateSchema):
     """The body that changes a session: what is left out stays."""
 
+    pinned = Flag(metadata={"example": True})
+    archived = Flag(metadata={"example": False})
 
-class SessionQuerySchema(Schema):
+
+class SessionQuerySchema(SessionFilterSchema):
     """The query string of the list of sessions."""
 
+    sort = fields.Enum(
+        SessionSort,
+        by_value=True,
+        metadata={"description": "last_updated_at, the default, created_at or name."},
+    )
+    order = fields.Enum(
+        Order,
+        by_value=True,
+        metadata={"description": "asc or desc; asc for names, desc for instants."},
+    )
+    pinned_first = QueryFlag(
+        metadata={"description": "Whether pinned sessions come before the others."}
+    )
+    count = QueryFlag(
+        metadata={"description": "Whether to count all that match, as `total`."}
+    )
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
         metadata={"description": "How many sessions at most; 50 by default."},
@@ -84,10 +118,59 @@ class SessionQuerySchema(Schema):
         metadata={"description": "How many sessions to pass over; not with `cursor`."},
     )
     cursor = fields.String(
-        metadata={"description": "The `next_cursor` of the page before."}
+        metadata={"description": "The `next_cursor` or `previous_cursor` of a page."}
     )
 
     @validates_schema
     def _one_way_to_page(self, query: dict[str, Any], **kwargs: Any) -> None:
         if "offset" in query and "cursor" in query:
             raise ValidationError("Give offset or cursor, not both.", "offset")
+
+
+_ON_TAGS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
+
+
+class SessionBulkSchema(Schema):
+    """The body that changes many sessions: those with the ids, or all that match."""
+
+    action = fields.Enum(BulkAction, by_value=True, required=True)
+    ids = fields.List(fields.UUID(), validate=within("max_bulk_sessions", len, "items"))
+    filter = fields.Nested(
+        SessionFilterSchema, metadata={"description": "As in the list of sessions."}
+    )
+    tags = Tags(
+        metadata={"description": "For add_tags and remove_tags.", "example": ["later"]}
+    )
+    dry_run = Flag(
+        load_default=False,
+        metadata={"description": "Whether only to count.", "example": True},
+    )
+
+    @validates_schema
+    def _one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
+        if ("ids" in body) == ("filter" in body):
+            raise ValidationError("Give ids or filter: one of the two.")
+
+    @validates_schema
+    def _tags_for_tags(self, body: dict[str, Any], **kwargs: Any) -> None:
+        if "action" not in body:
+            return
+        if body["action"] in _ON_TAGS and not body.get("tags"):
+            raise ValidationError("Say which.", "tags")
+        if body["action"] not in _ON_TAGS and "tags" in body:
+            raise ValidationError("This action takes none.", "tags")
+
+
+class SessionBulkAnswerSchema(Schema):
+    """What came of a change to many sessions."""
+
+    action = fields.String(required=True, validate=validate.OneOf(list(BulkAction)))
+    matched = fields.Integer(
+        required=True,
+        metadata={"description": "How many sessions were meant.", "example": 3},
+    )
+    changed = fields.Integer(
+        required=True,
+        metadata={"description": "How many were not so already.", "example": 2},
+    )
+    dry_run = fields.Boolean(required=True)

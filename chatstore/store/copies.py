@@ -66,7 +66,7 @@ def replace_sqlite(
         target.execute("PRAGMA journal_mode = DELETE")
         original.backup(target, pages=_PAGES_PER_STEP, progress=look)
     except sqlite.driver().OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in _BUSY_CODES:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES:
             raise BackupError(
                 f"{database} is in use. Stop the server first, and leave the shell."
             ) from error

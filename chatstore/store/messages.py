@@ -225,7 +225,7 @@ def list_messages(
             if not messages:  # none in the session, or no session
                 get_last_seq(session_id, owner_id=owner_id)
             return MessageChunk(messages, rest=None, has_more=False)
-    end = get_last_seq(session_id, owner_id=owner_id) + 1
+    end = messages[-1].last_seq + 1
     rest = wanted.following([each.seq for each in messages], end=end)
     return MessageChunk(messages, rest=rest, has_more=False)
 
@@ -252,7 +252,8 @@ def _rows_of_range(
 def _select_range(order: Order, kind: str, *, has_role: bool) -> Select[Any]:
     # The session is asked for in the same statement: between two it might be
     # deleted, and a listing of what was left would look complete.
-    query = select(*MESSAGE).where(
+    last_seq = select(ChatSession.last_seq).where(OWNED).scalar_subquery()
+    query = select(*MESSAGE, last_seq.label("last_seq")).where(
         Message.session_id == bindparam("the_session"),
         exists().where(OWNED),
         Message.seq > bindparam("after"),
@@ -277,7 +278,7 @@ def _only_what_fits(query: Select[Any], order: Order) -> Select[Any]:
     earlier = size.over(order_by=_by_seq(Message.seq, order), rows=(None, -2))
     rows = query.add_columns(earlier.label("earlier")).subquery()
     return (
-        select(*(rows.c[column.name] for column in MESSAGE))
+        select(*(rows.c[column.name] for column in MESSAGE), rows.c.last_seq)
         .where(func.coalesce(rows.c.earlier, 0) <= _MOST_UTF8 * CHUNK_CHARACTERS)
         .order_by(_by_seq(rows.c.seq, order))
     )

@@ -10,16 +10,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class SessionKey:
-    """Where a session stands in the list of sessions, newest activity first."""
+class SessionPlace:
+    """A place between two sessions of a list, and the way to read from there.
 
-    last_updated_at: datetime
+    Beside the session with this sort value and id; `pinned` says in which part of a
+    list that shows pinned sessions first, and is None in others.
+    """
+
+    value: datetime | str
     id: UUID
+    pinned: bool | None = None
+    backward: bool = False
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Some rows of a listing; `next_key` is where the next page starts after."""
+    """Some rows of a listing, and the places where the pages beside it begin."""
 
     items: Sequence[T]
-    next_key: SessionKey | None
+    next_place: SessionPlace | None
+    previous_place: SessionPlace | None = None

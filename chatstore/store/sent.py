@@ -62,6 +62,11 @@ def as_sent(table: FromClause) -> list[Label[Any]]:
     return [_raw(column) for column in table.c]
 
 
+def as_instant(sent: datetime | str) -> datetime:
+    """Return the instant that such a row holds, as a text perhaps."""
+    return datetime.fromisoformat(sent) if isinstance(sent, str) else sent
+
+
 def _raw(column: ColumnElement[Any]) -> Label[Any]:
     name = "metadata_" if column.key == "metadata" else str(column.key)
     kind = _SeenUuid() if isinstance(column.type, Uuid) else NULLTYPE

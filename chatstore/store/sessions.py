@@ -10,17 +10,19 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    func,
     literal,
     select,
-    tuple_,
     update,
 )
 
+from chatstore.analyzer import fold
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, read_connection
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession
-from chatstore.store.paging import Page, SessionKey
+from chatstore.models.sessions import FOLDED_LENGTH
+from chatstore.store.facets import add_facets, replace_facets
 from chatstore.store.sent import SESSION, SentRow
 
 Named = BindParameter[Any]
@@ -44,6 +46,7 @@ def create_session(
     chat = ChatSession(
         owner_id=owner_id,
         name=name,
+        name_folded=folded_name(name),
         created_at=now,
         last_updated_at=now,
         llm_model_name=llm_model_name,
@@ -52,6 +55,11 @@ def create_session(
     )
     db.session.add(chat)
     db.session.flush()
+    add_facets(
+        chat.id,
+        owner_id=owner_id,
+        columns={"metadata_tags": metadata_tags, "rag_document_ids": rag_document_ids},
+    )
     return chat
 
 
@@ -87,29 +95,6 @@ def get_session_row(session_id: UUID, *, owner_id: str) -> SentRow:
     return row
 
 
-def list_sessions(
-    *, owner_id: str, limit: int, offset: int = 0, after: SessionKey | None = None
-) -> Page[ChatSession]:
-    """Return up to `limit` sessions, newest activity first, then by id downwards."""
-    place = tuple_(ChatSession.last_updated_at, ChatSession.id)
-    query = (
-        select(ChatSession)
-        .where(ChatSession.owner_id == owner_id)
-        .order_by(ChatSession.last_updated_at.desc(), ChatSession.id.desc())
-        .limit(limit + 1)  # the one more says whether there is a next page
-        .offset(offset)
-        .execution_options(populate_existing=True)
-    )
-    if after is not None:
-        instant = literal(after.last_updated_at, UtcDateTime())
-        query = query.where(place < tuple_(instant, literal(after.id)))
-    chats = db.session.scalars(query).all()
-    page = chats[:limit]
-    if len(chats) == len(page):
-        return Page(page, next_key=None)
-    return Page(page, SessionKey(page[-1].last_updated_at, page[-1].id))
-
-
 def update_session(
     session_id: UUID,
     *,
@@ -119,14 +104,14 @@ def update_session(
 ) -> ChatSession:
     """Set the columns in `changes` and return the session; no change, no revision.
 
-    `last_updated_at` stays. Raises NotFound, or PreconditionFailed when
-    `if_revisions` is given and does not hold the present one.
+    `archived` may be among them too. `last_updated_at` stays. Raises NotFound, or
+    PreconditionFailed when `if_revisions` is given and does not hold the present one.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
     chat: ChatSession | None = db.session.scalar(
         update(ChatSession)
         .where(condition)
-        .values(**changes, revision=ChatSession.revision + 1)
+        .values(**_columns(changes), revision=ChatSession.revision + 1)
         .returning(ChatSession)
         .execution_options(populate_existing=True)
         if changes
@@ -134,6 +119,7 @@ def update_session(
     )
     if chat is None:
         raise _why_missing(session_id, owner_id)
+    replace_facets(session_id, owner_id=owner_id, changes=changes)
     return chat
 
 
@@ -155,6 +141,24 @@ def delete_session(
 def no_such_session(session_id: UUID) -> NotFound:
     """The error for a session that is missing or somebody else's: one and the same."""
     return NotFound(f"There is no session {session_id}.")
+
+
+def folded_name(name: str | None) -> str:
+    """Return what a name is sorted and searched by."""
+    return fold(name or "")[:FOLDED_LENGTH]
+
+
+def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
+    columns = dict(changes)
+    if "name" in columns:
+        columns["name_folded"] = folded_name(columns["name"])
+    if "archived" in columns:
+        is_archived = columns.pop("archived")
+        # What is archived stays so since when it was.
+        now = literal(utc_now(), UtcDateTime())
+        since = func.coalesce(ChatSession.archived_at, now)
+        columns["archived_at"] = since if is_archived else None
+    return columns
 
 
 def _at_revision(

@@ -9,6 +9,7 @@ from chatstore.db import db
 from chatstore.enums import Role
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store.verify_lists import find_wrong_facets, find_wrong_names
 
 
 @dataclass(frozen=True)
@@ -139,4 +140,6 @@ CHECKS = (
     Check("order", _find_disorder),
     Check("last message", _find_wrong_ends),
     Check("role", _find_unknown_roles),
+    Check("facets", find_wrong_facets),
+    Check("names", find_wrong_names),
 )

@@ -1,34 +1,65 @@
-"""Paging cursors: opaque to the client, signed so that a forged one is refused."""
+"""Paging cursors: opaque to the client, signed so that a forged one is refused.
 
+A cursor holds a place in one list: it is refused beside other filters or another
+order, where the place would mean something else.
+"""
+
+import hashlib
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from flask import current_app
 from itsdangerous import BadData, URLSafeSerializer
 
+from chatstore.enums import SessionSort
 from chatstore.errors import MalformedRequest
-from chatstore.store.paging import SessionKey
+from chatstore.store.paging import SessionPlace
+from chatstore.store.session_lists import SessionListing
 
 
-def encode_cursor(key: SessionKey | None) -> str | None:
-    """Return the cursor of the page after `key`; None stays None."""
-    if key is None:
+def encode_cursor(place: SessionPlace | None, listing: SessionListing) -> str | None:
+    """Return the cursor of the page that begins at `place`; None stays None."""
+    if place is None:
         return None
-    text = _serializer().dumps([key.last_updated_at.isoformat(), key.id.hex])
+    value = place.value
+    text = value.isoformat() if isinstance(value, datetime) else value
+    return sign([text, place.id.hex, place.pinned, place.backward], of=listing)
+
+
+def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace | None:
+    """Return what `encode_cursor` was given; MalformedRequest if it was not."""
+    if cursor is None:
+        return None
+    text, session_id, pinned, is_backward = read(cursor, of=listing)
+    is_name = listing.sort is SessionSort.NAME
+    value = text if is_name else datetime.fromisoformat(text)
+    return SessionPlace(value, UUID(session_id), pinned, is_backward)
+
+
+def sign(place: list[Any], *, of: object) -> str:
+    """Return the cursor that holds this place in a list, of which `repr` tells all."""
+    text = _serializer().dumps([_digest(of), *place])
     return text.decode() if isinstance(text, bytes) else text
 
 
-def decode_cursor(cursor: str | None) -> SessionKey | None:
-    """Return the key that `encode_cursor` was given; MalformedRequest if not ours."""
-    if cursor is None:
-        return None
+def read(cursor: str, *, of: object) -> list[Any]:
+    """Return the place that `sign` was given; MalformedRequest for any other cursor."""
     try:
-        instant, session_id = _serializer().loads(cursor)
-        return SessionKey(datetime.fromisoformat(instant), UUID(session_id))
+        digest, *place = _serializer().loads(cursor)
     except (BadData, ValueError, TypeError):
         raise MalformedRequest(
             "The cursor is not one that this service gave out."
         ) from None
+    if digest != _digest(of):
+        raise MalformedRequest(
+            "The cursor belongs to a list with other filters, or in another order."
+        )
+    return list(place)
+
+
+def _digest(of: object) -> str:
+    return hashlib.sha256(repr(of).encode()).hexdigest()[:16]
 
 
 def _serializer() -> URLSafeSerializer:

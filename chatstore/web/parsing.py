@@ -4,12 +4,12 @@ flask-smorest's own parser accepts NaN, NUL and lone surrogates and fails on dee
 long-numbered JSON; nor does it know our limits.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
 from flask import Request, current_app, request
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chatstore import strict_json
@@ -29,13 +29,15 @@ def taking(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a view: it gets what `schema` makes of the body or the query."""
     shape = schema()
-    read = {"json": read_json, "query": read_query}[location]
 
     def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             settings: Settings = current_app.config["CHATSTORE"]
-            given = read(request, settings)
+            if location == "query":
+                given = read_query(request, shape)
+            else:
+                given = read_json(request, settings)
             return view(*args, load(shape, given, settings), **kwargs)
 
         return wrapper
@@ -64,12 +66,18 @@ def read_json(req: Request, settings: Settings) -> Any:
     )
 
 
-def read_query(req: Request, settings: Settings) -> dict[str, str]:
-    """Return the parameters of the query string, each of which comes once."""
+def read_query(req: Request, shape: Schema) -> dict[str, Any]:
+    """Return the parameters of the query string; only those that are lists repeat."""
     if not req.query_string:
         return {}
-    refuse_repeated_parameters(req)
-    return req.args.to_dict()
+    lists = {
+        name for name, field in shape.fields.items() if isinstance(field, fields.List)
+    }
+    refuse_repeated_parameters(req, besides=lists)
+    return {
+        name: values if name in lists else values[0]
+        for name, values in req.args.lists()
+    }
 
 
 def read_body(req: Request, settings: Settings) -> bytes:
@@ -104,12 +112,12 @@ def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
             yield Flaw(place, message)
 
 
-def refuse_repeated_parameters(req: Request) -> None:
+def refuse_repeated_parameters(req: Request, *, besides: Collection[str] = ()) -> None:
     """Raise ValidationFailed for a query parameter that is given twice."""
     flaws = [
         Flaw(pointer("", name), "Given more than once.")
         for name, values in req.args.lists()
-        if len(values) > 1
+        if len(values) > 1 and name not in besides
     ]
     if flaws:
         raise ValidationFailed(flaws)

@@ -22,6 +22,14 @@ def instant(value: datetime) -> str:
     return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def as_kept(columns: JsonObject) -> JsonObject:
+    """Return these columns of a session with its tags trimmed, and each once."""
+    if "metadata_tags" not in columns:
+        return columns
+    tags = dict.fromkeys(tag.strip() for tag in columns["metadata_tags"])
+    return columns | {"metadata_tags": list(tags)}
+
+
 @dataclass(eq=False)
 class Turn:
     """A stored message."""
@@ -49,7 +57,7 @@ class Chat:
         return len(self.turns) + 1
 
     def change(self, columns: JsonObject) -> None:
-        self.columns |= columns
+        self.columns |= as_kept(columns)
         self.revision += bool(columns)
 
     def append(self, bodies: Sequence[JsonObject], now: datetime) -> list[Turn]:
@@ -132,7 +140,7 @@ class Model:
             "rag_document_ids": [],
             "metadata_tags": [],
         }
-        chat = Chat(columns | body, self.now, self.now)
+        chat = Chat(columns | as_kept(body), self.now, self.now)
         self.chats.append(chat)
         return chat
 

@@ -23,6 +23,7 @@ CLOCK_STEPS = st.sampled_from(
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 NAMES = TEXT.map(lambda text: text[:255])
+TAGS = TEXT.map(lambda text: text[:60] + "#") | st.sampled_from([" a", "a", "a\n"])
 CONTENT = st.builds(lambda text, times: text * times, TEXT, st.sampled_from([1, 3, 40]))
 # What JSON, or a type for it, is apt to change.
 DELICATE = [1.0, -0.0, 1e20, 1e-7, 5e-324, 2**53 - 1, 0.1 + 0.2, "1", "", [], {}]
@@ -45,7 +46,7 @@ COLUMNS = st.fixed_dictionaries(
         "name": st.none() | NAMES,
         "llm_model_name": NAMES.filter(len),
         "rag_document_ids": st.lists(NAMES, max_size=4),
-        "metadata_tags": st.lists(NAMES, max_size=4),
+        "metadata_tags": st.lists(TAGS, max_size=4),
     },
 )
 ROLES = st.sampled_from(["user", "assistant", "system", "tool"])
@@ -102,7 +103,10 @@ BAD_SESSIONS = [
     {"llm_model_name": None},
     {"rag_document_ids": None},
     {"rag_document_ids": [1]},
-    {"metadata_tags": ["x"] * 5},
+    {"metadata_tags": [str(number) for number in range(5)]},
+    {"metadata_tags": [" "]},
+    {"pinned": "true"},
+    {"archived": 1},
     {"metadata_tags": "x"},
     {"id": MISSING_ID},
 ]

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "chatstore"
 RUNGS = [
     {
         "__init__",
+        "analyzer",
         "settings",
         "enums",
         "errors",

@@ -38,8 +38,9 @@ def test_each_naughty_name_comes_back_or_is_refused(alice):
 
 def test_naughty_tags_and_document_ids_come_back(alice):
     strings = [text for text in naughty_strings() if not cannot_be_stored(text)]
+    tags = list(dict.fromkeys(text.strip()[:64].strip() for text in strings))
     for start in range(0, len(strings), 50):
-        some = strings[start : start + 50]
+        some = [tag for tag in tags[start : start + 50] if tag]
         body = {"metadata_tags": some, "rag_document_ids": strings}
         made = post(alice, SESSIONS, body, is_escaped=start == 0)
         chat = json.loads(alice.get(made.headers["Location"]).data)

@@ -83,7 +83,7 @@ def test_content_comes_back_character_for_character(alice, content):
 @given(
     name=st.none() | texts,
     documents=st.lists(texts, max_size=5),
-    tags=st.lists(texts, max_size=5),
+    tags=st.lists(texts.map(str.strip).filter(bool), max_size=5, unique=True),
 )
 def test_a_session_comes_back_as_it_was_sent(alice, name, documents, tags):
     body = {"name": name, "rag_document_ids": documents, "metadata_tags": tags}

@@ -42,6 +42,11 @@ CONFIG = {
 REFUSALS = (
     "precondition-failed Session .* changed",
     "malformed-request The cursor is not one that this service gave out",
+    "malformed-request The cursor belongs to a list with other filters",
+    "validation-failed Give ids or filter: one of the two",
+    "validation-failed (Say which|This action takes none)",
+    "validation-failed It is empty, or nothing but white space",
+    "validation-failed More sessions match than",
     "validation-failed It may be empty only with metadata",
     "validation-failed Give offset or cursor, not both",
     "validation-failed It has .* bytes of (UTF-8|JSON)",

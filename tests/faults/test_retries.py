@@ -206,6 +206,33 @@ def test_a_deadlock_is_run_again(
     assert ["deadlock detected" in cause for cause in retried()] == [True]
 
 
+@on_postgresql
+def test_one_that_is_run_again_and_waits_holds_up_nobody_else(
+    alice, app, database_url, make_session, retried
+):
+    chat, other = make_session(), make_session()
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
+    lock = "SELECT FROM sessions WHERE id = %s FOR UPDATE"
+    plain_url = database_url.replace("+psycopg", "")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(plain_url) as holder,
+        psycopg.connect(plain_url, autocommit=True) as watcher,
+    ):
+        holder.execute(lock, [chat.id])
+        append = pool.submit(app.test_client().post, messages_url(chat), json=HI)
+        wait_until(lambda: watcher.execute(waiting).fetchone())
+        watcher.execute(f"SELECT pg_terminate_backend(pid) FROM ({waiting})")
+        wait_until(lambda: retried() and watcher.execute(waiting).fetchone())
+        started = time.monotonic()
+        for _ in range(5):
+            assert alice.post(messages_url(other), json=HI).status_code == 201
+        assert time.monotonic() - started < 5, "they waited for the other one"
+        assert not append.done()
+        holder.rollback()
+        assert append.result(20).status_code == 201
+
+
 @contextlib.contextmanager
 def intruder(database_url):
     """Yield a writer that does not take our lock file, in a transaction."""

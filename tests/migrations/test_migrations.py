@@ -112,7 +112,13 @@ def schema():
 
 
 def by_name(things):
-    return {each["name"]: each for each in things}
+    return {each["name"]: str(each) for each in map(in_words, things)}
+
+
+def in_words(thing):
+    """`thing` with the conditions of an index as text, which can be compared."""
+    options = thing.get("dialect_options", {})
+    return thing | {"dialect_options": {k: str(v) for k, v in options.items()}}
 
 
 def numbers_for_ever(table):

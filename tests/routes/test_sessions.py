@@ -153,6 +153,7 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
             }
         ],
         "next_cursor": None,
+        "previous_cursor": None,
     }
 
 
@@ -160,7 +161,11 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
 def test_list_needs_no_redirect(alice, slash):
     response = alice.get(f"{API}/sessions{slash}")
     assert response.status_code == 200
-    assert response.json == {"sessions": [], "next_cursor": None}
+    assert response.json == {
+        "sessions": [],
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
 
 
 def test_list_puts_the_newest_activity_first(alice, make_session, clock):

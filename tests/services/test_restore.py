@@ -1,6 +1,8 @@
 import os
+import resource
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,35 @@ def test_a_restore_killed_half_way_changes_nothing(
     run_and_kill(other_app, "restore_backup", tmp_path / "large", "restored 6")
     assert rows(other_app) == before
     assert restore(other_app, tmp_path / "large", is_replacing=True).messages == 6
+
+
+@contextmanager
+def files_up_to(most_bytes: int) -> Iterator[None]:
+    """Let nothing be written beyond that, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_restore_for_which_there_is_no_room_changes_nothing(
+    app: Flask, other_app: Flask, make_session: Any, tmp_path: Path
+) -> None:
+    chat = make_session(messages=1)
+    backup(app, tmp_path / "small")
+    restore(other_app, tmp_path / "small")
+    with app.app_context():
+        in_transaction(
+            append_message, chat.id, owner_id=LOCAL_OWNER, content="x" * 2**20
+        )
+    backup(app, tmp_path / "large")
+    before = rows(other_app)
+    with files_up_to(2**19), pytest.raises(BackupError, match="Nothing was restored"):
+        restore(other_app, tmp_path / "large", is_replacing=True)
+    assert rows(other_app) == before
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

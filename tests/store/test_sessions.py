@@ -1,5 +1,4 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -9,12 +8,11 @@ from chatstore.db import db, in_transaction
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import append_message
-from chatstore.store.paging import SessionKey
+from chatstore.store.session_lists import list_sessions
 from chatstore.store.sessions import (
     create_session,
     delete_session,
     get_session,
-    list_sessions,
     update_session,
 )
 from tests.store.statements import (
@@ -24,23 +22,6 @@ from tests.store.statements import (
     statements_of_write,
 )
 from tests.support import MISSING_ID, count
-
-STILL = timedelta(0)
-
-
-def ids_of(page):
-    return [chat.id for chat in page.items]
-
-
-def list_all(*, owner_id="alice", limit):
-    """Every id of the owner's sessions, page after page."""
-    page = list_sessions(owner_id=owner_id, limit=limit)
-    ids = ids_of(page)
-    while page.next_key is not None:
-        page = list_sessions(owner_id=owner_id, limit=limit, after=page.next_key)
-        assert 1 <= len(page.items) <= limit
-        ids += ids_of(page)
-    return ids
 
 
 def test_created_session_is_empty_and_dated(db_session, clock):
@@ -206,82 +187,6 @@ def test_delete_leaves_the_commit_to_its_caller(db_session, make_session):
     delete_session(chat.id, owner_id="alice")
     db_session.rollback()
     assert (count(db_session, ChatSession), count(db_session, Message)) == (1, 3)
-
-
-def test_sessions_are_listed_by_their_newest_activity(db_session, make_session, clock):
-    first, second, third = (make_session(owner_id="alice") for _ in range(3))
-    in_transaction(append_message, first.id, owner_id="alice", content="x")
-    in_transaction(update_session, second.id, owner_id="alice", changes={"name": "x"})
-    page = list_sessions(owner_id="alice", limit=10)
-    assert ids_of(page) == [first.id, third.id, second.id]
-    assert page.next_key is None
-
-
-def test_only_the_owners_sessions_are_listed(db_session, make_session):
-    mine = make_session(owner_id="alice")
-    make_session(owner_id="bob")
-    make_session(owner_id="alice ")
-    assert list_all(limit=10) == [mine.id]
-    assert list_all(owner_id="nobody", limit=10) == []
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
-def test_pages_are_the_whole_list_though_the_clock_stands_still(
-    db_session, make_session, clock, limit
-):
-    clock.step = STILL
-    chats = [make_session(owner_id="alice") for _ in range(7)]
-    make_session(owner_id="bob")
-    expected = sorted((chat.id for chat in chats), reverse=True)
-    assert list_all(limit=limit) == expected
-
-
-def test_a_page_that_ends_the_list_says_so(db_session, make_session):
-    for _ in range(4):
-        make_session(owner_id="alice")
-    first = list_sessions(owner_id="alice", limit=2)
-    assert first.next_key is not None
-    last = list_sessions(owner_id="alice", limit=2, after=first.next_key)
-    assert (len(last.items), last.next_key) == (2, None)
-
-
-@pytest.mark.parametrize(
-    ("offset", "places"), [(0, [0, 1]), (1, [1, 2]), (2, [2]), (3, []), (10**5, [])]
-)
-def test_offset_passes_over_the_first_sessions(
-    db_session, make_session, clock, offset, places
-):
-    chats = [make_session(owner_id="alice") for _ in range(3)][::-1]
-    page = list_sessions(owner_id="alice", limit=2, offset=offset)
-    assert ids_of(page) == [chats[place].id for place in places]
-
-
-def test_new_sessions_between_two_pages_neither_repeat_nor_hide_any(
-    db_session, make_session, clock
-):
-    old = [make_session(owner_id="alice") for _ in range(4)][::-1]
-    page = list_sessions(owner_id="alice", limit=2)
-    make_session(owner_id="alice")
-    rest = list_sessions(owner_id="alice", limit=2, after=page.next_key)
-    assert ids_of(page) + ids_of(rest) == [chat.id for chat in old]
-
-
-def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
-    db_session, make_session, clock
-):
-    chats = [make_session(owner_id="alice") for _ in range(4)][::-1]
-    page = list_sessions(owner_id="alice", limit=2)
-    in_transaction(delete_session, chats[1].id, owner_id="alice")
-    rest = list_sessions(owner_id="alice", limit=2, after=page.next_key)
-    assert ids_of(rest) == [chats[2].id, chats[3].id]
-
-
-def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_session):
-    for _ in range(3):
-        make_session(owner_id="alice")
-    page = list_sessions(owner_id="alice", limit=2)
-    last = page.items[-1]
-    assert page.next_key == SessionKey(last.last_updated_at, last.id)
 
 
 @pytest.mark.parametrize("messages", [0, 40])

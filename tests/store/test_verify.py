@@ -13,6 +13,26 @@ ODD_TEXTS = ["", "x" * 200, "x" * 201, "é" * 300, "😀" * 300, " \n ", "%' \\ 
 OF_A = "session_id = (SELECT id FROM sessions WHERE name = 'a')"
 # What happened to the data, and which checks say so; session a has three messages.
 DAMAGES = {
+    "a tag cannot be found": (
+        {"facets"},
+        f"DELETE FROM session_facets WHERE {OF_A} AND value = 't1'",
+    ),
+    "a document is found that is not there": (
+        {"facets"},
+        f"UPDATE session_facets SET kind = 'document' WHERE {OF_A} AND value = 't1'",
+    ),
+    "a tag is found by another owner": (
+        {"facets"},
+        f"UPDATE session_facets SET owner_id = 'bob' WHERE {OF_A} AND value = 't1'",
+    ),
+    "a session has a tag that is not indexed": (
+        {"facets"},
+        """UPDATE sessions SET metadata_tags = '["t1", "t2", "t3"]' WHERE name = 'a'""",
+    ),
+    "a name is sorted as another": (
+        {"names"},
+        "UPDATE sessions SET name_folded = 'A' WHERE name = 'a'",
+    ),
     "a message is lost from the middle": (
         {"seq"},
         f"DELETE FROM chat_messages WHERE {OF_A} AND seq = 2",
@@ -92,7 +112,7 @@ DAMAGES = {
         " (SELECT created_at FROM sessions WHERE name = 'a') WHERE name = 'empty'",
     ),
     "a session is gone and its messages are not": (
-        {"orphans"},
+        {"orphans", "facets"},
         "DELETE FROM sessions WHERE name = 'a'",
     ),
     "a role is unknown": (
@@ -126,7 +146,11 @@ def damage(database_url, *statements):
 def chats(make_session, clock):
     """A session with three messages, one with one, one with none."""
     names = {"a": 3, "b": 1, "empty": 0}
-    return {name: make_session(name=name, messages=names[name]) for name in names}
+    tags = {"a": ["t1", "t2"]}
+    return {
+        name: make_session(name=name, messages=size, metadata_tags=tags.get(name, []))
+        for name, size in names.items()
+    }
 
 
 def broken_checks():

@@ -6,11 +6,13 @@ from flask import Flask
 from itsdangerous import URLSafeSerializer
 
 from chatstore.errors import MalformedRequest
-from chatstore.store.paging import SessionKey
+from chatstore.store.paging import SessionPlace
+from chatstore.store.session_lists import SessionListing
 from chatstore.web.cursors import decode_cursor, encode_cursor
 
 SECRET = "a secret of the tests"
-KEY = SessionKey(
+LISTING = SessionListing()
+KEY = SessionPlace(
     datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
     UUID("507de50b-e29c-4a25-9b8a-d2d7410a926d"),
 )
@@ -30,34 +32,34 @@ def with_secret(secret):
 
 @pytest.mark.parametrize("microsecond", [0, 6, 999_999])
 def test_a_cursor_leads_back_to_its_key(context, microsecond):
-    instant = KEY.last_updated_at.replace(microsecond=microsecond)
-    key = SessionKey(instant, KEY.id)
-    assert decode_cursor(encode_cursor(key)) == key
+    instant = KEY.value.replace(microsecond=microsecond)
+    key = SessionPlace(instant, KEY.id)
+    assert decode_cursor(encode_cursor(key, LISTING), LISTING) == key
 
 
 def test_no_key_is_no_cursor(context):
-    assert encode_cursor(None) is None
-    assert decode_cursor(None) is None
+    assert encode_cursor(None, LISTING) is None
+    assert decode_cursor(None, LISTING) is None
 
 
 def test_a_cursor_needs_no_escaping_in_a_url(context):
-    assert set("&=+/?#% \"'").isdisjoint(encode_cursor(KEY))
+    assert set("&=+/?#% \"'").isdisjoint(encode_cursor(KEY, LISTING))
 
 
 def test_a_cursor_of_another_secret_is_refused(context):
-    cursor = encode_cursor(KEY)
+    cursor = encode_cursor(KEY, LISTING)
     with with_secret("another"), pytest.raises(MalformedRequest, match="cursor"):
-        decode_cursor(cursor)
+        decode_cursor(cursor, LISTING)
 
 
 def test_every_changed_character_is_noticed(context):
-    cursor = encode_cursor(KEY)
+    cursor = encode_cursor(KEY, LISTING)
     for place in range(len(cursor)):
         other = "A" if cursor[place] != "A" else "B"
         changed = cursor[:place] + other + cursor[place + 1 :]
         try:
             # The last character of base64 may carry bits that mean nothing.
-            assert decode_cursor(changed) == KEY
+            assert decode_cursor(changed, LISTING) == KEY
         except MalformedRequest:
             continue
         assert place == len(cursor) - 1
@@ -66,7 +68,7 @@ def test_every_changed_character_is_noticed(context):
 @pytest.mark.parametrize("cursor", ["", ".", "x", "x.y", "é.é", "\0", "😀", "." * 5000])
 def test_what_is_no_cursor_is_refused(context, cursor):
     with pytest.raises(MalformedRequest, match="cursor"):
-        decode_cursor(cursor)
+        decode_cursor(cursor, LISTING)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +83,10 @@ def test_what_is_no_cursor_is_refused(context, cursor):
         ["2026-01-02T03:04:05+00:00", "nobody"],
         ["2026-01-02T03:04:05+00:00", None],
         [1, 2],
-        [KEY.last_updated_at.isoformat(), KEY.id.hex, "more"],
+        [KEY.value.isoformat(), KEY.id.hex, "more"],
     ],
 )
 def test_a_signature_over_something_else_is_refused(context, content):
     cursor = URLSafeSerializer(SECRET, salt="cursor").dumps(content)
     with pytest.raises(MalformedRequest, match="cursor"):
-        decode_cursor(cursor)
+        decode_cursor(cursor, LISTING)

@@ -1,0 +1,34 @@
+"""The session_facets table: the tags and documents of sessions, to find these by.
+
+Derived from the lists on the session's row, in the same transaction.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chatstore.db import db
+
+
+class SessionFacet(db.Model):  # type: ignore[name-defined, misc]
+    """One tag or document of one session; `kind` is a Facet."""
+
+    __tablename__ = "session_facets"
+    __table_args__ = (
+        Index(
+            "ix_session_facets_owner_id_kind_value_session_id",
+            "owner_id",
+            "kind",
+            "value",
+            "session_id",
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    value: Mapped[str] = mapped_column(Text, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Text)

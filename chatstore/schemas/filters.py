@@ -1,0 +1,62 @@
+"""The filters of sessions, in a query string or a body: one grammar everywhere."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from chatstore.enums import Archived
+from chatstore.schemas.fields import Instant, QueryFlag, QueryString, Tag, within
+
+
+class ArchivedField(fields.Enum[Archived]):
+    """The words true, false and any; in a body, true and false themselves too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Archived, by_value=True, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Archived:
+        if isinstance(value, bool):
+            value = str(value).lower()
+        return super()._deserialize(value, *args, **kwargs)
+
+
+def _tags(description: str) -> Any:
+    return fields.List(
+        Tag(),
+        validate=within("max_tags", len, "items"),
+        metadata={"description": description},
+    )
+
+
+def _instant(description: str) -> Instant:
+    example = "2026-11-22T20:28:06Z"
+    return Instant(metadata={"description": description, "example": example})
+
+
+class SessionFilterSchema(Schema):
+    """Which sessions are meant; whatever is given must hold."""
+
+    tag = _tags("Only with this tag; given more than once: with all of them.")
+    tag_any = _tags("Only with one of these tags at least.")
+    document = QueryString(
+        validate=within("max_document_id_length", len, "characters"),
+        metadata={"description": "Only with this among its rag_document_ids."},
+    )
+    model = QueryString(
+        validate=validate.Length(max=255),
+        metadata={"description": "Only with this llm_model_name."},
+    )
+    pinned = QueryFlag(metadata={"description": "Only pinned ones, or only others."})
+    archived = ArchivedField(
+        metadata={"description": "false, the default, true or any."},
+    )
+    name = QueryString(
+        validate=validate.Length(max=255),
+        metadata={
+            "description": "Only with this in the name, whatever the case and accents."
+        },
+    )
+    created_after = _instant("Only those created later.")
+    created_before = _instant("Only those created earlier.")
+    updated_after = _instant("Only those whose last_updated_at is later.")
+    updated_before = _instant("Only those whose last_updated_at is earlier.")

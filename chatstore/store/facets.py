@@ -1,0 +1,81 @@
+"""Queries over the tags, documents and models of sessions; no HTTP, no commit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from chatstore.db import db
+from chatstore.enums import Facet
+from chatstore.models import ChatSession, SessionFacet
+
+# Which column of a session lists its facets of a kind.
+COLUMNS = {Facet.TAG: "metadata_tags", Facet.DOCUMENT: "rag_document_ids"}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A value, and how many of the owner's sessions have it."""
+
+    value: str
+    sessions: int
+
+
+def add_facets(session_id: UUID, *, owner_id: str, columns: Mapping[str, Any]) -> None:
+    """Write down the tags and documents among the `columns` of a session."""
+    rows = [
+        {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
+        for kind, column in COLUMNS.items()
+        for value in dict.fromkeys(columns.get(column) or ())
+    ]
+    if rows:
+        db.session.execute(insert(SessionFacet), rows)
+
+
+def replace_facets(
+    session_id: UUID, *, owner_id: str, changes: Mapping[str, Any]
+) -> None:
+    """Write down the tags and documents of a session, if they are in `changes`."""
+    kinds = [kind for kind, column in COLUMNS.items() if column in changes]
+    if not kinds:
+        return
+    db.session.execute(
+        delete(SessionFacet).where(
+            SessionFacet.session_id == session_id, SessionFacet.kind.in_(kinds)
+        )
+    )
+    add_facets(session_id, owner_id=owner_id, columns=changes)
+
+
+def list_tags(*, owner_id: str, limit: int) -> list[Counted]:
+    """Return up to `limit` tags, those of most sessions first, then by name."""
+    return _most_common(
+        SessionFacet.value,
+        [SessionFacet.owner_id == owner_id, SessionFacet.kind == Facet.TAG],
+        limit,
+    )
+
+
+def list_models(*, owner_id: str, limit: int) -> list[Counted]:
+    """Return up to `limit` models, those of most sessions first, then by name."""
+    return _most_common(
+        ChatSession.llm_model_name, [ChatSession.owner_id == owner_id], limit
+    )
+
+
+def _most_common(
+    column: InstrumentedAttribute[str],
+    conditions: list[ColumnElement[bool]],
+    limit: int,
+) -> list[Counted]:
+    query = (
+        select(column, func.count())
+        .where(*conditions)
+        .group_by(column)
+        .order_by(func.count().desc(), column)
+        .limit(limit)
+    )
+    return [Counted(*row) for row in db.session.execute(query)]

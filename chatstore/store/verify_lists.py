@@ -1,0 +1,70 @@
+"""Compares sessions with what they are found and sorted by in lists."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+
+from chatstore.db import db
+from chatstore.models import ChatSession, SessionFacet
+from chatstore.store.facets import COLUMNS
+from chatstore.store.sessions import folded_name
+
+_BATCH = 1000
+
+FacetSet = set[tuple[str, str, str]]
+
+
+def find_wrong_facets() -> Iterator[str]:
+    """Yield a sentence for each session whose tags or documents are not its facets."""
+    for chats in _batches():
+        found = _facets([chat.id for chat in chats])
+        for chat in chats:
+            if found[chat.id] != _expected(chat):
+                yield f"session {chat.id}: its tags or documents are not indexed so"
+    orphans = select(SessionFacet.session_id).where(
+        SessionFacet.session_id.not_in(select(ChatSession.id))
+    )
+    for session_id in db.session.scalars(orphans.distinct()):
+        yield f"session {session_id} is missing, and its tags or documents are not"
+
+
+def find_wrong_names() -> Iterator[str]:
+    """Yield a sentence for each session that is sorted by another name than its own."""
+    for chats in _batches():
+        for chat in chats:
+            if chat.name_folded != folded_name(chat.name):
+                yield f"session {chat.id} is sorted by {chat.name_folded!r}"
+
+
+def _batches() -> Iterator[Sequence[Row[Any]]]:
+    columns: tuple[Any, ...] = (
+        ChatSession.id,
+        ChatSession.owner_id,
+        ChatSession.name,
+        ChatSession.name_folded,
+        *(getattr(ChatSession, column) for column in COLUMNS.values()),
+    )
+    query = select(*columns).order_by(ChatSession.id).limit(_BATCH)
+    chats = db.session.execute(query).all()
+    while chats:
+        yield chats
+        chats = db.session.execute(query.where(ChatSession.id > chats[-1].id)).all()
+
+
+def _facets(session_ids: list[UUID]) -> dict[UUID, FacetSet]:
+    query = select(SessionFacet).where(SessionFacet.session_id.in_(session_ids))
+    found: dict[UUID, FacetSet] = defaultdict(set)
+    for facet in db.session.scalars(query):
+        found[facet.session_id].add((facet.kind, facet.value, facet.owner_id))
+    return found
+
+
+def _expected(chat: Row[Any]) -> FacetSet:
+    return {
+        (kind, value, chat.owner_id)
+        for kind, column in COLUMNS.items()
+        for value in getattr(chat, column)
+    }

@@ -1,0 +1,127 @@
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+
+from chatstore.db import db, in_transaction
+from chatstore.enums import Archived, BulkAction
+from chatstore.errors import ValidationFailed
+from chatstore.models import ChatSession, Message
+from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
+from chatstore.store.filters import SessionFilters
+from chatstore.store.verify import CHECKS
+from tests.store.crowd import fill_sessions
+from tests.support import count
+
+ALL = SessionFilters(archived=Archived.ANY)
+
+
+def change(action, selected=ALL, *, owner_id="alice", most=10_000, **others):
+    dry = others.pop("is_dry_run", False)
+    return in_transaction(
+        change_sessions,
+        BulkChange(BulkAction(action), **others),
+        owner_id=owner_id,
+        selected=selected,
+        most=most,
+        is_dry_run=dry,
+    )
+
+
+def stored(column):
+    """A column of every session by the session's name, read afresh."""
+    db.session.remove()
+    query = select(ChatSession.name, getattr(ChatSession, column))
+    return dict(db.session.execute(query).all())
+
+
+@pytest.fixture
+def chats(db_session, make_session):
+    make_session(owner_id="bob", name="bob's", metadata_tags=["t"])
+    return [
+        make_session(owner_id="alice", name=name, metadata_tags=["t"], messages=1)
+        for name in "abc"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "back", "column"),
+    [("archive", "unarchive", "archived"), ("pin", "unpin", "pinned")],
+)
+def test_a_change_is_made_once_and_can_be_taken_back(chats, action, back, column):
+    ids = [chat.id for chat in chats[:2]]
+    before = stored("last_updated_at")
+    assert change(action, ids) == BulkOutcome(matched=2, changed=2)
+    assert change(action) == BulkOutcome(matched=3, changed=1)
+    assert change(action) == BulkOutcome(matched=3, changed=0)
+    source = "archived_at" if column == "archived" else "pinned"
+    assert {name for name, value in stored(source).items() if value} == set("abc")
+    assert change(back, ids[:1]) == BulkOutcome(matched=1, changed=1)
+    assert {name for name, value in stored(source).items() if value} == set("bc")
+    assert stored("last_updated_at") == before
+    assert stored("revision") == {"a": 4, "b": 3, "c": 3, "bob's": 1}
+
+
+def test_tags_are_added_and_removed(chats):
+    assert change("add_tags", tags=("new", "t")).changed == 3
+    assert stored("metadata_tags")["a"] == ["t", "new"]
+    assert change("add_tags", tags=("t",)).changed == 0
+    assert change("remove_tags", tags=("t", "other")).changed == 3
+    assert stored("metadata_tags") == {x: ["new"] for x in "abc"} | {"bob's": ["t"]}
+    assert change("remove_tags", SessionFilters(tag=("t",)), tags=("t",)).matched == 0
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+def test_more_tags_than_a_session_may_have_change_none(chats):
+    change("add_tags", [chats[1].id], tags=("one", "two"))
+    with pytest.raises(ValidationFailed, match="/tags"):
+        change("add_tags", tags=("three",), most_tags=3)
+    assert stored("metadata_tags")["a"] == ["t"]
+
+
+def test_sessions_are_deleted_with_what_is_in_them(chats, db_session):
+    assert change("delete", [chat.id for chat in chats[:2]]).changed == 2
+    assert set(stored("id")) == {"c", "bob's"}
+    assert count(db_session, Message) == 1
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+@pytest.mark.parametrize("action", list(BulkAction))
+def test_a_dry_run_counts_and_changes_nothing(chats, action):
+    tags = ("new",) if action is BulkAction.ADD_TAGS else ()
+    before = stored("revision")
+    outcome = change(action, tags=tags, is_dry_run=True)
+    assert outcome.matched == 3
+    assert outcome.changed == (
+        3 if action in ("archive", "pin", "delete", "add_tags") else 0
+    )
+    assert stored("revision") == before
+
+
+@pytest.mark.parametrize("action", list(BulkAction))
+def test_another_owners_sessions_are_passed_over(chats, action):
+    before = stored("revision")
+    ids = [*(chat.id for chat in chats), uuid4()]
+    tags = ("x", "t")
+    outcome = change(action, ids, owner_id="carol", tags=tags)
+    assert outcome == BulkOutcome(matched=0, changed=0)
+    assert stored("revision") == before
+
+
+def test_an_id_that_comes_twice_is_one_session(chats):
+    assert change("pin", [chats[0].id] * 3) == BulkOutcome(matched=1, changed=1)
+
+
+def test_a_filter_that_matches_too_many_changes_none(chats):
+    with pytest.raises(ValidationFailed, match="/filter"):
+        change("delete", most=2)
+    assert change("delete", most=3).changed == 3
+
+
+def test_many_more_than_one_statement_takes_are_changed(db_session):
+    rows = fill_sessions(1300)
+    ids = [row["id"] for row in rows]
+    assert change("add_tags", ids, tags=("new",)) == BulkOutcome(1300, 1300)
+    assert change("archive").changed == sum(not row["archived_at"] for row in rows)
+    assert change("delete", SessionFilters(archived=Archived.YES)).changed == 1300
+    assert count(db_session, ChatSession) == 0

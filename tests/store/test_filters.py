@@ -1,0 +1,135 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chatstore.db import in_transaction
+from chatstore.enums import Archived
+from chatstore.store.filters import SessionFilters
+from chatstore.store.session_lists import SessionListing, count_sessions, list_sessions
+from chatstore.store.sessions import update_session
+
+MOMENT = timedelta(microseconds=1)
+
+
+def names(**given):
+    """The names of alice's sessions that the filters let pass, sorted."""
+    filters = SessionFilters(**given)
+    page = list_sessions(
+        owner_id="alice", limit=100, listing=SessionListing(filters=filters)
+    )
+    assert count_sessions(owner_id="alice", filters=filters) == len(page.items)
+    return sorted(chat.name for chat in page.items)
+
+
+@pytest.fixture
+def sessions(db_session, make_session):
+    def make(name, **columns):
+        return make_session(owner_id="alice", name=name, **columns)
+
+    make("a", metadata_tags=["red", "big"], rag_document_ids=["d1"])
+    make("b", metadata_tags=["red"], llm_model_name="other")
+    make("c", metadata_tags=["big", "Red"], rag_document_ids=["d1", "d2"])
+    make("d")
+    make_session(owner_id="bob", name="bob's", metadata_tags=["red", "big"])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "abcd"),
+        ({"tag": ("red",)}, "ab"),
+        ({"tag": ("red", "big")}, "a"),
+        ({"tag": ("Red",)}, "c"),
+        ({"tag": ("re",)}, ""),
+        ({"tag_any": ("red", "big")}, "abc"),
+        ({"tag_any": ("Red", "nobody's")}, "c"),
+        ({"tag": ("big",), "tag_any": ("red", "Red")}, "ac"),
+        ({"document": "d1"}, "ac"),
+        ({"document": "red"}, ""),
+        ({"document": "d1", "tag": ("red",)}, "a"),
+        ({"model": "other"}, "b"),
+        ({"model": "OTHER"}, ""),
+        ({"model": "other", "tag": ("red",), "name": "B"}, "b"),
+        ({"pinned": True}, ""),
+        ({"pinned": False}, "abcd"),
+    ],
+)
+def test_every_filter_that_is_given_holds(sessions, given, expected):
+    assert names(**given) == list(expected)
+
+
+def test_a_filter_finds_what_a_change_made_of_a_session(db_session, make_session):
+    chat = make_session(owner_id="alice", name="n", metadata_tags=["old", "kept"])
+    change = {"metadata_tags": ["kept", "new"], "rag_document_ids": ["d"]}
+    in_transaction(update_session, chat.id, owner_id="alice", changes=change)
+    assert names(tag=("old",)) == []
+    assert names(tag=("new", "kept"), document="d") == ["n"]
+    in_transaction(update_session, chat.id, owner_id="alice", changes={"name": "m"})
+    assert names(tag=("new", "kept"), document="d") == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Café Müller", "cafe mu"),
+        ("Straße", "STRASSE"),
+        ("Ελλάδα", "ελλαδα"),
+        ("100% sure_thing", "0% sure_"),
+        ("back\\slash", "k\\s"),
+        ("Łódź", "lodz"),
+        ("数据库很快", "据库"),
+        ("ﬁne ㎏", "fine kg"),
+        ("anything", ""),
+    ],
+)
+def test_a_name_is_found_by_a_part_of_it(db_session, make_session, name, part):
+    make_session(owner_id="alice", name=name)
+    assert names(name=part) == [name]
+
+
+@pytest.mark.parametrize("part", ["%", "_", "a%b", "cafés", "\\"])
+def test_a_part_that_is_not_in_the_name_does_not_find_it(
+    db_session, make_session, part
+):
+    make_session(owner_id="alice", name="a-b café")
+    assert names(name=part) == []
+
+
+def test_archived_sessions_are_left_out_unless_asked_for(db_session, make_session):
+    kept, gone = (make_session(owner_id="alice", name=name) for name in "kg")
+    change = {"archived": True, "pinned": True}
+    in_transaction(update_session, gone.id, owner_id="alice", changes=change)
+    assert names() == ["k"]
+    assert names(archived=Archived.YES) == ["g"]
+    assert names(archived=Archived.ANY) == ["g", "k"]
+    assert names(archived=Archived.ANY, pinned=True) == ["g"]
+    assert names(pinned=True) == []
+    change = {"archived": False}
+    in_transaction(update_session, gone.id, owner_id="alice", changes=change)
+    assert names() == ["g", "k"]
+
+
+def test_instants_are_exclusive(db_session, make_session, clock):
+    chat = make_session(owner_id="alice", name="n", messages=1)
+    created, updated = chat.created_at, chat.last_updated_at
+    assert names(created_after=created - MOMENT, created_before=created + MOMENT)
+    assert names(updated_after=updated - MOMENT, updated_before=updated + MOMENT)
+    for given in (
+        {"created_after": created},
+        {"created_before": created},
+        {"updated_after": updated},
+        {"updated_before": updated},
+    ):
+        assert names(**given) == [], given
+
+
+def test_archiving_again_keeps_the_first_date(db_session, make_session, clock):
+    chat = make_session(owner_id="alice")
+    first, second = (
+        in_transaction(
+            update_session, chat.id, owner_id="alice", changes={"archived": True}
+        ).archived_at
+        for _ in range(2)
+    )
+    assert first == second
+    assert first is not None and first < datetime.now(UTC)

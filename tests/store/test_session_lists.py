@@ -1,0 +1,103 @@
+from datetime import timedelta
+
+import pytest
+
+from chatstore.db import in_transaction
+from chatstore.store.messages import append_message
+from chatstore.store.paging import SessionPlace
+from chatstore.store.sent import as_instant
+from chatstore.store.session_lists import list_sessions
+from chatstore.store.sessions import delete_session, update_session
+
+STILL = timedelta(0)
+
+
+def ids_of(page):
+    return [chat.id for chat in page.items]
+
+
+def list_all(*, owner_id="alice", limit):
+    """Every id of the owner's sessions, page after page."""
+    page = list_sessions(owner_id=owner_id, limit=limit)
+    ids = ids_of(page)
+    while page.next_place is not None:
+        page = list_sessions(owner_id=owner_id, limit=limit, place=page.next_place)
+        assert 1 <= len(page.items) <= limit
+        ids += ids_of(page)
+    return ids
+
+
+def test_sessions_are_listed_by_their_newest_activity(db_session, make_session, clock):
+    first, second, third = (make_session(owner_id="alice") for _ in range(3))
+    in_transaction(append_message, first.id, owner_id="alice", content="x")
+    in_transaction(update_session, second.id, owner_id="alice", changes={"name": "x"})
+    page = list_sessions(owner_id="alice", limit=10)
+    assert ids_of(page) == [first.id, third.id, second.id]
+    assert page.next_place is None
+
+
+def test_only_the_owners_sessions_are_listed(db_session, make_session):
+    mine = make_session(owner_id="alice")
+    make_session(owner_id="bob")
+    make_session(owner_id="alice ")
+    assert list_all(limit=10) == [mine.id]
+    assert list_all(owner_id="nobody", limit=10) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
+def test_pages_are_the_whole_list_though_the_clock_stands_still(
+    db_session, make_session, clock, limit
+):
+    clock.step = STILL
+    chats = [make_session(owner_id="alice") for _ in range(7)]
+    make_session(owner_id="bob")
+    expected = sorted((chat.id for chat in chats), reverse=True)
+    assert list_all(limit=limit) == expected
+
+
+def test_a_page_that_ends_the_list_says_so(db_session, make_session):
+    for _ in range(4):
+        make_session(owner_id="alice")
+    first = list_sessions(owner_id="alice", limit=2)
+    assert first.next_place is not None
+    last = list_sessions(owner_id="alice", limit=2, place=first.next_place)
+    assert (len(last.items), last.next_place) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("offset", "places"), [(0, [0, 1]), (1, [1, 2]), (2, [2]), (3, []), (10**5, [])]
+)
+def test_offset_passes_over_the_first_sessions(
+    db_session, make_session, clock, offset, places
+):
+    chats = [make_session(owner_id="alice") for _ in range(3)][::-1]
+    page = list_sessions(owner_id="alice", limit=2, offset=offset)
+    assert ids_of(page) == [chats[place].id for place in places]
+
+
+def test_new_sessions_between_two_pages_neither_repeat_nor_hide_any(
+    db_session, make_session, clock
+):
+    old = [make_session(owner_id="alice") for _ in range(4)][::-1]
+    page = list_sessions(owner_id="alice", limit=2)
+    make_session(owner_id="alice")
+    rest = list_sessions(owner_id="alice", limit=2, place=page.next_place)
+    assert ids_of(page) + ids_of(rest) == [chat.id for chat in old]
+
+
+def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
+    db_session, make_session, clock
+):
+    chats = [make_session(owner_id="alice") for _ in range(4)][::-1]
+    page = list_sessions(owner_id="alice", limit=2)
+    in_transaction(delete_session, chats[1].id, owner_id="alice")
+    rest = list_sessions(owner_id="alice", limit=2, place=page.next_place)
+    assert ids_of(rest) == [chats[2].id, chats[3].id]
+
+
+def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_session):
+    for _ in range(3):
+        make_session(owner_id="alice")
+    page = list_sessions(owner_id="alice", limit=2)
+    last = page.items[-1]
+    assert page.next_place == SessionPlace(as_instant(last.last_updated_at), last.id)
