@@ -96,6 +96,14 @@ class IdempotencyKeyReused(ValidationFailed):
     title = "Idempotency key reused"
 
 
+class TooManyStreams(ChatstoreError):
+    """As many listings as may be are being streamed; the caller may try again."""
+
+    status = 503
+    type = "too-many-streams"
+    title = "Too many streams"
+
+
 class DatabaseUnavailable(ChatstoreError):
     """The database cannot be asked right now; the caller may try again."""
 

@@ -34,7 +34,8 @@ _PIECE_BYTES = 64 * 1024
 bind = _settings.bind
 workers = _settings.workers
 worker_class = "gthread"
-threads = _settings.threads
+# Slow readers of long listings have threads of their own, or there would soon be none.
+threads = _settings.threads + _settings.max_streams
 keepalive = 65  # longer than nginx keeps idle connections, so that it closes first
 timeout = 60
 graceful_timeout = 30
