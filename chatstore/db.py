@@ -202,6 +202,9 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
 
 
 def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
+    if not record.info.get("used"):
+        record.info["used"] = True  # a new one is as good as it gets
+        return
     # The server has sent something, though nobody asked: its farewell. A ping costs a
     # round trip; whom this does not tell, the retries save.
     poll = select.poll()

@@ -99,7 +99,7 @@ def _too_deep(max_depth: int) -> MalformedRequest:
 
 
 def _is_flawless(value: Any, max_depth: int, *, may_hide: bool) -> bool:
-    """Whether nothing is wrong: a fifth of the cost of finding out where.
+    """Whether nothing is wrong: a fifteenth of the cost of finding out where.
 
     `may_hide` says whether texts are worth a look.
     """

@@ -87,7 +87,7 @@ _ROW = select(*SESSION).where(OWNED)
 
 
 def get_session_row(session_id: UUID, *, owner_id: str) -> SentRow:
-    """Return the session as it is sent, at a fifth of the cost; NotFound."""
+    """Return the session as it is sent, at a quarter of the cost; NotFound."""
     with read_connection() as connection:
         row = connection.execute(_ROW, whose(session_id, owner_id)).one_or_none()
     if row is None:
