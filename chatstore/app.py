@@ -15,6 +15,7 @@ from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
 from chatstore.web.api import Api
+from chatstore.web.cookies import NoCookies
 from chatstore.web.json import OrjsonProvider
 from chatstore.web.observe import init_observation
 from chatstore.web.problems import init_problems
@@ -48,6 +49,7 @@ def _configure_requests(app: Flask, settings: Settings) -> None:
     app.config["SECRET_KEY"] = settings.secret_key or _kept_secret(settings)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json = OrjsonProvider(app)
+    app.session_interface = NoCookies()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     init_observation(app)

@@ -144,7 +144,7 @@ def reindex_command() -> None:
             pass
         names = _reindex(NAMES, "names", show)
         messages = _reindex(MESSAGES, "messages", show)
-    click.echo(f"indexed {_counted(messages, 'message')}, {_counted(names, 'name')}")
+    click.echo(f"indexed {counted(messages, 'message')}, {counted(names, 'name')}")
 
 
 def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:

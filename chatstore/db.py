@@ -7,6 +7,7 @@ only reads goes through `reading(work, ...)`, which is tried again too.
 
 import itertools
 import random
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,7 +23,6 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
-    Integer,
     MetaData,
     Sequence,
     String,
@@ -34,10 +34,11 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
+    InvalidatePoolError,
     PendingRollbackError,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -109,9 +110,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class next_instant(FunctionElement[datetime]):
-    """SQL for an instant after `last`: `now`, if it is, or a microsecond later.
+    """SQL for an instant after `last`: `now`, if it is, or `count` microseconds later.
 
-    With a `count` over one, the last of so many instants, a microsecond apart.
+    It is the last of so many instants, a microsecond apart.
     """
 
     name = "next_instant"
@@ -119,12 +120,14 @@ class next_instant(FunctionElement[datetime]):
     inherit_cache = True
 
     def __init__(
-        self, last: SQLCoreOperations[datetime], now: datetime, count: int = 1
+        self,
+        last: SQLCoreOperations[datetime],
+        now: SQLCoreOperations[datetime] | datetime,
+        count: SQLCoreOperations[int] | int = 1,
     ) -> None:
-        more = timedelta(microseconds=count - 1)
-        super().__init__(
-            last, literal(now + more, UtcDateTime()), literal(count, Integer())
-        )
+        if isinstance(now, datetime):
+            now = literal(now, UtcDateTime())
+        super().__init__(last, now, count)
 
 
 @compiles(next_instant)
@@ -161,7 +164,7 @@ def _next_number(element: Any, compiler: Any, **options: Any) -> str:
     (table,) = (each.name for each in element.clauses)
     if compiler.dialect.name == "postgresql":
         return f"nextval('{table}_number')"
-    return f"(SELECT coalesce(max(number), 0) + 1 FROM {table})"
+    return f"(SELECT coalesce(max(number), 0) + 1 FROM {table})"  # nosec B608
 
 
 def init_database(app: Flask, settings: Settings) -> None:
@@ -177,6 +180,9 @@ def init_database(app: Flask, settings: Settings) -> None:
         raise SettingsError(
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
+    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+    is_pooled = settings.database_pooler == "pgbouncer"
+    app.extensions["chatstore-reading"] = {} if is_pooled else {"reads_only": True}
     app.teardown_appcontext(_let_go)
     if settings.sqlite_path is None:
         _prepare_postgresql(app, settings)
@@ -209,6 +215,8 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     with app.app_context():
         engine = db.engine
     event.listen(engine, "handle_error", _hide_values)
+    event.listen(engine, "checkout", _drop_if_closed)
+    event.listen(engine, "begin", _leave_autocommit)
     if settings.database_pooler == "pgbouncer":
         settle = ", ".join(
             f"set_config('{name}', '{value}', true)"
@@ -218,6 +226,24 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
             connection.exec_driver_sql(f"SELECT {settle}")
+
+
+def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
+    if not record.info.get("used"):
+        record.info["used"] = True  # a new one is as good as it gets
+        return
+    # The server has sent something, though nobody asked: its farewell. A ping costs a
+    # round trip; whom this does not tell, the retries save.
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError
+
+
+def _leave_autocommit(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit and not connection.get_execution_options().get("reads_only"):
+        driver.autocommit = False
 
 
 def _session_settings(settings: Settings) -> dict[str, str]:
@@ -249,7 +275,6 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     }
     if settings.sqlite_path is not None:
         return options | {"module": sqlite.driver()}
-    options |= {"pool_pre_ping": True}
     connect = {"connect_timeout": settings.pool_timeout_seconds}
     if settings.database_pooler == "pgbouncer":
         # Each transaction may come to another server process: nothing may be kept
@@ -277,7 +302,7 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
         yield
         return
     lock = current_app.extensions.get("chatstore-writer-lock")
-    _end_reading()
+    _end_reading(session)
     with lock.held() if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
@@ -286,7 +311,7 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
                 options["isolation_level"] = isolation_level
             session.connection(execution_options=options)
             yield
-            _commit()
+            _commit(session)
         except BaseException:
             session.rollback()
             raise
@@ -294,10 +319,35 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
             del session.info["in_transaction"]
 
 
-def _end_reading() -> None:
+@contextmanager
+def read_connection() -> Iterator[Connection]:
+    """Yield a connection to read on: that of the transaction, where there is one.
+
+    Otherwise one of its own without BEGIN and ROLLBACK, which cost more than many a
+    read: each statement sees what is committed when it begins.
+    """
+    if _is_transacting():
+        yield db.session.connection()
+        return
+    options = current_app.extensions["chatstore-reading"]
+    with db.engine.connect() as connection:
+        connection.execution_options(**options)
+        if options and db.engine.dialect.name == "postgresql":
+            driver: Any = connection.connection.driver_connection
+            driver.autocommit = True
+        yield connection
+
+
+def _is_transacting() -> bool:
+    # Asking `db.session` itself would make a session.
+    return db.session.registry.has() and db.session().in_transaction()
+
+
+def _end_reading(session: Session) -> None:
     # A read transaction can be too old to be written in, or its connection lost.
-    session = db.session()
     is_reading = not (session.new or session.dirty or session.deleted)
+    if is_reading and not session.in_transaction():
+        return  # nothing was read, as before most writes
     try:
         session.commit()
     except (DBAPIError, PendingRollbackError):
@@ -307,10 +357,10 @@ def _end_reading() -> None:
     session.expire_all()  # what is read from now on is what there is now
 
 
-def _commit() -> None:
-    db.session.flush()
+def _commit(session: Session) -> None:
+    session.flush()
     try:
-        db.session.commit()
+        session.commit()
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown(
@@ -346,14 +396,15 @@ def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -
 
     It waits for no writer and holds none up.
     """
-    if db.session().info.get("in_transaction"):
+    if _is_transacting() and db.session().info.get("in_transaction"):
         return work(*arguments, **keywords)
 
     def attempt(number: int) -> T:
         try:
             return work(*arguments, **keywords)
         except DBAPIError:
-            db.session.rollback()
+            if db.session.registry.has():
+                db.session.rollback()
             raise
 
     return _with_retries(attempt, event="read retried")

@@ -101,6 +101,14 @@ class IdempotencyKeyReused(ValidationFailed):
         self.detail = detail  # the body has no flaw
 
 
+class TooManyStreams(ChatstoreError):
+    """As many listings as may be are being streamed; the caller may try again."""
+
+    status = 503
+    type = "too-many-streams"
+    title = "Too many streams"
+
+
 class DatabaseUnavailable(ChatstoreError):
     """The database cannot be asked right now; the caller may try again."""
 

@@ -4,20 +4,40 @@ Lines go to standard error. They carry no message text: nothing logs a body, and
 tracebacks are written without the values of local variables.
 """
 
+import json
 import logging
 import logging.config
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _stamp,
 ]
+
+
+def _style(style: str) -> str:
+    if style == "auto":
+        return "console" if sys.stderr.isatty() else "json"
+    return style
+
+
+def _renderer(style: str) -> list[Processor]:
+    if _style(style) == "console":
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
 
 
 class _WithoutRequestText(logging.Filter):
@@ -30,25 +50,27 @@ class _WithoutRequestText(logging.Filter):
         return True
 
 
+class _RequestLog:
+    """Where the line of each request goes, and how it is written."""
+
+    def __init__(self, *, style: str, stream: TextIO) -> None:
+        self.stream = stream
+        self._console = _renderer(style)[0] if _style(style) == "console" else None
+
+    def render(self, line: dict[str, Any]) -> str:
+        if self._console is None:
+            return _encode(line)
+        return str(self._console(None, "info", line))
+
+
+_request_log = _RequestLog(style="auto", stream=sys.stderr)
+
+
 def logging_config(*, level: str, style: str) -> dict[str, Any]:
     """Return the `logging.config.dictConfig` for one way of writing lines.
 
     `style` is json, console, or auto: console on a terminal, json elsewhere.
     """
-    if style == "auto":
-        style = "console" if sys.stderr.isatty() else "json"
-    renderer: list[Processor] = (
-        [
-            structlog.dev.ConsoleRenderer(
-                exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
-        if style == "console"
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
-    )
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -58,7 +80,7 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
                 "foreign_pre_chain": _SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *renderer,
+                    *_renderer(style),
                 ],
             }
         },
@@ -81,6 +103,8 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
 
 def configure_logs(*, level: str, style: str) -> None:
     """Send every log line of this process through structlog."""
+    global _request_log
+    _request_log = _RequestLog(style=style, stream=sys.stderr)
     logging.config.dictConfig(logging_config(level=level, style=style))
     structlog.configure(
         processors=[
@@ -93,3 +117,17 @@ def configure_logs(*, level: str, style: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def log_request(name: str, **members: Any) -> None:
+    """Write the line of one request, as `get_logger(name).info("request", ...)` would.
+
+    At a quarter of the cost, which every request pays. A line that cannot be written
+    is no reason to fail.
+    """
+    if not logging.getLogger(name).isEnabledFor(logging.INFO):
+        return
+    line = {"event": "request", **members, "logger": name, "level": "info"}
+    _stamp(None, "info", line)
+    with suppress(OSError, ValueError):  # a full disk, a closed file
+        _request_log.stream.write(f"{_request_log.render(line)}\n")

@@ -4,6 +4,7 @@ Runs in gunicorn's master, which must not import the application: a reload would
 leave the old code in its workers.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import gunicorn.glogging
 import gunicorn.http.message
 import gunicorn.util
 import structlog
@@ -33,7 +35,8 @@ _PIECE_BYTES = 64 * 1024
 bind = _settings.bind
 workers = _settings.workers
 worker_class = "gthread"
-threads = _settings.threads
+# Slow readers of long listings have threads of their own, or there would soon be none.
+threads = _settings.threads + _settings.max_streams
 keepalive = 65  # longer than nginx keeps idle connections, so that it closes first
 timeout = 60
 graceful_timeout = 30
@@ -43,6 +46,16 @@ control_socket_disable = True
 limit_request_line = gunicorn.http.message.MAX_REQUEST_LINE = 128 * 1024
 limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
+
+
+class _Logger(gunicorn.glogging.Logger):  # type: ignore[misc]
+    """gunicorn's, without a line of its own for each request: there is one already."""
+
+    def access(self, *_: Any) -> None:
+        """Write nothing; gunicorn would collect 20 facts for it."""
+
+
+logger_class = _Logger
 
 
 def _write_problem(
@@ -114,6 +127,9 @@ def post_worker_init(worker: Any) -> None:
                 raise
             _log.warning("database away at the start", cause=db_error_text(error))
         db.engine.dispose()
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     if worker.age == 1:
         _greet(worker.ppid)
 
@@ -130,6 +146,8 @@ def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None
     gunicorn reads 64 KiB of it and then closes the connection, which it may have
     announced to keep: nginx would answer this request, or the next, with a 502.
     """
+    if not {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"} & environ.keys():
+        return  # without a body, as most are
     body, connection = environ.get("wsgi.input"), environ.get("gunicorn.socket")
     if body is None:
         return

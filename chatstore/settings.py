@@ -53,7 +53,14 @@ class Settings:
     workers: int = _setting(2, "server processes", least=1, most=1000)
     threads: int = _setting(
         8,
-        "requests each process serves at a time; its database pool size",
+        "requests each process serves at a time beside streams; its database pool size",
+        least=1,
+        most=1000,
+    )
+    max_streams: int = _setting(
+        32,
+        "long listings each process streams at a time, to clients that may be slow;"
+        " each has a thread of its own, and no database connection",
         least=1,
         most=1000,
     )

@@ -117,8 +117,9 @@ def prepare_engine(
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
     A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
-    when its transaction begins. `statement_timeout_seconds` of 0 is no bound; nor
-    has a connection one whose option `unbounded` is true.
+    when its transaction begins; one that is for `reads_only` begins none.
+    `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
+    `unbounded` is true.
     """
 
     @event.listens_for(engine, "connect")
@@ -140,8 +141,10 @@ def prepare_engine(
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        options = connection.get_execution_options()
+        if not options.get("reads_only"):
+            mode = options.get("sqlite_begin", "DEFERRED")
+            connection.exec_driver_sql(f"BEGIN {mode}")
 
     if statement_timeout_seconds:
 

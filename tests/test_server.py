@@ -193,6 +193,7 @@ def test_gunicorn_in_a_checkout_has_our_settings():
         ROOT,
         bind="127.0.0.1:1234",
         threads="3",
+        max_streams="4",
         secret_key="a secret of the tests",
         database_url="postgresql://nobody@127.0.0.1:1/none",
     )
@@ -202,7 +203,7 @@ def test_gunicorn_in_a_checkout_has_our_settings():
         if "=" in line
     )
     assert config["bind"] == "['127.0.0.1:1234']"
-    assert (config["worker_class"], config["threads"]) == ("gthread", "3")
+    assert (config["worker_class"], config["threads"]) == ("gthread", "7")
     assert config["control_socket_disable"] == "True"
 
 

@@ -17,6 +17,7 @@ from chatstore.schemas.messages import (
     MessageSchema,
 )
 from chatstore.store import messages
+from chatstore.store.sent import AppendedMessage
 from chatstore.web.api import LOCATION_DOC, Blueprint
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.idempotency import idempotent
@@ -40,7 +41,7 @@ bp.before_request(identify_caller)
 @bp.alt_response(409, "CONFLICT")
 def append_message(
     body: dict[str, Any], session_id: UUID
-) -> tuple[Message, dict[str, str]]:
+) -> tuple[AppendedMessage, dict[str, str]]:
     """Append a message to a session."""
     message = in_transaction(
         messages.append_message, session_id, owner_id=current_owner(), **body

@@ -19,6 +19,7 @@ from chatstore.schemas.sessions import (
 )
 from chatstore.store import bulk, session_lists, sessions
 from chatstore.store.filters import SessionFilters
+from chatstore.store.sent import SentRow
 from chatstore.web.api import (
     ETAG_DOC,
     IF_MATCH,
@@ -60,6 +61,13 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     Archived ones are left out unless asked for.
     """
     listing = _listing(query)
+    counted = {}
+    if query.get("count"):  # before the page, which is then read in its transaction
+        counted["total"] = reading(
+            session_lists.count_sessions,
+            owner_id=current_owner(),
+            filters=listing.filters,
+        )
     page = reading(
         session_lists.list_sessions,
         owner_id=current_owner(),
@@ -68,18 +76,12 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
         offset=query.get("offset", 0),
         place=decode_cursor(query.get("cursor"), listing),
     )
-    answer: dict[str, Any] = {
+    return {
         "sessions": page.items,
         "next_cursor": encode_cursor(page.next_place, listing),
         "previous_cursor": encode_cursor(page.previous_place, listing),
+        **counted,
     }
-    if query.get("count"):
-        answer["total"] = reading(
-            session_lists.count_sessions,
-            owner_id=current_owner(),
-            filters=listing.filters,
-        )
-    return answer
 
 
 @bp.post("/bulk")
@@ -114,9 +116,9 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
 @bp.response(200, SessionSchema, headers=ETAG_DOC)
 @bp.alt_response(404, "NOT_FOUND")
 @bp.doc(parameters=[IF_NONE_MATCH])
-def get_session(session_id: UUID) -> tuple[ChatSession, dict[str, str]] | Response:
+def get_session(session_id: UUID) -> tuple[SentRow, dict[str, str]] | Response:
     """Read a session."""
-    chat = reading(sessions.get_session, session_id, owner_id=current_owner())
+    chat = reading(sessions.get_session_row, session_id, owner_id=current_owner())
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
     return chat, etag_header(chat)

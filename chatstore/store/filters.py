@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import BindParameter, ColumnElement, Select, func, literal, select
 
 from chatstore.analyzer import fold
 from chatstore.db import db
@@ -59,7 +59,7 @@ class SessionFilters:
 
 
 def select_matching(
-    query: Select[Any], filters: SessionFilters, *, owner_id: str
+    query: Select[Any], filters: SessionFilters, *, owner_id: str | BindParameter[str]
 ) -> Select[Any]:
     """Return `query` over sessions, only for the owner's that the filters let pass.
 
@@ -99,7 +99,7 @@ def pinned_is(pinned: bool) -> ColumnElement[bool]:
 
 
 def _facet_conditions(
-    wanted: list[tuple[Facet, tuple[str, ...]]], owner_id: str
+    wanted: list[tuple[Facet, tuple[str, ...]]], owner_id: str | BindParameter[str]
 ) -> Iterable[ColumnElement[bool]]:
     having = [_having(kind, values, owner_id) for kind, values in wanted]
     if not having:
@@ -133,7 +133,9 @@ def _has(query: Select[Any]) -> ColumnElement[bool]:
     return mine.exists()
 
 
-def _having(kind: Facet, values: tuple[str, ...], owner_id: str) -> Select[Any]:
+def _having(
+    kind: Facet, values: tuple[str, ...], owner_id: str | BindParameter[str]
+) -> Select[Any]:
     return select(SessionFacet.session_id).where(
         SessionFacet.owner_id == owner_id,
         SessionFacet.kind == kind,

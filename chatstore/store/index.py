@@ -12,20 +12,29 @@ from chatstore.db import db
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
+from chatstore.store.sent import AppendedMessage
 
 # Key, text, scopes.
 Entry = tuple[int, str, list[str]]
 
 # One statement for any number of entries; an entry that is there is replaced.
-_PUT_FTS5 = (
-    "INSERT OR REPLACE INTO {index} (rowid, words, scope) VALUES (:id, :words, :scope)"
-)
-_PUT_TSVECTOR = (
-    "INSERT INTO {index} (id, words)"
-    " SELECT entry.id, CAST(entry.words AS tsvector)"
-    " FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[])) AS entry (id, words)"
-    " ON CONFLICT (id) DO UPDATE SET words = excluded.words"
-)
+_PUT_FTS5 = {
+    index: text(
+        f"INSERT OR REPLACE INTO {index} (rowid, words, scope)"  # nosec B608
+        " VALUES (:id, :words, :scope)"
+    )
+    for index in (MESSAGES, NAMES)
+}
+_PUT_TSVECTOR = {
+    index: text(
+        f"INSERT INTO {index} (id, words)"  # nosec B608
+        " SELECT entry.id, CAST(entry.words AS tsvector)"
+        " FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[]))"
+        " AS entry (id, words)"
+        " ON CONFLICT (id) DO UPDATE SET words = excluded.words"
+    )
+    for index in (MESSAGES, NAMES)
+}
 
 
 def is_fts5() -> bool:
@@ -33,7 +42,7 @@ def is_fts5() -> bool:
     return db.engine.dialect.name == "sqlite"
 
 
-def add_messages(messages: Sequence[Message], *, owner_id: str) -> None:
+def add_messages(messages: Sequence[AppendedMessage], *, owner_id: str) -> None:
     """Make the messages findable: one statement, however many."""
     put_entries(
         MESSAGES,
@@ -58,19 +67,17 @@ def put_name(chat: ChatSession) -> None:
 
 def put_entries(index: str, entries: Sequence[Entry]) -> None:
     """Write the entries (key, text, scopes) into an index, over older ones."""
+    connection = db.session.connection()
     if is_fts5():
-        statement = text(_PUT_FTS5.format(index=index))
         rows = [
             {"id": key, "words": fts5_words(content), "scope": " ".join(scopes)}
             for key, content, scopes in entries
         ]
-        db.session.execute(statement, rows)
+        connection.execute(_PUT_FTS5[index], rows)
         return
-    statement = text(_PUT_TSVECTOR.format(index=index))
     words = [tsvector_words(content, scopes) for _, content, scopes in entries]
-    db.session.execute(
-        statement, {"ids": [key for key, _, _ in entries], "words": words}
-    )
+    keys = [key for key, _, _ in entries]
+    connection.execute(_PUT_TSVECTOR[index], {"ids": keys, "words": words})
 
 
 def delete_entries(condition: ColumnElement[bool]) -> None:

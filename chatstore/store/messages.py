@@ -1,23 +1,37 @@
 """Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, UnaryExpression, and_, exists, func, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import (
+    Integer,
+    Select,
+    UnaryExpression,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.elements import SQLCoreOperations
 
 from chatstore.clock import utc_now
-from chatstore.db import db, next_instant
+from chatstore.db import UtcDateTime, db, next_instant, read_connection
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store import index
-from chatstore.store.sessions import no_such_session, owned
+from chatstore.store.sent import MESSAGE, AppendedMessage, SentRow
+from chatstore.store.sessions import OWNED, no_such_session, owned, whose
 
 # A chunk ends at the first of these, so that a listing never needs more memory
 # than a chunk and the few rows read ahead, whatever the size of its messages.
@@ -28,6 +42,38 @@ _MOST_UTF8 = 4  # bytes in a character
 # PostgreSQL's integer and bigint: a greater number names nothing, and is an error.
 _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
+
+
+# A row is asked by position: by name costs it five times as much.
+_CONTENT = [column.name for column in MESSAGE].index("content")
+_LAST_SEQ = select(ChatSession.last_seq).where(OWNED)
+
+
+# Made once: making them costs more than running them. Of the session's row, as ever,
+# one statement decides, so that writers of one session wait for each other.
+_MOVE_ON = (
+    update(ChatSession)
+    .where(
+        OWNED,
+        or_(
+            bindparam("expected", type_=Integer).is_(None),
+            ChatSession.last_seq == bindparam("expected", type_=Integer),
+        ),
+    )
+    .values(
+        last_seq=ChatSession.last_seq + bindparam("count", type_=Integer),
+        message_count=ChatSession.message_count + bindparam("count", type_=Integer),
+        last_updated_at=next_instant(
+            ChatSession.last_updated_at,
+            bindparam("now", type_=UtcDateTime),
+            bindparam("count", type_=Integer),
+        ),
+        last_message_preview=bindparam("preview"),
+        revision=ChatSession.revision + 1,
+    )
+    .returning(ChatSession.last_seq, ChatSession.last_updated_at)
+)
+_INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
 
 
 @dataclass(frozen=True)
@@ -59,7 +105,7 @@ class MessageChunk:
     `has_more` says whether messages follow beyond the listing's own limit.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[SentRow]
     rest: MessageRange | None
     has_more: bool
 
@@ -72,7 +118,7 @@ def append_message(
     role: Role = Role.USER,
     metadata: dict[str, Any] | None = None,
     expected_seq: int | None = None,
-) -> Message:
+) -> AppendedMessage:
     """Add a message at the end of the session and return it, as `append_messages`."""
     (message,) = append_messages(
         session_id,
@@ -89,7 +135,7 @@ def append_messages(
     owner_id: str,
     turns: Sequence[Mapping[str, Any]],
     expected_seq: int | None = None,
-) -> list[Message]:
+) -> list[AppendedMessage]:
     """Add one message a turn (`content`, `role`, `metadata`) and return them.
 
     Takes the next seqs, and timestamps after the last one whatever the clock says,
@@ -98,41 +144,41 @@ def append_messages(
     SeqConflict when the first would not get `expected_seq`.
     """
     count = len(turns)
-    condition = owned(session_id, owner_id)
-    if expected_seq is not None:
-        condition = and_(
-            condition, ChatSession.last_seq == min(expected_seq - 1, _MAX_SEQ)
-        )
-    end = db.session.execute(
-        update(ChatSession)
-        .where(condition)
-        .values(
-            last_seq=ChatSession.last_seq + count,
-            message_count=ChatSession.message_count + count,
-            last_updated_at=next_instant(ChatSession.last_updated_at, utc_now(), count),
-            last_message_preview=turns[-1]["content"][:PREVIEW_LENGTH],
-            revision=ChatSession.revision + 1,
-        )
-        .returning(ChatSession.last_seq, ChatSession.last_updated_at)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
+    moved = db.session.connection().execute(
+        _MOVE_ON,
+        {
+            **whose(session_id, owner_id),
+            "expected": expected_seq and min(expected_seq - 1, _MAX_SEQ),
+            "count": count,
+            "now": utc_now() + timedelta(microseconds=count - 1),
+            "preview": turns[-1]["content"][:PREVIEW_LENGTH],
+        },
+    )
+    end = moved.one_or_none()
     if end is None:
         raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
-    messages = [
-        Message(
-            session_id=session_id,
-            seq=end.last_seq - later,
-            timestamp=end.last_updated_at - timedelta(microseconds=later),
-            role=turn["role"],
-            content=turn["content"],
-            metadata_=turn["metadata"],
-        )
+    rows = [
+        {
+            "session_id": session_id,
+            "seq": end.last_seq - later,
+            "timestamp": end.last_updated_at - timedelta(microseconds=later),
+            "role": turn["role"],
+            "content": turn["content"],
+            "metadata": turn["metadata"],
+        }
         for turn, later in zip(turns, range(count - 1, -1, -1), strict=True)
     ]
-    db.session.add_all(messages)
-    db.session.flush()
+    messages = _insert(rows)
     index.add_messages(messages, owner_id=owner_id)
     return messages
+
+
+def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
+    # For a single one, SQLAlchemy has a shorter way.
+    given = rows[0] if len(rows) == 1 else rows
+    inserted = db.session.connection().execute(_INSERT, given)
+    ids = {seq: id_ for id_, seq in inserted}
+    return [AppendedMessage(ids[row["seq"]], *row.values()) for row in rows]
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
@@ -152,9 +198,8 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
 
 def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
     """Return the seq of the session's last message, 0 without one; NotFound."""
-    last_seq = db.session.scalar(
-        select(ChatSession.last_seq).where(owned(session_id, owner_id))
-    )
+    with read_connection() as connection:
+        last_seq: int | None = connection.scalar(_LAST_SEQ, whose(session_id, owner_id))
     if last_seq is None:
         raise no_such_session(session_id)
     return last_seq
@@ -169,49 +214,64 @@ def list_messages(
     NotFound.
     """
     size = min(CHUNK_MESSAGES, wanted.limit or CHUNK_MESSAGES)
-    query = _select_range(session_id, owner_id, wanted).limit(size + 1)
-    if db.engine.dialect.name == "postgresql":
-        query = _only_what_fits(query, wanted.order)
-    else:  # SQLite reads a row when it is asked for it: those left over cost nothing
-        query = query.execution_options(yield_per=_ROWS_READ_AHEAD)
-    rows = db.session.scalars(query)
-    messages: list[Message] = []
+    messages: list[SentRow] = []
     characters = 0
-    with rows:
-        for message in rows:
+    with _rows_of_range(session_id, owner_id, wanted, most=size + 1) as rows:
+        for message in chain.from_iterable(rows):
             if len(messages) == wanted.limit:
                 return MessageChunk(messages, rest=None, has_more=True)
             if len(messages) == size or characters > CHUNK_CHARACTERS:
                 break
             messages.append(message)
-            characters += len(message.content)
+            characters += len(message[_CONTENT])
         else:
             if not messages:  # none in the session, or no session
                 get_last_seq(session_id, owner_id=owner_id)
             return MessageChunk(messages, rest=None, has_more=False)
-    end = get_last_seq(session_id, owner_id=owner_id) + 1
+    end = messages[-1].last_seq + 1
     rest = wanted.following([each.seq for each in messages], end=end)
     return MessageChunk(messages, rest=rest, has_more=False)
 
 
-def _select_range(
-    session_id: UUID, owner_id: str, wanted: MessageRange
-) -> Select[Message]:
+@contextmanager
+def _rows_of_range(
+    session_id: UUID, owner_id: str, wanted: MessageRange, *, most: int
+) -> Iterator[Iterable[Sequence[SentRow]]]:
+    named = {
+        **whose(session_id, owner_id),
+        "after": min(wanted.after, _MAX_SEQ),
+        "before": _MAX_SEQ if wanted.before is None else min(wanted.before, _MAX_SEQ),
+        "role": wanted.role,
+        "most": most,
+    }
+    with read_connection() as connection:
+        kind = connection.dialect.name
+        query = _select_range(wanted.order, kind, has_role=wanted.role is not None)
+        with connection.execute(query, named) as rows:
+            yield rows.partitions(_ROWS_READ_AHEAD)
+
+
+@cache  # making it costs more than running it
+def _select_range(order: Order, kind: str, *, has_role: bool) -> Select[Any]:
     # The session is asked for in the same statement: between two it might be
     # deleted, and a listing of what was left would look complete.
-    query = select(Message).where(
-        Message.session_id == session_id,
-        exists().where(owned(session_id, owner_id)),
-        Message.seq > min(wanted.after, _MAX_SEQ),
+    last_seq = select(ChatSession.last_seq).where(OWNED).scalar_subquery()
+    query = select(*MESSAGE, last_seq.label("last_seq")).where(
+        Message.session_id == bindparam("the_session"),
+        exists().where(OWNED),
+        Message.seq > bindparam("after"),
+        Message.seq < bindparam("before"),
     )
-    if wanted.before is not None:
-        query = query.where(Message.seq < min(wanted.before, _MAX_SEQ))
-    if wanted.role is not None:
-        query = query.where(Message.role == wanted.role)
-    return query.order_by(_by_seq(Message.seq, wanted.order))
+    if has_role:
+        query = query.where(Message.role == bindparam("role"))
+    query = query.order_by(_by_seq(Message.seq, order)).limit(bindparam("most"))
+    if kind == "postgresql":
+        return _only_what_fits(query, order)
+    # SQLite reads a row when it is asked for it: those left over cost nothing.
+    return query.execution_options(stream_results=True)
 
 
-def _only_what_fits(query: Select[Message], order: Order) -> Select[Message]:
+def _only_what_fits(query: Select[Any], order: Order) -> Select[Any]:
     """Return `query` without what comes a row after a full chunk, or later.
 
     PostgreSQL sends all rows at once, and a cursor there costs a round trip for
@@ -220,9 +280,8 @@ def _only_what_fits(query: Select[Message], order: Order) -> Select[Message]:
     size = func.sum(func.octet_length(Message.content))
     earlier = size.over(order_by=_by_seq(Message.seq, order), rows=(None, -2))
     rows = query.add_columns(earlier.label("earlier")).subquery()
-    message = aliased(Message, rows)
     return (
-        select(message)
+        select(*(rows.c[column.name] for column in MESSAGE), rows.c.last_seq)
         .where(func.coalesce(rows.c.earlier, 0) <= _MOST_UTF8 * CHUNK_CHARACTERS)
         .order_by(_by_seq(rows.c.seq, order))
     )

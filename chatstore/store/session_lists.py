@@ -1,17 +1,26 @@
 """Lists of sessions: filtered, sorted, page by page in both directions; no HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatstore.db import db
+from chatstore.db import db, read_connection
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.store.filters import SessionFilters, pinned_is, select_matching
 from chatstore.store.paging import Page, SessionPlace
+from chatstore.store.sent import SESSION, SentRow, as_instant
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -40,18 +49,28 @@ def list_sessions(
     listing: SessionListing = SessionListing(),
     place: SessionPlace | None = None,
     offset: int = 0,
-) -> Page[ChatSession]:
+) -> Page[SentRow]:
     """Return up to `limit` sessions after `place`, or before it if that looks back.
 
     `offset` passes over so many of them first.
     """
     is_backward = place is not None and place.backward
-    chats: list[ChatSession] = []
-    query = select_matching(select(ChatSession), listing.filters, owner_id=owner_id)
-    for part, start, skipped in _parts(query, listing, place, offset):
+    if listing.pinned_first:
+        db.session.connection()  # two statements: of one snapshot, where there is one
+    chats: list[SentRow] = []
+    select_walk = _selecting(listing, owner_id)
+    for pinned, start, skipped in _parts(listing, place, offset, owner_id):
         missing = limit + 1 - len(chats)  # the one more says whether there is a page
-        rows = _walk(part, listing, start, is_backward).limit(missing).offset(skipped)
-        chats += db.session.scalars(rows.execution_options(populate_existing=True))
+        query = select_walk(_Walk(pinned, is_backward, has_start=start is not None))
+        named: dict[str, Any] = {
+            "the_owner": owner_id,
+            "most": missing,
+            "skipped": skipped,
+        }
+        if start is not None:
+            named |= {"place_value": start.value, "place_id": start.id}
+        with read_connection() as connection:
+            chats += connection.execute(query, named).all()
         if len(chats) > limit:
             break
     page = chats[:limit][::-1] if is_backward else chats[:limit]
@@ -70,71 +89,98 @@ def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
     return db.session.scalar(query.select_from(ChatSession)) or 0
 
 
-Part = tuple[Select[Any], SessionPlace | None, int]
+Part = tuple[bool | None, SessionPlace | None, int]
 
 
 def _parts(
-    query: Select[Any],
-    listing: SessionListing,
-    place: SessionPlace | None,
-    offset: int,
+    listing: SessionListing, place: SessionPlace | None, offset: int, owner_id: str
 ) -> Sequence[Part]:
-    """Return the queries that make up the list, each with where it begins.
+    """Return the parts of the list: which (None is all), and where each begins.
 
     Pinned first, the list is two, one behind the other: no index has to have them
     in this order.
     """
     if not listing.pinned_first:
-        return [(query, place, offset)]
-    first, second = query.where(pinned_is(True)), query.where(pinned_is(False))
+        return [(None, place, offset)]
     if place is None:
-        pinned = _count(first) if offset else 0
-        return [(first, None, offset), (second, None, max(0, offset - pinned))]
+        pinned = _count_pinned(listing, owner_id) if offset else 0
+        return [(True, None, offset), (False, None, max(0, offset - pinned))]
     if place.backward:
         if place.pinned:
-            return [(first, place, 0)]
-        return [(second, place, 0), (first, None, 0)]
+            return [(True, place, 0)]
+        return [(False, place, 0), (True, None, 0)]
     if place.pinned:
-        return [(first, place, 0), (second, None, 0)]
-    return [(second, place, 0)]
+        return [(True, place, 0), (False, None, 0)]
+    return [(False, place, 0)]
 
 
-def _count(query: Select[Any]) -> int:
-    rows = query.with_only_columns(ChatSession.id).subquery()
-    return db.session.scalar(select(func.count()).select_from(rows)) or 0
+def _count_pinned(listing: SessionListing, owner_id: str) -> int:
+    query = select_matching(
+        select(func.count()), listing.filters, owner_id=owner_id
+    ).where(pinned_is(True))
+    return db.session.scalar(query.select_from(ChatSession)) or 0
 
 
-def _walk(
-    query: Select[Any],
-    listing: SessionListing,
-    place: SessionPlace | None,
-    is_backward: bool,
+class _Walk(NamedTuple):
+    """A way through a list: which part of it, which way, and whether from a place."""
+
+    pinned: bool | None
+    is_backward: bool
+    has_start: bool
+
+
+def _selecting(
+    listing: SessionListing, owner_id: str
+) -> Callable[[_Walk], Select[Any]]:
+    """Return what selects a walk through this list."""
+    if not listing.filters.facets():
+        return partial(_select_any_walk, listing)
+    # How to look for facets is asked for each time.
+    rows = select_matching(select(*SESSION), listing.filters, owner_id=owner_id)
+    return partial(_select_walk, listing, rows)
+
+
+@lru_cache(maxsize=256)  # making it costs more than running it
+def _select_any_walk(listing: SessionListing, walk: _Walk) -> Select[Any]:
+    owner = bindparam("the_owner", type_=ChatSession.owner_id.type)
+    rows = select_matching(select(*SESSION), listing.filters, owner_id=owner)
+    return _select_walk(listing, rows, walk)
+
+
+def _select_walk(
+    listing: SessionListing, rows: Select[Any], walk: _Walk
 ) -> Select[Any]:
-    """Return `query` in the order of the list, or backward, beginning at `place`."""
+    if walk.pinned is not None:
+        rows = rows.where(pinned_is(walk.pinned))
     column = SORT_COLUMNS[listing.sort]
-    is_falling = (listing.order is Order.DESC) != is_backward
-    if place is not None:
-        query = query.where(_is_beyond(column, place, is_falling))
+    is_falling = (listing.order is Order.DESC) != walk.is_backward
+    if walk.has_start:
+        rows = rows.where(_is_beyond(column, is_falling))
     if is_falling:
-        return query.order_by(column.desc(), ChatSession.id.desc())
-    return query.order_by(column.asc(), ChatSession.id.asc())
+        rows = rows.order_by(column.desc(), ChatSession.id.desc())
+    else:
+        rows = rows.order_by(column.asc(), ChatSession.id.asc())
+    return rows.limit(bindparam("most")).offset(bindparam("skipped"))
 
 
 def _is_beyond(
-    column: InstrumentedAttribute[Any], place: SessionPlace, is_falling: bool
+    column: InstrumentedAttribute[Any], is_falling: bool
 ) -> ColumnElement[bool]:
-    here = tuple_(literal(place.value, column.type), literal(place.id))
+    here = tuple_(
+        bindparam("place_value", type_=column.type),
+        bindparam("place_id", type_=ChatSession.id.type),
+    )
     key = tuple_(column, ChatSession.id)
     return key < here if is_falling else key > here
 
 
 def _page(
-    chats: list[ChatSession],
+    chats: list[SentRow],
     listing: SessionListing,
     *,
     has_next: bool,
     has_previous: bool,
-) -> Page[ChatSession]:
+) -> Page[SentRow]:
     if not chats:
         return Page(chats, None)
     next_place = _place_of(chats[-1], listing) if has_next else None
@@ -142,7 +188,9 @@ def _page(
     return Page(chats, next_place, first if has_previous else None)
 
 
-def _place_of(chat: ChatSession, listing: SessionListing) -> SessionPlace:
+def _place_of(chat: SentRow, listing: SessionListing) -> SessionPlace:
     value = getattr(chat, SORT_COLUMNS[listing.sort].key)
-    pinned = chat.pinned if listing.pinned_first else None
+    if listing.sort is not SessionSort.NAME:
+        value = as_instant(value)
+    pinned = bool(chat.pinned) if listing.pinned_first else None
     return SessionPlace(value, chat.id, pinned)

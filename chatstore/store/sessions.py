@@ -4,19 +4,32 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, literal, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from chatstore.analyzer import fold
 from chatstore.clock import utc_now
-from chatstore.db import UtcDateTime, db
+from chatstore.db import UtcDateTime, db, read_connection
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
 from chatstore.store import index
 from chatstore.store.facets import add_facets, replace_facets
+from chatstore.store.sent import SESSION, SentRow
+
+Named = BindParameter[Any]
 
 
-def owned(session_id: UUID, owner_id: str) -> ColumnElement[bool]:
+def owned(session_id: UUID | Named, owner_id: str | Named) -> ColumnElement[bool]:
     """The condition every query on one session carries: it is this owner's."""
     return and_(ChatSession.id == session_id, ChatSession.owner_id == owner_id)
 
@@ -61,6 +74,28 @@ def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
     if chat is None:
         raise no_such_session(session_id)
     return chat
+
+
+# For statements that are made once, and run with `whose` as their parameters. An
+# UPDATE keeps the names of its columns to itself.
+OWNED = owned(bindparam("the_session"), bindparam("the_owner"))
+
+
+def whose(session_id: UUID, owner_id: str) -> dict[str, Any]:
+    """Return the parameters of a statement with the condition `OWNED`."""
+    return {"the_session": session_id, "the_owner": owner_id}
+
+
+_ROW = select(*SESSION).where(OWNED)
+
+
+def get_session_row(session_id: UUID, *, owner_id: str) -> SentRow:
+    """Return the session as it is sent, at a quarter of the cost; NotFound."""
+    with read_connection() as connection:
+        row = connection.execute(_ROW, whose(session_id, owner_id)).one_or_none()
+    if row is None:
+        raise no_such_session(session_id)
+    return row
 
 
 def update_session(

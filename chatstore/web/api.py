@@ -1,34 +1,29 @@
 """The API and its blueprints: strict input, and a document of what they answer.
 
-flask-smorest as it comes accepts NaN, NUL and lone surrogates, fails on deep or
-long-numbered JSON and ignores unknown query parameters; this file is where those
-ends are tied up.
+flask-smorest as it comes drops headers from errors and ignores unknown query
+parameters; this file is where those ends are tied up. Reading what comes in is
+`parsing`, writing what goes out `answers`.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any
 
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint as FlaskBlueprint
-from flask import Flask, Request, current_app, request
-from marshmallow import RAISE, Schema, ValidationError, fields
-from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from flask import Flask, Request, request
+from marshmallow import fields
 
-from chatstore import __version__, strict_json
-from chatstore.errors import (
-    Flaw,
-    MalformedRequest,
-    UnsupportedMediaType,
-    ValidationFailed,
-)
-from chatstore.schemas.fields import Limits, SettingLimit
+from chatstore import __version__
+from chatstore.errors import Flaw, ValidationFailed
+from chatstore.schemas.fields import SettingLimit
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
+from chatstore.web.answers import answering
+from chatstore.web.parsing import refuse_repeated_parameters, taking
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
 
 IDEMPOTENCY_KEY = "IDEMPOTENCY_KEY"
@@ -54,94 +49,32 @@ _LIMIT_NAMES = (
 )
 
 
-class StrictParser(FlaskParser):
-    """Reads request bodies and query strings, refusing whatever is not declared."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION = {
-        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
-        "query": RAISE,
-    }
-
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        with Limits(_settings()):
-            return super().parse(*args, **kwargs)
-
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        if not req.is_json:
-            raise UnsupportedMediaType(
-                f"The body must be sent as application/json, not"
-                f" {req.mimetype or 'without a Content-Type'}."
-            )
-        return strict_json.loads(read_body(req), max_depth=_settings().max_json_depth)
-
-    def load_querystring(self, req: Request, schema: Schema) -> Any:
-        lists = [
-            name
-            for name, field in schema.fields.items()
-            if isinstance(field, fields.List)
-        ]
-        refuse_repeated_parameters(req, besides=lists)
-        return super().load_querystring(req, schema)
-
-    def handle_error(
-        self, error: ValidationError, req: Request, schema: Schema, **_: Any
-    ) -> NoReturn:
-        assert isinstance(error.messages, dict)
-        (messages,) = error.messages.values()  # webargs nests them in the location
-        raise ValidationFailed(flatten(messages))
-
-
-def read_body(req: Request) -> bytes:
-    """Return the body of the request; RequestEntityTooLarge beyond the limit."""
-    most = _settings().max_body_bytes
-    # Of a body without a length Werkzeug reads as much as may be, and drops the rest
-    # in silence: one byte more tells.
-    req.max_content_length = most + 1
-    try:
-        body = req.get_data()
-    except HTTPException:
-        raise
-    except Exception as error:  # the server's own, for damaged chunks
-        raise MalformedRequest("The body breaks off, or is damaged.") from error
-    if len(body) > most:
-        raise RequestEntityTooLarge
-    if len(body) < (req.content_length or 0):
-        # What came of it may be whole JSON all the same.
-        raise MalformedRequest("The body breaks off before its Content-Length.")
-    return body
-
-
-def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
-    """Turn marshmallow's tree of messages into flaws, depth first."""
-    if isinstance(messages, Mapping):
-        for key, below in messages.items():
-            yield from flatten(
-                below, place if key == "_schema" else pointer(place, key)
-            )
-    else:
-        for message in [messages] if isinstance(messages, str) else messages:
-            yield Flaw(place, message)
-
-
-def refuse_repeated_parameters(req: Request, *, besides: Collection[str] = ()) -> None:
-    """Raise ValidationFailed for a query parameter that is given twice."""
-    flaws = [
-        Flaw(pointer("", name), "Given more than once.")
-        for name, values in req.args.lists()
-        if len(values) > 1 and name not in besides
-    ]
-    if flaws:
-        raise ValidationFailed(flaws)
-
-
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """A blueprint whose routes take declared input only and document each error."""
-
-    ARGUMENTS_PARSER = StrictParser()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(_document_errors)
+
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """Decorate a view: document what it takes, and give it that."""
+        take = taking(schema, location=options.get("location", "json"))
+        return _documenting(super().arguments(schema, **options), then=take)
+
+    def response(self, status_code: int, schema: Any = None, **options: Any) -> Any:
+        """Decorate a view: document what it answers, and send it as `schema` says."""
+        document = super().response(status_code, schema, **options)
+        if not isinstance(schema, type):
+            return document
+        return _documenting(document, then=answering(status_code, schema()))
+
+    def alt_response(self, *arguments: Any, **options: Any) -> Any:
+        """Decorate a view: document another answer of it."""
+        return _documenting(super().alt_response(*arguments, **options))
+
+    def doc(self, **options: Any) -> Any:
+        """Decorate a view: document what else there is to know."""
+        return _documenting(super().doc(**options))
 
     def add_url_rule(
         self,
@@ -239,9 +172,21 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             self.spec.components.parameter(name, "header", parameter, lazy=True)
 
 
-def _settings() -> Settings:
-    settings: Settings = current_app.config["CHATSTORE"]
-    return settings
+def _documenting(
+    document: Callable[..., Any], *, then: Callable[..., Any] = lambda view: view
+) -> Callable[..., Any]:
+    """Return a decorator that does what `then` does, documented by flask-smorest's.
+
+    flask-smorest wraps the view for each thing that it documents; every request
+    would go through five such wrappers.
+    """
+
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        decorated: Any = then(view)
+        decorated._apidoc = document(view)._apidoc
+        return decorated  # type: ignore[no-any-return]
+
+    return decorator
 
 
 def _schema_name(schema: Any) -> str:
@@ -270,14 +215,19 @@ def _locations(view: Callable[..., Any]) -> set[str]:
 def _without_query(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        refuse_repeated_parameters(request)
-        if request.args:
-            raise ValidationFailed(
-                [Flaw(pointer("", name), "Unknown field.") for name in request.args]
-            )
+        if request.query_string:
+            _refuse_query(request)
         return view(*args, **kwargs)
 
     return wrapper
+
+
+def _refuse_query(req: Request) -> None:
+    refuse_repeated_parameters(req)
+    if req.args:
+        raise ValidationFailed(
+            [Flaw(pointer("", name), "Unknown field.") for name in req.args]
+        )
 
 
 def _document_errors(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> Any:

@@ -9,17 +9,20 @@ import re
 from flask import request
 
 from chatstore.models import ChatSession
+from chatstore.store.sent import SentRow
 
 _STRONG_TAGS = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"\s*(?=,|$)')
 
 
-def etag_header(chat: ChatSession) -> dict[str, str]:
+def etag_header(chat: ChatSession | SentRow) -> dict[str, str]:
     """Return the header that names the present revision of the session."""
     return {"ETag": f'"{chat.revision}"'}
 
 
-def is_not_modified(chat: ChatSession) -> bool:
+def is_not_modified(chat: ChatSession | SentRow) -> bool:
     """Whether If-None-Match says that the client has this revision already."""
+    if "HTTP_IF_NONE_MATCH" not in request.environ:
+        return False
     tags = request.if_none_match
     return tags.star_tag or tags.contains_weak(str(chat.revision))
 

@@ -1,16 +1,20 @@
 """Sends listings of any length in constant memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from threading import BoundedSemaphore
 
 import orjson
 import structlog
 from flask import Flask, Response, current_app
 
 from chatstore.db_errors import db_error_text
+from chatstore.errors import TooManyStreams
+from chatstore.schemas.compiled import compile_dump_all
 from chatstore.schemas.messages import MessageSchema
 from chatstore.store.messages import MessageChunk, MessageRange
 
-_schema = MessageSchema(many=True)
+_dump_all = compile_dump_all(MessageSchema())
 
 log = structlog.get_logger(__name__)
 
@@ -23,13 +27,31 @@ def answer_messages(
     Otherwise each chunk is read when the client has taken the one before, in a
     context of its own: no connection is held in between. A listing that cannot go
     on, because its session was deleted, is cut off, never ended as if complete.
+    Raises TooManyStreams.
     """
     chunk = read(wanted)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     body = _generate(app, read, chunk)
     if chunk.rest is None:
         return Response(b"".join(body), mimetype="application/json")
-    return Response(body, mimetype="application/json")
+    release = _take_slot(app)
+    response = Response(body, mimetype="application/json")
+    response.call_on_close(release)
+    return response
+
+
+def _take_slot(app: Flask) -> Callable[[], None]:
+    # Who reads slowly keeps a thread: others need some too.
+    most = app.config["CHATSTORE"].max_streams
+    slots = app.extensions.setdefault("chatstore-streams", BoundedSemaphore(most))
+    if not slots.acquire(blocking=False):
+        raise TooManyStreams(
+            f"{most} listings are being sent by this process (CHATSTORE_MAX_STREAMS):"
+            " try again, or ask for pages with limit."
+        )
+    once = ExitStack()
+    once.callback(slots.release)
+    return once.close
 
 
 def _generate(
@@ -50,4 +72,4 @@ def _generate(
 
 
 def _items(chunk: MessageChunk) -> bytes:
-    return b",".join(orjson.dumps(item) for item in _schema.dump(chunk.messages))
+    return orjson.dumps(_dump_all(chunk.messages))[1:-1]

@@ -10,7 +10,7 @@ from chatstore.db import db
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import CHUNK_MESSAGES
-from tests.support import SESSIONS, messages_url, session_url
+from tests.support import SESSIONS, assert_problem, messages_url, session_url
 
 MEGABYTE = 1024 * 1024
 # Of a listing of 60 MB: a chunk, its JSON and the rows read ahead are about 8.
@@ -126,3 +126,16 @@ def test_a_client_can_tell_a_listing_that_was_cut_off(serve, database_url, app, 
     assert server.request("GET", SESSIONS).json["sessions"] == []
     lines = {each["event"]: each["level"] for each in server.log_lines()}
     assert lines["listing cut off"] == "warning"
+
+
+def test_slow_readers_leave_threads_for_others(make_app, fill):
+    chat = fill(CHUNK_MESSAGES + 1, 10)
+    client = make_app(max_streams=2).test_client()
+    url = messages_url(chat)
+    first, second = client.get(url), client.get(url)
+    refusal = assert_problem(client.get(url), 503, detail="CHATSTORE_MAX_STREAMS")
+    assert refusal["type"].endswith(":too-many-streams")
+    assert client.get(f"{url}?limit=10").status_code == 200
+    first.close()
+    assert len(client.get(url).json["messages"]) == CHUNK_MESSAGES + 1
+    assert len(second.json["messages"]) == CHUNK_MESSAGES + 1

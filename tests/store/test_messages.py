@@ -90,10 +90,11 @@ def seqs_of(chunks):
 def test_appended_message_is_the_next_one(db_session, make_session, clock):
     chat = make_session(owner_id="alice", messages=2)
     message = append(chat, "hi", role=Role.TOOL, metadata={"a": [1, None]})
-    db_session.expire_all()
-    assert get_message(chat.id, message.id, owner_id="alice") is message
     assert (message.seq, message.role, message.content) == (3, "tool", "hi")
     assert (message.metadata_, message.timestamp) == ({"a": [1, None]}, clock.now)
+    stored = get_message(chat.id, message.id, owner_id="alice")
+    for name, value in message._asdict().items():
+        assert getattr(stored, name) == value, name
 
 
 def test_appending_moves_the_session_on(db_session, make_session, clock):

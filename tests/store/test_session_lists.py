@@ -5,6 +5,7 @@ import pytest
 from chatstore.db import in_transaction
 from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
+from chatstore.store.sent import as_instant
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.sessions import delete_session, update_session
 
@@ -99,4 +100,4 @@ def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_sessi
         make_session(owner_id="alice")
     page = list_sessions(owner_id="alice", limit=2)
     last = page.items[-1]
-    assert page.next_place == SessionPlace(last.last_updated_at, last.id)
+    assert page.next_place == SessionPlace(as_instant(last.last_updated_at), last.id)

@@ -1,0 +1,123 @@
+"""Reads request bodies and query strings, refusing whatever is not declared.
+
+flask-smorest's own parser accepts NaN, NUL and lone surrogates and fails on deep or
+long-numbered JSON; nor does it know our limits.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import wraps
+from typing import Any
+
+from flask import Request, current_app, request
+from marshmallow import Schema, ValidationError, fields
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from chatstore import strict_json
+from chatstore.errors import (
+    Flaw,
+    MalformedRequest,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from chatstore.schemas.fields import Limits
+from chatstore.settings import Settings
+from chatstore.strict_json import pointer
+
+
+def taking(
+    schema: type[Schema], *, location: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a view: it gets what `schema` makes of the body or the query."""
+    shape = schema()
+
+    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            settings: Settings = current_app.config["CHATSTORE"]
+            if location == "query":
+                given = read_query(request, shape)
+            else:
+                given = read_json(request, settings)
+            return view(*args, load(shape, given, settings), **kwargs)
+
+        return wrapper
+
+    return decorator
+
+
+def load(shape: Schema, given: Any, settings: Settings) -> Any:
+    """Return what `shape` makes of `given`; ValidationFailed names what is wrong."""
+    try:
+        with Limits(settings):
+            return shape.load(given)
+    except ValidationError as error:
+        raise ValidationFailed(flatten(error.messages)) from None
+
+
+def read_json(req: Request, settings: Settings) -> Any:
+    """Return the value that the body stands for."""
+    if not req.is_json:
+        raise UnsupportedMediaType(
+            f"The body must be sent as application/json, not"
+            f" {req.mimetype or 'without a Content-Type'}."
+        )
+    return strict_json.loads(
+        read_body(req, settings), max_depth=settings.max_json_depth
+    )
+
+
+def read_query(req: Request, shape: Schema) -> dict[str, Any]:
+    """Return the parameters of the query string; only those that are lists repeat."""
+    if not req.query_string:
+        return {}
+    lists = {
+        name for name, field in shape.fields.items() if isinstance(field, fields.List)
+    }
+    refuse_repeated_parameters(req, besides=lists)
+    return {
+        name: values if name in lists else values[0]
+        for name, values in req.args.lists()
+    }
+
+
+def read_body(req: Request, settings: Settings) -> bytes:
+    """Return the body of the request; RequestEntityTooLarge beyond the limit."""
+    most = settings.max_body_bytes
+    # Of a body without a length Werkzeug reads as much as may be, and drops the rest
+    # in silence: one byte more tells.
+    req.max_content_length = most + 1
+    try:
+        body = req.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # the server's own, for damaged chunks
+        raise MalformedRequest("The body breaks off, or is damaged.") from error
+    if len(body) > most:
+        raise RequestEntityTooLarge
+    if len(body) < (req.content_length or 0):
+        # What came of it may be whole JSON all the same.
+        raise MalformedRequest("The body breaks off before its Content-Length.")
+    return body
+
+
+def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
+    """Turn marshmallow's tree of messages into flaws, depth first."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            yield from flatten(
+                below, place if key == "_schema" else pointer(place, key)
+            )
+    else:
+        for message in [messages] if isinstance(messages, str) else messages:
+            yield Flaw(place, message)
+
+
+def refuse_repeated_parameters(req: Request, *, besides: Collection[str] = ()) -> None:
+    """Raise ValidationFailed for a query parameter that is given twice."""
+    flaws = [
+        Flaw(pointer("", name), "Given more than once.")
+        for name, values in req.args.lists()
+        if len(values) > 1 and name not in besides
+    ]
+    if flaws:
+        raise ValidationFailed(flaws)

@@ -1,0 +1,127 @@
+"""What is sent is what the schemas say, however it comes to be."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from marshmallow import Schema, fields
+from sqlalchemy import delete, insert, select
+
+from chatstore.enums import Role
+from chatstore.models import ChatSession, Message
+from chatstore.schemas.compiled import compile_dump, compile_dump_all
+from chatstore.schemas.fields import Instant
+from chatstore.schemas.messages import MessageSchema
+from chatstore.schemas.sessions import SessionPageSchema, SessionSchema
+from chatstore.store.sent import MESSAGE, SESSION
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+INSTANTS = st.datetimes(
+    min_value=datetime(1000, 1, 1), timezones=st.just(UTC)
+)  # PostgreSQL and RFC 3339 agree on four digits
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below),
+    max_leaves=5,
+)
+CHATS = st.fixed_dictionaries(
+    {
+        "id": st.uuids(version=4),
+        "owner_id": st.just("alice"),
+        "name": st.none() | TEXTS.map(lambda text: text[:255]),
+        "created_at": INSTANTS,
+        "last_updated_at": INSTANTS,
+        "llm_model_name": TEXTS.map(lambda text: text[:255]),
+        "rag_document_ids": st.lists(TEXTS, max_size=3),
+        "metadata_tags": st.lists(TEXTS, max_size=3),
+        "message_count": st.integers(0, 2**31 - 1),
+        "last_message_preview": st.none() | TEXTS.map(lambda text: text[:200]),
+        "pinned": st.booleans(),
+        "archived_at": st.none() | INSTANTS,
+    }
+)
+TURNS = st.fixed_dictionaries(
+    {
+        "seq": st.integers(1, 2**31 - 1),
+        "timestamp": INSTANTS,
+        "role": st.sampled_from(list(Role)),
+        "content": TEXTS,
+        "metadata_": st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
+    }
+)
+made_of_anything = settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def sent(dumped):
+    return orjson.loads(orjson.dumps(dumped))
+
+
+@made_of_anything
+@given(values=CHATS)
+def test_a_session_is_sent_as_its_schema_dumps_it(db_session, values):
+    db_session.execute(delete(ChatSession))
+    db_session.execute(insert(ChatSession), [values])
+    model = db_session.scalars(select(ChatSession)).one()
+    row = db_session.connection().execute(select(*SESSION)).one()
+    expected = SessionSchema().dump(model)
+    dump = compile_dump(SessionSchema())
+    assert sent(dump(row)) == sent(dump(model)) == expected
+    page = {"sessions": [row], "next_cursor": None, "previous_cursor": "x"}
+    assert sent(compile_dump(SessionPageSchema())(page)) == {
+        "sessions": [expected],
+        "next_cursor": None,
+        "previous_cursor": "x",
+    }
+    db_session.rollback()
+
+
+@made_of_anything
+@given(values=TURNS)
+def test_a_message_is_sent_as_its_schema_dumps_it(db_session, make_session, values):
+    chat = make_session()
+    db_session.execute(insert(Message), [values | {"session_id": chat.id}])
+    model = db_session.scalars(select(Message)).one()
+    row = db_session.connection().execute(select(*MESSAGE)).one()
+    expected = MessageSchema().dump(model)
+    dump = compile_dump(MessageSchema())
+    assert sent(dump(row)) == sent(dump(model)) == expected
+    db_session.rollback()
+
+
+class EveryKind(Schema):
+    instant = Instant(required=True)
+    number = fields.Float(required=True)
+    day = fields.Date(required=True)
+    flags = fields.List(fields.Boolean(), required=True)
+    renamed = fields.String(required=True, data_key="other", attribute="inner")
+    left_out = fields.Integer()
+
+
+def test_a_field_of_any_kind_is_sent_as_it_dumps_itself():
+    value = {
+        "instant": datetime(2026, 1, 2, tzinfo=UTC),
+        "number": 1.5,
+        "day": datetime(2026, 1, 2).date(),
+        "flags": [True, False],
+        "inner": "x",
+    }
+    dumped = sent(compile_dump(EveryKind())(value))
+    assert dumped == EveryKind().dump(value)
+    assert "left_out" not in dumped
+
+
+@pytest.mark.parametrize("many", [0, 1, 3])
+def test_many_are_sent_in_their_order(many):
+    values = [{"status": str(number)} for number in range(many)]
+    shape = Schema.from_dict({"status": fields.String(required=True)})()
+    assert compile_dump_all(shape)(values) == values
