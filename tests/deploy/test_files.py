@@ -1,12 +1,14 @@
 """The files in deploy/ agree with each other, with the settings and with the docs."""
 
 import re
+import shlex
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
 from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,8 @@ from tests.support import ROOT, assert_problem, clean_environ, free_port, need
 
 SOCKET = "/run/chatstore/chatstore.sock"
 DOCS = (ROOT / "docs" / "deploy.md").read_text()
+UNITS = [path for path in sorted(DEPLOY.glob("chatstore*")) if path.suffix != ".env"]
+NIGHTLY = ["chatstore-backup", "chatstore-purge"]
 
 
 def read(name: str) -> str:
@@ -25,6 +29,27 @@ def read(name: str) -> str:
 def assignments(text: str) -> dict[str, str]:
     """Return the settings in an environment file; later lines win."""
     return dict(re.findall(r"^#?(CHATSTORE_\w+)=(.*)$", text, re.MULTILINE))
+
+
+def unit(name: str) -> ConfigParser:
+    parser = ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(read(name))
+    return parser
+
+
+def run_command(name: str, backups: Path, **environ: str) -> str:
+    """Run what a service starts, as systemd does, with paths of this machine."""
+    line = unit(name)["Service"]["ExecStart"].replace("$$", "$").replace("%%", "%")
+    line = line.replace("/opt/chatstore/bin/", f"{sys.executable} -m ")
+    line = line.replace("/var/lib/chatstore-backups", str(backups))
+    return subprocess.run(
+        shlex.split(line),
+        env=clean_environ(**environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_the_environment_file_is_one_that_chatstore_starts_with():
@@ -62,9 +87,9 @@ def test_nginx_waits_longer_than_chatstore_does():
 
 def test_systemd_understands_the_units(tmp_path):
     need("systemd-analyze", shutil.which("systemd-analyze") is not None)
-    for name in ("chatstore.socket", "chatstore.service"):
-        unit = read(name).replace("/opt/chatstore/bin/chatstore", sys.executable)
-        (tmp_path / name).write_text(unit)
+    for path in UNITS:
+        text = path.read_text().replace("/opt/chatstore/bin/chatstore", sys.executable)
+        (tmp_path / path.name).write_text(text)
     verified = subprocess.run(
         ["systemd-analyze", "verify", *sorted(tmp_path.glob("*"))],
         capture_output=True,
@@ -75,17 +100,54 @@ def test_systemd_understands_the_units(tmp_path):
 
 
 def test_systemd_waits_longer_than_gunicorn():
-    unit = ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string(read("chatstore.service"))
+    service = unit("chatstore.service")["Service"]
     from_server = re.findall(
         r"^graceful_timeout = (\d+)", (ROOT / "chatstore/server.py").read_text(), re.M
     )
-    assert int(unit["Service"]["TimeoutStopSec"]) > int(from_server[0])
-    assert unit["Service"]["ExecStart"].endswith("/chatstore serve")
-    assert f"stop_grace_period: {unit['Service']['TimeoutStopSec']}s" in read(
-        "compose.yaml"
+    assert int(service["TimeoutStopSec"]) > int(from_server[0])
+    assert service["ExecStart"].endswith("/chatstore serve")
+    assert f"stop_grace_period: {service['TimeoutStopSec']}s" in read("compose.yaml")
+
+
+@pytest.mark.parametrize("name", NIGHTLY)
+def test_what_runs_at_night_is_as_locked_in_as_the_server(name):
+    server, nightly = (
+        dict(unit(f"{each}.service")["Service"]) for each in ("chatstore", name)
     )
+    only_server = {"NotifyAccess", "ExecReload", "Restart", "RestartSec", "KillMode"}
+    only_server |= {"TimeoutStopSec", "LimitNOFILE"}
+    assert set(server) - set(nightly) == only_server
+    assert set(nightly) <= set(server)
+    differing = {each for each in nightly if nightly[each] != server[each]}
+    assert differing <= {"Type", "ExecStart", "StateDirectory"}
+    folders = {f"/var/lib/{each}" for each in nightly["StateDirectory"].split()}
+    assert folders == {server["WorkingDirectory"]} | set(
+        re.findall(r"/var/lib/[\w-]+", nightly["ExecStart"])
+    )
+
+
+@pytest.mark.parametrize("name", NIGHTLY)
+def test_what_runs_at_night_has_a_timer_that_the_docs_enable(name):
+    timer = unit(f"{name}.timer")
+    assert timer["Timer"]["OnCalendar"]
+    assert timer["Install"]["WantedBy"] == "timers.target"
+    (enabled,) = re.findall("systemctl enable --now (.*)", DOCS)
+    assert f"{name}.timer" in enabled.split()
+
+
+def test_the_backup_of_the_night_keeps_one_file_a_weekday(sqlite_template, tmp_path):
+    url = f"sqlite:///{sqlite_template}"
+    for _ in ("one week", "the next"):
+        run_command("chatstore-backup.service", tmp_path, CHATSTORE_DATABASE_URL=url)
+    (file,) = tmp_path.iterdir()
+    assert re.fullmatch(r"[1-7]\.backup", file.name)
+    assert file.read_bytes().startswith(b"SQLite format 3")
+
+
+def test_old_idempotency_records_are_purged_at_night(sqlite_template, tmp_path):
+    url = f"sqlite:///{sqlite_template}"
+    said = run_command("chatstore-purge.service", tmp_path, CHATSTORE_DATABASE_URL=url)
+    assert said == "purged 0 idempotency records\n"
 
 
 def test_the_image_is_made_of_files_that_are_there():
