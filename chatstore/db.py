@@ -19,16 +19,13 @@ import structlog
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
-    BigInteger,
     Connection,
     DateTime,
     Dialect,
     MetaData,
-    Sequence,
     String,
     event,
     literal,
-    literal_column,
 )
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import (
@@ -141,30 +138,6 @@ def _next_instant(element: Any, compiler: Any, **options: Any) -> str:
 def _next_instant_in_sqlite(last: str, now: str, count: int) -> str:
     after = datetime.fromisoformat(last) + timedelta(microseconds=count)
     return max(now, format_instant(after))
-
-
-class next_number(FunctionElement[int]):
-    """SQL for the next number of a table whose column `number` is unique.
-
-    On PostgreSQL of the sequence that the table's name and `_number` name. On SQLite,
-    where nobody else writes meanwhile, one more than the greatest.
-    """
-
-    name = "next_number"
-    type = BigInteger()
-    inherit_cache = True
-
-    def __init__(self, table: str) -> None:
-        Sequence(f"{table}_number", metadata=Base.metadata)
-        super().__init__(literal_column(table))
-
-
-@compiles(next_number)
-def _next_number(element: Any, compiler: Any, **options: Any) -> str:
-    (table,) = (each.name for each in element.clauses)
-    if compiler.dialect.name == "postgresql":
-        return f"nextval('{table}_number')"
-    return f"(SELECT coalesce(max(number), 0) + 1 FROM {table})"  # nosec B608
 
 
 def init_database(app: Flask, settings: Settings) -> None:

@@ -163,10 +163,11 @@ def test_verify_lists_what_is_broken(
     chat = make_session(messages=3)
     execute(damage)
     result = run("verify", database_url=database_url)
-    lines = result.stdout.splitlines()
+    every = result.stdout.splitlines()
+    lines = [line for line in every if not line.startswith("search: ")]
     assert [line.partition(": ")[0] for line in lines] == checks
     assert all(str(chat.id) in line or "role" in line for line in lines)
-    assert_refused(result, f"{len(checks)} violations? in 1 session, [23] messages")
+    assert_refused(result, f"{len(every)} violations? in 1 session, [23] messages")
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

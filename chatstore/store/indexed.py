@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from chatstore.analyzer import INDEXED_CHARACTERS
-from chatstore.db import db, next_number
+from chatstore.db import db
 from chatstore.entries import (
     fts5_probe,
     fts5_words,
@@ -32,6 +32,7 @@ from chatstore.entries import (
 )
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
+from chatstore.models.sessions import new_number
 from chatstore.store.index import Entry, is_fts5, put_entries
 
 BATCH = 500
@@ -68,7 +69,7 @@ def number_sessions() -> int:
         db.session.execute(
             update(ChatSession)
             .where(ChatSession.id == chat_id)
-            .values(number=next_number("sessions"))
+            .values(number=new_number())
             .execution_options(synchronize_session=False)
         )
     return len(ids)

@@ -56,7 +56,7 @@ def downgrade() -> None:
     for index, _, _ in INDEXES:
         op.execute(f"DROP TABLE {index}")
     op.drop_index("ix_sessions_number", "sessions")
-    op.drop_column("sessions", "number")  # and its sequence
+    op.drop_column("sessions", "number")
 
 
 def is_sqlite() -> bool:
@@ -65,11 +65,12 @@ def is_sqlite() -> bool:
 
 def number_sessions() -> None:
     op.add_column("sessions", sa.Column("number", sa.BigInteger(), nullable=True))
-    if is_sqlite():
-        op.execute("UPDATE sessions SET number = rowid")
-    else:
-        op.execute("CREATE SEQUENCE sessions_number OWNED BY sessions.number")
-        op.execute("UPDATE sessions SET number = nextval('sessions_number')")
+    # Small ones, before those that are made of the time.
+    op.execute(
+        "UPDATE sessions SET number = numbered.number FROM (SELECT id, row_number()"
+        " OVER (ORDER BY created_at, id) AS number FROM sessions) AS numbered"
+        " WHERE sessions.id = numbered.id"
+    )
     op.create_index("ix_sessions_number", "sessions", ["number"], unique=True)
 
 

@@ -154,7 +154,9 @@ def chats(make_session, clock):
 
 
 def broken_checks():
-    return {check.name for check in CHECKS if list(check.find())}
+    # What the search index says of it is for test_indexed.
+    found = {check.name for check in CHECKS if list(check.find())}
+    return found - {"search"}
 
 
 def test_nothing_is_wrong_with_what_the_store_wrote(db_session, make_session):
@@ -204,7 +206,9 @@ def test_damage_is_told_in_one_sentence(
     chats, db_session, database_url, what, sentence
 ):
     damage(database_url, *DAMAGES[what][1:])
-    found = [each for check in CHECKS for each in check.find()]
+    found = [
+        each for check in CHECKS if check.name != "search" for each in check.find()
+    ]
     assert found == [sentence.format(a=chats["a"].id)]
 
 
