@@ -2,13 +2,12 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import JSON, BigInteger, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db
 
 if TYPE_CHECKING:
@@ -37,13 +36,17 @@ def _listing_index(name: str, *columns: str, where: str | None = None) -> Index:
 _count = itertools.count()
 
 
-def new_number() -> int:
-    """Return a number that no session has, greater than those given out before.
+def new_number(created_at: datetime) -> int:
+    """Return a number of a session's own, greater than those of older ones.
 
     The time in microseconds, and ten bits that part what is made within one.
     """
-    microseconds = (utc_now() - _EPOCH) // timedelta(microseconds=1)
+    microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
     return microseconds << 10 | next(_count) % 1024
+
+
+def _number(context: Any) -> int:
+    return new_number(context.get_current_parameters()["created_at"])
 
 
 class ChatSession(db.Model):  # type: ignore[name-defined, misc]
@@ -79,7 +82,7 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     # Names the session in the search index, which takes numbers; null as long as a
     # version that knows no search wrote the row.
     number: Mapped[int | None] = mapped_column(
-        BigInteger, unique=True, index=True, default=new_number
+        BigInteger, unique=True, index=True, default=_number
     )
     owner_id: Mapped[str] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))

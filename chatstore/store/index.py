@@ -6,7 +6,7 @@ deletes sessions there calls `delete_entries` before.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Integer, column, delete, select, table, text
+from sqlalchemy import BigInteger, ColumnElement, column, delete, select, table, text
 
 from chatstore.db import db
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
@@ -61,7 +61,7 @@ def put_name(chat: ChatSession) -> None:
         scopes = scopes_of(chat.owner_id, chat.id)
         put_entries(NAMES, [(chat.number, chat.name, scopes)])
     else:
-        key = column("rowid" if is_fts5() else "id", Integer)
+        key = column("rowid" if is_fts5() else "id", BigInteger)
         db.session.execute(delete(table(NAMES, key)).where(key == chat.number))
 
 
@@ -88,7 +88,7 @@ def delete_entries(condition: ColumnElement[bool]) -> None:
     messages = select(Message.id).where(Message.session_id.in_(chats))
     numbers = select(ChatSession.number).where(condition)
     for index, keys in ((MESSAGES, messages), (NAMES, numbers)):
-        key = column("rowid", Integer)
+        key = column("rowid", BigInteger)
         db.session.execute(
             delete(table(index, key))
             .where(key.in_(keys))

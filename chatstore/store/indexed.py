@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
-    Integer,
     LargeBinary,
     Select,
     column,
@@ -63,21 +63,22 @@ def reindex_batch(index: str, *, after: int) -> Batch | None:
 
 def number_sessions() -> int:
     """Number sessions that an older version wrote; return of how many in this batch."""
-    query = select(ChatSession.id).where(ChatSession.number.is_(None)).limit(BATCH)
-    ids = db.session.scalars(query).all()
-    for chat_id in ids:
+    query = select(ChatSession.id, ChatSession.created_at).limit(BATCH)
+    query = query.where(ChatSession.number.is_(None))
+    chats = db.session.execute(query).all()
+    for chat_id, created_at in chats:
         db.session.execute(
             update(ChatSession)
             .where(ChatSession.id == chat_id)
-            .values(number=new_number())
+            .values(number=new_number(created_at))
             .execution_options(synchronize_session=False)
         )
-    return len(ids)
+    return len(chats)
 
 
 def delete_strays(index: str) -> int:
     """Delete entries that no row stands behind any more; return how many."""
-    key = column("rowid" if is_fts5() else "id", Integer)
+    key = column("rowid" if is_fts5() else "id", BigInteger)
     strays = list(find_strays(index))
     for start in range(0, len(strays), BATCH):
         some = strays[start : start + BATCH]
@@ -88,7 +89,7 @@ def delete_strays(index: str) -> int:
 def find_strays(index: str) -> Iterator[int]:
     """Yield the keys of entries that no row stands behind."""
     # FTS5 keeps the sizes of its entries in a table behind it.
-    keys = table(f"{index}_docsize" if is_fts5() else index, column("id", Integer))
+    keys = table(f"{index}_docsize" if is_fts5() else index, column("id", BigInteger))
     key = Message.id if index == MESSAGES else ChatSession.number
     query = select(keys.c.id).outerjoin_from(keys, key.class_, key == keys.c.id)
     without: ColumnElement[bool] = key.is_(None)
@@ -184,7 +185,9 @@ def _wrong_tsvectors(index: str, entries: Sequence[Entry]) -> list[int]:
 def _wrong_fts5(index: str, entries: Sequence[Entry]) -> list[int]:
     # What is in an entry FTS5 tells only to who knows it: how many words, and whether
     # the first of them follow each other there, in these scopes.
-    sizes = table(f"{index}_docsize", column("id", Integer), column("sz", LargeBinary))
+    sizes = table(
+        f"{index}_docsize", column("id", BigInteger), column("sz", LargeBinary)
+    )
     keys = [key for key, _, _ in entries]
     rows = db.session.execute(select(sizes).where(sizes.c.id.in_(keys)))
     found: dict[int, bytes] = {row.id: row.sz for row in rows}

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
-    Integer,
     Select,
     column,
     func,
@@ -124,7 +124,7 @@ def _name_columns() -> list[ColumnElement[Any]]:
 
 
 def _index(name: str) -> tuple[FromClause, ColumnElement[int]]:
-    index = table(name, column("rowid" if is_fts5() else "id", Integer))
+    index = table(name, column("rowid" if is_fts5() else "id", BigInteger))
     (key,) = index.c
     return index, key
 
