@@ -1,18 +1,23 @@
 """How long appends take when many write at once: `python -m bench.tail`.
 
 Eight clients, each on a connection of its own, append 240-byte messages to sessions
-of their own through a server of two processes. Prints the median and the 99th
-percentile of several rounds; chatstore promises that p99 is at most ten times p50,
-and no refusal.
+of their own through a server of two processes; chatstore promises that p99 is at
+most ten times p50, and no refusal. Beside it, in turn, the reason for the queue of
+writers: eight threads of two processes that insert the same through the bare driver,
+polling SQLite's lock, and waiting in chatstore's queue.
 """
 
 import argparse
 import http.client
 import json
-import statistics
 import threading
 import time
+from collections import defaultdict
+from itertools import product
 
+from bench import locks
+from bench.numbers import Spread, percentile
+from bench.results import progress, write_results
 from bench.server import running_server
 
 CLIENTS = 8
@@ -35,14 +40,21 @@ def append_for(port: int, path: str, stop_at: float, seconds: list[float]) -> in
     return refused
 
 
-def run_round(port: int, seconds: float, clients: int) -> tuple[list[float], int]:
-    """Return the times of all appends of a round, in seconds, and the refusals."""
+def new_session_paths(port: int, count: int) -> list[str]:
+    """Create sessions and return the paths to append to."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     paths = []
-    for _ in range(clients):
+    for _ in range(count):
         connection.request("POST", "/api/v1/sessions/", b"{}", HEADERS)
         chat = json.loads(connection.getresponse().read())
         paths.append(f"/api/v1/sessions/{chat['id']}/messages")
+    connection.close()
+    return paths
+
+
+def run_round(port: int, seconds: float, clients: int) -> locks.Waits:
+    """Append over HTTP for so long and return how long each append took."""
+    paths = new_session_paths(port, clients)
     times: list[list[float]] = [[] for _ in paths]
     refused = [0] * clients
     stop_at = time.perf_counter() + seconds
@@ -55,7 +67,46 @@ def run_round(port: int, seconds: float, clients: int) -> tuple[list[float], int
         thread.start()
     for thread in threads:
         thread.join()
-    return sorted(sum(times, [])), sum(refused)
+    shares = [len(each) for each in times]
+    return locks.Waits(sorted(sum(times, [])), sum(refused), shares)
+
+
+def describe(waits: locks.Waits, seconds: float) -> dict[str, float]:
+    """Return the figures of one round, times in milliseconds."""
+    p50, p99 = (percentile(waits.seconds, part) * 1000 for part in (50, 99))
+    return {
+        "per_second": len(waits.seconds) / seconds,
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "max_ms": waits.seconds[-1] * 1000,
+        "p99/p50": p99 / p50,
+        "refused": waits.refused,
+        "least/most of a writer": min(waits.shares) / max(waits.shares),
+    }
+
+
+def measure(
+    *, rounds: int, seconds: float, clients: int
+) -> dict[str, list[dict[str, float]]]:
+    """Return the figures of every round of the three, which take turns."""
+    found = defaultdict(list)
+    with running_server(workers=2, threads=4) as port:
+        run_round(port, 1, clients)  # warm
+        for number in range(1, rounds + 1):
+            progress(f"tail: round {number} of {rounds}")
+            for kind, pause in product(locks.KINDS, locks.PAUSES_MS):
+                waits = locks.run_round(kind, pause_ms=pause, seconds=seconds)
+                name = f"bare driver, {kind}, {pause} ms between"
+                found[name].append(describe(waits, seconds))
+            waits = run_round(port, seconds, clients)
+            found["chatstore over HTTP"].append(describe(waits, seconds))
+    progress("")
+    return dict(found)
+
+
+def summed_up(rounds: list[dict[str, float]]) -> dict[str, Spread]:
+    """Return median and spread of each figure over the rounds."""
+    return {name: Spread.of(each[name] for each in rounds) for name in rounds[0]}
 
 
 def main() -> None:
@@ -64,23 +115,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     options = parser.parse_args()
-    ratios = []
-    with running_server(workers=2, threads=4) as port:
-        run_round(port, 1, options.clients)  # warm
-        for number in range(1, options.rounds + 1):
-            times, refused = run_round(port, options.seconds, options.clients)
-            p50, p99 = (times[int(len(times) * part)] * 1000 for part in (0.5, 0.99))
-            ratios.append(p99 / p50)
-            print(
-                f"round {number}: {len(times) / options.seconds:6.0f} appends/s,"
-                f" p50 {p50:6.2f} ms, p99 {p99:6.2f} ms,"
-                f" max {times[-1] * 1000:6.1f} ms, p99/p50 {ratios[-1]:4.1f},"
-                f" refused {refused}"
-            )
-    print(
-        f"p99/p50: median {statistics.median(ratios):.1f}"
-        f" ({min(ratios):.1f} to {max(ratios):.1f})"
-    )
+    found = measure(**vars(options))
+    summary = {arm: summed_up(rounds) for arm, rounds in found.items()}
+    for arm, figures in summary.items():
+        print(arm)
+        for name, spread in figures.items():
+            print(f"  {name:<23} {spread}")
+    write_results("tail", {"how": vars(options), "arms": summary})
 
 
 if __name__ == "__main__":
