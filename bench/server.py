@@ -1,12 +1,35 @@
-"""Starts a chatstore to measure, on a free port and a database of its own."""
+"""Starts the servers to measure, each on a free port, and stops them again."""
 
+import contextlib
+import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_SECONDS = 60
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers, its main process, and what its start took."""
+
+    port: int
+    pid: int
+    seconds_to_first_answer: float
+
+    def workers(self) -> list[int]:
+        """Return the ids of the processes that the main one has started."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(each) for each in children.read_text().split()]
 
 
 def free_port() -> int:
@@ -16,29 +39,100 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def resident_bytes(pid: int) -> int:
+    """Return how much memory of the process is in RAM, shared pages included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"process {pid} is gone")
+
+
 @contextmanager
-def running_server(**settings: object) -> Iterator[int]:
-    """Serve while the block runs, with `settings` by name; yield the port."""
-    port = free_port()
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("CHATSTORE_")}
-    settings = {"bind": f"127.0.0.1:{port}", "log_level": "warning"} | settings
-    environ |= {f"CHATSTORE_{k.upper()}": str(v) for k, v in settings.items()}
-    with tempfile.TemporaryDirectory() as folder:
+def started(
+    command: Sequence[str],
+    *,
+    port: int,
+    environ: Mapping[str, str],
+    folder: str | Path = ROOT,
+    first_path: str = "/",
+) -> Iterator[Running]:
+    """Run a server while the block runs, which begins when `first_path` is answered.
+
+    Its output goes to the file server.log of a folder of its own, whose end is in
+    the RuntimeError when it does not start.
+    """
+    with tempfile.TemporaryDirectory() as logs, (Path(logs) / "log").open("w+") as log:
+        begun = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "chatstore", "serve", "--migrate"],
+            command,
             cwd=folder,
             env=environ,
-            stdout=subprocess.PIPE,
-            text=True,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
-        assert process.stdout is not None
         try:
-            for line in process.stdout:
-                if "Ctrl-C" in line:
-                    break
-            else:
-                raise RuntimeError("chatstore did not start")
-            yield port
+            if not _answers(process, port, first_path):
+                log.seek(0)
+                raise RuntimeError(f"{command} did not start:\n{log.read()[-2000:]}")
+            yield Running(port, process.pid, time.perf_counter() - begun)
         finally:
-            process.terminate()
-            process.wait(timeout=60)
+            _stop(process)
+
+
+def clean_environ(**variables: object) -> dict[str, str]:
+    """Return this process's environment without chatstore's settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CHATSTORE_")}
+    return kept | {name: str(value) for name, value in variables.items()}
+
+
+@contextmanager
+def running_chatstore(**settings: object) -> Iterator[Running]:
+    """Serve chatstore on a database of its own, unless `database_url` names one."""
+    port = free_port()
+    settings = {"bind": f"127.0.0.1:{port}", "log_level": "warning"} | settings
+    environ = clean_environ(
+        **{f"CHATSTORE_{name.upper()}": value for name, value in settings.items()}
+    )
+    command = [sys.executable, "-m", "chatstore", "serve", "--migrate"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        started(
+            command, port=port, environ=environ, folder=folder, first_path="/healthz"
+        ) as running,
+    ):
+        yield running
+
+
+@contextmanager
+def running_ceiling() -> Iterator[Running]:
+    """Serve one route of bare Flask with the settings that chatstore has by default."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "bench/ceiling.py"]
+    environ = clean_environ(CEILING_BIND=f"127.0.0.1:{port}")
+    with started(
+        [*command, "bench.ceiling:app"], port=port, environ=environ
+    ) as ceiling:
+        yield ceiling
+
+
+def _answers(process: "subprocess.Popen[bytes]", port: int, path: str) -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", path)
+            connection.getresponse().read()
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    # A group of its own: a server's workers end with it, however it ends.
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=40)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

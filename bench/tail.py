@@ -18,7 +18,7 @@ from itertools import product
 from bench import locks
 from bench.numbers import Spread, percentile
 from bench.results import progress, write_results
-from bench.server import running_server
+from bench.server import running_chatstore
 
 CLIENTS = 8
 BODY = json.dumps({"content": "x" * 240}).encode()
@@ -90,15 +90,15 @@ def measure(
 ) -> dict[str, list[dict[str, float]]]:
     """Return the figures of every round of the three, which take turns."""
     found = defaultdict(list)
-    with running_server(workers=2, threads=4) as port:
-        run_round(port, 1, clients)  # warm
+    with running_chatstore(workers=2, threads=4) as server:
+        run_round(server.port, 1, clients)  # warm
         for number in range(1, rounds + 1):
             progress(f"tail: round {number} of {rounds}")
             for kind, pause in product(locks.KINDS, locks.PAUSES_MS):
                 waits = locks.run_round(kind, pause_ms=pause, seconds=seconds)
                 name = f"bare driver, {kind}, {pause} ms between"
                 found[name].append(describe(waits, seconds))
-            waits = run_round(port, seconds, clients)
+            waits = run_round(server.port, seconds, clients)
             found["chatstore over HTTP"].append(describe(waits, seconds))
     progress("")
     return dict(found)

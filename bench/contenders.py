@@ -1,0 +1,140 @@
+"""Who is measured over HTTP, how each is started, and what it is filled with."""
+
+import http.client
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.databases import POSTGRESQL, SQLITE, Databases
+from bench.load import CONNECTIONS, Request
+from bench.server import (
+    ROOT,
+    Running,
+    clean_environ,
+    free_port,
+    running_ceiling,
+    running_chatstore,
+    started,
+)
+
+CEILING = "ceiling"
+TEXT = "x" * 240
+LISTED_MESSAGES, LISTED_SESSIONS, BATCH = 100, 50, 100
+FIGURES = ("get session", "100 messages", "50 sessions", "append", "batch of 100")
+PEERS_PYTHON = ROOT / os.environ.get("VENV_PEERS", ".venv-peers") / "bin" / "python"
+_SESSIONS = "/api/v1/sessions/"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One server in the comparison; `start` runs it while its block runs."""
+
+    name: str
+    start: Callable[[], AbstractContextManager[Running]]
+
+
+def contenders(made: Databases, *, with_peers: bool) -> list[Contender]:
+    """Return the ceiling, chatstore on both databases and, if wanted, the peer."""
+    ours = [
+        Contender(f"chatstore, {kind}", lambda kind=kind: _chatstore(made, kind))
+        for kind in (SQLITE, POSTGRESQL)
+    ]
+    peers = [
+        Contender(f"FastAPI peer, {kind}", lambda kind=kind: _fastapi(made, kind))
+        for kind in (SQLITE, POSTGRESQL)
+        if with_peers
+    ]
+    return [Contender(CEILING, running_ceiling), *ours, *peers]
+
+
+def _chatstore(made: Databases, kind: str) -> AbstractContextManager[Running]:
+    return running_chatstore(database_url=made.new_url(kind))
+
+
+@contextmanager
+def _fastapi(made: Databases, kind: str) -> Iterator[Running]:
+    if not PEERS_PYTHON.exists():
+        raise RuntimeError("its virtual environment is missing: make .venv-peers/.done")
+    environ = clean_environ(DATABASE_URL=made.new_url(kind))
+    python, folder = str(PEERS_PYTHON), Path(__file__).parent / "peers"
+    subprocess.run([python, "fastapi_app.py"], cwd=folder, env=environ, check=True)
+    port = free_port()
+    command = [python, "-m", "uvicorn", "fastapi_app:app", "--workers", "2"]
+    command += ["--port", str(port), "--log-level", "error", "--no-access-log"]
+    with started(
+        command, port=port, environ=environ, folder=folder, first_path=_SESSIONS
+    ) as running:
+        yield running
+
+
+class Client:
+    """One kept connection, to fill a server and to ask what takes one client."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+
+    def send(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        """Send one request and return status and body of its answer."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        self._connection.request(method, path, data, headers)
+        response = self._connection.getresponse()
+        return response.status, response.read()
+
+    def create_session(self, messages: int = 0) -> str:
+        """Create a session with so many messages and return its path."""
+        status, body = self.send("POST", _SESSIONS, {"name": "A chat"})
+        if status != 201:
+            raise RuntimeError(f"a session was refused: {status} {body!r}")
+        path = f"{_SESSIONS}{json.loads(body)['id']}"
+        for first in range(0, messages, 1000):
+            turns = [{"content": TEXT}] * min(1000, messages - first)
+            status, body = self.send(
+                "POST", f"{path}/messages/batch", {"messages": turns}
+            )
+            if status != 201:
+                raise RuntimeError(f"a batch was refused: {status} {body[:500]!r}")
+        return path
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+def requests_for(name: str, port: int) -> dict[str, Request]:
+    """Fill the server and return what to send it for each figure.
+
+    Every connection writes to a session of its own, and reads one of its own.
+    """
+    if name == CEILING:
+        return _ceiling_requests()
+    client = Client(port)
+    read = [client.create_session(LISTED_MESSAGES) for _ in range(CONNECTIONS)]
+    for _ in range(LISTED_SESSIONS):
+        client.create_session(1)
+    append, batch = (
+        [client.create_session() for _ in range(CONNECTIONS)] for _ in range(2)
+    )
+    client.close()
+    turns = [{"content": TEXT}] * BATCH
+    return {
+        "get session": Request(read),
+        "100 messages": Request([f"{each}/messages?limit=100" for each in read]),
+        "50 sessions": Request([f"{_SESSIONS}?limit=50"]),
+        "append": Request([f"{each}/messages" for each in append], {"content": TEXT}),
+        "batch of 100": Request(
+            [f"{each}/messages/batch" for each in batch], {"messages": turns}
+        ),
+    }
+
+
+def _ceiling_requests() -> dict[str, Request]:
+    # The body is sent to it too: reading a request is part of what Flask does.
+    bodies: dict[str, Any] = {"append": {"content": TEXT}}
+    bodies["batch of 100"] = {"messages": [{"content": TEXT}] * BATCH}
+    return {each: Request(["/"], bodies.get(each)) for each in FIGURES}

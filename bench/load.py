@@ -1,0 +1,105 @@
+"""Loads a server and says what it answered: with wrk, or else with Locust.
+
+Knows paths and bodies, not what they mean.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CONNECTIONS = 8
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to send: the n-th connection asks for the n-th path, round and round."""
+
+    paths: Sequence[str]
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back; `errors` are answers of 400 and more and broken connections."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    errors: int
+
+
+def has_wrk() -> bool:
+    """Return whether wrk is on the path."""
+    return shutil.which("wrk") is not None
+
+
+def send(port: int, request: Request, *, seconds: float, connections: int) -> Answers:
+    """Send the request over and over on so many connections, for so long."""
+    run = _with_wrk if has_wrk() else _with_locust
+    environ = os.environ | {
+        "BENCH_PATHS": "\n".join(request.paths),
+        "BENCH_BODY": json.dumps(request.body) if request.body is not None else "",
+    }
+    return run(f"http://127.0.0.1:{port}", environ, seconds, connections)
+
+
+def _with_wrk(
+    url: str, environ: dict[str, str], seconds: float, connections: int
+) -> Answers:
+    # A thread each: only so does a connection keep to a path of its own.
+    sizes = [f"-t{connections}", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
+    command = ["wrk", *sizes, "--timeout", "30s", "-s", str(_HERE / "load.lua"), url]
+    text = subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=True
+    ).stdout
+    found = json.loads(text.rpartition("BENCH ")[2])
+    return Answers(
+        (found["requests"] - found["refused"]) / found["seconds"],
+        found["p50_ms"],
+        found["p99_ms"],
+        found["max_ms"],
+        found["refused"] + found["broken"],
+    )
+
+
+def _with_locust(
+    url: str, environ: dict[str, str], seconds: float, connections: int
+) -> Answers:
+    command = [sys.executable, "-m", "locust", "-f", str(_HERE / "load_locust.py")]
+    command += ["--headless", "--json", "--host", url, "-u", str(connections)]
+    command += ["-r", str(connections), "-t", f"{max(1, round(seconds))}s"]
+    text = subprocess.run(
+        [*command, "--exit-code-on-error", "0", "--loglevel", "ERROR"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (found,) = json.loads(text)
+    times = sorted((float(ms), count) for ms, count in found["response_times"].items())
+    lasted = found["last_request_timestamp"] - found["start_time"]
+    good = found["num_requests"] - found["num_failures"]
+    return Answers(
+        good / lasted,
+        _weighted(times, 50),
+        _weighted(times, 99),
+        found["max_response_time"],
+        found["num_failures"],
+    )
+
+
+def _weighted(times: list[tuple[float, int]], part: float) -> float:
+    rest = sum(count for _, count in times) * part / 100
+    for ms, count in times:
+        rest -= count
+        if rest <= 0:
+            return ms
+    return times[-1][0]
