@@ -37,20 +37,21 @@ def running_langgraph() -> Iterator[Callable[[], dict[str, dict[str, float]]]]:
             first_path="/ok",
         ),
     ):
-        client = Client(port)
-        yield partial(_measure, client, _new_thread(client, SIZES[-1]))
-        client.close()
+        with Client(port) as client:
+            full = _new_thread(client, SIZES[-1])
+        yield partial(_measure, port, full)
 
 
-def _measure(client: Client, full: str) -> dict[str, dict[str, float]]:
-    small = _new_thread(client, SIZES[0])
-    return {
-        str(size): {
-            "append": timed(partial(_append, client, path, 1), APPENDS),
-            "read": timed(partial(_ask, client, "GET", path), READS),
+def _measure(port: int, full: str) -> dict[str, dict[str, float]]:
+    with Client(port) as client:
+        paths = (_new_thread(client, SIZES[0]), full)
+        return {
+            str(size): {
+                "append": timed(partial(_append, client, path, 1), APPENDS),
+                "read": timed(partial(_ask, client, "GET", path), READS),
+            }
+            for size, path in zip(SIZES, paths, strict=True)
         }
-        for size, path in zip(SIZES, (small, full), strict=True)
-    }
 
 
 def _new_thread(client: Client, messages: int) -> str:

@@ -55,21 +55,25 @@ def library(name: str, url: str) -> Iterator[Callable[[], Figures]]:
 def chatstore(made: Databases, kind: str) -> Iterator[Callable[[], Figures]]:
     """Run chatstore; what is yielded measures it once, over HTTP."""
     with running_chatstore(database_url=made.new_url(kind)) as server:
-        client = Client(server.port)
-        full = client.create_session(SIZES[-1])
+        with Client(server.port) as client:
+            full = client.create_session(SIZES[-1])
 
         def measure() -> Figures:
-            small = client.create_session(SIZES[0])
-            return {
-                str(size): {
-                    "append": timed(partial(append, client, path), APPENDS),
-                    "read": timed(partial(read, client, path), READS),
-                }
-                for size, path in zip(SIZES, (small, full), strict=True)
-            }
+            with Client(server.port) as client:
+                return measured(client, client.create_session(SIZES[0]), full)
 
         yield measure
-        client.close()
+
+
+def measured(client: Client, *paths: str) -> Figures:
+    """Append to and read the sessions, which are of the two sizes."""
+    return {
+        str(size): {
+            "append": timed(partial(append, client, path), APPENDS),
+            "read": timed(partial(read, client, path), READS),
+        }
+        for size, path in zip(SIZES, paths, strict=True)
+    }
 
 
 def append(client: Client, path: str) -> None:

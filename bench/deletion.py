@@ -1,0 +1,72 @@
+"""What deleting a large session does to those who write meanwhile."""
+
+import threading
+import time
+
+from bench.contenders import TEXT, Client
+from bench.numbers import percentile
+from bench.pairs import append
+
+_WRITERS = 4
+_ALONE_SECONDS = 3.0
+
+
+def measure_deletion(port: int, messages: int) -> dict[str, float]:
+    """Delete a session of so many messages while others append to theirs."""
+    with Client(port) as client:
+        path = client.create_session(messages)
+    alone = _write_until(port, _after(_ALONE_SECONDS))
+    done = threading.Event()
+    took: list[float] = []
+    deleter = threading.Thread(target=_delete, args=(port, path, done, took))
+    deleter.start()
+    during = _write_until(port, done)
+    deleter.join()
+    if not took:
+        raise RuntimeError("the session was not deleted")
+    return {
+        "seconds": took[0],
+        "others_p99_alone_ms": percentile(alone, 99),
+        "others_p99_during_ms": percentile(during, 99),
+        "others_max_during_ms": during[-1],
+    }
+
+
+def _delete(port: int, path: str, done: threading.Event, took: list[float]) -> None:
+    try:
+        with Client(port) as client:
+            begun = time.perf_counter()
+            status, _ = client.send("DELETE", path)
+            if status == 204:
+                took.append(time.perf_counter() - begun)
+    finally:
+        done.set()
+
+
+def _after(seconds: float) -> threading.Event:
+    over = threading.Event()
+    timer = threading.Timer(seconds, over.set)
+    timer.start()
+    return over
+
+
+def _write_until(port: int, over: threading.Event) -> list[float]:
+    """Append from several clients until it is over; return milliseconds, sorted."""
+    times: list[list[float]] = [[] for _ in range(_WRITERS)]
+
+    def write(number: int) -> None:
+        with Client(port) as client:
+            path = client.create_session()
+            while True:  # at least once, and what is under way counts
+                begun = time.perf_counter()
+                append(client, path, TEXT)
+                times[number].append((time.perf_counter() - begun) * 1000)
+                if over.is_set():
+                    return
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(_WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(sum(times, []))
