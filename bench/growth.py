@@ -250,7 +250,7 @@ def main() -> None:
     with databases() as made:
         for kind in options.database or KINDS:
             found[kind] = measure(made, kind, Scale.of(options.scale))
-            print(json.dumps(found[kind], indent=1, default=str))
+            print(json.dumps(found[kind], indent=1, default=vars))
     write_results("growth", {"how": {"scale": options.scale}, "databases": found})
 
 

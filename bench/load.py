@@ -36,6 +36,12 @@ class Answers:
     errors: int
 
 
+def unanswered(seconds: float, connections: int) -> Answers:
+    """Return what it is when nobody was answered: each waited for the whole time."""
+    ms = seconds * 1000
+    return Answers(0.0, ms, ms, ms, connections)
+
+
 def has_wrk() -> bool:
     """Return whether wrk is on the path."""
     return shutil.which("wrk") is not None
@@ -61,6 +67,8 @@ def _with_wrk(
         command, env=environ, capture_output=True, text=True, check=True
     ).stdout
     found = json.loads(text.rpartition("BENCH ")[2])
+    if not found["requests"]:
+        return unanswered(found["seconds"], connections)
     return Answers(
         (found["requests"] - found["refused"]) / found["seconds"],
         found["p50_ms"],
@@ -83,7 +91,9 @@ def _with_locust(
         text=True,
         check=True,
     ).stdout
-    (found,) = json.loads(text)
+    (found,) = json.loads(text) or [None]
+    if found is None:
+        return unanswered(seconds, connections)
     times = sorted((float(ms), count) for ms, count in found["response_times"].items())
     lasted = found["last_request_timestamp"] - found["start_time"]
     good = found["num_requests"] - found["num_failures"]

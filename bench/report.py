@@ -1,0 +1,59 @@
+"""Writes tables and charts of docs/performance.md from bench/results.
+
+`python -m bench.report`. What stands between `<!-- figures: name -->` and
+`<!-- end -->` is replaced; no figure is typed by hand.
+"""
+
+import re
+from pathlib import Path
+
+from bench import tables
+from bench.results import FOLDER, read_results
+from bench.server import ROOT
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+CHARTS = ROOT / "docs" / "performance"
+NAMES = ("speed", "tail", "libraries", "growth", "many")
+_NOTHING = "Not measured yet."
+
+
+def fill_document(text: str, blocks: dict[str, list[str]]) -> str:
+    """Return the document with each block of lines between its markers.
+
+    Raises ValueError for a block that has no markers.
+    """
+    for name, lines in blocks.items():
+        marked = rf"(<!-- figures: {re.escape(name)} -->\n).*?(<!-- end -->)"
+        body = "\n".join(lines).strip()
+        text, count = re.subn(
+            marked, lambda m, body=body: f"{m[1]}\n{body}\n\n{m[2]}", text, flags=re.S
+        )
+        if count != 1:
+            raise ValueError(f"the document has {count} places for {name}")
+    return text
+
+
+def block(name: str, *, results: Path, charts: Path) -> list[str]:
+    """Return the lines about one measurement: how, charts, tables."""
+    found = read_results(name, results)
+    if found is None:
+        return [_NOTHING]
+    from bench import charts as drawing  # matplotlib is slow to import
+
+    paths = getattr(drawing, name)(found, charts)
+    images = [f"![{path.stem}]({charts.name}/{path.name})" for path in paths]
+    return [tables.how(found), "", *getattr(tables, name)(found), "", *images]
+
+
+def main() -> None:
+    blocks = {name: block(name, results=FOLDER, charts=CHARTS) for name in NAMES}
+    text = fill_document(DOCUMENT.read_text("utf-8"), blocks)
+    DOCUMENT.write_text(text, "utf-8")
+    print(f"wrote {DOCUMENT.relative_to(ROOT)}")
+    for name, lines in blocks.items():
+        if lines == [_NOTHING]:
+            print(f"{name}: {_NOTHING}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What chatstore is meant to reach, and in words whether it does."""
+
+# Requests per second as a part of those of the ceiling, by figure and database.
+OF_CEILING = {
+    "get session": {"sqlite": 0.65, "postgresql": 0.65},
+    "100 messages": {"sqlite": 0.45, "postgresql": 0.45},
+    "50 sessions": {"sqlite": 0.45, "postgresql": 0.45},
+    "append": {"sqlite": 0.30, "postgresql": 0.40},
+}
+P99_OF_P50 = 10.0
+BATCH_OF_SINGLE = 15.0  # messages per second in batches of 100
+OF_PEER = 3.0
+FASTER_THAN_SCAN = 50.0
+STATEMENTS = {"read": 3, "write": 5}
+OTHERS_P99_MS = 1000.0
+STREAM_GROWTH_MB, STREAM_FIRST_BYTE_MS = 50.0, 100.0
+AMONG_OF_ALONE = 3.0
+START_SECONDS = 2.0
+
+
+def at_least(value: float, target: float) -> str:
+    """Say the target, and whether the value reaches it."""
+    return f"≥ {target:g}: {_verdict(value >= target)}"
+
+
+def at_most(value: float, target: float) -> str:
+    """Say the target, and whether the value keeps to it."""
+    return f"≤ {target:g}: {_verdict(value <= target)}"
+
+
+def _verdict(is_reached: bool) -> str:
+    return "reached" if is_reached else "**not reached**"
