@@ -1,11 +1,14 @@
 # `make` lists the targets. VENV and PYTHON choose where and with what.
 PYTHON ?= python3
 VENV ?= .venv
+VENV_PEERS ?= .venv-peers
 SECONDS ?= 3600
+SCALE ?= 1
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-serializable check bench torture migration clean
+.PHONY: help run test test-serializable check bench bench-quick torture migration clean
+export VENV_PEERS
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -26,8 +29,17 @@ check: $(VENV)/.dev  ## lint, types, security, tests
 	$(BIN)/bandit -q -r chatstore -s B101
 	$(MAKE) test
 
-bench: $(VENV)/.dev  ## measure: the tail of appends when many write at once
+# An hour or two on a quiet machine; SCALE=0.01 fills in a hundredth.
+bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, beside others; write docs/performance.md
+	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.tail
+	$(BIN)/python -m bench.libraries
+	$(BIN)/python -m bench.many
+	$(BIN)/python -m bench.growth --scale $(SCALE)
+	$(BIN)/python -m bench.report
+
+bench-quick: $(VENV)/.load  ## say in two minutes what has become slower
+	$(BIN)/python -m bench.quick
 
 torture: $(VENV)/.dev  ## kill everything, for hours, and prove that nothing is lost
 	$(BIN)/python -m tests.torture --database sqlite --seconds $(SECONDS)
@@ -40,7 +52,7 @@ migration: $(VENV)/.dev  ## write the next migration: make migration m="add a co
 	$(BIN)/flask db revision --autogenerate -m "$(m)"
 
 clean:  ## remove what was installed and built; instance/ stays
-	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_PEERS) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -55,4 +67,21 @@ $(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@
+
+# wrk makes the load where there is one; Locust otherwise.
+$(VENV)/.load: $(VENV)/.dev
+	command -v wrk >/dev/null || $(BIN)/pip install --quiet -e '.[load]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.load
+	$(BIN)/pip install --quiet -e '.[bench]'
+	@touch $@
+
+# What does not install is left out of the comparison, by name.
+$(VENV_PEERS)/.done: bench/peers/requirements.txt
+	$(PYTHON) -m venv $(VENV_PEERS)
+	$(VENV_PEERS)/bin/pip install --quiet -r bench/peers/requirements.txt \
+	  || for each in $$(grep -v '^#' bench/peers/requirements.txt); do \
+	    $(VENV_PEERS)/bin/pip install --quiet "$$each" || echo "without $$each"; done
 	@touch $@

@@ -1,0 +1,32 @@
+"""Medians, percentiles and ratios of rounds."""
+
+import pytest
+
+from bench.numbers import Spread, percentile, ratios, short
+
+
+def test_a_spread_is_the_median_the_least_and_the_most():
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
+
+
+def test_ratios_are_of_rounds_side_by_side():
+    # Of the medians alone it would be 1.
+    assert ratios([1.0, 2.0, 6.0], [2.0, 1.0, 3.0]) == Spread(2.0, 0.5, 2.0)
+
+
+def test_ratios_want_as_many_rounds_of_both():
+    with pytest.raises(ValueError, match="zip"):
+        ratios([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize(("part", "value"), [(50, 51), (99, 100), (100, 100), (0, 1)])
+def test_a_percentile_is_a_value_that_occurred(part, value):
+    assert percentile(range(1, 101), part) == value
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1234.5, "1,234"), (0.4567, "0.457"), (0, "0"), (0.00012, "0.000120")],
+)
+def test_numbers_are_short_and_have_no_exponent(number, text):
+    assert short(number) == text

@@ -1,0 +1,85 @@
+"""The report fills the document between its markers, and judges by the targets."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from bench import tables, targets
+from bench.numbers import Spread
+from bench.report import DOCUMENT, NAMES, block, fill_document
+
+
+def spread(median: float) -> dict[str, float]:
+    return asdict(Spread(median, median / 2, median * 2))
+
+
+def figures(per_second: float, ratio: float) -> dict[str, object]:
+    names = ("p50_ms", "p99_ms", "max_ms", "p99/p50")
+    return {
+        "per_second": spread(per_second),
+        "ratio": spread(ratio),
+        "errors": 3,
+    } | {name: spread(5.0) for name in names}
+
+
+SPEED = {
+    "contenders": {
+        name: {figure: figures(rate, ratio) for figure in tables.FIGURES}
+        for name, rate, ratio in (
+            ("ceiling", 1000.0, 1.0),
+            ("chatstore, sqlite", 500.0, 0.5),
+            ("FastAPI peer, sqlite", 100.0, 0.1),
+        )
+    },
+    "missing": {"FastAPI peer, postgresql": "no such driver"},
+}
+
+
+def test_a_block_replaces_what_is_between_its_markers():
+    text = "a\n<!-- figures: one -->\nold\n<!-- end -->\nb\n"
+    filled = fill_document(text, {"one": ["new", r"\1"]})
+    assert filled == "a\n<!-- figures: one -->\n\nnew\n\\1\n\n<!-- end -->\nb\n"
+    assert fill_document(filled, {"one": ["new", r"\1"]}) == filled
+
+
+def test_a_block_without_markers_is_refused():
+    with pytest.raises(ValueError, match="0 places for two"):
+        fill_document("nothing", {"two": []})
+
+
+def test_the_document_has_a_place_for_every_measurement():
+    text = DOCUMENT.read_text("utf-8")
+    fill_document(text, {name: ["x"] for name in NAMES})
+    assert text.count("<!-- figures: ") == len(NAMES)
+
+
+def test_what_was_not_measured_says_so(tmp_path):
+    assert block("many", results=tmp_path, charts=tmp_path) == ["Not measured yet."]
+
+
+def test_the_table_says_which_targets_are_reached():
+    lines = tables.speed(json.loads(json.dumps(SPEED)))
+    row = next(each for each in lines if "| get session | chatstore, sqlite" in each)
+    assert "500 (250 to 1,000)" in row
+    assert "≥ 0.65: **not reached**" in row
+    row = next(each for each in lines if "| append | chatstore, sqlite" in each)
+    assert "≥ 0.3: reached" in row
+    row = next(each for each in lines if "| append | FastAPI peer" in each)
+    assert "reached" not in row
+    assert row.endswith("| 3 |")
+
+
+def test_the_table_derives_batches_and_the_peer():
+    lines = "\n".join(tables.speed(SPEED))
+    assert "| messages/s in batches, sqlite | 100 × | ≥ 15: reached |" in lines
+    assert (
+        "| 50 sessions beside the FastAPI peer, sqlite | 5 × | ≥ 3: reached |" in lines
+    )
+    assert "FastAPI peer, postgresql: not measured: no such driver" in lines
+
+
+def test_targets_are_reached_at_their_value():
+    assert targets.at_least(3, 3) == "≥ 3: reached"
+    assert targets.at_most(3, 3) == "≤ 3: reached"
+    assert targets.at_most(3.01, 3) == "≤ 3: **not reached**"
