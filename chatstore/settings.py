@@ -58,7 +58,7 @@ class Settings:
         most=1000,
     )
     max_streams: int = _setting(
-        32,
+        64,
         "long listings each process streams at a time, to clients that may be slow;"
         " each has a thread of its own, and no database connection",
         least=1,
