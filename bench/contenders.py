@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ LISTED_MESSAGES, LISTED_SESSIONS, BATCH = 100, 50, 100
 FIGURES = ("get session", "100 messages", "50 sessions", "append", "batch of 100")
 PEERS_PYTHON = ROOT / os.environ.get("VENV_PEERS", ".venv-peers") / "bin" / "python"
 _SESSIONS = "/api/v1/sessions/"
+_IDLE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        self._used_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +91,9 @@ class Client:
         """Send one request and return status and body of its answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            self._connection.close()  # the server may have; the next request connects
+        self._used_at = time.monotonic()
         self._connection.request(method, path, data, headers)
         response = self._connection.getresponse()
         return response.status, response.read()

@@ -48,13 +48,13 @@ def _checked(path: str, status: int, answer: bytes) -> Any:
 
 
 def compare(pairs: Iterator[Pair], label: str) -> dict[str, dict[str, Any]]:
-    """Return figures by name; what is not there says so in `skipped`."""
+    """Return figures by name; what is not there, or fails, says so in `skipped`."""
     found: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         progress(f"{label}: {pair.name}")
         try:
             found[pair.name] = _compared(pair) | {"most": pair.most}
-        except NotThere as reason:
+        except (NotThere, RuntimeError, OSError) as reason:
             found[pair.name] = {"skipped": str(reason), "most": pair.most}
     return found
 
