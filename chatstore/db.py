@@ -214,8 +214,10 @@ def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
 
 
 def _leave_autocommit(connection: Connection) -> None:
-    driver: Any = connection.connection.driver_connection
-    if driver.autocommit and not connection.get_execution_options().get("reads_only"):
+    if connection.get_execution_options().get("reads_only"):
+        return
+    if connection.info.pop("reads_only", False):
+        driver: Any = connection.connection.driver_connection
         driver.autocommit = False
 
 
@@ -308,6 +310,7 @@ def read_connection() -> Iterator[Connection]:
         if options and db.engine.dialect.name == "postgresql":
             driver: Any = connection.connection.driver_connection
             driver.autocommit = True
+            connection.info["reads_only"] = True
         yield connection
 
 

@@ -376,7 +376,7 @@ def test_a_deadlock_is_run_again(app, make_session):
         revisions = db.session.scalars(select(ChatSession.revision)).all()
     assert names in (["a", "a"], ["b", "b"])
     assert revisions == [3, 3]
-    assert len(attempts) == 5
+    assert len(attempts) > 4  # PostgreSQL may end both, and then both run again
 
 
 # Connections that are lost

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, or_, select, text
+from sqlalchemy import Select, column, func, or_, select, table, text
 
 from chatstore.db import db
 from chatstore.enums import Role
@@ -137,6 +137,11 @@ def _find_unsearchable() -> Iterator[str]:
 def _find_damage() -> Iterator[str]:
     if db.engine.dialect.name != "sqlite":
         return
+    for index in (MESSAGES, NAMES):
+        # The check trusts what FTS5 remembers of an index; a query makes it look
+        # whether another connection has changed it.
+        rowids: Select[int] = select(column("rowid")).select_from(table(index))
+        db.session.execute(rowids.limit(1)).all()
     for (line,) in db.session.execute(text("PRAGMA integrity_check")):
         if line != "ok":
             yield line

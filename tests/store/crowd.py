@@ -2,6 +2,8 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import count as counter
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import insert, text
@@ -12,6 +14,8 @@ from chatstore.store.facets import COLUMNS
 from chatstore.store.sessions import folded_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+# Of their own: at so few instants the store's would come twice.
+NUMBERS = counter(1)
 WORDS = ["Plan", "Café", "straße", "Tax", "数据库", "Ελλάδα"]
 
 
@@ -21,7 +25,8 @@ def fill_sessions(count, *, owner_id="alice", seed=0):
     One in two has the tag `often`, one in a hundred `seldom`; equal instants abound.
     """
     chance = random.Random(seed)
-    rows = [_columns(chance, owner_id) for _ in range(count)]
+    numbers = islice(NUMBERS, count)
+    rows = [_columns(chance, owner_id) | {"number": number} for number in numbers]
     facets = [
         {"session_id": row["id"], "kind": kind, "value": value, "owner_id": owner_id}
         for row in rows
