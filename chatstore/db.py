@@ -351,8 +351,9 @@ def in_transaction(
 ) -> T:
     """Return `work(...)`, run in one transaction, again if the database asks for it.
 
-    At most three more times, for lost locks, serialization failures, deadlocks and
-    a connection lost before the commit; `work` must have no other effect.
+    At most three more times, for lost locks, serialization failures, deadlocks, a
+    number that another process took first, and a connection lost before the commit;
+    `work` must have no other effect.
     """
     if db.session().info.get("in_transaction"):
         return work(*arguments, **keywords)

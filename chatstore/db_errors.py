@@ -3,7 +3,13 @@
 Knows the codes of SQLite and PostgreSQL; opens nothing.
 """
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError,
+)
 
 from chatstore.errors import DatabaseFull, DatabaseUnavailable
 
@@ -13,6 +19,9 @@ _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
 _RETRY_SQLITE_CODES = frozenset({5, 6})
+# Two processes may give sessions one number. So each database calls what refuses that;
+# who tries again gets another.
+_REFUSED_NUMBER = ("ix_sessions_number", "UNIQUE constraint failed: sessions.number")
 # disk_full and SQLITE_FULL; then what happens when a bound of ours is reached.
 _FULL = frozenset({"53100", 13})
 _BOUNDS = {
@@ -25,7 +34,7 @@ _BOUNDS = {
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether the same transaction may well succeed when it is run again."""
-    if error.connection_invalidated:
+    if error.connection_invalidated or _is_refused_number(error):
         return True
     return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
 
@@ -54,6 +63,14 @@ def explain_unavailable(error: Exception) -> DatabaseUnavailable:
     if bound is not None:
         return DatabaseUnavailable(f"The database took too long ({bound}).")
     return DatabaseUnavailable("The database cannot answer at the moment.")
+
+
+def _is_refused_number(error: DBAPIError) -> bool:
+    if not isinstance(error, IntegrityError):
+        return False
+    diagnosis = getattr(error.orig, "diag", None)
+    refused_by = getattr(diagnosis, "constraint_name", None) or str(error.orig)
+    return refused_by in _REFUSED_NUMBER
 
 
 def _code(error: Exception) -> str | int:

@@ -1,6 +1,7 @@
 """The sessions table: one conversation a row, with all that a listing shows of it."""
 
 import itertools
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -33,20 +34,30 @@ def _listing_index(name: str, *columns: str, where: str | None = None) -> Index:
     )
 
 
-_count = itertools.count()
+# The time takes 52 of a number's 63 bits until the year 2112; these are what is left.
+_SHARED_BITS = 11
+# Each process begins somewhere: two that count alike would meet again and again.
+_count = itertools.count(secrets.randbelow(2**_SHARED_BITS))
 
 
 def new_number(created_at: datetime) -> int:
-    """Return a number of a session's own, greater than those of older ones.
+    """Return a number for a session, greater than those of older ones.
 
-    The time in microseconds, and ten bits that part what is made within one.
+    The time in microseconds, and some bits that part what is made within one. Another
+    process may make the same number in the same microsecond: the index refuses it, and
+    the transaction is run again.
     """
     microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
-    return microseconds << 10 | next(_count) % 1024
+    shared: int = next(_count) % 2**_SHARED_BITS
+    # A clock that is centuries wrong stops nobody.
+    return (microseconds << _SHARED_BITS | shared) % 2**63
 
 
-def _number(context: Any) -> int:
-    return new_number(context.get_current_parameters()["created_at"])
+def _number(context: Any) -> int | None:
+    created_at = context.get_current_parameters()["created_at"]
+    if created_at is None or created_at.tzinfo is None:
+        return None  # the column created_at refuses the row
+    return new_number(created_at)
 
 
 class ChatSession(db.Model):  # type: ignore[name-defined, misc]

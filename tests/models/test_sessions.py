@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -33,6 +33,15 @@ def test_instants_come_back_aware_and_whole(db_session):
     db_session.refresh(chat)
     assert chat.created_at == NOW
     assert chat.created_at.utcoffset().total_seconds() == 0
+
+
+@pytest.mark.parametrize("year", [1, 1969, 2026, 2111, 9999])
+def test_a_session_has_a_number_whatever_the_clock_says(db_session, year):
+    created = [NOW.replace(year=year) + timedelta(microseconds=n) for n in (0, 1)]
+    chats = [new_session(created_at=each) for each in created]
+    db_session.add_all(chats)
+    db_session.flush()
+    assert 0 <= chats[0].number < chats[1].number < 2**63
 
 
 @pytest.mark.parametrize("column", ["owner_id", "created_at", "llm_model_name"])

@@ -1,10 +1,11 @@
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, in_transaction, transaction
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import append_message
@@ -44,6 +45,23 @@ def test_creating_leaves_the_commit_to_its_caller(db_session):
     create_session(owner_id="alice", llm_model_name="m")
     db_session.rollback()
     assert count(db_session, ChatSession) == 0
+
+
+def test_a_number_that_another_process_took_first_is_not_insisted_on(db_session, clock):
+    clock.step = timedelta(0)  # all is made within one microsecond
+    theirs = in_transaction(create_session, owner_id="bob", llm_model_name="m")
+    with transaction():
+        follower = number_after(theirs.number)
+        db_session.execute(update(ChatSession).values(number=follower))
+    ours = in_transaction(create_session, owner_id="alice", llm_model_name="m")
+    assert ours.number == number_after(follower)
+    assert count(db_session, ChatSession) == 2
+
+
+def number_after(number):
+    """The number that this process gives out after `number`, at the same instant."""
+    instant, count = divmod(number, 2048)
+    return instant * 2048 + (count + 1) % 2048
 
 
 OTHERS = [
