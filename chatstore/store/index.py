@@ -1,12 +1,25 @@
 """Keeps the search index beside the rows, in their transaction; no HTTP, no commit.
 
 PostgreSQL deletes an entry with its row. SQLite's FTS5 knows no foreign keys: what
-deletes sessions there calls `delete_entries` before.
+deletes sessions there in SQL calls `delete_entries` before.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, column, delete, select, table, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    column,
+    delete,
+    event,
+    select,
+    table,
+    text,
+)
 
 from chatstore.db import db
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
@@ -61,8 +74,7 @@ def put_name(chat: ChatSession) -> None:
         scopes = scopes_of(chat.owner_id, chat.id)
         put_entries(NAMES, [(chat.number, chat.name, scopes)])
     else:
-        key = column("rowid" if is_fts5() else "id", BigInteger)
-        db.session.execute(delete(table(NAMES, key)).where(key == chat.number))
+        db.session.execute(delete_keys(NAMES, [chat.number]))
 
 
 def put_entries(index: str, entries: Sequence[Entry]) -> None:
@@ -80,17 +92,37 @@ def put_entries(index: str, entries: Sequence[Entry]) -> None:
     connection.execute(_PUT_TSVECTOR[index], {"ids": keys, "words": words})
 
 
+def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:
+    """Return the statement that deletes the entries with these keys."""
+    key = column("rowid" if is_fts5() else "id", BigInteger)
+    return delete(table(index, key)).where(key.in_(keys))
+
+
 def delete_entries(condition: ColumnElement[bool]) -> None:
     """Delete what the index has of the sessions that are about to be deleted."""
-    if not is_fts5():
-        return  # the foreign keys do it
+    if is_fts5():  # elsewhere the foreign keys do it
+        _delete_entries(db.session.connection(), condition)
+
+
+def _delete_entries(connection: Connection, condition: ColumnElement[bool]) -> None:
     chats = select(ChatSession.id).where(condition)
     messages = select(Message.id).where(Message.session_id.in_(chats))
     numbers = select(ChatSession.number).where(condition)
     for index, keys in ((MESSAGES, messages), (NAMES, numbers)):
-        key = column("rowid", BigInteger)
-        db.session.execute(
-            delete(table(index, key))
-            .where(key.in_(keys))
-            .execution_options(synchronize_session=False)
-        )
+        connection.execute(delete_keys(index, keys))
+
+
+# Who deletes objects, in a shell, knows of no index.
+
+
+@event.listens_for(ChatSession, "before_delete")
+def _forget_session(_: object, connection: Connection, chat: ChatSession) -> None:
+    if connection.dialect.name == "sqlite":
+        _delete_entries(connection, ChatSession.id == chat.id)
+
+
+@event.listens_for(Message, "before_delete")
+def _forget_message(_: object, connection: Connection, message: Message) -> None:
+    # Those that are loaded go before their session, one by one.
+    if connection.dialect.name == "sqlite":
+        connection.execute(delete_keys(MESSAGES, [message.id]))

@@ -13,7 +13,6 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     column,
-    delete,
     func,
     literal,
     select,
@@ -33,7 +32,7 @@ from chatstore.entries import (
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import new_number
-from chatstore.store.index import Entry, is_fts5, put_entries
+from chatstore.store.index import Entry, delete_keys, is_fts5, put_entries
 
 BATCH = 500
 
@@ -78,11 +77,10 @@ def number_sessions() -> int:
 
 def delete_strays(index: str) -> int:
     """Delete entries that no row stands behind any more; return how many."""
-    key = column("rowid" if is_fts5() else "id", BigInteger)
     strays = list(find_strays(index))
     for start in range(0, len(strays), BATCH):
         some = strays[start : start + BATCH]
-        db.session.execute(delete(table(index, key)).where(key.in_(some)))
+        db.session.execute(delete_keys(index, some))
     return len(strays)
 
 

@@ -82,7 +82,8 @@ def select_names(query: Query, scopes: Scopes) -> Select[Any]:
     return (
         select(key.label("key"), *_name_columns())
         .select_from(_InOrder(index, chats, ChatSession.number == key))
-        .where(_matching(NAMES, query, scopes))
+        # An entry that was left behind must not stand for a session without a name.
+        .where(_matching(NAMES, query, scopes), ChatSession.name != "")
         .order_by(key.desc())
     )
 
