@@ -113,23 +113,25 @@ def verify_command() -> None:
     """Prove the promises about the data on all of it."""
     with _admin_app().app_context():
         check_revision()
-        broken = 0
-        with click.progressbar(
-            verify.CHECKS,
-            label="verifying",
-            item_show_func=_check_title,
-            file=sys.stderr,
-            hidden=not sys.stderr.isatty(),
-        ) as checks:
-            for check in checks:
-                for violation in check.find():
-                    broken += 1
-                    click.echo(f"{check.name}: {violation}")
+        broken = _verify()
         sessions, messages = stats.count_sessions(), stats.count_messages()
         size = f"{counted(sessions, 'session')}, {counted(messages, 'message')}"
         if broken:
             raise click.ClickException(f"{counted(broken, 'violation')} in {size}.")
         click.echo(f"ok: {size}, {counted(len(verify.CHECKS), 'check')}")
+
+
+def _verify() -> int:
+    """Say what is broken; return how much."""
+    broken = 0
+    with _progress_line() as show:
+        for number, check in enumerate(verify.CHECKS, start=1):
+            show(f"{number} of {len(verify.CHECKS)}: {check.name}")
+            for violation in check.find(show):
+                show("")
+                click.echo(f"{check.name}: {violation}")
+                broken += 1
+    return broken
 
 
 @main.command("reindex")
@@ -301,10 +303,6 @@ def _report(steps: list[str]) -> None:
         click.echo(f"migrated {step}")
     if not steps:
         click.echo("nothing to migrate")
-
-
-def _check_title(check: verify.Check | None) -> str:
-    return check.name if check else ""
 
 
 def _returning(app: Flask) -> Callable[[], Flask]:

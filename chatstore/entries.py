@@ -15,7 +15,6 @@ from chatstore.queries import Query, Term
 # Words that no text has: of private use, and with an underscore.
 _GAP, _NOTHING = "\ue000", "\ue001"
 _SCOPE_PREFIX = "_"
-_PROBED_WORDS = 50
 
 
 def owner_scope(owner_id: str) -> str:
@@ -66,14 +65,6 @@ def fts5_query(query: Query, scopes: Sequence[Sequence[str]]) -> str:
     unwanted = " OR ".join([_quoted(_NOTHING), *map(_fts5_term, query.unwanted)])
     within = [f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes]
     return " AND ".join([f"words : (({wanted}) NOT ({unwanted}))", *within])
-
-
-def fts5_probe(words: Sequence[str], scopes: Sequence[str]) -> str:
-    """Return a query that an entry of these words, in these scopes, answers."""
-    asked = [f"scope : {_quoted(scope)}" for scope in scopes]
-    if words:
-        asked.append(f"words : ^{_quoted(' '.join(words[:_PROBED_WORDS]))}")
-    return " AND ".join(asked)
 
 
 def tsquery(query: Query, scopes: Sequence[Sequence[str]]) -> str:

@@ -61,7 +61,7 @@ def check_contents(what: str, progress: Progress) -> Contents:
         is_current = revision == head_revision()
         for check in verify.CHECKS if is_current else verify.CHECKS[:1]:
             progress(f"checking {check.name}")
-            for violation in check.find():
+            for violation in check.find(progress):
                 raise BackupError(f"{what} breaks a promise: {violation}.")
         return Contents(revision, stats.count_sessions(), stats.count_messages())
     except DBAPIError as error:

@@ -3,31 +3,26 @@
 A batch is small enough for memory whatever its texts, and for writers to wait for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    LargeBinary,
     Select,
     column,
     func,
     literal,
     select,
     table,
-    text,
     update,
 )
 
 from chatstore.analyzer import INDEXED_CHARACTERS
 from chatstore.db import db
 from chatstore.entries import (
-    fts5_probe,
-    fts5_words,
     scopes_of,
-    tsvector_words,
 )
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
@@ -35,12 +30,6 @@ from chatstore.models.sessions import new_number
 from chatstore.store.index import Entry, delete_keys, is_fts5, put_entries
 
 BATCH = 500
-
-_DIFFERENT = (
-    "SELECT entry.id FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[]))"
-    " AS entry (id, words) LEFT JOIN {index} AS found ON found.id = entry.id"
-    " WHERE found.id IS NULL OR found.words <> CAST(entry.words AS tsvector)"
-)
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ class Batch:
 
 def reindex_batch(index: str, *, after: int) -> Batch | None:
     """Write the entries of the next rows anew; None when there are no more."""
-    entries = _read(index, after=after, is_locking=True)
+    entries = read_entries(index, after=after, is_locking=True)
     if not entries:
         return None
     put_entries(index, entries)
@@ -96,18 +85,12 @@ def find_strays(index: str) -> Iterator[int]:
     yield from db.session.scalars(query.where(without).order_by(keys.c.id))
 
 
-def find_wrong(index: str) -> Iterator[int]:
-    """Yield the keys of rows whose entry is missing, or of other words or scopes.
-
-    A row that changes meanwhile is looked at again.
-    """
+def read_batches(index: str) -> Iterator[list[Entry]]:
+    """Yield the entries that should be there, a batch at a time."""
     after = 0
-    while entries := _read(index, after=after):
+    while entries := read_entries(index, after=after):
+        yield entries
         after = entries[-1][0]
-        wrong = _wrong(index, entries)
-        if wrong:
-            again = _read(index, among=wrong)
-            yield from sorted(_wrong(index, again))
 
 
 def find_unnumbered() -> Iterator[Any]:
@@ -119,13 +102,14 @@ def find_unnumbered() -> Iterator[Any]:
     )
 
 
-def _read(
+def read_entries(
     index: str,
     *,
     after: int = 0,
     among: Iterable[int] | None = None,
     is_locking: bool = False,
 ) -> list[Entry]:
+    """Return the entries of the next rows after a key, or of these rows."""
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
@@ -158,56 +142,3 @@ def _names() -> Select[Any]:
         literal("").label("role"),
     ]
     return select(*columns).where(ChatSession.name != "")
-
-
-def _wrong(index: str, entries: Sequence[Entry]) -> list[int]:
-    return (
-        _wrong_fts5(index, entries) if is_fts5() else _wrong_tsvectors(index, entries)
-    )
-
-
-def _wrong_tsvectors(index: str, entries: Sequence[Entry]) -> list[int]:
-    return list(
-        db.session.scalars(
-            text(_DIFFERENT.format(index=index)),
-            {
-                "ids": [key for key, _, _ in entries],
-                "words": [
-                    tsvector_words(words, scopes) for _, words, scopes in entries
-                ],
-            },
-        )
-    )
-
-
-def _wrong_fts5(index: str, entries: Sequence[Entry]) -> list[int]:
-    # What is in an entry FTS5 tells only to who knows it: how many words, and whether
-    # the first of them follow each other there, in these scopes.
-    sizes = table(
-        f"{index}_docsize", column("id", BigInteger), column("sz", LargeBinary)
-    )
-    keys = [key for key, _, _ in entries]
-    rows = db.session.execute(select(sizes).where(sizes.c.id.in_(keys)))
-    found: dict[int, bytes] = {row.id: row.sz for row in rows}
-    probe = text(f"SELECT 1 FROM {index} WHERE rowid = :key AND {index} MATCH :probe")  # nosec B608
-    wrong = []
-    for key, content, scopes in entries:
-        words = fts5_words(content).split()
-        is_right = found.get(key) == _varints(len(words), len(scopes))
-        if is_right:
-            asked = {"key": key, "probe": fts5_probe(words, scopes)}
-            is_right = db.session.scalar(probe, asked) is not None
-        if not is_right:
-            wrong.append(key)
-    return wrong
-
-
-def _varints(*numbers: int) -> bytes:
-    """Return numbers as SQLite writes them: 7 bits a byte, the last without its 8th."""
-    written = b""
-    for number in numbers:
-        digits = [number & 0x7F]
-        while number := number >> 7:
-            digits.append(number & 0x7F | 0x80)
-        written += bytes(reversed(digits))
-    return written

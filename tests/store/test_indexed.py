@@ -4,8 +4,11 @@ from sqlalchemy import text
 
 from chatstore.cli import main
 from chatstore.db import db, in_transaction, transaction
+from chatstore.entries import scopes_of
+from chatstore.models import Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.store import indexed
+from chatstore.store.index import put_entries
 from chatstore.store.verify import CHECKS
 from tests.store.test_search import hits, new_chat
 
@@ -96,6 +99,24 @@ def test_damage_is_found_and_mended(chat, what):
     assert said in violations()[0]
     reindex()
     assert violations() == []
+
+
+def test_one_other_word_far_into_a_text_is_found(chat):
+    scopes = scopes_of("alice", db.session.get(Message, 3).session_id, "user")
+    with transaction():
+        put_entries(MESSAGES, [(3, LONG.replace("w9999", "else"), scopes)])
+    assert violations() == ["message 3 is not in the search index as it should be"]
+    reindex()
+    assert violations() == []
+
+
+def test_who_looks_is_told_how_far_it_has_come(chat):
+    shown = []
+    assert list(SEARCH.find(shown.append)) == []
+    assert [each for each in shown if "adding" not in each] == [
+        "search: 8 messages",
+        "search: 2 names",
+    ]
 
 
 def test_a_session_that_an_older_version_wrote_is_found_and_mended(chat):
