@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 
 from flask import Flask
 from hypothesis.stateful import RuleBasedStateMachine
+from sqlalchemy import true
 
 from chatstore import clock
 from chatstore.db import db, transaction
+from chatstore.store.index import delete_entries
 from chatstore.store.verify import CHECKS
 from tests.contract.model import KINDS, Chat, Model, Posted, Turn, place
 from tests.contract.strategies import LIMITS
@@ -62,6 +64,7 @@ class Twins(RuleBasedStateMachine):
         self.clients = {kind: self.apps[kind].test_client() for kind in KINDS}
         for app in self.apps.values():
             with app.app_context(), transaction():
+                delete_entries(true())
                 for table in reversed(db.metadata.sorted_tables):
                     db.session.execute(table.delete())
 
