@@ -57,6 +57,16 @@ class Query:
     wanted: tuple[Term, ...]
     unwanted: tuple[Term, ...]
 
+    @property
+    def has_phrase(self) -> bool:
+        """Whether words must follow each other."""
+        return any(len(term.words) > 1 for term in self.wanted)
+
+    @property
+    def can_match(self) -> bool:
+        """Whether there is anything to look for, and not the same to be left out."""
+        return bool(self.wanted) and not set(self.wanted) & set(self.unwanted)
+
 
 def parse_query(text: str) -> Query:
     """Return what `text` asks for.

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, select, union_all
+from sqlalchemy import ColumnElement, Row, select, union_all
 from sqlalchemy.sql.elements import SQLCoreOperations
 
 from chatstore.db import db
@@ -23,10 +23,10 @@ from chatstore.ranking import score_text
 from chatstore.snippets import cut_snippet
 from chatstore.store.filters import SessionFilters, select_matching
 from chatstore.store.matches import (
-    key_of,
-    newest,
-    select_messages,
+    Wanted,
+    find_messages,
     select_names,
+    select_sample,
     select_sessions,
 )
 
@@ -112,6 +112,15 @@ class _Asked:
 
 
 @dataclass(frozen=True)
+class _FirstLook:
+    """The names that match; the sessions to look into, None if not few; a sample."""
+
+    names: Sequence[Row[Any]]
+    few: list[UUID] | None
+    sample: int
+
+
+@dataclass(frozen=True)
 class _Match:
     row: Row[Any]
     score: float
@@ -127,21 +136,22 @@ def search(
     be the last.
     """
     query = parse_query(wanted.q)
-    if not query.wanted:
+    if not query.can_match:
         return HitPage([], None)
     place = place or SearchPlace(SearchPart.NAMES)
     asked = _Asked(wanted, query, owner_id, _allowed(wanted.filters, owner_id))
-    names, few = _look_at_sessions(asked, place, limit)
-    if few == []:
+    first = _look(asked, place, limit)
+    if first.few == []:
         return HitPage([], None)
     page = HitPage([], None)
     if place.part is SearchPart.NAMES:
-        page = _page(names, asked, place, limit=limit)
+        page = _page(first.names, asked, place, limit=limit)
         place = SearchPlace(SearchPart.MESSAGES)
         if len(page.hits) == limit or page.next_place:
             return HitPage(page.hits, page.next_place or place)
         limit -= len(page.hits)
-    rows = db.session.connection().execute(_messages(asked, place, few, limit)).all()
+    wanted_messages = _messages(asked, place, first.few, limit)
+    rows = find_messages(wanted_messages, sample=first.sample)
     rest = _page(rows, asked, place, limit=limit)
     return HitPage(page.hits + rest.hits, rest.next_place)
 
@@ -152,66 +162,74 @@ def _allowed(filters: SessionFilters, owner_id: str) -> ColumnElement[bool]:
     return query.whereclause
 
 
-def _look_at_sessions(
-    asked: _Asked, place: SearchPlace, limit: int
-) -> tuple[Sequence[Row[Any]], list[UUID] | None]:
-    """Return the names that match, and the sessions to look into, None if not few."""
+def _look(asked: _Asked, place: SearchPlace, limit: int) -> _FirstLook:
     wanted, queries = asked.search, []
     if place.part is SearchPart.NAMES and wanted.role is None:
-        queries.append(_names(asked, place, limit))
+        queries.append(select_names(_names(asked, place, limit)))
     is_narrow = asked.is_narrow and wanted.session_id is None
     if is_narrow:
         few = select_sessions().where(asked.allowed)
         queries.append(few.limit(FEW_SESSIONS + 1))
+    messages = _messages(asked, _in_messages(place), None, limit)
+    if messages.needs_sample:
+        queries.append(select_sample(messages))
     if not queries:
-        return [], None
-    both = union_all(*(select(each.subquery()) for each in queries))
-    rows = db.session.connection().execute(both).all()
-    ids = [row.session_id for row in rows if not row.key]
-    is_few = is_narrow and len(ids) <= FEW_SESSIONS
-    return [row for row in rows if row.key], ids if is_few else None
+        return _FirstLook([], None, 0)
+    all_of_them = union_all(*(select(each.subquery()) for each in queries))
+    rows = db.session.connection().execute(all_of_them).all()
+    ids = [row.session_id for row in rows if row.key == 0]
+    return _FirstLook(
+        names=[row for row in rows if row.key > 0],
+        few=ids if is_narrow and len(ids) <= FEW_SESSIONS else None,
+        sample=next((-1 - row.key for row in rows if row.key < 0), 0),
+    )
 
 
-def _names(asked: _Asked, place: SearchPlace, limit: int) -> Select[Any]:
-    query = select_names(asked.query, _session_scopes(asked, None))
-    return _bounded(query, asked, place, instant=ChatSession.created_at, limit=limit)
+def _in_messages(place: SearchPlace) -> SearchPlace:
+    is_there = place.part is SearchPart.MESSAGES
+    return place if is_there else SearchPlace(SearchPart.MESSAGES)
+
+
+def _names(asked: _Asked, place: SearchPlace, limit: int) -> Wanted:
+    return _wanted(asked, place, instant=ChatSession.created_at, limit=limit)
 
 
 def _messages(
     asked: _Asked, place: SearchPlace, few: list[UUID] | None, limit: int
-) -> Select[Any]:
-    scopes = _session_scopes(asked, few)
-    if asked.search.role is not None:
-        scopes.append([role_scope(asked.search.role)])
-    query = select_messages(asked.query, scopes)
-    return _bounded(query, asked, place, instant=Message.timestamp, limit=limit)
+) -> Wanted:
+    instant = Message.timestamp
+    wanted = _wanted(asked, place, few, instant=instant, limit=limit)
+    if asked.search.role is None:
+        return wanted
+    role = [role_scope(asked.search.role)]
+    return replace(wanted, scopes=[*wanted.scopes, role])
 
 
-def _session_scopes(asked: _Asked, few: list[UUID] | None) -> list[list[str]]:
-    if asked.search.session_id is not None:
-        few = [asked.search.session_id]
-    # Whose sessions these are is for the join to see.
-    return [[*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]]
-
-
-def _bounded(
-    query: Select[Any],
+def _wanted(
     asked: _Asked,
     place: SearchPlace,
+    few: list[UUID] | None = None,
     *,
     instant: SQLCoreOperations[datetime],
     limit: int,
-) -> Select[Any]:
-    key, wanted = key_of(query), asked.search
-    bounds = (
-        (place.high, key.__lt__),
-        (place.low, key.__ge__),
-        (wanted.after, instant.__gt__),
-        (wanted.before, instant.__lt__),
-    )
+) -> Wanted:
+    wanted = asked.search
+    if wanted.session_id is not None:
+        few = [wanted.session_id]
+    # Whose sessions these are is for the join to see.
+    within = [*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]
+    bounds = ((wanted.after, instant.__gt__), (wanted.before, instant.__lt__))
     conditions = [compare(bound) for bound, compare in bounds if bound is not None]
-    window = _window_size(asked, limit)
-    return newest(query.where(asked.allowed, *conditions), window + 1)
+    return Wanted(
+        query=asked.query,
+        scopes=[within],
+        is_few=bool(few),
+        is_narrow=asked.is_narrow and not few,
+        conditions=[asked.allowed, *conditions],
+        low=place.low,
+        high=place.high,
+        count=_window_size(asked, limit) + 1,
+    )
 
 
 def _window_size(asked: _Asked, limit: int) -> int:
