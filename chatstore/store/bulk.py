@@ -14,7 +14,7 @@ from chatstore.enums import BulkAction
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession
 from chatstore.settings import PREFIX
-from chatstore.store.facets import replace_facets
+from chatstore.store.facets import COLUMNS, replace_facets
 from chatstore.store.filters import SessionFilters, select_matching
 from chatstore.store.index import delete_entries
 
@@ -70,6 +70,7 @@ _COLUMNS: tuple[Any, ...] = (
     ChatSession.pinned,
     ChatSession.archived_at,
     ChatSession.metadata_tags,
+    ChatSession.rag_document_ids,
     ChatSession.revision,
 )
 
@@ -84,7 +85,7 @@ def _lock(
         chats = list(db.session.execute(query.limit(most + 1)))
         if len(chats) > most:
             raise _too_many(most)
-        return chats
+        return [chat for chat in chats if _has_facets(chat, selected)]
     chats = []
     for chunk in _chunks(sorted(set(selected))):
         mine = locking.where(
@@ -92,6 +93,15 @@ def _lock(
         )
         chats += db.session.execute(mine)
     return chats
+
+
+def _has_facets(chat: Row[Any], filters: SessionFilters) -> bool:
+    # PostgreSQL, when it had to wait for a row, looks at it again, but not at what
+    # other tables have of it: a tag may have been taken off meanwhile.
+    return all(
+        not set(values).isdisjoint(getattr(chat, COLUMNS[kind]))
+        for kind, values in filters.facets()
+    )
 
 
 def _too_many(most: int) -> ValidationFailed:

@@ -1,15 +1,19 @@
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, BulkAction
 from chatstore.errors import ValidationFailed
 from chatstore.models import ChatSession, Message
 from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
 from chatstore.store.filters import SessionFilters
+from chatstore.store.sessions import update_session
 from chatstore.store.verify import CHECKS
+from tests.faults.proxy import wait_until
 from tests.store.crowd import fill_sessions
 from tests.support import count
 
@@ -125,3 +129,40 @@ def test_many_more_than_one_statement_takes_are_changed(db_session):
     assert change("archive").changed == sum(not row["archived_at"] for row in rows)
     assert change("delete", SessionFilters(archived=Archived.YES)).changed == 1300
     assert count(db_session, ChatSession) == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes"),
+    [
+        ({"tag": ("t",)}, {"metadata_tags": ["kept"]}),
+        ({"tag_any": ("t", "u")}, {"metadata_tags": []}),
+        ({"document": "d"}, {"rag_document_ids": []}),
+        ({"pinned": True}, {"pinned": False}),
+    ],
+)
+def test_what_stops_matching_while_a_change_waits_is_left_alone(
+    app, chats, wanted, changes
+):
+    mine = {"owner_id": "alice"}
+    both = {"pinned": True, "rag_document_ids": ["d"]}
+    in_transaction(update_session, chats[0].id, changes=both, **mine)
+
+    def delete():
+        with app.app_context():
+            return change("delete", SessionFilters(**wanted))
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction():
+            update_session(chats[0].id, changes=changes, **mine)
+            deleting = other.submit(delete)
+            wait_until(partial(is_held_up, deleting))
+        deleting.result()
+    assert "a" in stored("metadata_tags")
+
+
+def is_held_up(work):
+    """Whether the work waits for a lock; on SQLite it does so before it begins."""
+    if db.engine.dialect.name == "sqlite":
+        return work.running()
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    return db.session.scalar(text(waiting)) > 0
