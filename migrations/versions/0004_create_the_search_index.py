@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from chatstore.analyzer import INDEXED_CHARACTERS
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 
 revision = "0004"
@@ -18,7 +19,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-BATCH = 1000
+# Of the longest messages a batch takes some 200 MB, with the words made of them.
+BATCH = 100
 # From this release of SQLite on an index can delete without keeping the text.
 CONTENTLESS_DELETE = (3, 43)
 INDEXES = (
@@ -113,12 +115,16 @@ def read_names() -> Iterator[list[tuple[int, str, list[str]]]]:
 
 
 def read_messages() -> Iterator[list[tuple[int, str, list[str]]]]:
-    query = sa.select(messages, sessions.c.owner_id).join_from(
-        messages, sessions, sessions.c.id == messages.c.session_id
-    )
+    query = sa.select(
+        messages.c.id,
+        messages.c.session_id,
+        messages.c.role,
+        sa.func.substr(messages.c.content, 1, INDEXED_CHARACTERS).label("text"),
+        sessions.c.owner_id,
+    ).join_from(messages, sessions, sessions.c.id == messages.c.session_id)
     for batch in batches(query, messages.c.id):
         yield [
-            (row.id, row.content, scopes_of(row.owner_id, row.session_id, row.role))
+            (row.id, row.text, scopes_of(row.owner_id, row.session_id, row.role))
             for row in batch
         ]
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -253,6 +254,23 @@ def walk(app, revisions):
 def test_no_step_up_or_down_loses_a_row(app):
     assert walk(app, NUMBERS) == {}
     assert contents() == {}
+
+
+def test_long_messages_are_indexed_by_what_is_found_of_them(app):
+    move(app, "up", "0003")
+    fill(0)
+    (messages,) = [each for each in tables() if each.name == "chat_messages"]
+    for seed in range(100, 130):
+        values = {each.name: value_for(each, seed) for each in messages.columns}
+        del values["id"]
+        content = {"content": "x" * 2**20}
+        db.session.execute(messages.insert().values(values | content))
+    db.session.commit()
+    tracemalloc.start()
+    move(app, "up", "0004")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20 * 20
 
 
 # Steps of the tests' own, after ours
