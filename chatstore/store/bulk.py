@@ -173,8 +173,7 @@ def _update(changes: Changes, owner_id: str) -> None:
         for chat, columns in changes
     ]
     db.session.execute(update(ChatSession), rows)
-    for chat, columns in changes:
-        replace_facets(chat.id, owner_id=owner_id, changes=columns)
+    replace_facets({chat.id: columns for chat, columns in changes}, owner_id=owner_id)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

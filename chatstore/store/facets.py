@@ -26,28 +26,35 @@ class Counted:
 
 def add_facets(session_id: UUID, *, owner_id: str, columns: Mapping[str, Any]) -> None:
     """Write down the tags and documents among the `columns` of a session."""
-    rows = [
-        {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
-        for kind, column in COLUMNS.items()
-        for value in dict.fromkeys(columns.get(column) or ())
-    ]
-    if rows:
-        db.session.execute(insert(SessionFacet), rows)
+    _add({session_id: columns}, owner_id)
 
 
-def replace_facets(
-    session_id: UUID, *, owner_id: str, changes: Mapping[str, Any]
-) -> None:
-    """Write down the tags and documents of a session, if they are in `changes`."""
-    kinds = [kind for kind, column in COLUMNS.items() if column in changes]
+def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) -> None:
+    """Write down the tags and documents among the changed columns of sessions.
+
+    Two statements, however many sessions; the same columns change in all of them.
+    """
+    columns = set().union(*changes.values())
+    kinds = [kind for kind, column in COLUMNS.items() if column in columns]
     if not kinds:
         return
     db.session.execute(
         delete(SessionFacet).where(
-            SessionFacet.session_id == session_id, SessionFacet.kind.in_(kinds)
+            SessionFacet.session_id.in_(changes), SessionFacet.kind.in_(kinds)
         )
     )
-    add_facets(session_id, owner_id=owner_id, columns=changes)
+    _add(changes, owner_id)
+
+
+def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
+    rows = [
+        {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
+        for session_id, its in columns.items()
+        for kind, column in COLUMNS.items()
+        for value in dict.fromkeys(its.get(column) or ())
+    ]
+    if rows:
+        db.session.execute(insert(SessionFacet), rows)
 
 
 def list_tags(*, owner_id: str, limit: int) -> list[Counted]:

@@ -122,7 +122,7 @@ def update_session(
     )
     if chat is None:
         raise _why_missing(session_id, owner_id)
-    replace_facets(session_id, owner_id=owner_id, changes=changes)
+    replace_facets({session_id: changes}, owner_id=owner_id)
     if "name" in changes:
         index.put_name(chat)
     return chat

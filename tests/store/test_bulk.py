@@ -15,6 +15,7 @@ from chatstore.store.sessions import update_session
 from chatstore.store.verify import CHECKS
 from tests.faults.proxy import wait_until
 from tests.store.crowd import fill_sessions
+from tests.store.statements import MOST_TO_WRITE, recorded_statements
 from tests.support import count
 
 ALL = SessionFilters(archived=Archived.ANY)
@@ -129,6 +130,14 @@ def test_many_more_than_one_statement_takes_are_changed(db_session):
     assert change("archive").changed == sum(not row["archived_at"] for row in rows)
     assert change("delete", SessionFilters(archived=Archived.YES)).changed == 1300
     assert count(db_session, ChatSession) == 0
+
+
+@pytest.mark.parametrize("action", list(BulkAction))
+def test_a_change_costs_few_statements_however_many_sessions(db_session, action):
+    fill_sessions(400)
+    with recorded_statements() as statements:
+        assert change(action, tags=("often", "new")).changed > 0
+    assert len(statements) <= MOST_TO_WRITE, statements
 
 
 @pytest.mark.parametrize(
