@@ -146,7 +146,8 @@ def _find_unsearchable(show: Show) -> Iterator[str]:
 def _find_damage() -> Iterator[str]:
     if db.engine.dialect.name != "sqlite":
         return
-    for index in (MESSAGES, NAMES):
+    indexes = text("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")
+    for index in db.session.scalars(indexes):
         # The check trusts what FTS5 remembers of an index; a query makes it look
         # whether another connection has changed it.
         rowids: Select[int] = select(column("rowid")).select_from(table(index))
