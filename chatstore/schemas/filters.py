@@ -21,9 +21,11 @@ class ArchivedField(fields.Enum[Archived]):
 
 
 def _tags(description: str) -> Any:
+    # Of no tags at all, a body could mean every session, or none.
+    some = validate.Length(min=1, error="Name one, or leave it out.")
     return fields.List(
         Tag(),
-        validate=within("max_tags", len, "items"),
+        validate=[some, within("max_tags", len, "items")],
         metadata={"description": description},
     )
 

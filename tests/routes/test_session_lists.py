@@ -199,6 +199,8 @@ def test_bulk_takes_true_and_any_for_archived(alice, chats):
         ({"action": "pin", "ids": None}, "/ids"),
         ({"action": "pin", "filter": {"nope": 1}}, "/filter/nope"),
         ({"action": "pin", "filter": {"tag": "red"}}, "/filter/tag"),
+        ({"action": "pin", "filter": {"tag": []}}, "/filter/tag"),
+        ({"action": "delete", "filter": {"tag_any": []}}, "/filter/tag_any"),
         ({"action": "pin", "filter": {"name": 1}}, "/filter/name"),
         ({"action": "pin", "ids": [], "tags": ["t"]}, "/tags"),
         ({"action": "add_tags", "ids": []}, "/tags"),
