@@ -1,0 +1,147 @@
+"""Step 0004 makes the search index of what is there, and takes it away again."""
+
+import os
+import pty
+import subprocess
+import sys
+from contextlib import closing
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from chatstore.app import create_app
+from chatstore.clock import format_instant, utc_now
+from chatstore.db import db
+from chatstore.revisions import migrate
+from chatstore.store.search import Search, search
+from chatstore.store.verify import CHECKS
+from tests.conftest import make_settings
+from tests.support import clean_environ
+
+BATCH = 1000  # of the step
+MESSAGES = 2 * BATCH + 1
+
+
+@pytest.fixture
+def app(empty_database_url):
+    """The application on a database of the revision before, its context pushed."""
+    app = create_app(make_settings(empty_database_url))
+    with app.app_context():
+        migrate("0003")
+        fill()
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+def fill():
+    """Two sessions of old: one with a name and all messages, one with neither."""
+    tables = sa.MetaData()
+    tables.reflect(db.session.connection(), only=["sessions", "chat_messages"])
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    ids = [UUID(int=number, version=4) for number in (2, 1)]
+    ids = [each.hex for each in ids] if is_sqlite else ids
+    now = format_instant(utc_now()) if is_sqlite else utc_now()
+    chat = {
+        "owner_id": "alice",
+        "created_at": now,
+        "last_updated_at": now,
+        "llm_model_name": "m",
+        "rag_document_ids": [],
+        "metadata_tags": [],
+        "message_count": MESSAGES,
+        "last_seq": MESSAGES,
+        "pinned": False,
+        "revision": 1,
+    }
+    empty = chat | {"message_count": 0, "last_seq": 0}
+    message = {"session_id": ids[0], "timestamp": now, "role": "user"}
+    db.session.execute(
+        tables.tables["sessions"].insert(),
+        [
+            chat | {"id": ids[0], "name": "old", "name_folded": "old"},
+            empty | {"id": ids[1], "name": None, "name_folded": ""},
+        ],
+    )
+    db.session.execute(
+        tables.tables["chat_messages"].insert(),
+        [
+            message | {"seq": seq, "content": f"plan w{seq} 数据库"}
+            for seq in range(1, MESSAGES + 1)
+        ],
+    )
+    db.session.commit()
+
+
+def found(q):
+    page = search(Search(q=q), owner_id="alice", limit=5)
+    db.session.rollback()
+    return [(hit.snippet, hit.seq) for hit in page.hits]
+
+
+def violations():
+    names = {"search", "orphans", "facets", "names"}
+    return [line for each in CHECKS if each.name in names for line in each.find()]
+
+
+def assert_all_is_found():
+    assert violations() == []
+    db.session.rollback()
+    for seq in (1, BATCH, BATCH + 1, 2 * BATCH, MESSAGES):
+        assert found(f"w{seq}") == [(f"plan w{seq} 数据库", seq)]
+    assert [seq for _, seq in found("plan")] == [2001, 2000, 1999, 1998, 1997]
+    assert found("old") == [("old", None)]
+
+
+def test_what_was_there_before_is_found(app):
+    migrate()
+    assert_all_is_found()
+
+
+def test_the_index_comes_and_goes(app):
+    config = app.extensions["migrate"].migrate.get_config()
+    before = tables()
+    for _ in range(2):
+        migrate()
+        assert_all_is_found()
+        db.session.remove()
+        command.downgrade(config, "0003")
+        assert tables() == before
+
+
+def tables():
+    inspector = sa.inspect(db.session.connection())
+    columns = [each["name"] for each in inspector.get_columns("sessions")]
+    names = inspector.get_table_names()
+    db.session.remove()
+    return names, columns
+
+
+def start_migrating(url, errors):
+    return subprocess.Popen(
+        [sys.executable, "-m", "chatstore", "migrate"],
+        env=clean_environ(CHATSTORE_DATABASE_URL=url, CHATSTORE_SECRET_KEY="x"),
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+    )
+
+
+def test_progress_is_shown_on_a_terminal(app, empty_database_url):
+    ours, theirs = pty.openpty()
+    with start_migrating(empty_database_url, theirs) as process:
+        assert process.stdout.read().endswith("0004: create the search index\n")
+    os.close(theirs)
+    with closing(os.fdopen(ours, "rb", buffering=0)) as terminal:
+        shown = terminal.read(4096).decode()
+    assert shown.replace("\r\n", "\n") == (
+        "\rname_index: 1\n"
+        "\rmessage_index: 1000\rmessage_index: 2000\rmessage_index: 2001\n"
+    )
+
+
+def test_and_nowhere_else(app, empty_database_url):
+    with start_migrating(empty_database_url, subprocess.PIPE) as process:
+        assert process.communicate()[1] == ""
