@@ -114,7 +114,7 @@ def test_the_index_comes_and_goes(app):
 def tables():
     inspector = sa.inspect(db.session.connection())
     columns = [each["name"] for each in inspector.get_columns("sessions")]
-    names = inspector.get_table_names()
+    names = sorted(inspector.get_table_names())
     db.session.remove()
     return names, columns
 
