@@ -113,8 +113,9 @@ def read_entries(
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
-        # An entry refers to its row: that must still be there at the end.
-        query = query.with_for_update(read=True, key_share=True)
+        # An entry refers to its row: that must still be there at the end, and a
+        # session must have the name that was read.
+        query = query.with_for_update(read=True, key_share=index == MESSAGES)
     wanted = key > after if among is None else key.in_(list(among))
     rows = db.session.execute(query.where(wanted).order_by(key).limit(BATCH))
     return [

@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
@@ -9,7 +12,9 @@ from chatstore.models import Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.store import indexed
 from chatstore.store.index import put_entries
+from chatstore.store.sessions import update_session
 from chatstore.store.verify import CHECKS
+from tests.faults.proxy import wait_until
 from tests.store.test_search import hits, new_chat
 
 (SEARCH,) = [check for check in CHECKS if check.name == "search"]
@@ -157,3 +162,28 @@ def test_batches_take_turns(chat, monkeypatch):
     assert len(violations()) == 8
     reindex()
     assert violations() == []
+
+
+@pytest.mark.parametrize("name", ["another", None])
+def test_a_rename_waits_for_who_writes_the_old_name_anew(app, chat, name):
+    renamed = {"owner_id": "alice", "changes": {"name": name}}
+
+    def rename(session_id):
+        with app.app_context():
+            in_transaction(update_session, session_id, **renamed)
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction():
+            entries = indexed.read_entries(NAMES, is_locking=True)
+            renaming = other.submit(rename, chat.id)
+            wait_until(partial(is_held_up_or_done, renaming))
+            put_entries(NAMES, entries)
+        renaming.result()
+    assert violations() == []
+
+
+def is_held_up_or_done(work):
+    if db.engine.dialect.name == "sqlite":  # there it waits before it begins
+        return True
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    return work.done() or db.session.scalar(text(waiting)) > 0
