@@ -31,6 +31,10 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
+# The first release that tells the size of a text without reading it.
+_FIRST_WITH_SIZES = (3, 43, 0)
+
+
 def driver() -> ModuleType:
     """Return the DBAPI module: pysqlite3 where it is installed and newer."""
     try:
@@ -39,6 +43,16 @@ def driver() -> ModuleType:
         return sqlite3
     newer = dbapi2.sqlite_version_info > sqlite3.sqlite_version_info
     return dbapi2 if newer else sqlite3
+
+
+def knows_sizes() -> bool:
+    """Whether asking for the size of a text costs less than reading it."""
+    version: tuple[int, ...] = driver().sqlite_version_info
+    return version >= _FIRST_WITH_SIZES
+
+
+def _octet_length(text: str | None) -> int | None:
+    return None if text is None else len(text.encode())
 
 
 class WriterLock:
@@ -133,6 +147,8 @@ def prepare_engine(
         connection.execute("PRAGMA foreign_keys = ON")
         for name, function in functions.items():
             connection.create_function(name, -1, function, deterministic=True)
+        if not knows_sizes():
+            connection.create_function("octet_length", 1, _octet_length)
         if statement_timeout_seconds:
             connection.set_progress_handler(
                 lambda: time.monotonic() > record.info.get("deadline", float("inf")),

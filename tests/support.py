@@ -8,11 +8,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
@@ -49,6 +51,15 @@ def shared_data(name: str) -> Path:
     path = SHARED_DATA / name
     need(f"shared data {name}", path.exists())
     return path
+
+
+def parsed(texts: Iterable[str]) -> list[Any]:
+    """Objects with what a list has of each row: JSON, of which the id may be a UUID."""
+    rows = [json.loads(text) for text in texts]
+    for row in rows:
+        for name in {"id", "session_id"} & row.keys():
+            row[name] = UUID(row[name]) if isinstance(row[name], str) else row[name]
+    return [SimpleNamespace(**row) for row in rows]
 
 
 def count(db_session: Any, model: Any) -> int:

@@ -19,7 +19,6 @@ from chatstore.schemas.sessions import (
 )
 from chatstore.store import bulk, session_lists, sessions
 from chatstore.store.filters import SessionFilters
-from chatstore.store.sent import SentRow
 from chatstore.web.api import (
     ETAG_DOC,
     IF_MATCH,
@@ -116,12 +115,12 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
 @bp.response(200, SessionSchema, headers=ETAG_DOC)
 @bp.alt_response(404, "NOT_FOUND")
 @bp.doc(parameters=[IF_NONE_MATCH])
-def get_session(session_id: UUID) -> tuple[SentRow, dict[str, str]] | Response:
+def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
     """Read a session."""
-    chat = reading(sessions.get_session_row, session_id, owner_id=current_owner())
+    chat = reading(sessions.get_sent_session, session_id, owner_id=current_owner())
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
-    return chat, etag_header(chat)
+    return chat.text, etag_header(chat)
 
 
 @bp.patch("/<uuid:session_id>")

@@ -1,19 +1,20 @@
 """Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
     Integer,
     Select,
-    UnaryExpression,
+    Subquery,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -21,31 +22,32 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.sql.elements import SQLCoreOperations
 
+from chatstore import sqlite
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, next_instant, read_connection
+from chatstore.driver import Prepared, bounded
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.schemas.compiled import members_of
+from chatstore.schemas.messages import MessageSchema
 from chatstore.store import index
-from chatstore.store.sent import MESSAGE, AppendedMessage, SentRow
+from chatstore.store.sent import AppendedMessage, apart, as_json, attributes, in_one
 from chatstore.store.sessions import OWNED, no_such_session, owned, whose
 
 # A chunk ends at the first of these, so that a listing never needs more memory
-# than a chunk and the few rows read ahead, whatever the size of its messages.
+# than a chunk, whatever the size of its messages.
 CHUNK_MESSAGES = 500
-CHUNK_CHARACTERS = 512 * 1024
-_ROWS_READ_AHEAD = 20
-_MOST_UTF8 = 4  # bytes in a character
+CHUNK_BYTES = 512 * 1024
+# Where a text is read to know its size, no more are than a chunk may throw away.
+_MESSAGES_READ_FOR_SIZE = 20
 # PostgreSQL's integer and bigint: a greater number names nothing, and is an error.
 _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
 
 
-# A row is asked by position: by name costs it five times as much.
-_CONTENT = [column.name for column in MESSAGE].index("content")
 _LAST_SEQ = select(ChatSession.last_seq).where(OWNED)
 
 
@@ -74,6 +76,18 @@ _MOVE_ON = (
     .returning(ChatSession.last_seq, ChatSession.last_updated_at)
 )
 _INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
+
+
+_SENT = as_json(
+    members_of(MessageSchema()),
+    # The same for all of them: written once, not for each row.
+    {
+        **attributes(Message),
+        "session_id": bindparam("the_session", type_=ChatSession.id.type),
+    },
+)
+# Of a text that is stored elsewhere both databases know the bytes without reading it.
+_BYTES = func.octet_length(Message.content)
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ class MessageChunk:
     `has_more` says whether messages follow beyond the listing's own limit.
     """
 
-    messages: Sequence[SentRow]
+    messages: Sequence[str]
     rest: MessageRange | None
     has_more: bool
 
@@ -210,82 +224,83 @@ def list_messages(
 ) -> MessageChunk:
     """Return the first chunk of the `wanted` messages; ask for its `rest` next.
 
-    Nothing appended after the first chunk was read is in the later ones. Raises
-    NotFound.
+    Each is the JSON that is sent. Nothing appended after the first chunk was read is
+    in the later ones. Raises NotFound.
     """
-    size = min(CHUNK_MESSAGES, wanted.limit or CHUNK_MESSAGES)
-    messages: list[SentRow] = []
-    characters = 0
-    with _rows_of_range(session_id, owner_id, wanted, most=size + 1) as rows:
-        for message in chain.from_iterable(rows):
-            if len(messages) == wanted.limit:
-                return MessageChunk(messages, rest=None, has_more=True)
-            if len(messages) == size or characters > CHUNK_CHARACTERS:
-                break
-            messages.append(message)
-            characters += len(message[_CONTENT])
-        else:
-            if not messages:  # none in the session, or no session
-                get_last_seq(session_id, owner_id=owner_id)
-            return MessageChunk(messages, rest=None, has_more=False)
-    end = messages[-1].last_seq + 1
-    rest = wanted.following([each.seq for each in messages], end=end)
-    return MessageChunk(messages, rest=rest, has_more=False)
-
-
-@contextmanager
-def _rows_of_range(
-    session_id: UUID, owner_id: str, wanted: MessageRange, *, most: int
-) -> Iterator[Iterable[Sequence[SentRow]]]:
+    size = _most_messages()
+    if wanted.limit is not None:
+        size = min(size, wanted.limit)
     named = {
         **whose(session_id, owner_id),
         "after": min(wanted.after, _MAX_SEQ),
         "before": _MAX_SEQ if wanted.before is None else min(wanted.before, _MAX_SEQ),
         "role": wanted.role,
-        "most": most,
+        "size": size,
     }
+    query = _prepare_range(wanted.order, has_role=wanted.role is not None)
     with read_connection() as connection:
-        kind = connection.dialect.name
-        query = _select_range(wanted.order, kind, has_role=wanted.role is not None)
-        with connection.execute(query, named) as rows:
-            yield rows.partitions(_ROWS_READ_AHEAD)
+        ((texts, seqs, found, last_seq),) = query.rows(connection, named)
+    if last_seq is None:
+        raise no_such_session(session_id)
+    messages = apart(texts)
+    if found == len(messages):
+        return MessageChunk(messages, rest=None, has_more=False)
+    if len(messages) == wanted.limit:
+        return MessageChunk(messages, rest=None, has_more=True)
+    rest = wanted.following(list(map(int, apart(seqs))), end=last_seq + 1)
+    return MessageChunk(messages, rest=rest, has_more=False)
+
+
+def _most_messages() -> int:
+    is_cheap = db.engine.dialect.name != "sqlite" or sqlite.knows_sizes()
+    return CHUNK_MESSAGES if is_cheap else _MESSAGES_READ_FOR_SIZE
 
 
 @cache  # making it costs more than running it
-def _select_range(order: Order, kind: str, *, has_role: bool) -> Select[Any]:
+def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     # The session is asked for in the same statement: between two it might be
     # deleted, and a listing of what was left would look complete.
     last_seq = select(ChatSession.last_seq).where(OWNED).scalar_subquery()
-    query = select(*MESSAGE, last_seq.label("last_seq")).where(
+    conditions = [
         Message.session_id == bindparam("the_session"),
         exists().where(OWNED),
         Message.seq > bindparam("after"),
         Message.seq < bindparam("before"),
-    )
+    ]
     if has_role:
-        query = query.where(Message.role == bindparam("role"))
-    query = query.order_by(_by_seq(Message.seq, order)).limit(bindparam("most"))
-    if kind == "postgresql":
-        return _only_what_fits(query, order)
-    # SQLite reads a row when it is asked for it: those left over cost nothing.
-    return query.execution_options(stream_results=True)
+        conditions.append(Message.role == bindparam("role"))
+    by_seq = Message.seq.asc() if order is Order.ASC else Message.seq.desc()
+    size = bindparam("size", type_=Integer)
 
+    def rows(*columns: Any) -> Select[Any]:
+        return select(*columns).where(*conditions).order_by(by_seq)
 
-def _only_what_fits(query: Select[Any], order: Order) -> Select[Any]:
-    """Return `query` without what comes a row after a full chunk, or later.
-
-    PostgreSQL sends all rows at once, and a cursor there costs a round trip for
-    each few. It knows the size of a text without reading it.
-    """
-    size = func.sum(func.octet_length(Message.content))
-    earlier = size.over(order_by=_by_seq(Message.seq, order), rows=(None, -2))
-    rows = query.add_columns(earlier.label("earlier")).subquery()
-    return (
-        select(*(rows.c[column.name] for column in MESSAGE), rows.c.last_seq)
-        .where(func.coalesce(rows.c.earlier, 0) <= _MOST_UTF8 * CHUNK_CHARACTERS)
-        .order_by(_by_seq(rows.c.seq, order))
+    sizes = bounded(rows(Message.seq, _BYTES.label("bytes")), size + 1).subquery()
+    whole = (
+        select(func.count().label("found"), func.sum(sizes.c.bytes).label("bytes"))
+        .select_from(sizes)
+        .cte("whole")
     )
+    fitting = case(
+        (whole.c.bytes <= CHUNK_BYTES, size), else_=_count_fitting(sizes, order, size)
+    )
+    chunk = rows(_SENT.label("sent"), Message.seq)
+    chunk = bounded(chunk, select(fitting).scalar_subquery())
+    found = select(whole.c.found).scalar_subquery()
+    return Prepared(in_one(chunk, found, last_seq))
 
 
-def _by_seq(seq: SQLCoreOperations[int], order: Order) -> UnaryExpression[int]:
-    return seq.asc() if order is Order.ASC else seq.desc()
+def _count_fitting(
+    sizes: Subquery, order: Order, size: BindParameter[int]
+) -> ColumnElement[int]:
+    """SQL for how many of the messages a chunk has room for: one at least."""
+    by_seq = sizes.c.seq.asc() if order is Order.ASC else sizes.c.seq.desc()
+    earlier = func.sum(sizes.c.bytes).over(order_by=by_seq, rows=(None, -1))
+    rows = select(earlier.label("earlier")).order_by(by_seq)
+    sums = bounded(rows, size).subquery()
+    return (
+        select(func.count())
+        .select_from(sums)
+        .where(func.coalesce(sums.c.earlier, 0) <= CHUNK_BYTES)
+        .scalar_subquery()
+    )

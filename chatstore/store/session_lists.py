@@ -1,12 +1,16 @@
 """Lists of sessions: filtered, sorted, page by page in both directions; no HTTP."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
+from uuid import UUID
 
+import orjson
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Select,
     bindparam,
     func,
@@ -16,11 +20,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.db import db, read_connection
+from chatstore.driver import Prepared, bounded
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.store.filters import SessionFilters, pinned_is, select_matching
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sent import SESSION, SentRow, as_instant
+from chatstore.store.sent import apart, in_one, json_value
+from chatstore.store.sessions import SENT_SESSION
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -49,19 +55,20 @@ def list_sessions(
     listing: SessionListing = SessionListing(),
     place: SessionPlace | None = None,
     offset: int = 0,
-) -> Page[SentRow]:
+) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before it if that looks back.
 
+    Each is the JSON that is sent.
     `offset` passes over so many of them first.
     """
     is_backward = place is not None and place.backward
     if listing.pinned_first:
         db.session.connection()  # two statements: of one snapshot, where there is one
-    chats: list[SentRow] = []
-    select_walk = _selecting(listing, owner_id)
+    chats: list[_Sent] = []
+    run_walk = _running(listing, owner_id)
     for pinned, start, skipped in _parts(listing, place, offset, owner_id):
         missing = limit + 1 - len(chats)  # the one more says whether there is a page
-        query = select_walk(_Walk(pinned, is_backward, has_start=start is not None))
+        run = run_walk(_Walk(pinned, is_backward, has_start=start is not None))
         named: dict[str, Any] = {
             "the_owner": owner_id,
             "most": missing,
@@ -70,7 +77,8 @@ def list_sessions(
         if start is not None:
             named |= {"place_value": start.value, "place_id": start.id}
         with read_connection() as connection:
-            chats += connection.execute(query, named).all()
+            ((texts, keys),) = run(connection, named)
+        chats += map(_Sent, apart(texts), apart(keys))
         if len(chats) > limit:
             break
     page = chats[:limit][::-1] if is_backward else chats[:limit]
@@ -89,6 +97,7 @@ def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
     return db.session.scalar(query.select_from(ChatSession)) or 0
 
 
+Run = Callable[[Connection, Mapping[str, Any]], Sequence[Any]]
 Part = tuple[bool | None, SessionPlace | None, int]
 
 
@@ -121,6 +130,13 @@ def _count_pinned(listing: SessionListing, owner_id: str) -> int:
     return db.session.scalar(query.select_from(ChatSession)) or 0
 
 
+class _Sent(NamedTuple):
+    """A session as the JSON that is sent, and that of what it is sorted by."""
+
+    text: str
+    key: str
+
+
 class _Walk(NamedTuple):
     """A way through a list: which part of it, which way, and whether from a place."""
 
@@ -129,22 +145,33 @@ class _Walk(NamedTuple):
     has_start: bool
 
 
-def _selecting(
-    listing: SessionListing, owner_id: str
-) -> Callable[[_Walk], Select[Any]]:
-    """Return what selects a walk through this list."""
+def _running(listing: SessionListing, owner_id: str) -> Callable[[_Walk], Run]:
+    """Return what makes what runs a walk through this list."""
     if not listing.filters.facets():
-        return partial(_select_any_walk, listing)
+        return lambda walk: _prepare_any_walk(listing, walk).rows
     # How to look for facets is asked for each time.
-    rows = select_matching(select(*SESSION), listing.filters, owner_id=owner_id)
-    return partial(_select_walk, listing, rows)
+    rows = select_matching(_sent(listing), listing.filters, owner_id=owner_id)
+    return lambda walk: partial(_run, in_one(_select_walk(listing, rows, walk)))
+
+
+def _run(
+    query: Select[Any], connection: Connection, named: Mapping[str, Any]
+) -> Sequence[Any]:
+    return connection.execute(query, named).all()
 
 
 @lru_cache(maxsize=256)  # making it costs more than running it
-def _select_any_walk(listing: SessionListing, walk: _Walk) -> Select[Any]:
+def _prepare_any_walk(listing: SessionListing, walk: _Walk) -> Prepared:
     owner = bindparam("the_owner", type_=ChatSession.owner_id.type)
-    rows = select_matching(select(*SESSION), listing.filters, owner_id=owner)
-    return _select_walk(listing, rows, walk)
+    rows = select_matching(_sent(listing), listing.filters, owner_id=owner)
+    return Prepared(in_one(_select_walk(listing, rows, walk)))
+
+
+def _sent(listing: SessionListing) -> Select[Any]:
+    kind = "text" if listing.sort is SessionSort.NAME else "instant"
+    key = json_value(kind, SORT_COLUMNS[listing.sort])
+    columns: list[Any] = [SENT_SESSION.label("sent"), key.label("key")]
+    return select(*columns)
 
 
 def _select_walk(
@@ -160,7 +187,7 @@ def _select_walk(
         rows = rows.order_by(column.desc(), ChatSession.id.desc())
     else:
         rows = rows.order_by(column.asc(), ChatSession.id.asc())
-    return rows.limit(bindparam("most")).offset(bindparam("skipped"))
+    return bounded(rows, bindparam("most"), bindparam("skipped"))
 
 
 def _is_beyond(
@@ -175,22 +202,25 @@ def _is_beyond(
 
 
 def _page(
-    chats: list[SentRow],
+    chats: list[_Sent],
     listing: SessionListing,
     *,
     has_next: bool,
     has_previous: bool,
-) -> Page[SentRow]:
+) -> Page[str]:
+    texts = [chat.text for chat in chats]
     if not chats:
-        return Page(chats, None)
+        return Page(texts, None)
     next_place = _place_of(chats[-1], listing) if has_next else None
-    first = replace(_place_of(chats[0], listing), backward=True)
-    return Page(chats, next_place, first if has_previous else None)
+    previous = None
+    if has_previous:
+        previous = replace(_place_of(chats[0], listing), backward=True)
+    return Page(texts, next_place, previous)
 
 
-def _place_of(chat: SentRow, listing: SessionListing) -> SessionPlace:
-    value = getattr(chat, SORT_COLUMNS[listing.sort].key)
+def _place_of(chat: _Sent, listing: SessionListing) -> SessionPlace:
+    sent, value = orjson.loads(chat.text), orjson.loads(chat.key)
     if listing.sort is not SessionSort.NAME:
-        value = as_instant(value)
-    pinned = bool(chat.pinned) if listing.pinned_first else None
-    return SessionPlace(value, chat.id, pinned)
+        value = datetime.fromisoformat(value)
+    pinned = sent["pinned"] if listing.pinned_first else None
+    return SessionPlace(value, UUID(sent["id"]), pinned)

@@ -1,7 +1,7 @@
 """Queries over sessions, each within one owner's; no HTTP, no commit."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,12 +19,15 @@ from sqlalchemy import (
 from chatstore.analyzer import fold
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, read_connection
+from chatstore.driver import Prepared
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
+from chatstore.schemas.compiled import members_of
+from chatstore.schemas.sessions import SessionSchema
 from chatstore.store import index
 from chatstore.store.facets import add_facets, replace_facets
-from chatstore.store.sent import SESSION, SentRow
+from chatstore.store.sent import as_json, attributes
 
 Named = BindParameter[Any]
 
@@ -86,16 +89,27 @@ def whose(session_id: UUID, owner_id: str) -> dict[str, Any]:
     return {"the_session": session_id, "the_owner": owner_id}
 
 
-_ROW = select(*SESSION).where(OWNED)
+SENT_SESSION = as_json(
+    members_of(SessionSchema()),
+    {**attributes(ChatSession), "archived": ChatSession.archived_at.is_not(None)},
+)
+_SENT = Prepared(select(SENT_SESSION, ChatSession.revision).where(OWNED))
 
 
-def get_session_row(session_id: UUID, *, owner_id: str) -> SentRow:
-    """Return the session as it is sent, at a quarter of the cost; NotFound."""
+class SentSession(NamedTuple):
+    """A session as the JSON that is sent, with its revision."""
+
+    text: str
+    revision: int
+
+
+def get_sent_session(session_id: UUID, *, owner_id: str) -> SentSession:
+    """Return the session as it is sent, at a fifth of the cost; NotFound."""
     with read_connection() as connection:
-        row = connection.execute(_ROW, whose(session_id, owner_id)).one_or_none()
-    if row is None:
+        found = _SENT.rows(connection, whose(session_id, owner_id))
+    if not found:
         raise no_such_session(session_id)
-    return row
+    return SentSession(*found[0])
 
 
 def update_session(

@@ -9,17 +9,17 @@ import re
 from flask import request
 
 from chatstore.models import ChatSession
-from chatstore.store.sent import SentRow
+from chatstore.store.sessions import SentSession
 
 _STRONG_TAGS = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"\s*(?=,|$)')
 
 
-def etag_header(chat: ChatSession | SentRow) -> dict[str, str]:
+def etag_header(chat: ChatSession | SentSession) -> dict[str, str]:
     """Return the header that names the present revision of the session."""
     return {"ETag": f'"{chat.revision}"'}
 
 
-def is_not_modified(chat: ChatSession | SentRow) -> bool:
+def is_not_modified(chat: ChatSession | SentSession) -> bool:
     """Whether If-None-Match says that the client has this revision already."""
     if "HTTP_IF_NONE_MATCH" not in request.environ:
         return False

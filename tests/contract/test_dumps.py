@@ -1,21 +1,26 @@
 """What is sent is what the schemas say, however it comes to be."""
 
+import json
 from datetime import UTC, datetime
+from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, fields
 from sqlalchemy import delete, insert, select
 
-from chatstore.enums import Role
+from chatstore.enums import Archived, Role
 from chatstore.models import ChatSession, Message
 from chatstore.schemas.compiled import compile_dump, compile_dump_all
 from chatstore.schemas.fields import Instant
 from chatstore.schemas.messages import MessageSchema
 from chatstore.schemas.sessions import SessionPageSchema, SessionSchema
-from chatstore.store.sent import MESSAGE, SESSION
+from chatstore.store.filters import SessionFilters
+from chatstore.store.messages import MessageRange, list_messages
+from chatstore.store.session_lists import SessionListing, list_sessions
+from chatstore.store.sessions import get_sent_session
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INSTANTS = st.datetimes(
@@ -33,6 +38,7 @@ VALUES = st.recursive(
 CHATS = st.fixed_dictionaries(
     {
         "id": st.uuids(version=4),
+        "number": st.integers(1, 2**63 - 1),
         "owner_id": st.just("alice"),
         "name": st.none() | TEXTS.map(lambda text: text[:255]),
         "created_at": INSTANTS,
@@ -48,18 +54,43 @@ CHATS = st.fixed_dictionaries(
 )
 TURNS = st.fixed_dictionaries(
     {
-        "seq": st.integers(1, 2**31 - 1),
+        "seq": st.integers(1, 2**31 - 2),
         "timestamp": INSTANTS,
         "role": st.sampled_from(list(Role)),
         "content": TEXTS,
         "metadata_": st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
     }
 )
+# What JSON libraries and databases like to get wrong.
+ODD = {
+    "numbers": [
+        1e20,
+        5e-324,
+        -0.0,
+        1.0,
+        2**53 - 1,
+        -(2**53) + 1,
+        1.7976931348623157e308,
+    ],
+    "texts": [
+        "\u2028\u2029",
+        "😀",
+        '"\\/\b\f\n\r\t',
+        "\x01\x1e\x1f\x7f\x85",
+        "\ufeff%s%%",
+    ],
+    "": {"\x1e": [None, True, False, {}, []]},
+}
 made_of_anything = settings(
     max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+def exactly(text):
+    """What JSON says, numbers digit by digit: 1.0 is not 1, nor -0.0 0.0."""
+    return json.loads(text, parse_float=str, parse_int=str)
 
 
 def sent(dumped):
@@ -68,15 +99,35 @@ def sent(dumped):
 
 @made_of_anything
 @given(values=CHATS)
+@example(
+    values={
+        "number": 1,
+        "id": UUID("0bbbbbbb-0000-4000-8000-00000000000f"),
+        "owner_id": "alice",
+        "name": "".join(ODD["texts"]),
+        "created_at": datetime(1000, 1, 1, tzinfo=UTC),
+        "last_updated_at": datetime(2199, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        "llm_model_name": "%s",
+        "rag_document_ids": ODD["texts"],
+        "metadata_tags": ODD["texts"],
+        "message_count": 2**31 - 1,
+        "last_message_preview": "".join(ODD["texts"]),
+        "pinned": True,
+        "archived_at": None,
+    }
+)
 def test_a_session_is_sent_as_its_schema_dumps_it(db_session, values):
     db_session.execute(delete(ChatSession))
     db_session.execute(insert(ChatSession), [values])
     model = db_session.scalars(select(ChatSession)).one()
-    row = db_session.connection().execute(select(*SESSION)).one()
     expected = SessionSchema().dump(model)
     dump = compile_dump(SessionSchema())
-    assert sent(dump(row)) == sent(dump(model)) == expected
-    page = {"sessions": [row], "next_cursor": None, "previous_cursor": "x"}
+    text = get_sent_session(model.id, owner_id="alice").text
+    assert orjson.loads(text) == sent(dump(text)) == sent(dump(model)) == expected
+    listing = SessionListing(SessionFilters(archived=Archived.ANY))
+    listed = list_sessions(owner_id="alice", limit=2, listing=listing).items
+    assert list(listed) == [text]
+    page = {"sessions": listed, "next_cursor": None, "previous_cursor": "x"}
     assert sent(compile_dump(SessionPageSchema())(page)) == {
         "sessions": [expected],
         "next_cursor": None,
@@ -87,14 +138,24 @@ def test_a_session_is_sent_as_its_schema_dumps_it(db_session, values):
 
 @made_of_anything
 @given(values=TURNS)
+@example(
+    values={
+        "seq": 1,
+        "timestamp": datetime(2026, 1, 2, tzinfo=UTC),
+        "role": Role.TOOL,
+        "content": "".join(ODD["texts"]),
+        "metadata_": ODD,
+    }
+)
 def test_a_message_is_sent_as_its_schema_dumps_it(db_session, make_session, values):
-    chat = make_session()
+    chat = make_session(owner_id="alice")
+    db_session.execute(delete(Message))
     db_session.execute(insert(Message), [values | {"session_id": chat.id}])
     model = db_session.scalars(select(Message)).one()
-    row = db_session.connection().execute(select(*MESSAGE)).one()
     expected = MessageSchema().dump(model)
-    dump = compile_dump(MessageSchema())
-    assert sent(dump(row)) == sent(dump(model)) == expected
+    assert sent(compile_dump(MessageSchema())(model)) == expected
+    (text,) = list_messages(chat.id, owner_id="alice", wanted=MessageRange()).messages
+    assert exactly(text) == exactly(orjson.dumps(expected))
     db_session.rollback()
 
 

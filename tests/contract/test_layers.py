@@ -24,7 +24,7 @@ RUNGS = [
         "strict_json",
         "turns",
     },
-    {"db", "db_errors", "sqlite", "schemas", "llm", "retrieval"},
+    {"db", "db_errors", "driver", "sqlite", "schemas", "llm", "retrieval"},
     {"models", "revisions"},
     {"store"},
     {"web", "services"},
@@ -36,6 +36,7 @@ RUNG = {name: number for number, names in enumerate(RUNGS) for name in names}
 QUERY_WRITERS = {
     "db": "transactions and column types",
     "db_errors": "knows errors by their class",
+    "driver": "runs them",
     "sqlite": "pragmas and BEGIN",
     "revisions": "asks for the revision",
     "models": "constraints and relationships",

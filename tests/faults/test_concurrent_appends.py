@@ -7,7 +7,7 @@ from chatstore.store.messages import MessageRange, list_messages
 from chatstore.store.sessions import delete_session, get_session
 from chatstore.store.verify import CHECKS
 from tests.faults.workers import run_workers
-from tests.support import SESSIONS, count, messages_url, session_url
+from tests.support import SESSIONS, count, messages_url, parsed, session_url
 
 PROCESSES, THREADS, EACH = 4, 5, 10
 ALL = PROCESSES * THREADS * EACH
@@ -31,7 +31,7 @@ def read_after(app, chat, seq):
         chunk = list_messages(chat.id, owner_id="alice", wanted=wanted)
         return [
             {"seq": each.seq, "timestamp": each.timestamp, "content": each.content}
-            for each in chunk.messages
+            for each in parsed(chunk.messages)
         ]
 
 

@@ -14,6 +14,7 @@ from chatstore.store.messages import append_message
 from chatstore.store.session_lists import SessionListing, count_sessions, list_sessions
 from chatstore.store.sessions import create_session, delete_session
 from tests.store.crowd import fill_sessions
+from tests.support import parsed
 
 KEYS = {
     SessionSort.LAST_UPDATED_AT: "last_updated_at",
@@ -59,17 +60,17 @@ def walk(listing, *, limit, place=None):
     """The ids of each page from `place` on, and back to where the list begins."""
     pages, backward = [], []
     page = list_sessions(owner_id="alice", limit=limit, listing=listing)
-    pages.append([chat.id for chat in page.items])
+    pages.append([chat.id for chat in parsed(page.items)])
     while page.next_place:
         page = list_sessions(
             owner_id="alice", limit=limit, listing=listing, place=page.next_place
         )
-        pages.append([chat.id for chat in page.items])
+        pages.append([chat.id for chat in parsed(page.items)])
     while page.previous_place:
         page = list_sessions(
             owner_id="alice", limit=limit, listing=listing, place=page.previous_place
         )
-        backward.append([chat.id for chat in page.items])
+        backward.append([chat.id for chat in parsed(page.items)])
     return pages, backward[::-1]
 
 
@@ -89,7 +90,7 @@ def test_every_list_is_walked_in_its_order_forward_and_back(db_session, pinned_f
             page = list_sessions(
                 owner_id="alice", limit=5, listing=listing, offset=offset
             )
-            found = [chat.id for chat in page.items]
+            found = [chat.id for chat in parsed(page.items)]
             assert found == expected[offset : offset + 5], (listing, offset)
 
 
@@ -100,7 +101,7 @@ def test_a_walk_during_writes_shows_each_untouched_session_once(db_session):
     seen, touched, place = [], set(), None
     while True:
         page = list_sessions(owner_id="alice", limit=1000, listing=listing, place=place)
-        seen += [chat.id for chat in page.items]
+        seen += [chat.id for chat in parsed(page.items)]
         if not page.next_place:
             break
         place = page.next_place

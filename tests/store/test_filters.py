@@ -7,6 +7,7 @@ from chatstore.enums import Archived
 from chatstore.store.filters import SessionFilters
 from chatstore.store.session_lists import SessionListing, count_sessions, list_sessions
 from chatstore.store.sessions import update_session
+from tests.support import parsed
 
 MOMENT = timedelta(microseconds=1)
 
@@ -18,7 +19,7 @@ def names(**given):
         owner_id="alice", limit=100, listing=SessionListing(filters=filters)
     )
     assert count_sessions(owner_id="alice", filters=filters) == len(page.items)
-    return sorted(chat.name for chat in page.items)
+    return sorted(chat.name for chat in parsed(page.items))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from chatstore.enums import Order, Role
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import (
-    CHUNK_CHARACTERS,
+    CHUNK_BYTES,
     CHUNK_MESSAGES,
     MessageRange,
     append_message,
@@ -25,7 +25,7 @@ from tests.store.statements import (
     statements_of_read,
     statements_of_write,
 )
-from tests.support import MISSING_ID, count
+from tests.support import MISSING_ID, count, parsed
 
 MICROSECOND = timedelta(microseconds=1)
 STEPS = {
@@ -81,7 +81,7 @@ def chunks_of(chat, wanted=None, *, owner_id="alice", between=lambda: None):
 
 
 def seqs_of(chunks):
-    return [message.seq for chunk in chunks for message in chunk.messages]
+    return [message.seq for chunk in chunks for message in parsed(chunk.messages)]
 
 
 # Appending
@@ -241,7 +241,7 @@ def test_messages_of_a_missing_session_are_not_found(db_session, reach):
 
 def test_a_message_is_found_in_its_own_session_only(db_session, make_session):
     chat, other = (make_session(owner_id="alice", messages=1) for _ in range(2))
-    (message,) = chunks_of(chat)[0].messages
+    (message,) = parsed(chunks_of(chat)[0].messages)
     assert get_message(chat.id, message.id, owner_id="alice").content == "m1"
     with pytest.raises(NotFound, match=f"no message {message.id} in"):
         get_message(other.id, message.id, owner_id="alice")
@@ -304,8 +304,8 @@ def test_an_empty_session_lists_nothing(db_session, make_session):
 def test_only_the_messages_of_the_session_are_listed(db_session, make_session):
     chat, _ = (make_session(owner_id="alice", messages=2) for _ in range(2))
     (chunk,) = chunks_of(chat)
-    assert {message.session_id for message in chunk.messages} == {chat.id}
-    assert [message.content for message in chunk.messages] == ["m1", "m2"]
+    assert {message.session_id for message in parsed(chunk.messages)} == {chat.id}
+    assert [message.content for message in parsed(chunk.messages)] == ["m1", "m2"]
 
 
 @pytest.mark.parametrize("order", Order)
@@ -322,14 +322,14 @@ def test_a_chunk_ends_after_so_many_messages(db_session, fill, order, extra):
 
 @pytest.mark.parametrize("order", Order)
 def test_a_chunk_ends_after_so_many_characters(db_session, fill, order):
-    quarter = CHUNK_CHARACTERS // 4 + 1
+    quarter = CHUNK_BYTES // 4 + 1
     chunks = chunks_of(fill(["x" * quarter] * 10), MessageRange(order=order))
     assert [len(chunk.messages) for chunk in chunks] == [4, 4, 2]
     assert sorted(seqs_of(chunks)) == list(range(1, 11))
 
 
 def test_a_message_larger_than_a_chunk_is_a_chunk(db_session, fill):
-    huge = "x" * (CHUNK_CHARACTERS + 1)
+    huge = "x" * (CHUNK_BYTES + 1)
     chunks = chunks_of(fill([huge, huge, "x", huge]))
     assert [seqs_of([chunk]) for chunk in chunks] == [[1], [2], [3, 4]]
 
@@ -347,7 +347,7 @@ def test_a_limit_holds_across_chunks(db_session, fill, order, limit, has_more):
 
 
 def test_a_limit_holds_across_chunks_that_end_by_characters(db_session, fill):
-    half = "x" * (CHUNK_CHARACTERS // 2 + 1)
+    half = "x" * (CHUNK_BYTES // 2 + 1)
     chunks = chunks_of(fill([half] * 6), MessageRange(limit=4))
     assert [seqs_of([chunk]) for chunk in chunks] == [[1, 2], [3, 4]]
     assert chunks[-1].has_more

@@ -1,19 +1,19 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from chatstore.db import in_transaction
 from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
-from chatstore.store.sent import as_instant
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.sessions import delete_session, update_session
+from tests.support import parsed
 
 STILL = timedelta(0)
 
 
 def ids_of(page):
-    return [chat.id for chat in page.items]
+    return [chat.id for chat in parsed(page.items)]
 
 
 def list_all(*, owner_id="alice", limit):
@@ -99,5 +99,6 @@ def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_sessi
     for _ in range(3):
         make_session(owner_id="alice")
     page = list_sessions(owner_id="alice", limit=2)
-    last = page.items[-1]
-    assert page.next_place == SessionPlace(as_instant(last.last_updated_at), last.id)
+    last = parsed(page.items)[-1]
+    moved = datetime.fromisoformat(last.last_updated_at)
+    assert page.next_place == SessionPlace(moved, last.id)
