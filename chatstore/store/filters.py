@@ -72,6 +72,21 @@ def select_matching(
     )
 
 
+def select_all_matching(
+    query: Select[Any], filters: SessionFilters, *, owner_id: str
+) -> Select[Any]:
+    """Return as `select_matching` does, for a query that looks at all of them.
+
+    Then there is no first page to be found early, and nothing to ask before.
+    """
+    wanted = (_having(kind, values, owner_id) for kind, values in filters.facets())
+    return query.where(
+        ChatSession.owner_id == owner_id,
+        *_column_conditions(filters),
+        *(ChatSession.id.in_(having) for having in wanted),
+    )
+
+
 def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]:
     if filters.archived is Archived.NO:
         yield ChatSession.archived_at.is_(None)

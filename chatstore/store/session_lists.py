@@ -14,8 +14,10 @@ from sqlalchemy import (
     Select,
     bindparam,
     func,
+    literal_column,
     select,
     tuple_,
+    union_all,
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -23,7 +25,12 @@ from chatstore.db import db, read_connection
 from chatstore.driver import Prepared, bounded
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
-from chatstore.store.filters import SessionFilters, pinned_is, select_matching
+from chatstore.store.filters import (
+    SessionFilters,
+    pinned_is,
+    select_all_matching,
+    select_matching,
+)
 from chatstore.store.paging import Page, SessionPlace
 from chatstore.store.sent import apart, in_one, json_value
 from chatstore.store.sessions import SENT_SESSION
@@ -58,29 +65,22 @@ def list_sessions(
 ) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before it if that looks back.
 
-    Each is the JSON that is sent.
-    `offset` passes over so many of them first.
+    Each is the JSON that is sent. `offset` passes over so many of them first.
     """
     is_backward = place is not None and place.backward
-    if listing.pinned_first:
-        db.session.connection()  # two statements: of one snapshot, where there is one
-    chats: list[_Sent] = []
-    run_walk = _running(listing, owner_id)
-    for pinned, start, skipped in _parts(listing, place, offset, owner_id):
-        missing = limit + 1 - len(chats)  # the one more says whether there is a page
-        run = run_walk(_Walk(pinned, is_backward, has_start=start is not None))
-        named: dict[str, Any] = {
-            "the_owner": owner_id,
-            "most": missing,
-            "skipped": skipped,
-        }
-        if start is not None:
-            named |= {"place_value": start.value, "place_id": start.id}
-        with read_connection() as connection:
-            ((texts, keys),) = run(connection, named)
-        chats += map(_Sent, apart(texts), apart(keys))
-        if len(chats) > limit:
-            break
+    walks, skipped = _walks(listing, place, offset, owner_id)
+    # The one more says whether there is another page.
+    named: dict[str, Any] = {"the_owner": owner_id, "most": limit + 1} | skipped
+    if place is not None:
+        named |= {"place_value": place.value, "place_id": place.id}
+    run = _running(listing, walks, owner_id)
+    with read_connection() as connection:
+        parts = run(connection, named)
+    chats = [
+        _Sent(*each)
+        for _, texts, keys in parts
+        for each in zip(apart(texts), apart(keys), strict=True)
+    ]
     page = chats[:limit][::-1] if is_backward else chats[:limit]
     more = len(chats) > limit
     return _page(
@@ -93,38 +93,38 @@ def list_sessions(
 
 def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
     """Return how many of the owner's sessions the filters let pass."""
-    query = select_matching(select(func.count()), filters, owner_id=owner_id)
+    query = select_all_matching(select(func.count()), filters, owner_id=owner_id)
     return db.session.scalar(query.select_from(ChatSession)) or 0
 
 
 Run = Callable[[Connection, Mapping[str, Any]], Sequence[Any]]
-Part = tuple[bool | None, SessionPlace | None, int]
+Walks = tuple["_Walk", ...]
 
 
-def _parts(
+def _walks(
     listing: SessionListing, place: SessionPlace | None, offset: int, owner_id: str
-) -> Sequence[Part]:
-    """Return the parts of the list: which (None is all), and where each begins.
+) -> tuple[Walks, dict[str, int]]:
+    """Return the ways through the list, one behind the other, and what each skips.
 
-    Pinned first, the list is two, one behind the other: no index has to have them
-    in this order.
+    Pinned first, the list is two: no index has to have them in this order.
     """
+    is_backward = place is not None and place.backward
     if not listing.pinned_first:
-        return [(None, place, offset)]
+        only = _Walk(None, is_backward, has_start=place is not None)
+        return (only,), {"skipped0": offset}
     if place is None:
         pinned = _count_pinned(listing, owner_id) if offset else 0
-        return [(True, None, offset), (False, None, max(0, offset - pinned))]
-    if place.backward:
-        if place.pinned:
-            return [(True, place, 0)]
-        return [(False, place, 0), (True, None, 0)]
-    if place.pinned:
-        return [(True, place, 0), (False, None, 0)]
-    return [(False, place, 0)]
+        both = tuple(_Walk(each, False, has_start=False) for each in (True, False))
+        return both, {"skipped0": offset, "skipped1": max(0, offset - pinned)}
+    first = _Walk(place.pinned, is_backward, has_start=True)
+    if place.pinned is is_backward:  # in the last part, this way
+        return (first,), {"skipped0": 0}
+    then = _Walk(not place.pinned, is_backward, has_start=False)
+    return (first, then), {"skipped0": 0, "skipped1": 0}
 
 
 def _count_pinned(listing: SessionListing, owner_id: str) -> int:
-    query = select_matching(
+    query = select_all_matching(
         select(func.count()), listing.filters, owner_id=owner_id
     ).where(pinned_is(True))
     return db.session.scalar(query.select_from(ChatSession)) or 0
@@ -145,13 +145,13 @@ class _Walk(NamedTuple):
     has_start: bool
 
 
-def _running(listing: SessionListing, owner_id: str) -> Callable[[_Walk], Run]:
-    """Return what makes what runs a walk through this list."""
+def _running(listing: SessionListing, walks: Walks, owner_id: str) -> Run:
+    """Return what runs the walks through this list, in one statement."""
     if not listing.filters.facets():
-        return lambda walk: _prepare_any_walk(listing, walk).rows
+        return _prepare_any_walks(listing, walks).rows
     # How to look for facets is asked for each time.
     rows = select_matching(_sent(listing), listing.filters, owner_id=owner_id)
-    return lambda walk: partial(_run, in_one(_select_walk(listing, rows, walk)))
+    return partial(_run, _select_walks(listing, rows, walks))
 
 
 def _run(
@@ -161,10 +161,10 @@ def _run(
 
 
 @lru_cache(maxsize=256)  # making it costs more than running it
-def _prepare_any_walk(listing: SessionListing, walk: _Walk) -> Prepared:
+def _prepare_any_walks(listing: SessionListing, walks: Walks) -> Prepared:
     owner = bindparam("the_owner", type_=ChatSession.owner_id.type)
     rows = select_matching(_sent(listing), listing.filters, owner_id=owner)
-    return Prepared(in_one(_select_walk(listing, rows, walk)))
+    return Prepared(_select_walks(listing, rows, walks))
 
 
 def _sent(listing: SessionListing) -> Select[Any]:
@@ -174,8 +174,22 @@ def _sent(listing: SessionListing) -> Select[Any]:
     return select(*columns)
 
 
+def _select_walks(
+    listing: SessionListing, rows: Select[Any], walks: Walks
+) -> Select[Any]:
+    """Return a query for a row for each walk: its number, and all that it meets."""
+    parts: list[Select[Any]] = []
+    for number, walk in enumerate(walks):
+        part = in_one(_select_walk(listing, rows, walk, number)).subquery()
+        parts.append(select(literal_column(str(number)).label("number"), *part.c))
+    if len(parts) == 1:
+        return parts[0]
+    whole = union_all(*parts).subquery()
+    return select(*whole.c).order_by(whole.c.number)
+
+
 def _select_walk(
-    listing: SessionListing, rows: Select[Any], walk: _Walk
+    listing: SessionListing, rows: Select[Any], walk: _Walk, number: int
 ) -> Select[Any]:
     if walk.pinned is not None:
         rows = rows.where(pinned_is(walk.pinned))
@@ -187,7 +201,7 @@ def _select_walk(
         rows = rows.order_by(column.desc(), ChatSession.id.desc())
     else:
         rows = rows.order_by(column.asc(), ChatSession.id.asc())
-    return bounded(rows, bindparam("most"), bindparam("skipped"))
+    return bounded(rows, bindparam("most"), bindparam(f"skipped{number}"))
 
 
 def _is_beyond(
