@@ -11,8 +11,10 @@ import orjson
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Select,
     bindparam,
+    case,
     func,
     literal_column,
     select,
@@ -68,9 +70,10 @@ def list_sessions(
     Each is the JSON that is sent. `offset` passes over so many of them first.
     """
     is_backward = place is not None and place.backward
-    walks, skipped = _walks(listing, place, offset, owner_id)
+    walks = _walks(listing, place)
     # The one more says whether there is another page.
-    named: dict[str, Any] = {"the_owner": owner_id, "most": limit + 1} | skipped
+    named: dict[str, Any] = {"most": limit + 1, "offset": offset}
+    named["the_owner"] = owner_id
     if place is not None:
         named |= {"place_value": place.value, "place_id": place.id}
     run = _running(listing, walks, owner_id)
@@ -97,37 +100,26 @@ def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
     return db.session.scalar(query.select_from(ChatSession)) or 0
 
 
+_OFFSET = bindparam("offset", type_=Integer)
+
 Run = Callable[[Connection, Mapping[str, Any]], Sequence[Any]]
 Walks = tuple["_Walk", ...]
 
 
-def _walks(
-    listing: SessionListing, place: SessionPlace | None, offset: int, owner_id: str
-) -> tuple[Walks, dict[str, int]]:
-    """Return the ways through the list, one behind the other, and what each skips.
+def _walks(listing: SessionListing, place: SessionPlace | None) -> Walks:
+    """Return the ways through the list, one behind the other.
 
     Pinned first, the list is two: no index has to have them in this order.
     """
     is_backward = place is not None and place.backward
     if not listing.pinned_first:
-        only = _Walk(None, is_backward, has_start=place is not None)
-        return (only,), {"skipped0": offset}
+        return (_Walk(None, is_backward, has_start=place is not None),)
     if place is None:
-        pinned = _count_pinned(listing, owner_id) if offset else 0
-        both = tuple(_Walk(each, False, has_start=False) for each in (True, False))
-        return both, {"skipped0": offset, "skipped1": max(0, offset - pinned)}
+        return tuple(_Walk(each, False, has_start=False) for each in (True, False))
     first = _Walk(place.pinned, is_backward, has_start=True)
     if place.pinned is is_backward:  # in the last part, this way
-        return (first,), {"skipped0": 0}
-    then = _Walk(not place.pinned, is_backward, has_start=False)
-    return (first, then), {"skipped0": 0, "skipped1": 0}
-
-
-def _count_pinned(listing: SessionListing, owner_id: str) -> int:
-    query = select_all_matching(
-        select(func.count()), listing.filters, owner_id=owner_id
-    ).where(pinned_is(True))
-    return db.session.scalar(query.select_from(ChatSession)) or 0
+        return (first,)
+    return (first, _Walk(not place.pinned, is_backward, has_start=False))
 
 
 class _Sent(NamedTuple):
@@ -180,7 +172,8 @@ def _select_walks(
     """Return a query for a row for each walk: its number, and all that it meets."""
     parts: list[Select[Any]] = []
     for number, walk in enumerate(walks):
-        part = in_one(_select_walk(listing, rows, walk, number)).subquery()
+        offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
+        part = in_one(_select_walk(listing, rows, walk, offset)).subquery()
         parts.append(select(literal_column(str(number)).label("number"), *part.c))
     if len(parts) == 1:
         return parts[0]
@@ -188,8 +181,20 @@ def _select_walks(
     return select(*whole.c).order_by(whole.c.number)
 
 
+def _rest_of_offset(rows: Select[Any], first: _Walk) -> ColumnElement[int]:
+    """SQL for how many are passed over in the second part of a list: the rest."""
+    if first.has_start:
+        return literal_column("0")
+    pinned = rows.with_only_columns(func.count()).where(pinned_is(True))
+    rest = _OFFSET - pinned.scalar_subquery()
+    return case((rest > 0, rest), else_=literal_column("0"))
+
+
 def _select_walk(
-    listing: SessionListing, rows: Select[Any], walk: _Walk, number: int
+    listing: SessionListing,
+    rows: Select[Any],
+    walk: _Walk,
+    offset: ColumnElement[int],
 ) -> Select[Any]:
     if walk.pinned is not None:
         rows = rows.where(pinned_is(walk.pinned))
@@ -201,7 +206,7 @@ def _select_walk(
         rows = rows.order_by(column.desc(), ChatSession.id.desc())
     else:
         rows = rows.order_by(column.asc(), ChatSession.id.asc())
-    return bounded(rows, bindparam("most"), bindparam(f"skipped{number}"))
+    return bounded(rows, bindparam("most"), offset)
 
 
 def _is_beyond(

@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.store.statements import MOST_TO_READ, recorded_statements
 from tests.support import SESSIONS, assert_problem, session_url
 
 
@@ -113,6 +114,19 @@ def test_a_cursor_of_another_list_is_refused(alice, chats, query):
 )
 def test_a_bad_query_is_refused(alice, query, pointer):
     assert_problem(alice.get(f"{SESSIONS}?{query}"), 422, pointer=pointer)
+
+
+@pytest.mark.parametrize("offset", ["", "&offset=1"])
+@pytest.mark.parametrize("pinned_first", ["", "&pinned_first=true"])
+@pytest.mark.parametrize("count", ["", "&count=true"])
+@pytest.mark.parametrize("query", ["sort=name", "tag=red", "tag=red&document=d"])
+def test_a_list_costs_three_statements_at_most(
+    app, alice, chats, query, count, pinned_first, offset
+):
+    with app.app_context(), recorded_statements() as statements:
+        alice.get(f"{SESSIONS}?{query}{count}{pinned_first}{offset}")
+    reads = [each for each in statements if not each.startswith("BEGIN")]
+    assert 1 <= len(reads) <= MOST_TO_READ
 
 
 # Pinned and archived
