@@ -309,7 +309,9 @@ def read_connection() -> Iterator[Connection]:
     options = current_app.extensions["chatstore-reading"]
     with db.engine.connect() as connection:
         connection.execution_options(**options)
-        if options and db.engine.dialect.name == "postgresql":
+        if not options:
+            connection.begin()
+        elif connection.dialect.name == "postgresql":
             driver: Any = connection.connection.driver_connection
             driver.autocommit = True
             connection.info["reads_only"] = True

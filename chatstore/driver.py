@@ -33,10 +33,10 @@ class _Compiled(NamedTuple):
 
     def values(self, named: Mapping[str, Any]) -> Any:
         """Return what the driver takes, with constants where nothing is given."""
-        values = [
+        values = tuple(
             convert(named[name]) if name in named else constant
             for name, constant, convert in self.parameters
-        ]
+        )
         if self.is_positional:
             return values
         return dict(zip([each.name for each in self.parameters], values, strict=True))

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
+from chatstore.app import create_app
 from chatstore.db import db, in_transaction, transaction
 from chatstore.errors import DatabaseUnavailable
 from chatstore.models import ChatSession
@@ -18,7 +19,7 @@ from chatstore.sqlite import WriterLock, driver, network_file_system
 from chatstore.store.sessions import get_session, update_session
 from tests.conftest import make_settings
 from tests.faults.workers import run_workers, start_worker, wait_for
-from tests.support import assert_problem, count, messages_url
+from tests.support import SESSIONS, assert_problem, count, messages_url
 
 on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 
@@ -100,6 +101,28 @@ def test_without_pysqlite3_the_driver_is_pythons_own(monkeypatch):
 def test_the_engine_uses_that_driver(app):
     with app.app_context():
         assert db.engine.dialect.dbapi is driver()
+
+
+@on_sqlite
+def test_pythons_own_sqlite_lists_messages_of_any_length(
+    monkeypatch, empty_database_url
+):
+    monkeypatch.setitem(sys.modules, "pysqlite3", None)
+    app = create_app(make_settings(empty_database_url))
+    with app.app_context():
+        migrate()
+    client = app.test_client()
+    url = f"{SESSIONS}{client.post(SESSIONS, json={}).json['id']}/messages"
+    contents = ["é" * 300_000, "x", "é" * 300_000, *map(str, range(30))]
+    for content in contents:
+        assert client.post(url, json={"content": content}).status_code == 201
+    listed = client.get(url).json["messages"]
+    assert [each["content"] for each in listed] == contents
+    page = client.get(f"{url}?limit=25").json
+    assert [each["content"] for each in page["messages"]] == contents[:25]
+    assert page["has_more"]
+    with app.app_context():
+        db.engine.dispose()
 
 
 @on_sqlite

@@ -83,7 +83,7 @@ def test_every_list_is_walked_in_its_order_forward_and_back(db_session, pinned_f
         listing = SessionListing(filters, sort, order, pinned_first)
         expected = expected_ids(rows, listing)
         assert count_sessions(owner_id="alice", filters=filters) == len(expected)
-        pages, backward = walk(listing, limit=700)
+        pages, backward = walk(listing, limit=1500)
         assert sum(pages, []) == expected, listing
         assert sum(backward, []) == expected[: -len(pages[-1]) or None], listing
         for offset in (1, 45, len(expected)):
