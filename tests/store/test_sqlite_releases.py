@@ -76,7 +76,7 @@ def test_what_was_said_is_found(chats):
     ]
     assert found("cafe") == {"Café"}
     assert found('"first plan" -second') == {"first plan"}
-    assert len(hits("w16000")) == len(hits('"w100 w101"')) == 1
+    assert len(hits("w15000")) == len(hits('"w100 w101"')) == 1
 
 
 def test_what_is_found_is_what_python_finds(chats):
