@@ -48,11 +48,10 @@ from chatstore.store.index import is_fts5
 # Of each list one word must be in an entry's scope.
 Scopes = Sequence[Sequence[str]]
 
-# For a walk so many of the newest so many entries must match, one in 250: then the
-# hundred of a window are found before the end of one. Phrases are worth a longer one:
-# of all entries that have their words, most have them elsewhere.
-_SAMPLE, _DENSE = 1000, 4
-_WALK = 30_000
+# A walk is worth it if so many match of a sample, one entry in so many of those that it
+# would look at: an odd number, for people and assistants take turns. Phrases are worth
+# a longer one: most entries that have all their words have them elsewhere.
+_WALK, _STEP, _DENSE = 30_000, 101, 2
 _LONGER = 3
 _UNDERESTIMATED = 10
 
@@ -127,11 +126,17 @@ def find_messages(wanted: Wanted, *, sample: int = 0) -> Sequence[Row[Any]]:
 
 
 def select_sample(wanted: Wanted) -> Select[Any]:
-    """Select a row of which the key is -1 less how many of the newest match."""
-    size = _SAMPLE * wanted.walk // _WALK
-    newest = _newest(wanted, size)
-    matching = select(newest.c.id).where(_matches(newest.c.words, wanted))
-    count = select(func.count()).select_from(matching.limit(_DENSE).subquery("sample"))
+    """Select a row whose key is -1 less how many of a sample match, two at most."""
+    entries = _entries(MESSAGES)
+    newest = select(func.max(entries.c.id)).scalar_subquery()
+    first = newest if wanted.high is None else literal(wanted.high - 1, BigInteger)
+    place = func.generate_series(first, first - wanted.walk, -_STEP)
+    places = select(place.label("id")).subquery("places")
+    # Each looked up by itself: PostgreSQL would ask the index for all that match.
+    at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
+    sample = select(at.c.id).select_from(places.join(at, true()))
+    matching = sample.where(_matches(at.c.words, wanted)).limit(_DENSE).subquery()
+    count = select(func.count()).select_from(matching)
     nothing = [
         each
         if isinstance(each.type, NullType)

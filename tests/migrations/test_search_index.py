@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -14,13 +15,16 @@ from alembic import command
 from chatstore.app import create_app
 from chatstore.clock import format_instant, utc_now
 from chatstore.db import db
-from chatstore.revisions import migrate
+from chatstore.revisions import migrate, migrations_folder
 from chatstore.store.search import Search, search
 from chatstore.store.verify import CHECKS
 from tests.conftest import make_settings
 from tests.support import clean_environ
 
-BATCH = 1000  # of the step
+STEP = (
+    migrations_folder() / "versions" / "0004_create_the_search_index.py"
+).read_text()
+BATCH = int(re.search(r"^BATCH = (\d+)$", STEP, re.MULTILINE)[1])
 MESSAGES = 2 * BATCH + 1
 
 
@@ -91,7 +95,8 @@ def assert_all_is_found():
     db.session.rollback()
     for seq in (1, BATCH, BATCH + 1, 2 * BATCH, MESSAGES):
         assert found(f"w{seq}") == [(f"plan w{seq} 数据库", seq)]
-    assert [seq for _, seq in found("plan")] == [2001, 2000, 1999, 1998, 1997]
+    newest = [MESSAGES - before for before in range(5)]
+    assert [seq for _, seq in found("plan")] == newest
     assert found("old") == [("old", None)]
 
 
@@ -136,10 +141,12 @@ def test_progress_is_shown_on_a_terminal(app, empty_database_url):
     os.close(theirs)
     with closing(os.fdopen(ours, "rb", buffering=0)) as terminal:
         shown = terminal.read(4096).decode()
-    assert shown.replace("\r\n", "\n") == (
-        "\rname_index: 1\n"
-        "\rmessage_index: 1000\rmessage_index: 2000\rmessage_index: 2001\n"
-    )
+    counts = (BATCH, 2 * BATCH, MESSAGES)
+    assert shown.replace("\r\n", "\n").split("\n") == [
+        "\rname_index: 1",
+        "".join(f"\rmessage_index: {count}" for count in counts),
+        "",
+    ]
 
 
 def test_and_nowhere_else(app, empty_database_url):

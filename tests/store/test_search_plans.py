@@ -7,13 +7,15 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from chatstore.db import db, in_transaction
-from chatstore.enums import Role, SearchSort
+from chatstore.enums import Archived, Role, SearchSort
 from chatstore.models import Message
 from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.store import indexed
+from chatstore.store import indexed, matches
 from chatstore.store.filters import SessionFilters
 from chatstore.store.search import Search, search
 from tests.store.crowd import fill_sessions
+from tests.store.statements import recorded_statements
+from tests.store.test_search import pages
 
 MESSAGE_COUNT = 20_000
 SEARCHES = {
@@ -43,7 +45,8 @@ def crowd(db_session):
             "timestamp": sessions[0]["created_at"],
             "role": "user",
             "content": " ".join(
-                ["often"] * (number % 2)
+                (["often", "odd"] if number % 2 else ["even"])
+                + ["ends"] * (number < 100 or number >= MESSAGE_COUNT - 50)
                 + chance.choices(words, k=20)
                 + [f"rare{number}"]
             ),
@@ -111,9 +114,36 @@ def test_no_search_reads_a_whole_table(crowd):
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
-    (*_, rare), (*_, common) = (plans(is_free=True, q=q) for q in ("rare7", "often"))
-    assert "ix_message_index_words" in rare, rare
-    assert "Index Scan Backward using pk_message_index" in common
+    for q in ("rare7", '"often rare7"', "often rare7", "often -often7 rare7"):
+        (*_, plan) = plans(is_free=True, q=q)
+        assert "ix_message_index_words" in plan, q
+    for q in ("often", '"often odd"', "often -word3", "often word*"):
+        (*_, plan) = plans(is_free=True, q=q)
+        assert "Index Scan Backward using pk_message_index" in plan, q
+        assert "ix_message_index_words" not in plan, q
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
+    # Each is common, which is all that the planner knows.
+    (*_, plan) = plans(is_free=True, q="even odd")
+    assert "ix_message_index_words" in plan, plan
+    assert "Scan Backward" not in plan, plan
+    assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("sort", SearchSort)
+def test_what_a_walk_does_not_come_to_is_found_too(crowd, monkeypatch, sort):
+    # The sample promises more than there is: fifty of the newest, a hundred of old.
+    monkeypatch.setattr(matches, "_WALK", 500)
+    monkeypatch.setattr(matches, "_STEP", 11)
+    with recorded_statements() as statements:
+        everywhere = {"filters": SessionFilters(archived=Archived.ANY)}
+        listed = list(pages("ends", sort=sort, **everywhere))
+    found = [hit.message_id for page in listed for hit in page]
+    assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
+    assert any("AS newest" in each for each in statements)  # it did walk
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
