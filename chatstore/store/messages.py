@@ -34,7 +34,14 @@ from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.schemas.compiled import members_of
 from chatstore.schemas.messages import MessageSchema
 from chatstore.store import index
-from chatstore.store.sent import AppendedMessage, apart, as_json, attributes, in_one
+from chatstore.store.sent import (
+    AppendedMessage,
+    apart,
+    as_instant,
+    as_json,
+    attributes,
+    in_one,
+)
 from chatstore.store.sessions import OWNED, no_such_session, owned, whose
 
 # A chunk ends at the first of these, so that a listing never needs more memory
@@ -49,11 +56,12 @@ _MAX_ID = 2**63 - 1
 
 
 _LAST_SEQ = select(ChatSession.last_seq).where(OWNED)
+_GIVEN = ("session_id", "seq", "timestamp", "role", "content", "metadata")
 
 
 # Made once: making them costs more than running them. Of the session's row, as ever,
 # one statement decides, so that writers of one session wait for each other.
-_MOVE_ON = (
+_MOVE_ON = Prepared(
     update(ChatSession)
     .where(
         OWNED,
@@ -76,6 +84,7 @@ _MOVE_ON = (
     .returning(ChatSession.last_seq, ChatSession.last_updated_at)
 )
 _INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
+_INSERT_ONE = Prepared(_INSERT.values({name: bindparam(name) for name in _GIVEN}))
 
 
 _SENT = as_json(
@@ -158,8 +167,8 @@ def append_messages(
     SeqConflict when the first would not get `expected_seq`.
     """
     count = len(turns)
-    moved = db.session.connection().execute(
-        _MOVE_ON,
+    moved = _MOVE_ON.rows(
+        db.session.connection(),
         {
             **whose(session_id, owner_id),
             "expected": expected_seq and min(expected_seq - 1, _MAX_SEQ),
@@ -168,14 +177,15 @@ def append_messages(
             "preview": turns[-1]["content"][:PREVIEW_LENGTH],
         },
     )
-    end = moved.one_or_none()
-    if end is None:
+    if not moved:
         raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
+    ((last_seq, last_updated_at),) = moved
+    last_updated_at = as_instant(last_updated_at)
     rows = [
         {
             "session_id": session_id,
-            "seq": end.last_seq - later,
-            "timestamp": end.last_updated_at - timedelta(microseconds=later),
+            "seq": last_seq - later,
+            "timestamp": last_updated_at - timedelta(microseconds=later),
             "role": turn["role"],
             "content": turn["content"],
             "metadata": turn["metadata"],
@@ -188,9 +198,12 @@ def append_messages(
 
 
 def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
-    # For a single one, SQLAlchemy has a shorter way.
-    given = rows[0] if len(rows) == 1 else rows
-    inserted = db.session.connection().execute(_INSERT, given)
+    connection = db.session.connection()
+    inserted: Sequence[Any]
+    if len(rows) == 1:
+        inserted = _INSERT_ONE.rows(connection, rows[0])
+    else:
+        inserted = connection.execute(_INSERT, rows).all()
     ids = {seq: id_ for id_, seq in inserted}
     return [AppendedMessage(ids[row["seq"]], *row.values()) for row in rows]
 

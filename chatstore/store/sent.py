@@ -5,7 +5,7 @@ time, and on SQLite the driver lets other threads go first at every step.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -117,6 +117,12 @@ def apart(values: str | None) -> Sequence[str]:
 def _all_of(column: ColumnElement[Any]) -> ColumnElement[str]:
     text = column if isinstance(column.type, Text) else cast(column, Text)
     return func.aggregate_strings(text, _SEPARATOR)
+
+
+def as_instant(sent: datetime | str) -> datetime:
+    """Return the instant that a driver gives, which on SQLite is a text."""
+    value = datetime.fromisoformat(sent) if isinstance(sent, str) else sent
+    return value.astimezone(UTC)
 
 
 def attributes(model: Any) -> dict[str, SQLCoreOperations[Any]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -34,7 +33,7 @@ from chatstore.store.filters import (
     select_matching,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sent import apart, in_one, json_value
+from chatstore.store.sent import apart, as_instant, in_one, json_value
 from chatstore.store.sessions import SENT_SESSION
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
@@ -240,6 +239,6 @@ def _page(
 def _place_of(chat: _Sent, listing: SessionListing) -> SessionPlace:
     sent, value = orjson.loads(chat.text), orjson.loads(chat.key)
     if listing.sort is not SessionSort.NAME:
-        value = datetime.fromisoformat(value)
+        value = as_instant(value)
     pinned = sent["pinned"] if listing.pinned_first else None
     return SessionPlace(value, UUID(sent["id"]), pinned)
