@@ -1,3 +1,4 @@
+import re
 from contextlib import closing
 
 import pytest
@@ -8,6 +9,7 @@ from chatstore.store.messages import append_message
 from chatstore.store.sessions import delete_session, update_session
 from chatstore.store.verify import CHECKS
 from tests.conftest import make_settings
+from tests.support import ROOT
 
 ODD_TEXTS = ["", "x" * 200, "x" * 201, "é" * 300, "😀" * 300, " \n ", "%' \\ \x7f"]
 OF_A = "session_id = (SELECT id FROM sessions WHERE name = 'a')"
@@ -238,3 +240,10 @@ def test_a_damaged_file_is_found(make_app, make_session, database_url):
 
 def test_no_two_checks_have_one_name():
     assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+def test_each_check_is_explained():
+    text = (ROOT / "docs" / "admin.md").read_text("utf-8")
+    (table,) = re.findall(r"\| check \| finds \|\n\|---\|---\|\n((?:\|.*\n)+)", text)
+    explained = re.findall(r"^\| `([a-z ]+)` \|", table, re.MULTILINE)
+    assert explained == [check.name for check in CHECKS]
