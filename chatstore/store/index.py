@@ -6,20 +6,24 @@ deletes sessions there in SQL calls `delete_entries` before.
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
-    Connection,
-    Delete,
-    Select,
+    Text,
+    bindparam,
+    cast,
     column,
     delete,
     event,
+    insert,
     select,
     table,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chatstore.db import db
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
@@ -64,6 +68,18 @@ def add_messages(messages: Sequence[AppendedMessage], *, owner_id: str) -> None:
             for each in messages
         ],
     )
+
+
+def words_of(content: str, owner_id: str, session_id: UUID, role: str) -> str:
+    """Return the words of a message as `adding` takes them, for PostgreSQL."""
+    return tsvector_words(content, scopes_of(owner_id, session_id, role))
+
+
+def adding(key: ColumnElement[int]) -> CTE:
+    """Return what adds the parameter `words` under a new key, within a statement."""
+    index = table(MESSAGES, column("id"), column("words"))
+    words = cast(bindparam("words", type_=Text), TSVECTOR)
+    return insert(index).from_select(["id", "words"], select(key, words)).cte("indexed")
 
 
 def put_name(chat: ChatSession) -> None:

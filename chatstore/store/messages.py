@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -17,27 +16,21 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    insert,
-    or_,
     select,
-    update,
 )
 
 from chatstore import sqlite
-from chatstore.clock import utc_now
-from chatstore.db import UtcDateTime, db, next_instant, read_connection
+from chatstore.db import db, read_connection
 from chatstore.driver import Prepared, bounded
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.schemas.compiled import members_of
 from chatstore.schemas.messages import MessageSchema
-from chatstore.store import index
+from chatstore.store.appending import write_messages
 from chatstore.store.sent import (
     AppendedMessage,
     apart,
-    as_instant,
     as_json,
     attributes,
     in_one,
@@ -56,37 +49,6 @@ _MAX_ID = 2**63 - 1
 
 
 _LAST_SEQ = select(ChatSession.last_seq).where(OWNED)
-_GIVEN = ("session_id", "seq", "timestamp", "role", "content", "metadata")
-
-
-# Made once: making them costs more than running them. Of the session's row, as ever,
-# one statement decides, so that writers of one session wait for each other.
-_MOVE_ON = Prepared(
-    update(ChatSession)
-    .where(
-        OWNED,
-        or_(
-            bindparam("expected", type_=Integer).is_(None),
-            ChatSession.last_seq == bindparam("expected", type_=Integer),
-        ),
-    )
-    .values(
-        last_seq=ChatSession.last_seq + bindparam("count", type_=Integer),
-        message_count=ChatSession.message_count + bindparam("count", type_=Integer),
-        last_updated_at=next_instant(
-            ChatSession.last_updated_at,
-            bindparam("now", type_=UtcDateTime),
-            bindparam("count", type_=Integer),
-        ),
-        last_message_preview=bindparam("preview"),
-        revision=ChatSession.revision + 1,
-    )
-    .returning(ChatSession.last_seq, ChatSession.last_updated_at)
-)
-_INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
-_INSERT_ONE = Prepared(_INSERT.values({name: bindparam(name) for name in _GIVEN}))
-
-
 _SENT = as_json(
     members_of(MessageSchema()),
     # The same for all of them: written once, not for each row.
@@ -166,46 +128,11 @@ def append_messages(
     waiting until the commit. Reads no earlier message. Raises NotFound, or
     SeqConflict when the first would not get `expected_seq`.
     """
-    count = len(turns)
-    moved = _MOVE_ON.rows(
-        db.session.connection(),
-        {
-            **whose(session_id, owner_id),
-            "expected": expected_seq and min(expected_seq - 1, _MAX_SEQ),
-            "count": count,
-            "now": utc_now() + timedelta(microseconds=count - 1),
-            "preview": turns[-1]["content"][:PREVIEW_LENGTH],
-        },
-    )
-    if not moved:
+    before = None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
+    messages = write_messages(session_id, owner_id=owner_id, turns=turns, before=before)
+    if not messages:
         raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
-    ((last_seq, last_updated_at),) = moved
-    last_updated_at = as_instant(last_updated_at)
-    rows = [
-        {
-            "session_id": session_id,
-            "seq": last_seq - later,
-            "timestamp": last_updated_at - timedelta(microseconds=later),
-            "role": turn["role"],
-            "content": turn["content"],
-            "metadata": turn["metadata"],
-        }
-        for turn, later in zip(turns, range(count - 1, -1, -1), strict=True)
-    ]
-    messages = _insert(rows)
-    index.add_messages(messages, owner_id=owner_id)
     return messages
-
-
-def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
-    connection = db.session.connection()
-    inserted: Sequence[Any]
-    if len(rows) == 1:
-        inserted = _INSERT_ONE.rows(connection, rows[0])
-    else:
-        inserted = connection.execute(_INSERT, rows).all()
-    ids = {seq: id_ for id_, seq in inserted}
-    return [AppendedMessage(ids[row["seq"]], *row.values()) for row in rows]
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
