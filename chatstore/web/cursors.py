@@ -6,6 +6,7 @@ order, where the place would mean something else.
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -39,14 +40,14 @@ def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace |
 
 def sign(place: list[Any], *, of: object) -> str:
     """Return the cursor that holds this place in a list, of which `repr` tells all."""
-    text = _serializer().dumps([_digest(of), *place])
+    text = _serializer(current_app.config["SECRET_KEY"]).dumps([_digest(of), *place])
     return text.decode() if isinstance(text, bytes) else text
 
 
 def read(cursor: str, *, of: object) -> list[Any]:
     """Return the place that `sign` was given; MalformedRequest for any other cursor."""
     try:
-        digest, *place = _serializer().loads(cursor)
+        digest, *place = _serializer(current_app.config["SECRET_KEY"]).loads(cursor)
     except (BadData, ValueError, TypeError):
         raise MalformedRequest(
             "The cursor is not one that this service gave out."
@@ -58,9 +59,11 @@ def read(cursor: str, *, of: object) -> list[Any]:
     return list(place)
 
 
+@lru_cache(maxsize=256)
 def _digest(of: object) -> str:
     return hashlib.sha256(repr(of).encode()).hexdigest()[:16]
 
 
-def _serializer() -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt="cursor")
+@lru_cache(maxsize=1)
+def _serializer(secret: str) -> URLSafeSerializer:
+    return URLSafeSerializer(secret, salt="cursor")
