@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from chatstore.db import db, init_database
 from chatstore.errors import SettingsError
+from chatstore.grouping import init_grouping
 from chatstore.logs import configure_logs
 from chatstore.revisions import migrations_folder
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
@@ -60,6 +61,8 @@ def _configure_database(app: Flask, settings: Settings) -> None:
     if settings.sqlite_path is not None:
         _make_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
     init_database(app, settings)
+    if settings.sqlite_path is not None:
+        init_grouping(app, timeout_seconds=settings.lock_timeout_seconds)
     Migrate(app, db, directory=str(migrations_folder()))
 
 

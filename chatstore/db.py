@@ -318,6 +318,11 @@ def read_connection() -> Iterator[Connection]:
         yield connection
 
 
+def is_in_transaction() -> bool:
+    """Whether the work is part of a transaction that is open here."""
+    return _is_transacting() and bool(db.session().info.get("in_transaction"))
+
+
 def _is_transacting() -> bool:
     # Asking `db.session` itself would make a session.
     return db.session.registry.has() and db.session().in_transaction()
@@ -377,7 +382,7 @@ def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -
 
     It waits for no writer and holds none up.
     """
-    if _is_transacting() and db.session().info.get("in_transaction"):
+    if is_in_transaction():
         return work(*arguments, **keywords)
 
     def attempt(number: int) -> T:

@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import Response, url_for
 
 from chatstore.db import in_transaction, reading
+from chatstore.grouping import together
 from chatstore.models import Message
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
@@ -43,7 +44,7 @@ def append_message(
     body: dict[str, Any], session_id: UUID
 ) -> tuple[AppendedMessage, dict[str, str]]:
     """Append a message to a session."""
-    message = in_transaction(
+    message = together(
         messages.append_message, session_id, owner_id=current_owner(), **body
     )
     note_appended_messages(1)

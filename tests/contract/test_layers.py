@@ -24,7 +24,7 @@ RUNGS = [
         "strict_json",
         "turns",
     },
-    {"db", "db_errors", "driver", "sqlite", "schemas", "llm", "retrieval"},
+    {"db", "db_errors", "driver", "grouping", "sqlite", "schemas", "llm", "retrieval"},
     {"models", "revisions"},
     {"store"},
     {"web", "services"},
