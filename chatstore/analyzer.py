@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Another number means that an index made before finds other things: reindex.
-VERSION = 1
 INDEXED_CHARACTERS = 100_000
 WORD_LENGTH = 100
 
