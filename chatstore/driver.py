@@ -57,10 +57,17 @@ def bounded(
 
 
 class Prepared:
-    """A statement and its texts, one for each kind of database."""
+    """A statement and its texts, one for each kind of database.
 
-    def __init__(self, statement: ClauseElement) -> None:
+    If `is_planned_anew`, PostgreSQL plans it for its parameters at every run; as a
+    rule it keeps a plan for any parameters once it has seen a few.
+    """
+
+    def __init__(
+        self, statement: ClauseElement, *, is_planned_anew: bool = False
+    ) -> None:
         self._statement = statement
+        self._is_planned_anew = is_planned_anew
         self._compiled: dict[str, _Compiled] = {}
 
     def rows(
@@ -76,7 +83,10 @@ class Prepared:
         try:
             for listener in connection.dispatch.before_cursor_execute:
                 listener(connection, cursor, compiled.text, values, None, False)
-            cursor.execute(compiled.text, values)
+            if self._is_planned_anew and not compiled.is_positional:
+                cursor.execute(compiled.text, values, prepare=False)
+            else:
+                cursor.execute(compiled.text, values)
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
         except connection.dialect.loaded_dbapi.Error as error:

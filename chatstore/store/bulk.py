@@ -15,7 +15,7 @@ from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession
 from chatstore.settings import PREFIX
 from chatstore.store.facets import COLUMNS, replace_facets
-from chatstore.store.filters import SessionFilters, select_matching
+from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.index import delete_entries
 
 # As many as fit into one statement on both databases, with room to spare.
@@ -81,7 +81,14 @@ def _lock(
     # In the order of the id: two that lock the same rows never wait for each other.
     locking = select(*_COLUMNS).order_by(ChatSession.id).with_for_update()
     if isinstance(selected, SessionFilters):
-        query = select_matching(locking, selected, owner_id=owner_id)
+        connection = db.session.connection()
+        query = select_matching(
+            locking,
+            selected,
+            owner_id=owner_id,
+            rare_facet=find_rare_facet(connection, selected, owner_id=owner_id),
+            dialect_name=connection.dialect.name,
+        )
         chats = list(db.session.execute(query.limit(most + 1)))
         if len(chats) > most:
             raise _too_many(most)

@@ -1,16 +1,31 @@
 """Which sessions are meant: one grammar for lists, bulk changes and search."""
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, func, literal, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.analyzer import fold
-from chatstore.db import db
+from chatstore.driver import Prepared
 from chatstore.enums import Archived, Facet
 from chatstore.models import ChatSession, SessionFacet
+
+Named = BindParameter[Any]
 
 # Up to so many sessions are looked up one by one and sorted; if more have the tag, a
 # page of them is found sooner by walking the list and asking each for it.
@@ -57,18 +72,91 @@ class SessionFilters:
             wanted.append((Facet.DOCUMENT, (self.document,)))
         return wanted
 
+    def shape(self) -> "SessionFilters":
+        """Return filters like these, of other values: those of `named` fit in.
+
+        A statement that is made once for the shape serves all who ask alike.
+        """
+        names = (*_TEXTS, *_INSTANTS)
+        others: dict[str, Any] = {
+            name: "" if name in _TEXTS else _NEVER
+            for name in names
+            if getattr(self, name) is not None
+        }
+        for name in ("tag", "tag_any"):
+            others[name] = ("",) * len(getattr(self, name))
+        return replace(self, **others)
+
+    def named(self) -> dict[str, Any]:
+        """Return the parameters that a statement made for the shape takes."""
+        values = {f"filter_{name}": getattr(self, name) for name in _INSTANTS}
+        values |= {"filter_model": self.model, "filter_name": _escaped(self.name)}
+        for place, (_, facets) in enumerate(self.facets()):
+            for number, value in enumerate(facets):
+                values[f"filter_facet_{place}_{number}"] = value
+        return values
+
+
+_TEXTS = ("document", "model", "name")
+_INSTANTS = ("created_after", "created_before", "updated_after", "updated_before")
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_ESCAPE = "/"
+
+
+def find_rare_facet(
+    connection: Connection, filters: SessionFilters, *, owner_id: str
+) -> int | None:
+    """Return the place, in `filters.facets()`, of the one that few sessions have.
+
+    None without one. Asks the database once if there are any facets.
+    """
+    wanted = filters.facets()
+    if not wanted:
+        return None
+    named = {"the_owner": owner_id, **filters.named()}
+    (numbers,) = _prepare_counts(_only_facets(filters).shape()).rows(connection, named)
+    fewest = min(numbers)
+    return numbers.index(fewest) if fewest <= FEW else None
+
+
+def _only_facets(filters: SessionFilters) -> SessionFilters:
+    return SessionFilters(
+        tag=filters.tag, tag_any=filters.tag_any, document=filters.document
+    )
+
+
+@lru_cache(maxsize=64)  # making it costs more than running it
+def _prepare_counts(shape: SessionFilters) -> Prepared:
+    most: ColumnElement[int] = literal_column(str(FEW + 1))
+    counts = [
+        select(func.count()).select_from(each.limit(most).subquery())
+        for each in _having_each(shape, bindparam("the_owner"))
+    ]
+    return Prepared(select(*(each.scalar_subquery() for each in counts)))
+
 
 def select_matching(
-    query: Select[Any], filters: SessionFilters, *, owner_id: str | BindParameter[str]
+    query: Select[Any],
+    filters: SessionFilters,
+    *,
+    owner_id: str | Named,
+    rare_facet: int | None,
+    dialect_name: str,
 ) -> Select[Any]:
     """Return `query` over sessions, only for the owner's that the filters let pass.
 
-    Asks the database once how many have the tags and documents, if there are any.
+    It begins with those that have the rare facet, if there is one.
     """
+    is_postgresql = dialect_name == "postgresql"
     return query.where(
         ChatSession.owner_id == owner_id,
         *_column_conditions(filters),
-        *_facet_conditions(filters.facets(), owner_id),
+        *(
+            _one_of(each, is_postgresql)
+            if place == rare_facet
+            else _has(each, is_postgresql)
+            for place, each in enumerate(_having_each(filters, owner_id))
+        ),
     )
 
 
@@ -79,12 +167,16 @@ def select_all_matching(
 
     Then there is no first page to be found early, and nothing to ask before.
     """
-    wanted = (_having(kind, values, owner_id) for kind, values in filters.facets())
     return query.where(
         ChatSession.owner_id == owner_id,
         *_column_conditions(filters),
-        *(ChatSession.id.in_(having) for having in wanted),
+        *(ChatSession.id.in_(each) for each in _having_each(filters, owner_id)),
     )
+
+
+def pinned_is(pinned: bool) -> ColumnElement[bool]:
+    """The condition in the words of the index of pinned sessions."""
+    return ChatSession.pinned == literal(pinned, literal_execute=True)
 
 
 def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]:
@@ -94,65 +186,59 @@ def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]
         yield ChatSession.archived_at.is_not(None)
     if filters.pinned is not None:
         yield pinned_is(filters.pinned)
+    named = filters.named()
+
+    def given(name: str, column: InstrumentedAttribute[Any]) -> Named:
+        return bindparam(f"filter_{name}", named[f"filter_{name}"], type_=column.type)
+
     if filters.model is not None:
-        yield ChatSession.llm_model_name == filters.model
-    if filters.name:
-        yield ChatSession.name_folded.contains(fold(filters.name), autoescape=True)
+        column = ChatSession.llm_model_name
+        yield column == given("model", column)
+    if filters.name is not None:
+        part = given("name", ChatSession.name_folded)
+        yield ChatSession.name_folded.like("%" + part + "%", escape=_ESCAPE)
+    created, updated = ChatSession.created_at, ChatSession.last_updated_at
     if filters.created_after is not None:
-        yield ChatSession.created_at > filters.created_after
+        yield created > given("created_after", created)
     if filters.created_before is not None:
-        yield ChatSession.created_at < filters.created_before
+        yield created < given("created_before", created)
     if filters.updated_after is not None:
-        yield ChatSession.last_updated_at > filters.updated_after
+        yield updated > given("updated_after", updated)
     if filters.updated_before is not None:
-        yield ChatSession.last_updated_at < filters.updated_before
+        yield updated < given("updated_before", updated)
 
 
-def pinned_is(pinned: bool) -> ColumnElement[bool]:
-    """The condition in the words of the index of pinned sessions."""
-    return ChatSession.pinned == literal(pinned, literal_execute=True)
+def _escaped(name: str | None) -> str | None:
+    """Return the part of a name as it stands between the % of a LIKE."""
+    return name and re.sub("([%_/])", rf"{_ESCAPE}\1", fold(name))
 
 
-def _facet_conditions(
-    wanted: list[tuple[Facet, tuple[str, ...]]], owner_id: str | BindParameter[str]
-) -> Iterable[ColumnElement[bool]]:
-    having = [_having(kind, values, owner_id) for kind, values in wanted]
-    if not having:
-        return
-    counts = [
-        select(func.count()).select_from(each.limit(FEW + 1).subquery())
-        for each in having
-    ]
-    numbers = db.session.execute(
-        select(*(each.scalar_subquery() for each in counts))
-    ).one()
-    rarest = numbers.index(min(numbers))
-    for place, query in enumerate(having):
-        if place == rarest and numbers[place] <= FEW:
-            yield _one_of(query)
-        else:
-            yield _has(query)
-
-
-def _one_of(query: Select[Any]) -> ColumnElement[bool]:
-    if db.engine.dialect.name == "postgresql":
+def _one_of(having: Select[Any], is_postgresql: bool) -> ColumnElement[bool]:
+    if is_postgresql:
         # As an array, or PostgreSQL reads all sessions to join them with these few.
-        return ChatSession.id == func.any(func.array(query.scalar_subquery()))
-    return ChatSession.id.in_(query)
+        return ChatSession.id == func.any(func.array(having.scalar_subquery()))
+    return ChatSession.id.in_(having)
 
 
-def _has(query: Select[Any]) -> ColumnElement[bool]:
-    mine = query.where(SessionFacet.session_id == ChatSession.id)
-    if db.engine.dialect.name == "postgresql":
+def _has(having: Select[Any], is_postgresql: bool) -> ColumnElement[bool]:
+    mine = having.where(SessionFacet.session_id == ChatSession.id)
+    if is_postgresql:
         mine = mine.offset(0)  # or it is made a join that reads all of the tag's
     return mine.exists()
 
 
-def _having(
-    kind: Facet, values: tuple[str, ...], owner_id: str | BindParameter[str]
-) -> Select[Any]:
-    return select(SessionFacet.session_id).where(
-        SessionFacet.owner_id == owner_id,
-        SessionFacet.kind == kind,
-        SessionFacet.value.in_(values),
-    )
+def _having_each(filters: SessionFilters, owner_id: str | Named) -> list[Select[Any]]:
+    """Return, for each facet that is wanted, a query for the sessions that have it."""
+    return [
+        select(SessionFacet.session_id).where(
+            SessionFacet.owner_id == owner_id,
+            SessionFacet.kind == kind,
+            SessionFacet.value.in_(
+                [
+                    bindparam(f"filter_facet_{place}_{number}", value)
+                    for number, value in enumerate(values)
+                ]
+            ),
+        )
+        for place, (kind, values) in enumerate(filters.facets())
+    ]

@@ -8,27 +8,32 @@ it does not know how often words meet, and walks to the end took more than a sec
 So among messages a sample of the newest decides, and a walk goes only so far.
 """
 
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     FromClause,
-    Row,
+    Integer,
     Select,
     Subquery,
     TableClause,
+    Text,
+    bindparam,
     column,
     func,
-    literal,
     literal_column,
     null,
     select,
     table,
     true,
+    union_all,
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
@@ -38,12 +43,13 @@ from sqlalchemy.sql.selectable import Join
 from sqlalchemy.types import NullType
 
 from chatstore.analyzer import INDEXED_CHARACTERS
-from chatstore.db import db
+from chatstore.db import UtcDateTime
+from chatstore.driver import Prepared, bounded
 from chatstore.entries import fts5_query, tsquery
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.queries import Query
-from chatstore.store.index import is_fts5
+from chatstore.store.filters import SessionFilters, select_matching
 
 # Of each list one word must be in an entry's scope.
 Scopes = Sequence[Sequence[str]]
@@ -56,45 +62,117 @@ _LONGER = 3
 _UNDERESTIMATED = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What must match, in which scopes, between which keys, and how many at most.
+class Found(NamedTuple):
+    """What stands behind an entry, as the driver gives it: of a name, or a message."""
 
-    `is_few` says that the scopes let few entries pass, `is_narrow` that the conditions
+    key: int
+    text: str
+    session_id: Any
+    session_name: str | None
+    timestamp: Any
+    message_id: int | None
+    seq: int | None
+    role: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How a search is asked, whatever for: one statement serves all of a shape.
+
+    `is_few` says that the scopes let few entries pass, `is_narrow` that the filters
     may let few pass of those.
     """
 
-    query: Query
-    scopes: Scopes
+    dialect_name: str
+    filters: SessionFilters
+    rare_facet: int | None
     is_few: bool
     is_narrow: bool
-    conditions: Sequence[ColumnElement[bool]]
-    low: int | None = None
-    high: int | None = None
-    count: int
+    has_phrase: bool
+    has_after: bool
+    has_before: bool
+    has_low: bool
+    has_high: bool
 
     @property
-    def needs_sample(self) -> bool:
-        """Whether `find_messages` must know how many of the newest match."""
-        is_open = self.low is None or self.high is None
-        return is_open and not (is_fts5() or self.is_few or self.is_narrow)
+    def is_fts5(self) -> bool:
+        """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
+        return self.dialect_name == "sqlite"
 
     @property
-    def is_short(self) -> bool:
-        """Whether a walk looks at all between the keys."""
-        if self.low is None or self.high is None or is_fts5():
-            return False
-        return self.high - self.low <= self.walk
+    def is_open(self) -> bool:
+        """Whether it is not known yet where the window ends."""
+        return not (self.has_low and self.has_high)
 
     @property
     def walk(self) -> int:
         """How many entries a walk looks at."""
-        return _WALK * (_LONGER if self.query.has_phrase else 1)
+        return _WALK * (_LONGER if self.has_phrase else 1)
 
-    def is_between(self, key: ColumnElement[int]) -> list[ColumnElement[bool]]:
-        """Return the conditions on the key."""
-        bounds = ((self.low, key.__ge__), (self.high, key.__lt__))
-        return [compare(bound) for bound, compare in bounds if bound is not None]
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What must match, in which scopes, when and between which keys; how many at most.
+
+    `after` and `before` are not included; nor is `high`.
+    """
+
+    dialect_name: str
+    owner_id: str
+    query: Query
+    scopes: Scopes
+    filters: SessionFilters
+    rare_facet: int | None
+    is_few: bool
+    is_narrow: bool
+    after: datetime | None
+    before: datetime | None
+    low: int | None = None
+    high: int | None = None
+    count: int
+
+    def shape(self) -> Shape:
+        """Return what is to be known to make a statement for this."""
+        return Shape(
+            dialect_name=self.dialect_name,
+            filters=self.filters.shape(),
+            rare_facet=self.rare_facet,
+            is_few=self.is_few,
+            is_narrow=self.is_narrow,
+            has_phrase=self.query.has_phrase,
+            has_after=self.after is not None,
+            has_before=self.before is not None,
+            has_low=self.low is not None,
+            has_high=self.high is not None,
+        )
+
+    def named(self) -> dict[str, Any]:
+        """Return the parameters of a statement that is made for the shape."""
+        as_query = fts5_query if self.dialect_name == "sqlite" else tsquery
+        return {
+            **self.filters.named(),
+            "the_owner": self.owner_id,
+            "asked": as_query(self.query, self.scopes),
+            "after": self.after,
+            "before": self.before,
+            "low": self.low,
+            "high": self.high,
+            "most": self.count,
+        }
+
+    @property
+    def needs_sample(self) -> bool:
+        """Whether `find_messages` must know how many of the newest match."""
+        shape = self.shape()
+        return shape.is_open and not (shape.is_fts5 or self.is_few or self.is_narrow)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a walk looks at all between the keys."""
+        shape = self.shape()
+        if self.low is None or self.high is None or shape.is_fts5:
+            return False
+        return self.high - self.low <= shape.walk
 
 
 class _InOrder(Join):
@@ -112,30 +190,117 @@ def _cross_join(join: Any, compiler: Any, **options: Any) -> str:
     return f"{left} CROSS JOIN {right} ON {condition}"
 
 
-def find_messages(wanted: Wanted, *, sample: int = 0) -> Sequence[Row[Any]]:
-    """Return `key`, `text`, … of the newest messages that match, and their sessions.
+class FirstLook(NamedTuple):
+    """The names that match; some sessions to look into; how many of a sample match."""
 
-    `sample` is what `select_sample` found, if it was needed.
+    names: list[Found]
+    session_ids: list[UUID]
+    sample: int
+
+
+def look(
+    connection: Connection, wanted: Wanted, *, names: bool, most_sessions: int | None
+) -> FirstLook:
+    """Return what is to be known before messages are sought, in one statement.
+
+    `names` asks for those, newest first, and `most_sessions` for so many that the
+    filters let pass, in no order. The sample is taken if `wanted` needs one.
     """
-    connection = db.session.connection()
+    # Beside names, messages are sought from the newest on.
+    messages = replace(wanted, low=None, high=None) if names else wanted
+    has_sample = messages.needs_sample
+    if not (names or most_sessions or has_sample):
+        return FirstLook([], [], 0)
+    look = _prepare_look(wanted.shape(), names, bool(most_sessions), has_sample)
+    named = {**wanted.named(), "most_sessions": most_sessions}
+    rows = [Found(*row) for row in look.rows(connection, named)]
+    return FirstLook(
+        names=[row for row in rows if row.key > 0],
+        session_ids=[as_uuid(row.session_id) for row in rows if row.key == 0],
+        sample=next((-1 - row.key for row in rows if row.key < 0), 0),
+    )
+
+
+def find_messages(
+    connection: Connection, wanted: Wanted, *, sample: int = 0
+) -> list[Found]:
+    """Return the newest messages that match.
+
+    `sample` is what `look` found for the same.
+    """
+    shape, named = wanted.shape(), wanted.named()
     if wanted.is_short or sample >= _DENSE:
-        rows = connection.execute(_walk(wanted)).all()
+        rows = _prepare_walk(shape).rows(connection, named)
         if wanted.is_short or len(rows) == wanted.count:
-            return rows
-    return connection.execute(_select_messages(wanted)).all()
+            return [Found(*row) for row in rows]
+    return [Found(*row) for row in _prepare_messages(shape).rows(connection, named)]
 
 
-def select_sample(wanted: Wanted) -> Select[Any]:
+def as_uuid(sent: UUID | str) -> UUID:
+    """Return the id that a driver gives, which on SQLite is a text."""
+    return sent if isinstance(sent, UUID) else UUID(sent)
+
+
+# Making a statement costs more than running it. Which plan is right depends on the
+# words: PostgreSQL must never go by one that it made for others.
+
+
+@lru_cache(maxsize=64)
+def _prepare_look(
+    shape: Shape, names: bool, sessions: bool, has_sample: bool
+) -> Prepared:
+    parts: list[Select[Any]] = []
+    if names:
+        parts.append(_select_names(shape))
+    if sessions:
+        parts.append(_select_sessions(shape))
+    if has_sample:
+        parts.append(_select_sample(shape, has_high=shape.has_high and not names))
+    whole = union_all(*(select(each.subquery()) for each in parts))
+    return Prepared(whole, is_planned_anew=True)
+
+
+@lru_cache(maxsize=64)
+def _prepare_walk(shape: Shape) -> Prepared:
+    newest = _newest(shape)
+    rows = _one_by_one(newest, shape)
+    return Prepared(rows.where(_matches(newest.c.words)), is_planned_anew=True)
+
+
+@lru_cache(maxsize=64)
+def _prepare_messages(shape: Shape) -> Prepared:
+    if shape.is_fts5:
+        return Prepared(_select_fts5(MESSAGES, shape))
+    if shape.is_narrow:
+        planned = _select_planned(MESSAGES, shape)
+        return Prepared(planned, is_planned_anew=True)
+    return Prepared(_select_all(shape), is_planned_anew=True)
+
+
+def _select_names(shape: Shape) -> Select[Any]:
+    if shape.is_fts5:
+        return _select_fts5(NAMES, shape)
+    return _select_planned(NAMES, shape)
+
+
+def _select_sessions(shape: Shape) -> Select[Any]:
+    """Select sessions that the filters let pass, with a key of 0."""
+    some = select(literal_column("0").label("key"), *_name_columns())
+    some = some.where(_allowed(shape))
+    return bounded(some, bindparam("most_sessions", type_=Integer))
+
+
+def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
     """Select a row whose key is -1 less how many of a sample match, two at most."""
     entries = _entries(MESSAGES)
     newest = select(func.max(entries.c.id)).scalar_subquery()
-    first = newest if wanted.high is None else literal(wanted.high - 1, BigInteger)
-    place = func.generate_series(first, first - wanted.walk, -_STEP)
+    first = _HIGH - 1 if has_high else newest
+    place = func.generate_series(first, first - shape.walk, -_STEP)
     places = select(place.label("id")).subquery("places")
     # Each looked up by itself: PostgreSQL would ask the index for all that match.
     at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
     sample = select(at.c.id).select_from(places.join(at, true()))
-    matching = sample.where(_matches(at.c.words, wanted)).limit(_DENSE).subquery()
+    matching = sample.where(_matches(at.c.words)).limit(_DENSE).subquery()
     count = select(func.count()).select_from(matching)
     nothing = [
         each
@@ -146,34 +311,15 @@ def select_sample(wanted: Wanted) -> Select[Any]:
     return select((-1 - count.scalar_subquery()).label("key"), *nothing)
 
 
-def select_names(wanted: Wanted) -> Select[Any]:
-    """Select the sessions whose names match, in the columns of `find_messages`."""
-    return _select_fts5(NAMES, wanted) if is_fts5() else _select_planned(NAMES, wanted)
-
-
-def select_sessions() -> Select[Any]:
-    """Select sessions as they are, in the columns of `select_names`, a key of 0."""
-    return select(literal(0).label("key"), *_name_columns())
-
-
-def _select_messages(wanted: Wanted) -> Select[Any]:
-    if is_fts5():
-        return _select_fts5(MESSAGES, wanted)
-    if wanted.is_narrow:
-        return _select_planned(MESSAGES, wanted)
-    return _select_all(wanted)
-
-
-def _select_fts5(index: str, wanted: Wanted) -> Select[Any]:
+def _select_fts5(index: str, shape: Shape) -> Select[Any]:
     entries = table(index, column("rowid", BigInteger))
     key = entries.c.rowid
-    asked = fts5_query(wanted.query, wanted.scopes)
-    matches = literal_column(index).op("MATCH")(asked)
-    rows = _rows(index, entries, key, wanted).where(matches, *wanted.is_between(key))
-    return rows.order_by(key.desc()).limit(wanted.count)
+    matches = literal_column(index).op("MATCH")(_ASKED)
+    rows = _rows(index, entries, key, shape).where(matches, *_is_between(key, shape))
+    return bounded(rows.order_by(key.desc()), _MOST)
 
 
-def _select_planned(index: str, wanted: Wanted) -> Select[Any]:
+def _select_planned(index: str, shape: Shape) -> Select[Any]:
     """Leave the way to PostgreSQL, which may as well begin with the sessions.
 
     It guesses that to look into an entry costs a tenth of what it does. So the walk
@@ -182,63 +328,80 @@ def _select_planned(index: str, wanted: Wanted) -> Select[Any]:
     """
     entries = _entries(index)
     key, words = entries.c
-    conditions = (_matches(words, wanted), *wanted.is_between(key))
-    rows = _rows(index, entries, key, wanted).where(*conditions)
-    planned = rows.order_by(key.desc()).limit(_UNDERESTIMATED * wanted.count).cte()
-    return select(planned.prefix_with("MATERIALIZED")).limit(wanted.count)
+    conditions = (_matches(words), *_is_between(key, shape))
+    rows = _rows(index, entries, key, shape).where(*conditions)
+    planned = bounded(rows.order_by(key.desc()), _UNDERESTIMATED * _MOST).cte()
+    return bounded(select(planned.prefix_with("MATERIALIZED")), _MOST)
 
 
-def _walk(wanted: Wanted) -> Select[Any]:
-    newest = _newest(wanted, wanted.walk)
-    rows = _one_by_one(newest, wanted)
-    return rows.where(_matches(newest.c.words, wanted))
-
-
-def _newest(wanted: Wanted, most: int) -> Subquery:
+def _newest(shape: Shape) -> Subquery:
     entries = _entries(MESSAGES)
-    within = select(entries).where(*wanted.is_between(entries.c.id))
-    return within.order_by(entries.c.id.desc()).limit(most).subquery("newest")
+    within = select(entries).where(*_is_between(entries.c.id, shape))
+    return within.order_by(entries.c.id.desc()).limit(shape.walk).subquery("newest")
 
 
-def _select_all(wanted: Wanted) -> Select[Any]:
+def _select_all(shape: Shape) -> Select[Any]:
     key, words = _entries(MESSAGES).c
-    matching = select(key).where(_matches(words, wanted), *wanted.is_between(key))
+    matching = select(key).where(_matches(words), *_is_between(key, shape))
     found = matching.cte("matching").prefix_with("MATERIALIZED")
     newest = select(found).order_by(found.c.id.desc()).subquery("newest")
-    return _one_by_one(newest, wanted)
+    return _one_by_one(newest, shape)
 
 
-def _one_by_one(newest: Subquery, wanted: Wanted) -> Select[Any]:
+def _one_by_one(newest: Subquery, shape: Shape) -> Select[Any]:
     """Select what stands behind each in turn, until there are enough.
 
     Left to itself, PostgreSQL would read all messages for what it thinks are many.
     """
     key: ColumnElement[int] = newest.c.id
-    row = _rows(MESSAGES, None, key, wanted).limit(1).lateral("row")
+    row = _rows(MESSAGES, None, key, shape).limit(1).lateral("row")
     rows = select(*row.c).select_from(newest.join(row, true()))
-    return rows.order_by(key.desc()).limit(wanted.count)
+    return bounded(rows.order_by(key.desc()), _MOST)
+
+
+_MOST = bindparam("most", type_=Integer)
+_LOW, _HIGH = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
+_ASKED = bindparam("asked", type_=Text)
 
 
 def _entries(index: str) -> TableClause:
     return table(index, column("id", BigInteger), column("words", TSVECTOR))
 
 
-def _matches(words: ColumnElement[Any], wanted: Wanted) -> ColumnElement[bool]:
-    asked = sql_cast(tsquery(wanted.query, wanted.scopes), TSQUERY)
-    # The number keeps the driver from preparing the statement, and the server from a
-    # plan for any words whatsoever: which one is right depends on the words.
-    number = literal(secrets.randbelow(2**31), literal_execute=True)
-    return words.bool_op("@@")(asked) & (number >= 0)
+def _matches(words: ColumnElement[Any]) -> ColumnElement[bool]:
+    return words.bool_op("@@")(sql_cast(_ASKED, TSQUERY))
+
+
+def _is_between(key: ColumnElement[int], shape: Shape) -> list[ColumnElement[bool]]:
+    conditions = []
+    if shape.has_low:
+        conditions.append(key >= _LOW)
+    if shape.has_high:
+        conditions.append(key < _HIGH)
+    return conditions
+
+
+def _allowed(shape: Shape) -> ColumnElement[bool]:
+    chats = select_matching(
+        select(ChatSession.id),
+        shape.filters,
+        owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
+        rare_facet=shape.rare_facet,
+        dialect_name=shape.dialect_name,
+    )
+    assert chats.whereclause is not None
+    return chats.whereclause
 
 
 def _rows(
-    index: str, entries: FromClause | None, key: ColumnElement[int], wanted: Wanted
+    index: str, entries: FromClause | None, key: ColumnElement[int], shape: Shape
 ) -> Select[Any]:
     """Select what is shown of entries; of a `key` from elsewhere without `entries`."""
     own: SQLCoreOperations[int | None] = Message.id
     rows, columns = Message.__table__, _message_columns()
+    instant: SQLCoreOperations[datetime] = Message.timestamp
     if index == NAMES:
-        own = ChatSession.number
+        own, instant = ChatSession.number, ChatSession.created_at
         rows, columns = ChatSession.__table__, _name_columns()
     found = select(key.label("key"), *columns)
     if entries is None:
@@ -251,7 +414,11 @@ def _rows(
     else:
         chats = ChatSession.__table__
         rows = _InOrder(rows, chats, ChatSession.id == Message.session_id)
-    return found.select_from(rows).where(*wanted.conditions)
+    if shape.has_after:
+        found = found.where(instant > bindparam("after", type_=UtcDateTime))
+    if shape.has_before:
+        found = found.where(instant < bindparam("before", type_=UtcDateTime))
+    return found.select_from(rows).where(_allowed(shape))
 
 
 def _message_columns() -> list[ColumnElement[Any]]:

@@ -8,27 +8,19 @@ and every match is reached in the end.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select, union_all
-from sqlalchemy.sql.elements import SQLCoreOperations
+from sqlalchemy import Connection
 
-from chatstore.db import db
+from chatstore.db import read_connection
 from chatstore.entries import owner_scope, role_scope, session_scope
 from chatstore.enums import Archived, Role, SearchPart, SearchSort
-from chatstore.models import ChatSession, Message
 from chatstore.queries import Query, parse_query
 from chatstore.ranking import score_text
 from chatstore.snippets import cut_snippet
-from chatstore.store.filters import SessionFilters, select_matching
-from chatstore.store.matches import (
-    Wanted,
-    find_messages,
-    select_names,
-    select_sample,
-    select_sessions,
-)
+from chatstore.store.filters import SessionFilters, find_rare_facet
+from chatstore.store.matches import Found, Wanted, as_uuid, find_messages, look
+from chatstore.store.sent import as_instant
 
 # A window is read and ranked anew for each of its pages: of a word in 800 of a million
 # messages, 200 matches took 12 ms of CPU on SQLite, and 100 take 7.
@@ -92,12 +84,13 @@ class HitPage:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A search, its query as it was understood, and which sessions it may look into."""
+    """A search, its query as it was understood, and where it is asked."""
 
     search: Search
     query: Query
     owner_id: str
-    allowed: ColumnElement[bool]
+    dialect_name: str
+    rare_facet: int | None
 
     @property
     def by_relevance(self) -> bool:
@@ -112,17 +105,8 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _FirstLook:
-    """The names that match; the sessions to look into, None if not few; a sample."""
-
-    names: Sequence[Row[Any]]
-    few: list[UUID] | None
-    sample: int
-
-
-@dataclass(frozen=True)
 class _Match:
-    row: Row[Any]
+    row: Found
     score: float
     rank: tuple[float, int]
 
@@ -138,94 +122,65 @@ def search(
     query = parse_query(wanted.q)
     if not query.can_match:
         return HitPage([], None)
-    place = place or SearchPlace(SearchPart.NAMES)
-    asked = _Asked(wanted, query, owner_id, _allowed(wanted.filters, owner_id))
-    first = _look(asked, place, limit)
-    if first.few == []:
+    with read_connection() as connection:
+        asked = _Asked(
+            wanted,
+            query,
+            owner_id,
+            connection.dialect.name,
+            find_rare_facet(connection, wanted.filters, owner_id=owner_id),
+        )
+        return _search(connection, asked, place or SearchPlace(SearchPart.NAMES), limit)
+
+
+def _search(
+    connection: Connection, asked: _Asked, place: SearchPlace, limit: int
+) -> HitPage:
+    in_names = place.part is SearchPart.NAMES
+    is_narrow = asked.is_narrow and asked.search.session_id is None
+    first = look(
+        connection,
+        _wanted(asked, place, None, limit),
+        names=in_names and asked.search.role is None,
+        most_sessions=FEW_SESSIONS + 1 if is_narrow else None,
+    )
+    few = first.session_ids
+    if is_narrow and not few:
         return HitPage([], None)
     page = HitPage([], None)
-    if place.part is SearchPart.NAMES:
+    if in_names:
         page = _page(first.names, asked, place, limit=limit)
         place = SearchPlace(SearchPart.MESSAGES)
         if len(page.hits) == limit or page.next_place:
             return HitPage(page.hits, page.next_place or place)
         limit -= len(page.hits)
-    wanted_messages = _messages(asked, place, first.few, limit)
-    rows = find_messages(wanted_messages, sample=first.sample)
+    is_few = is_narrow and len(few) <= FEW_SESSIONS
+    messages = _wanted(asked, place, few if is_few else None, limit)
+    rows = find_messages(connection, messages, sample=first.sample)
     rest = _page(rows, asked, place, limit=limit)
     return HitPage(page.hits + rest.hits, rest.next_place)
 
 
-def _allowed(filters: SessionFilters, owner_id: str) -> ColumnElement[bool]:
-    query = select_matching(select(ChatSession.id), filters, owner_id=owner_id)
-    assert query.whereclause is not None
-    return query.whereclause
-
-
-def _look(asked: _Asked, place: SearchPlace, limit: int) -> _FirstLook:
-    wanted, queries = asked.search, []
-    if place.part is SearchPart.NAMES and wanted.role is None:
-        queries.append(select_names(_names(asked, place, limit)))
-    is_narrow = asked.is_narrow and wanted.session_id is None
-    if is_narrow:
-        few = select_sessions().where(asked.allowed)
-        queries.append(few.limit(FEW_SESSIONS + 1))
-    messages = _messages(asked, _in_messages(place), None, limit)
-    if messages.needs_sample:
-        queries.append(select_sample(messages))
-    if not queries:
-        return _FirstLook([], None, 0)
-    all_of_them = union_all(*(select(each.subquery()) for each in queries))
-    rows = db.session.connection().execute(all_of_them).all()
-    ids = [row.session_id for row in rows if row.key == 0]
-    return _FirstLook(
-        names=[row for row in rows if row.key > 0],
-        few=ids if is_narrow and len(ids) <= FEW_SESSIONS else None,
-        sample=next((-1 - row.key for row in rows if row.key < 0), 0),
-    )
-
-
-def _in_messages(place: SearchPlace) -> SearchPlace:
-    is_there = place.part is SearchPart.MESSAGES
-    return place if is_there else SearchPlace(SearchPart.MESSAGES)
-
-
-def _names(asked: _Asked, place: SearchPlace, limit: int) -> Wanted:
-    return _wanted(asked, place, instant=ChatSession.created_at, limit=limit)
-
-
-def _messages(
-    asked: _Asked, place: SearchPlace, few: list[UUID] | None, limit: int
-) -> Wanted:
-    instant = Message.timestamp
-    wanted = _wanted(asked, place, few, instant=instant, limit=limit)
-    if asked.search.role is None:
-        return wanted
-    role = [role_scope(asked.search.role)]
-    return replace(wanted, scopes=[*wanted.scopes, role])
-
-
 def _wanted(
-    asked: _Asked,
-    place: SearchPlace,
-    few: list[UUID] | None = None,
-    *,
-    instant: SQLCoreOperations[datetime],
-    limit: int,
+    asked: _Asked, place: SearchPlace, few: list[UUID] | None, limit: int
 ) -> Wanted:
     wanted = asked.search
     if wanted.session_id is not None:
         few = [wanted.session_id]
     # Whose sessions these are is for the join to see.
     within = [*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]
-    bounds = ((wanted.after, instant.__gt__), (wanted.before, instant.__lt__))
-    conditions = [compare(bound) for bound, compare in bounds if bound is not None]
+    roles = [role_scope(wanted.role)] if wanted.role else []
     return Wanted(
+        dialect_name=asked.dialect_name,
+        owner_id=asked.owner_id,
         query=asked.query,
-        scopes=[within],
+        scopes=[scopes for scopes in (within, roles) if scopes],
+        filters=wanted.filters,
+        rare_facet=asked.rare_facet,
         is_few=bool(few),
         is_narrow=asked.is_narrow and not few,
-        conditions=[asked.allowed, *conditions],
+        after=wanted.after,
+        before=wanted.before,
         low=place.low,
         high=place.high,
         count=_window_size(asked, limit) + 1,
@@ -238,7 +193,7 @@ def _window_size(asked: _Asked, limit: int) -> int:
 
 
 def _page(
-    rows: Sequence[Row[Any]], asked: _Asked, place: SearchPlace, *, limit: int
+    rows: Sequence[Found], asked: _Asked, place: SearchPlace, *, limit: int
 ) -> HitPage:
     """Return the hits among `rows` of one window that come after `place`."""
     size = _window_size(asked, limit)
@@ -265,7 +220,7 @@ def _page(
     return HitPage(hits, SearchPlace(place.part, high=window.low))
 
 
-def _match(row: Row[Any], asked: _Asked) -> _Match:
+def _match(row: Found, asked: _Asked) -> _Match:
     score = score_text(row.text, asked.query)
     return _Match(row, score, (score if asked.by_relevance else 0.0, row.key))
 
@@ -273,12 +228,12 @@ def _match(row: Row[Any], asked: _Asked) -> _Match:
 def _hit(match: _Match, query: Query) -> Hit:
     row, snippet = match.row, cut_snippet(match.row.text, query.wanted)
     return Hit(
-        session_id=row.session_id,
+        session_id=as_uuid(row.session_id),
         session_name=row.session_name,
         message_id=row.message_id,
         seq=row.seq,
         role=row.role,
-        timestamp=row.timestamp,
+        timestamp=as_instant(row.timestamp),
         snippet=snippet.text,
         matches=snippet.matches,
         score=match.score,

@@ -1,15 +1,13 @@
 """Lists of sessions: filtered, sorted, page by page in both directions; no HTTP."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Integer,
     Select,
     bindparam,
@@ -28,6 +26,7 @@ from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.store.filters import (
     SessionFilters,
+    find_rare_facet,
     pinned_is,
     select_all_matching,
     select_matching,
@@ -70,14 +69,17 @@ def list_sessions(
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
+    filters = listing.filters
+    shape = replace(listing, filters=filters.shape())
     # The one more says whether there is another page.
     named: dict[str, Any] = {"most": limit + 1, "offset": offset}
-    named["the_owner"] = owner_id
+    named |= {"the_owner": owner_id, **filters.named()}
     if place is not None:
         named |= {"place_value": place.value, "place_id": place.id}
-    run = _running(listing, walks, owner_id)
     with read_connection() as connection:
-        parts = run(connection, named)
+        rare = find_rare_facet(connection, filters, owner_id=owner_id)
+        prepared = _prepare(shape, walks, rare, connection.dialect.name)
+        parts = prepared.rows(connection, named)
     chats = [
         _Sent(*each)
         for _, texts, keys in parts
@@ -101,7 +103,6 @@ def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
 
 _OFFSET = bindparam("offset", type_=Integer)
 
-Run = Callable[[Connection, Mapping[str, Any]], Sequence[Any]]
 Walks = tuple["_Walk", ...]
 
 
@@ -136,25 +137,18 @@ class _Walk(NamedTuple):
     has_start: bool
 
 
-def _running(listing: SessionListing, walks: Walks, owner_id: str) -> Run:
-    """Return what runs the walks through this list, in one statement."""
-    if not listing.filters.facets():
-        return _prepare_any_walks(listing, walks).rows
-    # How to look for facets is asked for each time.
-    rows = select_matching(_sent(listing), listing.filters, owner_id=owner_id)
-    return partial(_run, _select_walks(listing, rows, walks))
-
-
-def _run(
-    query: Select[Any], connection: Connection, named: Mapping[str, Any]
-) -> Sequence[Any]:
-    return connection.execute(query, named).all()
-
-
 @lru_cache(maxsize=256)  # making it costs more than running it
-def _prepare_any_walks(listing: SessionListing, walks: Walks) -> Prepared:
-    owner = bindparam("the_owner", type_=ChatSession.owner_id.type)
-    rows = select_matching(_sent(listing), listing.filters, owner_id=owner)
+def _prepare(
+    listing: SessionListing, walks: Walks, rare_facet: int | None, dialect_name: str
+) -> Prepared:
+    """Return what runs the walks through lists of this shape, in one statement."""
+    rows = select_matching(
+        _sent(listing),
+        listing.filters,
+        owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
+        rare_facet=rare_facet,
+        dialect_name=dialect_name,
+    )
     return Prepared(_select_walks(listing, rows, walks))
 
 
