@@ -1,7 +1,9 @@
 """Puts the application together; only entry points and tests import this."""
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
@@ -22,13 +24,21 @@ from chatstore.web.observe import init_observation
 from chatstore.web.problems import init_problems
 
 
+class _Application(Flask):
+    """Flask, for functions that are not async: it would ask each at every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application; `settings` default to those of the environment.
 
     Opens no connection. Raises SettingsError.
     """
     settings = settings or Settings.from_env()
-    app = Flask(__name__)
+    app = _Application(__name__)
     for configure in (
         _configure_logs,
         _configure_database,

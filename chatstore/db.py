@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import orjson
@@ -153,16 +154,20 @@ def init_database(app: Flask, settings: Settings) -> None:
         raise SettingsError(
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
-    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
-    is_pooled = settings.database_pooler == "pgbouncer"
-    app.extensions["chatstore-reading"] = {} if is_pooled else {"reads_only": True}
     app.teardown_appcontext(_let_go)
     if settings.sqlite_path is None:
         _prepare_postgresql(app, settings)
-        return
-    lock = sqlite.WriterLock(
-        settings.sqlite_path, timeout_seconds=settings.lock_timeout_seconds
-    )
+    else:
+        _prepare_sqlite(app, settings.sqlite_path, settings)
+    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+    is_pooled = settings.database_pooler == "pgbouncer"
+    options = {} if is_pooled else {"reads_only": True}
+    with app.app_context():
+        app.extensions["chatstore-reading"] = db.engine.execution_options(**options)
+
+
+def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
+    lock = sqlite.WriterLock(path, timeout_seconds=settings.lock_timeout_seconds)
     app.extensions["chatstore-writer-lock"] = lock
     with app.app_context():
         sqlite.prepare_engine(
@@ -306,15 +311,14 @@ def read_connection() -> Iterator[Connection]:
     if _is_transacting():
         yield db.session.connection()
         return
-    options = current_app.extensions["chatstore-reading"]
-    with db.engine.connect() as connection:
-        connection.execution_options(**options)
-        if not options:
+    with current_app.extensions["chatstore-reading"].connect() as connection:
+        if "reads_only" not in connection.get_execution_options():
             connection.begin()
         elif connection.dialect.name == "postgresql":
             driver: Any = connection.connection.driver_connection
-            driver.autocommit = True
-            connection.info["reads_only"] = True
+            if not driver.autocommit:
+                driver.autocommit = True
+                connection.info["reads_only"] = True
         yield connection
 
 

@@ -106,6 +106,11 @@ def _greet(server_pid: int) -> None:
     sys.stdout.flush()
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    """Leave the collector alone while the application is imported: all of it stays."""
+    gc.disable()
+
+
 def post_worker_init(worker: Any) -> None:
     """Stop the server on a database of another revision."""
     from gunicorn.arbiter import Arbiter
@@ -130,6 +135,7 @@ def post_worker_init(worker: Any) -> None:
     # What is there now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     if worker.age == 1:
         _greet(worker.ppid)
 

@@ -41,6 +41,9 @@ LOCATION_DOC = {
 
 # Printable ASCII, no comma, no quote or space at its ends; in quotes more is taken.
 _KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
+# What routes refer to by name; to describe every status there is would take longer
+# than all the rest of the document.
+_STATUSES = (304, 400, 404, 409, 412, 413, 415, 422, 500, 503)
 # What OpenAPI calls the greatest size or value of a field.
 _LIMIT_NAMES = (
     (fields.String, "maxLength"),
@@ -126,7 +129,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         """Leave errors to `problems`, which answers those of other routes too."""
 
     def _register_responses(self) -> None:
-        for status in HTTPStatus:
+        for status in map(HTTPStatus, _STATUSES):
             response: dict[str, Any] = {"description": status.phrase}
             if status >= 400:
                 example: dict[str, Any] = {
