@@ -4,7 +4,8 @@ Must not know how a database is asked.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chatstore.analyzer import WORD_LENGTH, Token, tokens_of
@@ -35,9 +36,12 @@ class Term:
 
     def count_in(self, words: Sequence[str]) -> int:
         """Return how often the term is among the words of a text."""
-        if len(self.words) == 1 and not self.is_prefix:
-            return words.count(self.words[0])
-        return sum(1 for start in range(len(words)) if self.is_at(words, start))
+        first = self.words[0]
+        if len(self.words) > 1:
+            return sum(self.is_at(words, start) for start in _places_of(first, words))
+        if self.is_prefix:
+            return sum(word.startswith(first) for word in words)
+        return words.count(first)
 
     def is_at(self, words: Sequence[str], start: int) -> bool:
         """Whether the term's words stand in `words` from `start` on."""
@@ -66,6 +70,15 @@ class Query:
     def can_match(self) -> bool:
         """Whether there is anything to look for, and not the same to be left out."""
         return bool(self.wanted) and not set(self.wanted) & set(self.unwanted)
+
+
+def _places_of(word: str, words: Sequence[str]) -> Iterator[int]:
+    # To look at each word in Python took three quarters of a search for a phrase.
+    start = -1
+    with suppress(ValueError):
+        while True:
+            start = words.index(word, start + 1)
+            yield start
 
 
 def parse_query(text: str) -> Query:
