@@ -87,6 +87,10 @@ def list_sessions(
     ]
     page = chats[:limit][::-1] if is_backward else chats[:limit]
     more = len(chats) > limit
+    if not page and place is not None:
+        # All that was there is gone: the way back is all that there is.
+        back = _turned(place, listing)
+        return Page([], back if is_backward else None, None if is_backward else back)
     return _page(
         page,
         listing,
@@ -228,6 +232,13 @@ def _page(
     if has_previous:
         previous = replace(_place_of(chats[0], listing), backward=True)
     return Page(texts, next_place, previous)
+
+
+def _turned(place: SessionPlace, listing: SessionListing) -> SessionPlace:
+    """Return the place to read from the other way, with the session at `place`."""
+    is_falling = (listing.order is Order.DESC) == place.backward
+    beside = UUID(int=place.id.int + (1 if is_falling else -1))
+    return replace(place, id=beside, backward=not place.backward)
 
 
 def _place_of(chat: _Sent, listing: SessionListing) -> SessionPlace:

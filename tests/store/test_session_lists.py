@@ -3,9 +3,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from chatstore.db import in_transaction
+from chatstore.enums import Order
 from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
-from chatstore.store.session_lists import list_sessions
+from chatstore.store.session_lists import SessionListing, list_sessions
 from chatstore.store.sessions import delete_session, update_session
 from tests.support import parsed
 
@@ -93,6 +94,41 @@ def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
     in_transaction(delete_session, chats[1].id, owner_id="alice")
     rest = list_sessions(owner_id="alice", limit=2, place=page.next_place)
     assert ids_of(rest) == [chats[2].id, chats[3].id]
+
+
+@pytest.mark.parametrize("order", Order)
+def test_from_a_page_that_has_become_empty_a_way_leads_back(
+    db_session, make_session, clock, order
+):
+    listing = SessionListing(order=order)
+    for _ in range(4):
+        make_session(owner_id="alice")
+    first = list_sessions(owner_id="alice", limit=2, listing=listing)
+    last = list_sessions(
+        owner_id="alice", limit=2, listing=listing, place=first.next_place
+    )
+    for chat in parsed(last.items):
+        in_transaction(delete_session, chat.id, owner_id="alice")
+    empty = list_sessions(
+        owner_id="alice", limit=2, listing=listing, place=first.next_place
+    )
+    assert (empty.items, empty.next_place) == ([], None)
+    back = list_sessions(
+        owner_id="alice", limit=2, listing=listing, place=empty.previous_place
+    )
+    assert ids_of(back) == ids_of(first)
+    for chat in parsed(first.items):
+        in_transaction(delete_session, chat.id, owner_id="alice")
+    none = list_sessions(
+        owner_id="alice", limit=2, listing=listing, place=last.previous_place
+    )
+    assert (none.items, none.previous_place) == ([], None)
+    new = make_session(owner_id="alice")
+    if order is Order.ASC:  # a newer one comes after where the place was
+        on = list_sessions(
+            owner_id="alice", limit=2, listing=listing, place=none.next_place
+        )
+        assert ids_of(on) == [new.id]
 
 
 def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_session):
