@@ -33,9 +33,9 @@ def fill_sessions(count, *, owner_id="alice", seed=0):
         for kind, column in COLUMNS.items()
         for value in row[column]
     ]
-    db.session.execute(insert(ChatSession), rows)
+    db.session.execute(insert(ChatSession.__table__), rows)
     if facets:
-        db.session.execute(insert(SessionFacet), facets)
+        db.session.execute(insert(SessionFacet.__table__), facets)
     db.session.commit()
     if db.engine.dialect.name == "postgresql":
         db.session.execute(text("ANALYZE sessions, session_facets"))
