@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
@@ -45,7 +46,7 @@ from sqlalchemy.types import NullType
 from chatstore.analyzer import INDEXED_CHARACTERS
 from chatstore.db import UtcDateTime
 from chatstore.driver import Prepared, bounded
-from chatstore.entries import fts5_query, tsquery
+from chatstore.entries import fts5_query, owner_scope, tsquery
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.queries import Query
@@ -59,7 +60,9 @@ Scopes = Sequence[Sequence[str]]
 # a longer one: most entries that have all their words have them elsewhere.
 _WALK, _STEP, _DENSE = 30_000, 101, 2
 _LONGER = 3
-_UNDERESTIMATED = 10
+_PLANNED_FOR = 1000
+# So many of the newest entries say whether most are the owner's.
+_PROBES = 16
 
 
 class Found(NamedTuple):
@@ -153,6 +156,7 @@ class Wanted:
             **self.filters.named(),
             "the_owner": self.owner_id,
             "asked": as_query(self.query, self.scopes),
+            "own": tsquery(Query((), ()), [[owner_scope(self.owner_id)]]),
             "after": self.after,
             "before": self.before,
             "low": self.low,
@@ -191,11 +195,15 @@ def _cross_join(join: Any, compiler: Any, **options: Any) -> str:
 
 
 class FirstLook(NamedTuple):
-    """The names that match; some sessions to look into; how many of a sample match."""
+    """The names that match; some sessions to look into; what a sample says.
+
+    That is, how many messages of it match, and whether most are the owner's.
+    """
 
     names: list[Found]
     session_ids: list[UUID]
-    sample: int
+    sample: int = 0
+    is_mostly_own: bool = False
 
 
 def look(
@@ -210,14 +218,15 @@ def look(
     messages = replace(wanted, low=None, high=None) if names else wanted
     has_sample = messages.needs_sample
     if not (names or most_sessions or has_sample):
-        return FirstLook([], [], 0)
+        return FirstLook([], [])
     look = _prepare_look(wanted.shape(), names, bool(most_sessions), has_sample)
     named = {**wanted.named(), "most_sessions": most_sessions}
     rows = [Found(*row) for row in look.rows(connection, named)]
     return FirstLook(
         names=[row for row in rows if row.key > 0],
         session_ids=[as_uuid(row.session_id) for row in rows if row.key == 0],
-        sample=next((-1 - row.key for row in rows if row.key < 0), 0),
+        sample=sum(-1 - row.key for row in rows if row.key < 0),
+        is_mostly_own=any(2 * int(row.text) > _PROBES for row in rows if row.key < 0),
     )
 
 
@@ -291,24 +300,42 @@ def _select_sessions(shape: Shape) -> Select[Any]:
 
 
 def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
-    """Select a row whose key is -1 less how many of a sample match, two at most."""
-    entries = _entries(MESSAGES)
-    newest = select(func.max(entries.c.id)).scalar_subquery()
+    """Select a row whose key is -1 less how many of a sample match, two at most.
+
+    Its text is how many of some of them are the owner's.
+    """
+    newest = select(func.max(_entries(MESSAGES).c.id)).scalar_subquery()
     first = _HIGH - 1 if has_high else newest
-    place = func.generate_series(first, first - shape.walk, -_STEP)
-    places = select(place.label("id")).subquery("places")
-    # Each looked up by itself: PostgreSQL would ask the index for all that match.
-    at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
-    sample = select(at.c.id).select_from(places.join(at, true()))
-    matching = sample.where(_matches(at.c.words)).limit(_DENSE).subquery()
-    count = select(func.count()).select_from(matching)
+
+    def count(step: int, asked: BindParameter[str], most: int) -> ColumnElement[int]:
+        matching = _every(step, first, shape.walk, asked).limit(most).subquery()
+        return select(func.count()).select_from(matching).scalar_subquery()
+
+    own = count(shape.walk // _PROBES, _OWN, _PROBES)
     nothing = [
         each
         if isinstance(each.type, NullType)
         else sql_cast(null(), each.type).label(each.name)
-        for each in _name_columns()  # a union needs their types in each part
+        for each in _name_columns()[1:]  # a union needs their types in each part
     ]
-    return select((-1 - count.scalar_subquery()).label("key"), *nothing)
+    return select(
+        (-1 - count(_STEP, _ASKED, _DENSE)).label("key"),
+        sql_cast(own, Text).label("text"),
+        *nothing,
+    )
+
+
+def _every(
+    step: int, first: ColumnElement[int], walk: int, asked: BindParameter[str]
+) -> Select[Any]:
+    """Select which match of the entries that lie so far apart, from the first down."""
+    entries = _entries(MESSAGES)
+    place = func.generate_series(first, first - walk, -step)
+    places = select(place.label("id")).subquery("places")
+    # Each looked up by itself: PostgreSQL would ask the index for all that match.
+    at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
+    sample = select(at.c.id).select_from(places.join(at, true()))
+    return sample.where(_matches(at.c.words, asked))
 
 
 def _select_fts5(index: str, shape: Shape) -> Select[Any]:
@@ -323,14 +350,14 @@ def _select_planned(index: str, shape: Shape) -> Select[Any]:
     """Leave the way to PostgreSQL, which may as well begin with the sessions.
 
     It guesses that to look into an entry costs a tenth of what it does. So the walk
-    must look better for ten times as many rows, which a materialized query is planned
-    for. It ends early all the same, and its order is kept as long as nobody asks.
+    must look better for many more rows, which a materialized query is planned for. It
+    ends early all the same, and its order is kept as long as nobody asks.
     """
     entries = _entries(index)
     key, words = entries.c
     conditions = (_matches(words), *_is_between(key, shape))
     rows = _rows(index, entries, key, shape).where(*conditions)
-    planned = bounded(rows.order_by(key.desc()), _UNDERESTIMATED * _MOST).cte()
+    planned = rows.order_by(key.desc()).limit(_PLANNED_FOR).cte()
     return bounded(select(planned.prefix_with("MATERIALIZED")), _MOST)
 
 
@@ -361,15 +388,17 @@ def _one_by_one(newest: Subquery, shape: Shape) -> Select[Any]:
 
 _MOST = bindparam("most", type_=Integer)
 _LOW, _HIGH = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
-_ASKED = bindparam("asked", type_=Text)
+_ASKED, _OWN = bindparam("asked", type_=Text), bindparam("own", type_=Text)
 
 
 def _entries(index: str) -> TableClause:
     return table(index, column("id", BigInteger), column("words", TSVECTOR))
 
 
-def _matches(words: ColumnElement[Any]) -> ColumnElement[bool]:
-    return words.bool_op("@@")(sql_cast(_ASKED, TSQUERY))
+def _matches(
+    words: ColumnElement[Any], asked: BindParameter[str] = _ASKED
+) -> ColumnElement[bool]:
+    return words.bool_op("@@")(sql_cast(asked, TSQUERY))
 
 
 def _is_between(key: ColumnElement[int], shape: Shape) -> list[ColumnElement[bool]]:

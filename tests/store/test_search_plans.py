@@ -15,7 +15,7 @@ from chatstore.store.filters import SessionFilters
 from chatstore.store.search import Search, search
 from tests.store.crowd import fill_sessions
 from tests.store.statements import recorded_statements
-from tests.store.test_search import pages
+from tests.store.test_search import new_chat, pages
 
 MESSAGE_COUNT = 20_000
 SEARCHES = {
@@ -144,6 +144,27 @@ def test_what_a_walk_does_not_come_to_is_found_too(crowd, monkeypatch, sort):
     found = [hit.message_id for page in listed for hit in page]
     assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
     assert any("AS newest" in each for each in statements)  # it did walk
+
+
+@pytest.mark.parametrize("q", ["often", "often rare19999"])
+def test_somebody_elses_is_not_found_where_most_are_the_owners(crowd, q):
+    theirs = new_chat("theirs", "often rare19999", owner_id="bob")
+    sent = []
+
+    def record(connection, cursor, statement, values, *_):
+        sent.append(values)
+
+    event.listen(db.engine, "before_cursor_execute", record)
+    try:
+        first = search(Search(q=q), owner_id="alice", limit=50)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", record)
+    if db.engine.dialect.name == "postgresql":  # the last asks the index for no owner
+        assert sent[0]["own"].strip("()") in sent[0]["asked"]
+        assert sent[0]["own"].strip("()") not in sent[-1]["asked"]
+    mine = [*first.hits, *(hit for page in pages(q, limit=50) for hit in page)]
+    assert mine
+    assert theirs.id not in {hit.session_id for hit in mine}
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
