@@ -148,8 +148,13 @@ def select_matching(
     It begins with those that have the rare facet, if there is one.
     """
     is_postgresql = dialect_name == "postgresql"
+    owner: ColumnElement[str] = ChatSession.owner_id.expression
+    if rare_facet is not None and not is_postgresql:
+        # With the plus no index has it: or SQLite walks through all of the owner's
+        # sessions, in their order, to find the few.
+        owner = literal_column("+sessions.owner_id", owner.type)
     return query.where(
-        ChatSession.owner_id == owner_id,
+        owner == owner_id,
         *_column_conditions(filters),
         *(
             _one_of(each, is_postgresql)

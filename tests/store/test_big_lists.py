@@ -178,3 +178,17 @@ def test_no_list_reads_a_whole_table(db_session):
                 or re.match("SCAN (sessions|session_facets)$", line)
             ]
             assert scans == [], (listing, lines)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pinned_first", [False, True])
+def test_the_few_with_a_rare_tag_are_looked_up_one_by_one(db_session, pinned_first):
+    fill_sessions(5000)
+    filters = SessionFilters(tag=("often", "seldom"))
+    listing = SessionListing(filters, pinned_first=pinned_first)
+    (*_, lines) = plans(
+        lambda: list_sessions(owner_id="alice", limit=50, listing=listing)
+    )
+    searches = [line for line in lines if line.startswith("SEARCH sessions ")]
+    assert searches
+    assert all(line.endswith("(id=?)") for line in searches), lines
