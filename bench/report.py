@@ -46,13 +46,14 @@ def block(name: str, *, results: Path, charts: Path) -> list[str]:
 
 
 def main() -> None:
-    blocks = {name: block(name, results=FOLDER, charts=CHARTS) for name in NAMES}
+    measured = [name for name in NAMES if read_results(name, FOLDER)]
+    blocks = {name: block(name, results=FOLDER, charts=CHARTS) for name in measured}
     text = fill_document(DOCUMENT.read_text("utf-8"), blocks)
     DOCUMENT.write_text(text, "utf-8")
     print(f"wrote {DOCUMENT.relative_to(ROOT)}")
-    for name, lines in blocks.items():
-        if lines == [_NOTHING]:
-            print(f"{name}: {_NOTHING}")
+    for name in NAMES:
+        if name not in measured:
+            print(f"{name}: not measured here, left as it was")
 
 
 if __name__ == "__main__":

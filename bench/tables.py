@@ -125,7 +125,8 @@ def growth(found: Found) -> list[str]:
     """What depends on size, by database."""
     lines: list[str] = []
     for kind, figures in found["databases"].items():
-        lines += [f"**{kind}**", "", *_pairs(figures["pairs"]), ""]
+        lines += [f"**{kind}**, scale {figures['scale']:g}", ""]
+        lines += [*_pairs(figures["pairs"]), ""]
         lines += [*_searches(figures["search"]), "", *_costs(figures), ""]
     return lines
 
