@@ -17,10 +17,10 @@ run: $(VENV)/.run  ## install, migrate and serve on http://127.0.0.1:8000
 	@exec $(BIN)/chatstore serve --migrate
 
 test: $(VENV)/.dev  ## install what the tests need and run them all
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 test-serializable: $(VENV)/.dev  ## the tests on PostgreSQL under serializable isolation
-	TEST_ISOLATION=serializable $(BIN)/python -m pytest -n 2 --dist loadfile -k postgresql
+	TEST_ISOLATION=serializable $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -k postgresql
 
 check: $(VENV)/.dev  ## lint, types, security, tests
 	$(BIN)/ruff check .

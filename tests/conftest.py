@@ -36,6 +36,15 @@ def make_settings(database_url: str, **others: Any) -> Settings:
     )
 
 
+# Files of few tests that take long: the last one to begin is what all wait for.
+LONG = ("tests/torture/test_torture.py", "tests/store/test_big_lists.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long files begin first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "chatstore.db"

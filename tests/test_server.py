@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import os
 import signal
 import socket
 import subprocess
@@ -25,7 +24,6 @@ from tests.support import (
     clean_environ,
     free_port,
     messages_url,
-    need,
     session_url,
 )
 
@@ -120,13 +118,6 @@ def metric(server, name, **labels):
     )
 
 
-def assert_quick(seconds):
-    """Assert that a start took less than 3 s, unless others keep the machine busy."""
-    is_busy = os.getloadavg()[0] > 2 * os.cpu_count()
-    need("an idle machine", seconds < 3 or not is_busy)
-    assert seconds < 3
-
-
 def set_revision(database_url, revision):
     engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
@@ -144,23 +135,19 @@ def test_the_greeting_says_where_it_is_and_how_to_stop_it(server):
     ]
 
 
-def test_an_empty_folder_is_enough_and_the_next_start_is_quick(tmp_path):
+def test_an_empty_folder_is_enough_and_the_next_start_migrates_nothing(tmp_path):
     port = free_port()
-    greetings, seconds = [], []
-    # A busy machine has other chances to be quick.
-    while len(seconds) < 2 or (min(seconds[1:]) >= 3 and len(seconds) < 4):
-        started = time.monotonic()
+    greetings = []
+    for _ in range(2):
         with serving(tmp_path, bind=f"127.0.0.1:{port}") as greeting:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request("GET", "/readyz")
             assert connection.getresponse().read() == b'{"status":"ok"}'
-            seconds.append(time.monotonic() - started)
             connection.close()
         greetings.append(greeting)
     assert greetings[0][0].startswith("migrated up to 0001")
     assert greetings[1][0].startswith("chatstore listens on")
     assert (tmp_path / "instance" / "chatstore.db").stat().st_size > 0
-    assert_quick(min(seconds[1:]))
 
 
 def test_serve_refuses_a_wrong_revision(tmp_path, database_url):
