@@ -61,7 +61,7 @@ Scopes = Sequence[Sequence[str]]
 _WALK, _STEP, _DENSE = 30_000, 101, 2
 _LONGER = 3
 _PLANNED_FOR = 1000
-# So many of the newest entries say whether most are the owner's.
+# So many of all entries say whether nearly all are the owner's.
 _PROBES = 16
 
 
@@ -226,7 +226,7 @@ def look(
         names=[row for row in rows if row.key > 0],
         session_ids=[as_uuid(row.session_id) for row in rows if row.key == 0],
         sample=sum(-1 - row.key for row in rows if row.key < 0),
-        is_mostly_own=any(2 * int(row.text) > _PROBES for row in rows if row.key < 0),
+        is_mostly_own=any(int(row.text) >= _PROBES - 1 for row in rows if row.key < 0),
     )
 
 
@@ -307,11 +307,15 @@ def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
     newest = select(func.max(_entries(MESSAGES).c.id)).scalar_subquery()
     first = _HIGH - 1 if has_high else newest
 
-    def count(step: int, asked: BindParameter[str], most: int) -> ColumnElement[int]:
-        matching = _every(step, first, shape.walk, asked).limit(most).subquery()
+    def count(
+        step: Any, last: Any, asked: BindParameter[str], most: int
+    ) -> ColumnElement[int]:
+        matching = _every(step, first, last, asked).limit(most).subquery()
         return select(func.count()).select_from(matching).scalar_subquery()
 
-    own = count(shape.walk // _PROBES, _OWN, _PROBES)
+    # Of all there are: who wrote the newest need not have written the others.
+    own = count(sql_cast(func.div(first, _PROBES), BigInteger) + 1, 1, _OWN, _PROBES)
+    sample = count(_STEP, first - shape.walk, _ASKED, _DENSE)
     nothing = [
         each
         if isinstance(each.type, NullType)
@@ -319,18 +323,18 @@ def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
         for each in _name_columns()[1:]  # a union needs their types in each part
     ]
     return select(
-        (-1 - count(_STEP, _ASKED, _DENSE)).label("key"),
+        (-1 - sample).label("key"),
         sql_cast(own, Text).label("text"),
         *nothing,
     )
 
 
 def _every(
-    step: int, first: ColumnElement[int], walk: int, asked: BindParameter[str]
+    step: Any, first: ColumnElement[int], last: Any, asked: BindParameter[str]
 ) -> Select[Any]:
     """Select which match of the entries that lie so far apart, from the first down."""
     entries = _entries(MESSAGES)
-    place = func.generate_series(first, first - walk, -step)
+    place = func.generate_series(first, last, -step)
     places = select(place.label("id")).subquery("places")
     # Each looked up by itself: PostgreSQL would ask the index for all that match.
     at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
