@@ -46,14 +46,13 @@ def block(name: str, *, results: Path, charts: Path) -> list[str]:
 
 
 def main() -> None:
-    measured = [name for name in NAMES if read_results(name, FOLDER)]
-    blocks = {name: block(name, results=FOLDER, charts=CHARTS) for name in measured}
-    text = fill_document(DOCUMENT.read_text("utf-8"), blocks)
+    blocks = {name: block(name, results=FOLDER, charts=CHARTS) for name in NAMES}
+    measured = {name: each for name, each in blocks.items() if each != [_NOTHING]}
+    text = fill_document(DOCUMENT.read_text("utf-8"), measured)
     DOCUMENT.write_text(text, "utf-8")
     print(f"wrote {DOCUMENT.relative_to(ROOT)}")
-    for name in NAMES:
-        if name not in measured:
-            print(f"{name}: not measured here, left as it was")
+    for name in blocks.keys() - measured.keys():
+        print(f"{name}: not measured here, left as it was")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ from chatstore.web.problems import init_problems
 
 
 class _Application(Flask):
-    """Flask, for functions that are not async: it would ask each at every request."""
+    """Flask without async: it would ask each function at every request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is."""
+        """Return the function as it is: none here is async."""
         return func
 
 

@@ -79,16 +79,13 @@ def test_a_second_make_run_is_up_and_says_in_how_many_seconds(
     first_run, checkout, record_property
 ):
     port, _, chat = first_run
-    seconds = []
-    while not seconds or (min(seconds) >= 3 and len(seconds) < 3):
-        started = time.monotonic()
-        with serving(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as greeting:
-            assert ask(port, "GET", "/healthz") == {"status": "ok"}
-            seconds.append(time.monotonic() - started)
-            kept = ask(port, "GET", SESSIONS)["sessions"]
-        assert [session["id"] for session in kept] == [chat["id"]]
-        assert greeting[0] == "nothing to migrate\n"
-    record_property("seconds", round(min(seconds), 2))
+    started = time.monotonic()
+    with serving(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as greeting:
+        assert ask(port, "GET", "/healthz") == {"status": "ok"}
+        record_property("seconds", round(time.monotonic() - started, 2))
+        kept = ask(port, "GET", SESSIONS)["sessions"]
+    assert [session["id"] for session in kept] == [chat["id"]]
+    assert greeting[0] == "nothing to migrate\n"
 
 
 def test_make_alone_lists_the_targets(checkout):

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.analyzer import fold
-from chatstore.driver import Prepared
+from chatstore.driver import Prepared, bounded
 from chatstore.enums import Archived, Facet
 from chatstore.models import ChatSession, SessionFacet
 
@@ -129,7 +129,7 @@ def _only_facets(filters: SessionFilters) -> SessionFilters:
 def _prepare_counts(shape: SessionFilters) -> Prepared:
     most: ColumnElement[int] = literal_column(str(FEW + 1))
     counts = [
-        select(func.count()).select_from(each.limit(most).subquery())
+        select(func.count()).select_from(bounded(each, most).subquery())
         for each in _having_each(shape, bindparam("the_owner"))
     ]
     return Prepared(select(*(each.scalar_subquery() for each in counts)))

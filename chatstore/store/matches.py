@@ -1,6 +1,6 @@
 """Finds what the search index has, newest first; `index` writes it.
 
-The dialects differ in these two, and nowhere else.
+What the index looks like differs by dialect, here and there only.
 
 PostgreSQL can walk the entries from the newest on, fast for what many have, or take
 all that match out of the index, fast for what few have. Its planner cannot tell which:
@@ -80,16 +80,11 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How a search is asked, whatever for: one statement serves all of a shape.
-
-    `is_few` says that the scopes let few entries pass, `is_narrow` that the filters
-    may let few pass of those.
-    """
+    """How a search is asked, whatever for: one statement serves all of a shape."""
 
     dialect_name: str
     filters: SessionFilters
     rare_facet: int | None
-    is_few: bool
     is_narrow: bool
     has_phrase: bool
     has_after: bool
@@ -117,7 +112,8 @@ class Shape:
 class Wanted:
     """What must match, in which scopes, when and between which keys; how many at most.
 
-    `after` and `before` are not included; nor is `high`.
+    `is_few` says that the scopes let few entries pass, `is_narrow` that the filters
+    may let few pass of those. `after`, `before` and `high` are not included.
     """
 
     dialect_name: str
@@ -140,7 +136,6 @@ class Wanted:
             dialect_name=self.dialect_name,
             filters=self.filters.shape(),
             rare_facet=self.rare_facet,
-            is_few=self.is_few,
             is_narrow=self.is_narrow,
             has_phrase=self.query.has_phrase,
             has_after=self.after is not None,
@@ -197,7 +192,7 @@ def _cross_join(join: Any, compiler: Any, **options: Any) -> str:
 class FirstLook(NamedTuple):
     """The names that match; some sessions to look into; what a sample says.
 
-    That is, how many messages of it match, and whether most are the owner's.
+    That is, how many messages of it match, and whether nearly all are the owner's.
     """
 
     names: list[Found]
@@ -219,9 +214,9 @@ def look(
     has_sample = messages.needs_sample
     if not (names or most_sessions or has_sample):
         return FirstLook([], [])
-    look = _prepare_look(wanted.shape(), names, bool(most_sessions), has_sample)
+    prepared = _prepare_look(wanted.shape(), names, bool(most_sessions), has_sample)
     named = {**wanted.named(), "most_sessions": most_sessions}
-    rows = [Found(*row) for row in look.rows(connection, named)]
+    rows = [Found(*row) for row in prepared.rows(connection, named)]
     return FirstLook(
         names=[row for row in rows if row.key > 0],
         session_ids=[as_uuid(row.session_id) for row in rows if row.key == 0],

@@ -235,7 +235,10 @@ def _page(
 
 
 def _turned(place: SessionPlace, listing: SessionListing) -> SessionPlace:
-    """Return the place to read from the other way, with the session at `place`."""
+    """Return the place to read from the other way, with the session at `place`.
+
+    A place itself is not included: so it is one id further than that session's.
+    """
     is_falling = (listing.order is Order.DESC) == place.backward
     beside = UUID(int=place.id.int + (1 if is_falling else -1))
     return replace(place, id=beside, backward=not place.backward)

@@ -100,8 +100,8 @@ def _with_headers(application: "WSGIApplication") -> "WSGIApplication":
             missing = dict(_HEADERS)
             for name, _ in headers:
                 missing.pop(name.lower(), None)
-            headers += [*missing.values(), ("X-Request-Id", request_id)]
-            return start_response(status, headers, *rest)
+            ours = [*missing.values(), ("X-Request-Id", request_id)]
+            return start_response(status, [*headers, *ours], *rest)
 
         return application(environ, start)
 

@@ -1,9 +1,10 @@
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
 from chatstore.db import in_transaction
-from chatstore.enums import Order
+from chatstore.enums import Order, SessionSort
 from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing, list_sessions
@@ -96,39 +97,44 @@ def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
     assert ids_of(rest) == [chats[2].id, chats[3].id]
 
 
-@pytest.mark.parametrize("order", Order)
-def test_from_a_page_that_has_become_empty_a_way_leads_back(
-    db_session, make_session, clock, order
-):
-    listing = SessionListing(order=order)
+LISTINGS = [
+    SessionListing(sort=sort, order=order, pinned_first=pinned_first)
+    for sort in SessionSort
+    for order in Order
+    for pinned_first in (False, True)
+]
+
+
+@pytest.fixture(params=LISTINGS, ids=repr)
+def two_pages(request, db_session, make_session, clock):
+    """Two pages of equal sessions, and what lists them from a place on."""
+    clock.step = STILL
     for _ in range(4):
         make_session(owner_id="alice")
-    first = list_sessions(owner_id="alice", limit=2, listing=listing)
-    last = list_sessions(
-        owner_id="alice", limit=2, listing=listing, place=first.next_place
-    )
-    for chat in parsed(last.items):
+    page = partial(list_sessions, owner_id="alice", limit=2, listing=request.param)
+    first = page()
+    return first, page(place=first.next_place), page
+
+
+def delete_all(page):
+    for chat in parsed(page.items):
         in_transaction(delete_session, chat.id, owner_id="alice")
-    empty = list_sessions(
-        owner_id="alice", limit=2, listing=listing, place=first.next_place
-    )
+
+
+def test_from_a_last_page_that_has_become_empty_a_way_leads_back(two_pages):
+    first, last, page = two_pages
+    delete_all(last)
+    empty = page(place=first.next_place)
     assert (empty.items, empty.next_place) == ([], None)
-    back = list_sessions(
-        owner_id="alice", limit=2, listing=listing, place=empty.previous_place
-    )
-    assert ids_of(back) == ids_of(first)
-    for chat in parsed(first.items):
-        in_transaction(delete_session, chat.id, owner_id="alice")
-    none = list_sessions(
-        owner_id="alice", limit=2, listing=listing, place=last.previous_place
-    )
-    assert (none.items, none.previous_place) == ([], None)
-    new = make_session(owner_id="alice")
-    if order is Order.ASC:  # a newer one comes after where the place was
-        on = list_sessions(
-            owner_id="alice", limit=2, listing=listing, place=none.next_place
-        )
-        assert ids_of(on) == [new.id]
+    assert ids_of(page(place=empty.previous_place)) == ids_of(first)
+
+
+def test_from_a_first_page_that_has_become_empty_a_way_leads_on(two_pages):
+    first, last, page = two_pages
+    delete_all(first)
+    empty = page(place=last.previous_place)
+    assert (empty.items, empty.previous_place) == ([], None)
+    assert ids_of(page(place=empty.next_place)) == ids_of(last)
 
 
 def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_session):
