@@ -4,21 +4,26 @@ import threading
 import time
 
 from bench.contenders import TEXT, Client
+from bench.inside import is_deleting
 from bench.numbers import percentile
 from bench.pairs import append
 
 _WRITERS = 4
 _ALONE_SECONDS = 3.0
+_LOOK_SECONDS = 0.02
 
 
-def measure_deletion(port: int, messages: int) -> dict[str, float]:
-    """Delete a session of so many messages while others append to theirs."""
+def measure_deletion(port: int, url: str, messages: int) -> dict[str, float]:
+    """Delete a session of so many messages while others append to theirs.
+
+    `seconds` is the time to the answer, `seconds_until_gone` to the last row's end.
+    """
     with Client(port) as client:
         path = client.create_session(messages)
     alone = _write_until(port, _after(_ALONE_SECONDS))
     done = threading.Event()
     took: list[float] = []
-    deleter = threading.Thread(target=_delete, args=(port, path, done, took))
+    deleter = threading.Thread(target=_delete, args=(port, url, path, done, took))
     deleter.start()
     during = _write_until(port, done)
     deleter.join()
@@ -26,19 +31,25 @@ def measure_deletion(port: int, messages: int) -> dict[str, float]:
         raise RuntimeError("the session was not deleted")
     return {
         "seconds": took[0],
+        "seconds_until_gone": took[1],
         "others_p99_alone_ms": percentile(alone, 99),
         "others_p99_during_ms": percentile(during, 99),
         "others_max_during_ms": during[-1],
     }
 
 
-def _delete(port: int, path: str, done: threading.Event, took: list[float]) -> None:
+def _delete(
+    port: int, url: str, path: str, done: threading.Event, took: list[float]
+) -> None:
     try:
         with Client(port) as client:
             begun = time.perf_counter()
             status, _ = client.send("DELETE", path)
+            answered = time.perf_counter() - begun
+            while status == 204 and is_deleting(url):
+                time.sleep(_LOOK_SECONDS)
             if status == 204:
-                took.append(time.perf_counter() - begun)
+                took += [answered, time.perf_counter() - begun]
     finally:
         done.set()
 

@@ -87,7 +87,7 @@ def measure(made: Databases, kind: str, scale: Scale) -> dict[str, Any]:
         found["stream"] = measure_stream(large.server, large.long_session)
         progress(f"{kind}: deleting")
         found["deletions"] = [
-            measure_deletion(large.server.port, scale.deleted)
+            measure_deletion(large.server.port, large.url, scale.deleted)
             for _ in range(_DELETIONS)
         ]
         progress(f"{kind}: statements")

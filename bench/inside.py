@@ -15,6 +15,7 @@ _SCAN = (
     "SELECT id, session_id, seq, content FROM chat_messages"
     " WHERE content LIKE '%{word}%' ORDER BY timestamp DESC LIMIT 20"
 )
+_HIDDEN = "SELECT 1 FROM sessions WHERE owner_id = '' LIMIT 1"
 _SIZES_SQLITE = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
 _TABLE_OF = "SELECT name, tbl_name FROM sqlite_schema"
 _SIZES_POSTGRESQL = (
@@ -43,6 +44,12 @@ def scan_ms(url: str, word: str, times: int = 3) -> list[float]:
     with connection_to(url) as connection:
         query = _SCAN.format(word=word)
         return each_time(lambda: connection.execute(query).fetchall(), times)
+
+
+def is_deleting(url: str) -> bool:
+    """Whether rows are left of a session that nobody sees any more."""
+    with connection_to(url) as connection:
+        return bool(connection.execute(_HIDDEN).fetchall())
 
 
 def bytes_by_table(url: str) -> dict[str, int]:

@@ -186,7 +186,9 @@ def _cost_rows(figures: Found) -> Iterator[list[object]]:
         Spread.of(each[f"others_p99_{when}_ms"] for each in deletions)
         for when in ("alone", "during")
     )
-    yield ["deleting a large session: seconds", took, ""]
+    gone = Spread.of(each["seconds_until_gone"] for each in deletions)
+    yield ["deleting a large session: seconds to the answer", took, ""]
+    yield ["deleting a large session: seconds until all is gone", gone, ""]
     yield [
         "deleting a large session: others' p99 ms meanwhile",
         f"{during}; alone {alone}",

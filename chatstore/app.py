@@ -15,6 +15,7 @@ from chatstore.grouping import init_grouping
 from chatstore.logs import configure_logs
 from chatstore.revisions import migrations_folder
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
+from chatstore.services.deleting import init_deleting
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
 from chatstore.web.api import Api
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         _configure_proxies,
     ):
         configure(app, settings)
+    init_deleting(app)
     init_shell(app)
     return app
 

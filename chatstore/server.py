@@ -112,13 +112,14 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Stop the server on a database of another revision."""
+    """Stop the server on a database of another revision; go on with deletions."""
     from gunicorn.arbiter import Arbiter
 
     from chatstore.db import db
     from chatstore.db_errors import db_error_text, is_unavailable
     from chatstore.errors import WrongRevision
     from chatstore.revisions import check_revision
+    from chatstore.services.deleting import deleter_of
 
     app = worker.wsgi
     with app.app_context():
@@ -136,6 +137,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    deleter_of(app).start()
     if worker.age == 1:
         _greet(worker.ppid)
 

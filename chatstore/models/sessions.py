@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
+# Whose the sessions are that are being deleted: no caller is called so.
+NOBODY = ""
 
 
 # What a name is sorted and searched by is cut to what fits into an index entry.
@@ -96,6 +98,8 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
         BigInteger, unique=True, index=True, default=_number
     )
     owner_id: Mapped[str] = mapped_column(Text)
+    # Whose it was, from when it is deleted until the last of its messages is gone.
+    deleted_from: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     # Sorted by code point, on both databases alike.
     name_folded: Mapped[str] = mapped_column(

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import db
@@ -14,9 +14,9 @@ from chatstore.enums import BulkAction
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession
 from chatstore.settings import PREFIX
+from chatstore.store import deletions
 from chatstore.store.facets import COLUMNS, replace_facets
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
-from chatstore.store.index import delete_entries
 
 # As many as fit into one statement on both databases, with room to spare.
 _CHUNK = 500
@@ -56,9 +56,10 @@ def change_sessions(
     chats = _lock(owner_id, selected, most)
     changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
     if not is_dry_run:
-        apply = _delete if change.action is BulkAction.DELETE else _update
-        for chunk in _chunks(changes):
-            apply(chunk, owner_id)
+        if change.action is BulkAction.DELETE:
+            _delete([chat for chat, _ in changes])
+        else:
+            _update(changes, owner_id)
     return BulkOutcome(matched=len(chats), changed=len(changes))
 
 
@@ -71,6 +72,7 @@ _COLUMNS: tuple[Any, ...] = (
     ChatSession.archived_at,
     ChatSession.metadata_tags,
     ChatSession.rag_document_ids,
+    ChatSession.message_count,
     ChatSession.revision,
 )
 
@@ -168,19 +170,21 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 }
 
 
-def _delete(changes: Changes, owner_id: str) -> None:
-    these = ChatSession.id.in_([chat.id for chat, _ in changes])
-    delete_entries(these)
-    db.session.execute(delete(ChatSession).where(these))
+def _delete(chats: list[Row[Any]]) -> None:
+    are_few = sum(chat.message_count for chat in chats) <= deletions.BATCH
+    apply = deletions.delete_sessions if are_few else deletions.hide_sessions
+    for chunk in _chunks(chats):
+        apply(ChatSession.id.in_([chat.id for chat in chunk]))
 
 
 def _update(changes: Changes, owner_id: str) -> None:
-    rows = [
-        {"id": chat.id, **columns, "revision": chat.revision + 1}
-        for chat, columns in changes
-    ]
-    db.session.execute(update(ChatSession), rows)
-    replace_facets({chat.id: columns for chat, columns in changes}, owner_id=owner_id)
+    for chunk in _chunks(changes):
+        rows = [
+            {"id": chat.id, **columns, "revision": chat.revision + 1}
+            for chat, columns in chunk
+        ]
+        db.session.execute(update(ChatSession), rows)
+        replace_facets({chat.id: columns for chat, columns in chunk}, owner_id=owner_id)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -128,7 +128,7 @@ def _messages() -> Select[Any]:
     return select(
         Message.id.label("key"),
         func.substr(Message.content, 1, INDEXED_CHARACTERS).label("text"),
-        ChatSession.owner_id,
+        func.coalesce(ChatSession.deleted_from, ChatSession.owner_id).label("owner_id"),
         Message.session_id,
         Message.role,
     ).join_from(Message, ChatSession)

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     bindparam,
-    delete,
     func,
     literal,
     select,
@@ -25,7 +24,7 @@ from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
 from chatstore.schemas.compiled import members_of
 from chatstore.schemas.sessions import SessionSchema
-from chatstore.store import index
+from chatstore.store import deletions, index
 from chatstore.store.facets import add_facets, replace_facets
 from chatstore.store.sent import as_json, attributes
 
@@ -147,14 +146,14 @@ def delete_session(
 ) -> None:
     """Delete the session; the database deletes its messages.
 
-    Raises as `update_session` does.
+    If there are too many for one transaction, the session is hidden, and deleted after
+    the commit. Raises as `update_session` does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    index.delete_entries(condition)
-    deleted = db.session.scalar(
-        delete(ChatSession).where(condition).returning(ChatSession.id)
-    )
-    if deleted is None:
+    is_small = ChatSession.message_count <= deletions.BATCH
+    if deletions.delete_sessions(and_(condition, is_small)):
+        return
+    if not deletions.hide_sessions(condition):
         raise _why_missing(session_id, owner_id)
 
 

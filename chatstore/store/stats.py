@@ -5,11 +5,12 @@ from sqlalchemy import func, select
 from chatstore.clock import format_instant
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
+from chatstore.store.deletions import IS_WHOLE
 
 
 def count_sessions() -> int:
-    """Return how many sessions there are."""
-    return db.session.scalar(select(func.count()).select_from(ChatSession)) or 0
+    """Return how many sessions there are, without those being deleted."""
+    return db.session.scalar(select(func.count()).where(IS_WHOLE)) or 0
 
 
 def count_messages() -> int:
@@ -19,16 +20,16 @@ def count_messages() -> int:
 
 def get_stats() -> dict[str, int | str]:
     """Return counts, dates and sizes by name, in the order to show them."""
+    owners = select(func.count(ChatSession.owner_id.distinct())).where(IS_WHOLE)
     stats: dict[str, int | str] = {
         "sessions": count_sessions(),
         "messages": count_messages(),
-        "owners": db.session.scalar(select(func.count(ChatSession.owner_id.distinct())))
-        or 0,
+        "owners": db.session.scalar(owners) or 0,
     }
     roles = select(Message.role, func.count()).group_by(Message.role)
     for role, count in db.session.execute(roles.order_by(Message.role)):
         stats[f"messages by {role}"] = count
-    models = select(ChatSession.llm_model_name, func.count())
+    models = select(ChatSession.llm_model_name, func.count()).where(IS_WHOLE)
     for model, count in db.session.execute(
         models.group_by(ChatSession.llm_model_name).order_by(func.count().desc())
     ):

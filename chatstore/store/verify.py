@@ -11,6 +11,7 @@ from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store import indexed
+from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.verify_index import Show, find_wrong
 from chatstore.store.verify_lists import find_wrong_facets, find_wrong_names
 
@@ -47,11 +48,12 @@ def _find_gaps() -> Iterator[str]:
         select(ChatSession.id, ChatSession.last_seq, count, found.c.first, last)
         .outerjoin(found, found.c.session_id == ChatSession.id)
         .where(
+            IS_WHOLE,
             or_(
                 count != ChatSession.last_seq,
                 last != ChatSession.last_seq,
                 found.c.first != 1,
-            )
+            ),
         )
     )
     for chat_id, last_seq, messages, first, final in _rows(query):
@@ -68,7 +70,7 @@ def _find_wrong_counts() -> Iterator[str]:
         .scalar_subquery()
     )
     query = select(ChatSession.id, ChatSession.message_count, messages).where(
-        ChatSession.message_count != messages
+        IS_WHOLE, ChatSession.message_count != messages
     )
     for chat_id, counted, actual in _rows(query):
         yield f"session {chat_id} says {counted} messages, and holds {actual}"
@@ -99,6 +101,7 @@ def _find_wrong_ends() -> Iterator[str]:
             & (Message.seq == ChatSession.last_seq),
         )
         .where(
+            IS_WHOLE,
             or_(
                 func.substr(Message.content, 1, PREVIEW_LENGTH)
                 != func.coalesce(ChatSession.last_message_preview, ""),
@@ -107,7 +110,7 @@ def _find_wrong_ends() -> Iterator[str]:
                 Message.id.is_(None)
                 & (ChatSession.last_updated_at != ChatSession.created_at),
                 ChatSession.last_updated_at < ChatSession.created_at,
-            )
+            ),
         )
     )
     for (chat_id,) in _rows(query):

@@ -188,6 +188,8 @@ def value_for(column, seed):
         return db.session.scalar(sa.select(foreign.column).limit(1))
     if column.name == "role":
         return "user"
+    if column.name == "deleted_from":
+        return None  # what is deleted may be lost
     instant = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seed)
     length = getattr(column.type, "length", None)
     match column.type:
@@ -254,6 +256,26 @@ def walk(app, revisions):
 def test_no_step_up_or_down_loses_a_row(app):
     assert walk(app, NUMBERS) == {}
     assert contents() == {}
+
+
+def test_what_is_half_deleted_is_deleted_on_the_way_down(app, chats):
+    gone, kept = [row["id"] for row in chats["sessions"]]
+    sessions = sa.table("sessions", sa.column("id"), sa.column("deleted_from"))
+    hide = sa.update(sessions).values(deleted_from="alice")
+    db.session.execute(hide.where(sessions.c.id == gone))
+    db.session.commit()
+    move(app, "down", "0004")
+    after = contents()
+    assert [row["id"] for row in after["sessions"]] == [kept]
+    assert [row["session_id"] for row in after["chat_messages"]] == [kept] * 3
+    assert len(indexed_keys()) == 3
+    move(app, "up", NUMBERS[-1])
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+def indexed_keys():
+    keys = "rowid" if db.engine.dialect.name == "sqlite" else "id"
+    return db.session.scalars(sa.text(f"SELECT {keys} FROM message_index")).all()
 
 
 def test_long_messages_are_indexed_by_what_is_found_of_them(app):

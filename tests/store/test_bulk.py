@@ -9,6 +9,8 @@ from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, BulkAction
 from chatstore.errors import ValidationFailed
 from chatstore.models import ChatSession, Message
+from chatstore.services.deleting import finish_deletions
+from chatstore.store import deletions
 from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
@@ -88,6 +90,22 @@ def test_sessions_are_deleted_with_what_is_in_them(chats, db_session):
     assert change("delete", [chat.id for chat in chats[:2]]).changed == 2
     assert set(stored("id")) == {"c", "bob's"}
     assert count(db_session, Message) == 1
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+def test_sessions_of_too_many_messages_are_hidden_all_or_none(
+    chats, app, db_session, monkeypatch
+):
+    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    monkeypatch.setattr(deletions, "BATCH", 2)
+    with pytest.raises(ZeroDivisionError), transaction():
+        change("delete")
+        raise ZeroDivisionError
+    assert set(stored("owner_id").values()) == {"alice", "bob"}
+    assert change("delete") == BulkOutcome(matched=3, changed=3)
+    finish_deletions()
+    assert set(stored("id")) == {"bob's"}
+    assert count(db_session, Message) == 0
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 

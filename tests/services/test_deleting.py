@@ -1,0 +1,174 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event, func, select, text
+
+from chatstore.db import db, in_transaction
+from chatstore.models import ChatSession, Message
+from chatstore.services.deleting import deleter_of, finish_deletions
+from chatstore.store import deletions
+from chatstore.store.messages import append_message
+from chatstore.store.sessions import delete_session
+from tests.deploy.support import wait_until
+from tests.support import SESSIONS, LiveServer, count, session_url
+
+BATCH = 3
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(deletions, "BATCH", BATCH)
+
+
+def delete(chat):
+    in_transaction(delete_session, chat.id, owner_id=chat.owner_id)
+
+
+def rows(db_session):
+    db_session.remove()
+    return count(db_session, ChatSession), count(db_session, Message)
+
+
+def wait_for_thread():
+    for thread in threading.enumerate():
+        if thread.name == "deletions":
+            thread.join(timeout=60)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def working(small_batches):
+    """Batches are small, and the thread that deletes them is waited for."""
+    yield
+    wait_for_thread()
+
+
+def test_a_request_has_it_done_in_the_background(alice, make_session, working):
+    chat = make_session(messages=10)
+    assert alice.delete(session_url(chat)).status_code == 204
+    wait_for_thread()
+    with alice.application.app_context():
+        assert rows(db.session) == (0, 0)
+
+
+def test_a_bulk_change_with_a_key_has_it_done_too(alice, make_session, working):
+    chats = [make_session(messages=2) for _ in range(3)]
+    answer = alice.post(
+        f"{SESSIONS}bulk",
+        json={"action": "delete", "ids": [str(chat.id) for chat in chats]},
+        headers={"Idempotency-Key": "once"},
+    )
+    assert answer.json["changed"] == 3
+    wait_for_thread()
+    with alice.application.app_context():
+        assert rows(db.session) == (0, 0)
+
+
+def test_each_batch_is_committed_before_the_next(app, make_session, working):
+    chat, left = make_session(messages=10), []
+
+    def look(session):
+        with db.engine.connect() as connection:
+            left.append(connection.scalar(select(func.count(Message.id))))
+
+    event.listen(db.session, "after_commit", look)
+    try:
+        with app.app_context():
+            delete(chat)
+            wait_for_thread()
+    finally:
+        event.remove(db.session, "after_commit", look)
+    # Between two, whoever waits for the lock has it.
+    assert sorted(set(left), reverse=True) == [10, 7, 4, 1, 0]
+
+
+def test_a_deletion_that_is_taken_back_starts_nothing(
+    app, db_session, make_session, working
+):
+    chat = make_session(messages=10)
+    delete_session(chat.id, owner_id=chat.owner_id)
+    db_session.rollback()
+    in_transaction(append_message, chat.id, owner_id=chat.owner_id, content="x")
+    assert "deletions" not in {thread.name for thread in threading.enumerate()}
+    assert rows(db_session) == (1, 11)
+
+
+def test_what_comes_while_it_works_is_done_too(app, make_session, working):
+    chats = [make_session(messages=10) for _ in range(5)]
+    with app.app_context():
+        for chat in chats:
+            delete(chat)
+        wait_for_thread()
+        assert rows(db.session) == (0, 0)
+
+
+def test_two_at_once_share_the_work(app, make_session, small_batches, monkeypatch):
+    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    chats = [make_session(messages=10) for _ in range(3)]
+
+    def finish(_):
+        with app.app_context():
+            finish_deletions()
+
+    with app.app_context():
+        for chat in chats:
+            delete(chat)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(finish, range(4)))
+    with app.app_context():
+        assert rows(db.session) == (0, 0)
+
+
+OBSTACLE = {
+    "sqlite": [
+        "CREATE TRIGGER obstacle BEFORE DELETE ON chat_messages"
+        " BEGIN SELECT raise(ABORT, 'not now'); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION obstacle() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RAISE ''not now''; END'",
+        "CREATE TRIGGER obstacle BEFORE DELETE ON chat_messages"
+        " FOR EACH ROW EXECUTE FUNCTION obstacle()",
+    ],
+}
+AWAY = {
+    "sqlite": ["DROP TRIGGER obstacle"],
+    "postgresql": ["DROP FUNCTION obstacle CASCADE"],
+}
+
+
+def test_what_goes_wrong_is_logged_and_tried_again_later(
+    app, database_kind, make_session, working, caplog
+):
+    chat = make_session(messages=10)
+    with app.app_context():
+        for statement in OBSTACLE[database_kind]:
+            in_transaction(db.session.execute, text(statement))
+        delete(chat)
+        wait_for_thread()
+        assert "deletion not finished" in caplog.text
+        assert "not now" in caplog.text
+        assert rows(db.session) == (1, 10)
+        for statement in AWAY[database_kind]:
+            in_transaction(db.session.execute, text(statement))
+        deleter_of(app).start()
+        wait_for_thread()
+        assert rows(db.session) == (0, 0)
+
+
+def test_a_server_that_starts_goes_on_with_it(
+    app, make_session, database_url, tmp_path, small_batches, monkeypatch
+):
+    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    chat, kept = make_session(messages=10), make_session(messages=2)
+    with app.app_context():
+        delete(chat)
+        in_transaction(deletions.delete_batch, chat.id)
+        server = LiveServer(tmp_path, database_url=database_url)
+        try:
+            wait_until(lambda: rows(db.session) == (1, 2))
+            answer = server.request("GET", f"{session_url(kept)}/messages")
+            assert [each["seq"] for each in answer.json["messages"]] == [1, 2]
+        finally:
+            server.stop()

@@ -1,0 +1,142 @@
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from chatstore.db import in_transaction
+from chatstore.errors import NotFound, PreconditionFailed
+from chatstore.models import ChatSession, Message, SessionFacet
+from chatstore.models.indexes import MESSAGES, NAMES
+from chatstore.services.deleting import finish_deletions
+from chatstore.store import deletions, facets, indexed, messages, sessions, stats
+from chatstore.store.session_lists import list_sessions
+from chatstore.store.verify import CHECKS
+from tests.store.test_search import hits
+from tests.support import count, parsed
+
+BATCH, MANY = 3, 10
+
+
+@pytest.fixture(autouse=True)
+def by_hand(app, monkeypatch):
+    """Batches are small, and nobody works on them in the background."""
+    monkeypatch.setattr(deletions, "BATCH", BATCH)
+    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+
+
+@pytest.fixture
+def chat(db_session, make_session):
+    """A session of too many messages for one transaction."""
+    return make_session(
+        owner_id="alice",
+        name="Large",
+        metadata_tags=["t"],
+        rag_document_ids=["d"],
+        messages=MANY,
+    )
+
+
+@pytest.fixture
+def other(db_session, make_session):
+    return make_session(owner_id="alice", name="Other", messages=BATCH)
+
+
+def delete(chat, **conditions):
+    in_transaction(sessions.delete_session, chat.id, owner_id="alice", **conditions)
+
+
+REACH = {
+    "get": lambda chat: sessions.get_session(chat.id, owner_id="alice"),
+    "get as sent": lambda chat: sessions.get_sent_session(chat.id, owner_id="alice"),
+    "change": lambda chat: in_transaction(
+        sessions.update_session, chat.id, owner_id="alice", changes={"name": "x"}
+    ),
+    "list": lambda chat: messages.list_messages(
+        chat.id, owner_id="alice", wanted=messages.MessageRange()
+    ),
+    "append": lambda chat: in_transaction(
+        messages.append_message, chat.id, owner_id="alice", content="x"
+    ),
+    "delete": delete,
+}
+
+
+@pytest.mark.parametrize("reach", REACH.values(), ids=REACH)
+def test_it_is_gone_for_its_owner_at_once(chat, db_session, reach):
+    delete(chat)
+    assert count(db_session, Message) == MANY
+    with pytest.raises(NotFound):
+        reach(chat)
+
+
+def test_its_messages_are_gone_one_by_one(chat, db_session):
+    ids = list(db_session.scalars(select(Message.id).order_by(Message.seq)))
+    delete(chat)
+    for each in (ids[0], ids[-1]):
+        with pytest.raises(NotFound):
+            messages.get_message(chat.id, each, owner_id="alice")
+
+
+def test_no_list_and_no_search_has_it(chat, other):
+    assert len(hits("m*")) == MANY + BATCH
+    delete(chat)
+    page = list_sessions(owner_id="alice", limit=10)
+    assert [each.name for each in parsed(page.items)] == ["Other"]
+    assert {hit.session_id for hit in hits("m*")} == {other.id}
+    assert hits("large") == []
+    assert facets.list_tags(owner_id="alice", limit=10) == []
+    counted = facets.list_models(owner_id="alice", limit=10)
+    assert [each.sessions for each in counted] == [1]
+    assert stats.count_sessions() == 1
+
+
+def test_a_batch_takes_so_many_and_the_last_one_the_session(chat, other, db_session):
+    delete(chat)
+    left, last = [], 0
+    while last is not None:
+        last = in_transaction(deletions.delete_batch, chat.id, after=last)
+        left.append(count(db_session, Message) - BATCH)
+        assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+    assert left == [7, 4, 1, 0, 0]
+    assert set(db_session.scalars(select(ChatSession.id))) == {other.id}
+    assert count(db_session, SessionFacet) == 0
+
+
+def test_nothing_of_it_stays_in_the_index(chat, other):
+    delete(chat)
+    finish_deletions()
+    assert list(indexed.find_strays(MESSAGES)) == list(indexed.find_strays(NAMES)) == []
+    assert len(hits("m*")) == BATCH
+
+
+def test_it_goes_on_where_it_was_broken_off(chat, db_session):
+    delete(chat)
+    in_transaction(deletions.delete_batch, chat.id)
+    finish_deletions()
+    assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
+
+
+def test_a_session_that_is_not_hidden_loses_nothing(chat, db_session):
+    assert in_transaction(deletions.delete_batch, chat.id) is None
+    finish_deletions()
+    assert count(db_session, Message) == MANY
+
+
+def test_one_that_changed_meanwhile_is_not_hidden(chat):
+    with pytest.raises(PreconditionFailed):
+        delete(chat, if_revisions={chat.revision - 1})
+    assert deletions.find_hidden() is None
+
+
+def test_one_of_few_messages_goes_at_once(other, db_session):
+    delete(other)
+    assert deletions.find_hidden() is None
+    assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
+
+
+def test_it_is_known_whose_it_was(chat, db_session):
+    delete(chat)
+    row = db_session.execute(
+        select(ChatSession.id, ChatSession.owner_id, ChatSession.deleted_from)
+    ).one()
+    assert tuple(row) == (UUID(str(chat.id)), "", "alice")
