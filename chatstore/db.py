@@ -2,16 +2,19 @@
 
 Whoever starts the work opens the transaction: `in_transaction(work, ...)`, which
 is tried again when the database asks for that, or `with transaction():`. Work that
-only reads goes through `reading(work, ...)`, which is tried again too.
+needs no ORM costs less in `in_core_transaction`. Work that only reads goes through
+`reading(work, ...)`, which is tried again too.
 """
 
 import itertools
 import random
 import select
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,8 +26,10 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Engine,
     MetaData,
     String,
+    Transaction,
     event,
     literal,
 )
@@ -51,7 +56,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_RETRIES = 3
+_WRITES = {"sqlite_begin": "IMMEDIATE"}
 _FIRST_PAUSE_SECONDS = 0.01
+# Has, in each thread, the connection of a transaction that is not the ORM's.
+_core = threading.local()
 
 log = structlog.get_logger(__name__)
 
@@ -164,6 +172,7 @@ def init_database(app: Flask, settings: Settings) -> None:
     options = {} if is_pooled else {"reads_only": True}
     with app.app_context():
         app.extensions["chatstore-reading"] = db.engine.execution_options(**options)
+        app.extensions["chatstore-writing"] = db.engine.execution_options(**_WRITES)
 
 
 def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
@@ -288,11 +297,12 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
     with lock.held() if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
-            options = {"sqlite_begin": "IMMEDIATE"}
+            options = dict(_WRITES)
             if isolation_level is not None and lock is None:
                 options["isolation_level"] = isolation_level
             session.connection(execution_options=options)
             yield
+            session.flush()
             _commit(session)
         except BaseException:
             session.rollback()
@@ -302,14 +312,51 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
+def core_transaction(isolation_level: str | None = None) -> Iterator[None]:
+    """Do as `transaction`, for a block that writes on `write_connection` only.
+
+    There is no session of the ORM, whose bookkeeping is a quarter of an append.
+    """
+    if db.session.registry.has():
+        _end_reading(db.session())
+    lock = current_app.extensions.get("chatstore-writer-lock")
+    writing: Engine = current_app.extensions["chatstore-writing"]
+    with lock.held() if lock else nullcontext(), writing.connect() as connection:
+        if isolation_level is not None and lock is None:
+            connection.execution_options(isolation_level=isolation_level)
+        begun = connection.begin()
+        _core.connection = connection
+        try:
+            yield
+            if _is_transacting():
+                raise RuntimeError("What needs the ORM goes through in_transaction.")
+            _commit(begun)
+        except BaseException:
+            begun.rollback()
+            raise
+        finally:
+            _core.connection = None
+
+
+def write_connection() -> Connection:
+    """Return the connection of the transaction that is open here."""
+    connection = _core_connection()
+    return db.session.connection() if connection is None else connection
+
+
+def _core_connection() -> Connection | None:
+    return getattr(_core, "connection", None)
+
+
+@contextmanager
 def read_connection() -> Iterator[Connection]:
     """Yield a connection to read on: that of the transaction, where there is one.
 
     Otherwise one of its own without BEGIN and ROLLBACK, which cost more than many a
     read: each statement sees what is committed when it begins.
     """
-    if _is_transacting():
-        yield db.session.connection()
+    if _core_connection() or _is_transacting():
+        yield write_connection()
         return
     with current_app.extensions["chatstore-reading"].connect() as connection:
         if "reads_only" not in connection.get_execution_options():
@@ -324,6 +371,8 @@ def read_connection() -> Iterator[Connection]:
 
 def is_in_transaction() -> bool:
     """Whether the work is part of a transaction that is open here."""
+    if _core_connection():
+        return True
     return _is_transacting() and bool(db.session().info.get("in_transaction"))
 
 
@@ -346,10 +395,9 @@ def _end_reading(session: Session) -> None:
     session.expire_all()  # what is read from now on is what there is now
 
 
-def _commit(session: Session) -> None:
-    session.flush()
+def _commit(changes: Session | Transaction) -> None:
     try:
-        session.commit()
+        changes.commit()
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown(
@@ -368,15 +416,28 @@ def in_transaction(
     number that another process took first, and a connection lost before the commit;
     `work` must have no other effect.
     """
-    if db.session().info.get("in_transaction"):
-        return work(*arguments, **keywords)
+    return _in(transaction, partial(work, *arguments, **keywords))
+
+
+def in_core_transaction(
+    work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
+) -> T:
+    """Return as `in_transaction` does, for work as `core_transaction` takes it."""
+    return _in(core_transaction, partial(work, *arguments, **keywords))
+
+
+def _in(
+    opened: Callable[[str | None], AbstractContextManager[None]], work: Callable[[], T]
+) -> T:
+    if is_in_transaction():
+        return work()
 
     def attempt(number: int) -> T:
         # Where a stricter level has refused so often, the last attempt waits for its
         # row as PostgreSQL does by default; `work` is written for that.
         level = "READ COMMITTED" if number > MAX_RETRIES else None
-        with transaction(level):
-            return work(*arguments, **keywords)
+        with opened(level):
+            return work()
 
     return _with_retries(attempt, event="transaction retried")
 

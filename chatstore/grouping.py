@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import Flask, current_app
 
-from chatstore.db import in_transaction, is_in_transaction
+from chatstore.db import in_core_transaction, is_in_transaction
 from chatstore.errors import ChatstoreError, DatabaseUnavailable
 
 P = ParamSpec("P")
@@ -83,7 +83,7 @@ class Group:
             outcomes.extend([_outcome(job.work) for job in jobs])
 
         try:
-            in_transaction(work_of_all)
+            in_core_transaction(work_of_all)
         except Exception as error:
             # One who is alone need not try again; and what failed while it was
             # committed must not be done twice.
@@ -109,7 +109,7 @@ class Group:
                 self._waiting[0].leads = True
                 self._waiting[0].woken.set()
         for job in jobs:
-            job.settle = job.settle or partial(in_transaction, job.work)
+            job.settle = job.settle or partial(in_core_transaction, job.work)
             job.woken.set()
 
 
@@ -132,12 +132,12 @@ def init_grouping(app: Flask, *, timeout_seconds: float) -> None:
 
 
 def together(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)` as `in_transaction` does, perhaps done by another thread.
+    """Return `work(...)` as `in_core_transaction` does, perhaps by another thread.
 
     For work that is short, asks nothing of the request or of objects of a session, and
     has written nothing when it raises a ChatstoreError.
     """
     group: Group | None = current_app.extensions.get(_EXTENSION)
     if group is None or is_in_transaction():
-        return in_transaction(work, *arguments, **keywords)
+        return in_core_transaction(work, *arguments, **keywords)
     return group.run(partial(work, *arguments, **keywords))

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
 
+from chatstore.driver import Prepared
 from chatstore.errors import DatabaseUnavailable
 
 # The first release without the WAL-reset bug (https://sqlite.org/wal.html).
@@ -33,6 +34,9 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 # The first release that tells the size of a text without reading it.
 _FIRST_WITH_SIZES = (3, 43, 0)
+
+
+_BEGIN = {mode: Prepared(text(f"BEGIN {mode}")) for mode in ("DEFERRED", "IMMEDIATE")}
 
 
 def driver() -> ModuleType:
@@ -160,7 +164,7 @@ def prepare_engine(
         options = connection.get_execution_options()
         if not options.get("reads_only"):
             mode = options.get("sqlite_begin", "DEFERRED")
-            connection.exec_driver_sql(f"BEGIN {mode}")
+            _BEGIN[mode].run(connection, [{}])
 
     if statement_timeout_seconds:
 

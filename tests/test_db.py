@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from threading import Barrier
 from uuid import UUID
 
@@ -20,9 +21,11 @@ from chatstore.db import (
     MAX_RETRIES,
     UtcDateTime,
     db,
+    in_core_transaction,
     in_transaction,
     next_instant,
     transaction,
+    write_connection,
 )
 from chatstore.db_errors import is_transient, is_unavailable
 from chatstore.errors import OutcomeUnknown, SettingsError
@@ -232,9 +235,9 @@ def test_what_cannot_be_written_is_not_dropped_in_silence(db_session):
 
 def be_refused_for_now():
     """Make the database itself answer: run this transaction again."""
-    if db.engine.dialect.name == "postgresql":
-        db.session.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
-    connection = db.session.connection()
+    connection = write_connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
     with closing(connection.exec_driver_sql("SELECT * FROM sqlite_schema")):
         connection.exec_driver_sql("DROP TABLE chat_messages")
 
@@ -267,6 +270,64 @@ def test_after_three_more_attempts_the_error_is_raised(db_session):
     assert is_transient(caught.value)
     assert len(attempts) == 1 + MAX_RETRIES == 4
     assert count(db_session, ChatSession) == 0
+
+
+@pytest.mark.parametrize("refusals", range(MAX_RETRIES + 2))
+def test_a_transaction_without_the_orm_is_run_again_alike(
+    db_session, make_session, refusals
+):
+    chat, attempts = make_session(owner_id="alice"), []
+
+    def work():
+        attempts.append(append_message(chat.id, owner_id="alice", content="x").seq)
+        if len(attempts) <= refusals:
+            be_refused_for_now()
+        return attempts[-1]
+
+    if refusals > MAX_RETRIES:
+        with pytest.raises(OperationalError):
+            in_core_transaction(work)
+    else:
+        assert in_core_transaction(work) == 1
+    assert len(attempts) == min(refusals, MAX_RETRIES) + 1
+    assert count(db_session, Message) == (refusals <= MAX_RETRIES)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, GeneratorExit])
+def test_an_exception_undoes_a_transaction_without_the_orm(
+    db_session, make_session, error
+):
+    chat = make_session(owner_id="alice")
+
+    def work():
+        append_message(chat.id, owner_id="alice", content="x")
+        raise error
+
+    with pytest.raises(error):
+        in_core_transaction(work)
+    assert count(db_session, Message) == 0
+    append = partial(append_message, chat.id, owner_id="alice", content="x")
+    assert in_core_transaction(append).seq == 1
+    assert count(db_session, Message) == 1
+
+
+def test_work_for_the_orm_is_refused_where_there_is_none(db_session):
+    db_session.remove()
+    read = partial(db_session.scalar, text("SELECT 1"))
+    with pytest.raises(RuntimeError, match="in_transaction"):
+        in_core_transaction(read)
+    assert in_transaction(read) == 1
+
+
+def test_transactions_of_both_kinds_join_the_outer_one(db_session, make_session):
+    chat = make_session(owner_id="alice")
+    append = partial(append_message, chat.id, owner_id="alice", content="x")
+    with transaction():
+        assert in_core_transaction(append).seq == 1
+        assert count_elsewhere(Message) == 0
+    assert in_core_transaction(lambda: in_core_transaction(append)).seq == 2
+    assert in_core_transaction(lambda: in_transaction(append)).seq == 3
+    assert count_elsewhere(Message) == 3
 
 
 def test_a_nested_transaction_is_not_run_again_by_itself(db_session):
@@ -384,13 +445,14 @@ def test_a_deadlock_is_run_again(app, make_session):
 
 def lose_connection(postgres):
     """End the server's side of the connection that the session is using."""
-    pid = db.session.scalar(text("SELECT pg_backend_pid()"))
+    pid = write_connection().scalar(text("SELECT pg_backend_pid()"))
     postgres.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
 
 
 @on_postgresql
+@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
 def test_a_connection_lost_before_the_commit_is_replaced(
-    db_session, make_session, postgres
+    db_session, make_session, postgres, run
 ):
     chat = make_session(owner_id="alice")
     attempts = []
@@ -399,16 +461,17 @@ def test_a_connection_lost_before_the_commit_is_replaced(
         attempts.append(append_message(chat.id, owner_id="alice", content="x"))
         if len(attempts) == 1:
             lose_connection(postgres)
-        db.session.scalar(text("SELECT 1"))
+        write_connection().scalar(text("SELECT 1"))
 
-    in_transaction(work)
+    run(work)
     assert len(attempts) == 2
     assert db_session.scalars(select(Message.seq)).all() == [1]
 
 
 @on_postgresql
+@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
 def test_a_connection_lost_while_committing_is_told_and_not_tried_again(
-    db_session, make_session, postgres
+    db_session, make_session, postgres, run
 ):
     chat = make_session(owner_id="alice")
     attempts = []
@@ -418,19 +481,20 @@ def test_a_connection_lost_while_committing_is_told_and_not_tried_again(
         lose_connection(postgres)
 
     with pytest.raises(OutcomeUnknown):
-        in_transaction(work)
+        run(work)
     assert len(attempts) == 1
     assert in_transaction(get_session, chat.id, owner_id="alice").last_seq == 0
 
 
 @on_postgresql
+@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
 def test_a_connection_lost_since_the_last_read_is_replaced(
-    db_session, make_session, postgres
+    db_session, make_session, postgres, run
 ):
     chat = make_session(owner_id="alice")
     get_session(chat.id, owner_id="alice")
     lose_connection(postgres)
-    in_transaction(append_message, chat.id, owner_id="alice", content="x")
+    run(append_message, chat.id, owner_id="alice", content="x")
     assert count(db_session, Message) == 1
 
 

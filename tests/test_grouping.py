@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, in_transaction, write_connection
 from chatstore.errors import DatabaseUnavailable, NotFound, SeqConflict
 from chatstore.grouping import Group, together
 from chatstore.models import Message
@@ -122,8 +122,8 @@ def test_what_cannot_be_committed_fails_for_all_and_is_not_done_again(
 
     def orphan():
         done.append("orphan")
-        db.session.execute(text("PRAGMA defer_foreign_keys = ON"))
-        db.session.execute(
+        write_connection().execute(text("PRAGMA defer_foreign_keys = ON"))
+        write_connection().execute(
             text(
                 "INSERT INTO chat_messages (session_id, seq, timestamp, role, content)"
                 " VALUES ('0', 1, '', 'user', 'x')"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, url_for
 
-from chatstore.db import in_transaction, reading
+from chatstore.db import in_core_transaction, reading
 from chatstore.grouping import together
 from chatstore.models import Message
 from chatstore.schemas.messages import (
@@ -65,7 +65,7 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
 
     Their seqs are consecutive.
     """
-    appended = in_transaction(
+    appended = in_core_transaction(
         messages.append_messages,
         session_id,
         owner_id=current_owner(),

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Integer, bindparam, insert, or_, select, update
 
 from chatstore.clock import utc_now
-from chatstore.db import UtcDateTime, db, next_instant
+from chatstore.db import UtcDateTime, next_instant, write_connection
 from chatstore.driver import Prepared
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
@@ -69,7 +69,7 @@ def write_messages(
     }
     if count == 1 and not index.is_fts5():
         return _write_at_once(turns[0], named)
-    moved = _prepared_move_on.rows(db.session.connection(), named)
+    moved = _prepared_move_on.rows(write_connection(), named)
     if not moved:
         return []
     ((last_seq, moved_at),) = moved
@@ -94,7 +94,7 @@ def _rows(
 
 
 def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
-    connection = db.session.connection()
+    connection = write_connection()
     inserted: Sequence[Any]
     if len(rows) == 1:
         inserted = _prepared_insert.rows(connection, rows[0])
@@ -114,7 +114,7 @@ def _write_at_once(turn: Turn, named: Mapping[str, Any]) -> list[AppendedMessage
     given["words"] = index.words_of(
         turn["content"], named["the_owner"], session_id, turn["role"]
     )
-    written = _prepare_at_once().rows(db.session.connection(), given)
+    written = _prepare_at_once().rows(write_connection(), given)
     texts = [turn[name] for name in _TURN]
     return [
         AppendedMessage(id_, session_id, seq, as_instant(timestamp), *texts)

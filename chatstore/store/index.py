@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from chatstore.db import db
+from chatstore.db import db, write_connection
+from chatstore.driver import Prepared
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
@@ -39,9 +40,11 @@ Entry = tuple[int, str, list[str]]
 
 # One statement for any number of entries; an entry that is there is replaced.
 _PUT_FTS5 = {
-    index: text(
-        f"INSERT OR REPLACE INTO {index} (rowid, words, scope)"  # nosec B608
-        " VALUES (:id, :words, :scope)"
+    index: Prepared(
+        text(
+            f"INSERT OR REPLACE INTO {index} (rowid, words, scope)"  # nosec B608
+            " VALUES (:id, :words, :scope)"
+        )
     )
     for index in (MESSAGES, NAMES)
 }
@@ -98,13 +101,13 @@ def put_name(chat: ChatSession) -> None:
 
 def put_entries(index: str, entries: Sequence[Entry]) -> None:
     """Write the entries (key, text, scopes) into an index, over older ones."""
-    connection = db.session.connection()
+    connection = write_connection()
     if is_fts5():
         rows = [
             {"id": key, "words": fts5_words(content), "scope": " ".join(scopes)}
             for key, content, scopes in entries
         ]
-        connection.execute(_PUT_FTS5[index], rows)
+        _PUT_FTS5[index].run(connection, rows)
         return
     words = [tsvector_words(content, scopes) for _, content, scopes in entries]
     keys = [key for key, _, _ in entries]
