@@ -52,6 +52,7 @@ def upgrade() -> None:
     fill("message_index", read_messages())
     if not is_sqlite():
         create_gin()
+        refer_to_rows()
 
 
 def downgrade() -> None:
@@ -87,13 +88,10 @@ def create_fts5() -> None:
 
 
 def create_tables() -> None:
-    for index, table, key in INDEXES:
+    for index, _, _ in INDEXES:
         op.execute(
             f"CREATE TABLE {index} ("
-            f"id bigint CONSTRAINT pk_{index} PRIMARY KEY"
-            f" CONSTRAINT fk_{index}_id_{table}"
-            f" REFERENCES {table} ({key}) ON DELETE CASCADE,"
-            " words tsvector NOT NULL)"
+            f"id bigint CONSTRAINT pk_{index} PRIMARY KEY, words tsvector NOT NULL)"
         )
 
 
@@ -108,9 +106,19 @@ def create_gin() -> None:
         op.execute(f"ANALYZE {index}")
 
 
+def refer_to_rows() -> None:
+    # At the end all rows are checked in one go. Each by itself, PostgreSQL would read
+    # all sessions for it: an index over rows that were changed in the transaction that
+    # made it is not used in there.
+    for index, table, key in INDEXES:
+        op.create_foreign_key(
+            f"fk_{index}_id_{table}", index, table, ["id"], [key], ondelete="CASCADE"
+        )
+
+
 def read_names() -> Iterator[list[tuple[int, str, list[str]]]]:
     query = sa.select(sessions).where(sessions.c.name != "")
-    for batch in batches(query, sessions.c.number):
+    for batch in batches(query, sessions.c.id):  # see `refer_to_rows`
         yield [(row.number, row.name, scopes_of(row.owner_id, row.id)) for row in batch]
 
 
@@ -129,18 +137,13 @@ def read_messages() -> Iterator[list[tuple[int, str, list[str]]]]:
         ]
 
 
-def batches(query: sa.Select[Any], key: sa.ColumnClause[int]) -> Iterator[Any]:
-    last = 0
-    while True:
-        batch = (
-            op.get_bind()
-            .execute(query.where(key > last).order_by(key).limit(BATCH))
-            .all()
-        )
-        if not batch:
-            return
+def batches(query: sa.Select[Any], key: sa.ColumnClause[Any]) -> Iterator[Any]:
+    query = query.order_by(key).limit(BATCH)
+    batch = op.get_bind().execute(query).all()
+    while batch:
         yield batch
-        last = batch[-1]._mapping[key.name]
+        following = query.where(key > batch[-1]._mapping[key.name])
+        batch = op.get_bind().execute(following).all()
 
 
 def fill(index: str, found: Iterable[list[tuple[int, str, list[str]]]]) -> None:

@@ -105,15 +105,41 @@ def test_what_was_there_before_is_found(app):
     assert_all_is_found()
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_sessions_are_not_all_read_for_each_batch(app):
+    move_down(app, "0002")
+    copies = 20 * BATCH
+    # So that an updated row has room beside its old version, as here and there one has.
+    db.session.execute(sa.text("ALTER TABLE sessions SET (fillfactor = 40)"))
+    columns = "owner_id, created_at, last_updated_at, llm_model_name, pinned, revision"
+    columns += ", rag_document_ids, metadata_tags, message_count, last_seq, name"
+    statement = (
+        f"INSERT INTO sessions (id, {columns}) SELECT gen_random_uuid(), {columns}"
+        f" FROM sessions, generate_series(1, {copies}) WHERE name = 'old'"
+    )
+    db.session.execute(sa.text(statement))
+    db.session.commit()
+    migrate()
+    db.session.execute(sa.text("SELECT pg_stat_force_next_flush()"))
+    db.session.commit()
+    read = sa.text(
+        "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'sessions'"
+    )
+    assert db.session.scalar(read) < 50 * copies
+
+
 def test_the_index_comes_and_goes(app):
-    config = app.extensions["migrate"].migrate.get_config()
     before = tables()
     for _ in range(2):
         migrate()
         assert_all_is_found()
-        db.session.remove()
-        command.downgrade(config, "0003")
+        move_down(app, "0003")
         assert tables() == before
+
+
+def move_down(app, revision):
+    db.session.remove()
+    command.downgrade(app.extensions["migrate"].migrate.get_config(), revision)
 
 
 def tables():
