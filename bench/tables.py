@@ -1,5 +1,6 @@
 """Writes what was measured as tables in Markdown; knows the shapes of bench/results."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -186,7 +187,7 @@ def _cost_rows(figures: Found) -> Iterator[list[object]]:
         Spread.of(each[f"others_p99_{when}_ms"] for each in deletions)
         for when in ("alone", "during")
     )
-    gone = Spread.of(each["seconds_until_gone"] for each in deletions)
+    gone = Spread.of(each.get("seconds_until_gone", math.nan) for each in deletions)
     yield ["deleting a large session: seconds to the answer", took, ""]
     yield ["deleting a large session: seconds until all is gone", gone, ""]
     yield [

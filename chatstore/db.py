@@ -289,7 +289,7 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
     committing.
     """
     session = db.session()
-    if session.info.get("in_transaction"):
+    if _core_connection() or session.info.get("in_transaction"):
         yield
         return
     lock = current_app.extensions.get("chatstore-writer-lock")
@@ -315,8 +315,12 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
 def core_transaction(isolation_level: str | None = None) -> Iterator[None]:
     """Do as `transaction`, for a block that writes on `write_connection` only.
 
-    There is no session of the ORM, whose bookkeeping is a quarter of an append.
+    There is no session of the ORM, whose bookkeeping is a quarter of an append. Raises
+    RuntimeError, and commits nothing, when the block uses one all the same.
     """
+    if is_in_transaction():
+        yield
+        return
     if db.session.registry.has():
         _end_reading(db.session())
     lock = current_app.extensions.get("chatstore-writer-lock")

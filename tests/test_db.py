@@ -20,6 +20,7 @@ from chatstore.clock import format_instant
 from chatstore.db import (
     MAX_RETRIES,
     UtcDateTime,
+    core_transaction,
     db,
     in_core_transaction,
     in_transaction,
@@ -327,7 +328,10 @@ def test_transactions_of_both_kinds_join_the_outer_one(db_session, make_session)
         assert count_elsewhere(Message) == 0
     assert in_core_transaction(lambda: in_core_transaction(append)).seq == 2
     assert in_core_transaction(lambda: in_transaction(append)).seq == 3
-    assert count_elsewhere(Message) == 3
+    with core_transaction(), core_transaction(), transaction():
+        assert append().seq == 4
+        assert count_elsewhere(Message) == 3
+    assert count_elsewhere(Message) == 4
 
 
 def test_a_nested_transaction_is_not_run_again_by_itself(db_session):

@@ -99,7 +99,7 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     )
     owner_id: Mapped[str] = mapped_column(Text)
     # Whose it was, from when it is deleted until the last of its messages is gone.
-    deleted_from: Mapped[str | None] = mapped_column(Text)
+    former_owner_id: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     # Sorted by code point, on both databases alike.
     name_folded: Mapped[str] = mapped_column(

@@ -1,11 +1,12 @@
 """Finishes in the background what a deletion left for later; see `store.deletions`.
 
-A thread of the process that hid a session deletes it; if that is killed, whichever
-process starts next, or deletes a large session next.
+A thread of the process that hid a session deletes it. If that is killed, a server does
+when it starts, or when it hides the next one.
 """
 
 import threading
 from typing import Any
+from uuid import UUID
 
 import structlog
 from flask import Flask, current_app
@@ -13,40 +14,57 @@ from sqlalchemy import event
 
 from chatstore.db import db, in_transaction, reading
 from chatstore.db_errors import db_error_text, is_unavailable
+from chatstore.errors import ChatstoreError
 from chatstore.store import deletions
 
 _EXTENSION = "chatstore-deleter"
+_PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class Deleter:
-    """Deletes what is hidden, in one thread of a process."""
+    """Deletes what is hidden, in one thread of a process that ends when it is done."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._guard = threading.Lock()
         self._is_running = False
-        self._is_wanted = False
+        self._wanted = threading.Event()
 
     def start(self) -> None:
-        """Have the thread look for hidden sessions from now on; it ends by itself."""
+        """Have all sessions that are hidden by now deleted, soon."""
         with self._guard:
-            self._is_wanted = True
+            self._wanted.set()
             if self._is_running:
                 return
-            self._is_running = True
-        threading.Thread(target=self._run, name="deletions", daemon=True).start()
+            thread = threading.Thread(target=self._run, name="deletions", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are too many
+                log.warning("deletion not started", cause=str(error))
+            else:
+                self._is_running = True
 
     def _run(self) -> None:
         while self._goes_on():
-            with self._app.app_context():
-                _finish_deletions()
+            if not self._finish():
+                self._wanted.wait(_PAUSE_SECONDS)
+                self._wanted.set()
 
     def _goes_on(self) -> bool:
         with self._guard:
-            self._is_running, self._is_wanted = self._is_wanted, False
+            self._is_running = self._wanted.is_set()
+            self._wanted.clear()
             return self._is_running
+
+    def _finish(self) -> bool:
+        try:
+            with self._app.app_context():
+                return finish_deletions()
+        except Exception as error:
+            _log_unfinished(error)
+            return False
 
 
 def init_deleting(app: Flask) -> None:
@@ -60,32 +78,48 @@ def deleter_of(app: Flask) -> Deleter:
     return deleter
 
 
-def finish_deletions() -> None:
-    """Delete what is hidden, a batch a transaction: other writers go in between."""
-    while session_id := reading(deletions.find_hidden):
-        last: int | None = 0
-        while last is not None:
-            last = in_transaction(deletions.delete_batch, session_id, after=last)
+def finish_deletions() -> bool:
+    """Delete what is hidden, a batch a transaction: other writers go in between.
+
+    Return whether all went well; what did not is logged and left as it is.
+    """
+    is_well, last = True, None
+    while session_id := reading(deletions.find_hidden, after=last):
+        try:
+            _finish_deletion(session_id)
+        except Exception as error:
+            _log_unfinished(error)
+            is_well = False
+        last = session_id
+    return is_well
 
 
-def _finish_deletions() -> None:
-    try:
-        finish_deletions()
-    except Exception as error:  # nobody waits for it, or sees these sessions
-        log.warning(
-            "deletion not finished",
-            cause=db_error_text(error),
-            exc_info=None if is_unavailable(error) else error,
-        )
+def _finish_deletion(session_id: UUID) -> None:
+    last: int | None = 0
+    while last is not None:
+        last = in_transaction(deletions.delete_batch, session_id, after=last)
+
+
+def _log_unfinished(error: Exception) -> None:
+    is_known = isinstance(error, ChatstoreError) or is_unavailable(error)
+    log.warning(
+        "deletion not finished",
+        cause=db_error_text(error),
+        exc_info=None if is_known else error,
+    )
 
 
 @event.listens_for(db.session, "after_commit")
-def _start(session: Any) -> None:
-    deleter: Deleter | None = current_app.extensions.get(_EXTENSION)
-    if session.info.pop(deletions.HAS_HIDDEN, False) and deleter:
-        deleter.start()
+def _after_commit(session: Any) -> None:
+    _start_if_hidden(session)
 
 
 @event.listens_for(db.session, "after_soft_rollback")
-def _forget(session: Any, previous: Any) -> None:
-    session.info.pop(deletions.HAS_HIDDEN, None)
+def _after_rollback(session: Any, previous: Any) -> None:
+    _start_if_hidden(session)  # the commit may have been made, and its answer lost
+
+
+def _start_if_hidden(session: Any) -> None:
+    deleter: Deleter | None = current_app.extensions.get(_EXTENSION)
+    if session.info.pop(deletions.HAS_HIDDEN, False) and deleter:
+        deleter.start()

@@ -171,10 +171,19 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(chats: list[Row[Any]]) -> None:
-    are_few = sum(chat.message_count for chat in chats) <= deletions.BATCH
-    apply = deletions.delete_sessions if are_few else deletions.hide_sessions
-    for chunk in _chunks(chats):
-        apply(ChatSession.id.in_([chat.id for chat in chunk]))
+    room, small, large = deletions.BATCH, [], []
+    for chat in chats:
+        if chat.message_count <= room:
+            room -= chat.message_count
+            small.append(chat.id)
+        else:
+            large.append(chat.id)
+    for apply, ids in (
+        (deletions.delete_sessions, small),
+        (deletions.hide_sessions, large),
+    ):
+        for chunk in _chunks(ids):
+            apply(ChatSession.id.in_(chunk))
 
 
 def _update(changes: Changes, owner_id: str) -> None:

@@ -2,9 +2,10 @@
 
 Whoever writes meanwhile would wait for all of them. So a session is hidden first: from
 then on it is nobody's, and no query of an owner finds it. Its messages go in batches,
-a transaction each, and its row with the last of them.
+a transaction each, and its row with the last batch.
 """
 
+from contextlib import closing
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
@@ -15,12 +16,13 @@ from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import NOBODY
 from chatstore.store import index
 
-# So many take SQLite some 30 ms, or 100 on a slow machine.
-BATCH = 2000
+# What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
+BATCH = 1000
+BATCH_BYTES = 8 * 1024 * 1024
 # Among what a session of the ORM knows: whether there is work after its commit.
 HAS_HIDDEN = "has_hidden"
 # The condition on what is looked at beside any owner: half a session is no fault.
-IS_WHOLE = ChatSession.owner_id != NOBODY
+IS_WHOLE = ChatSession.former_owner_id.is_(None)
 
 
 def delete_sessions(condition: ColumnElement[bool]) -> list[UUID]:
@@ -37,7 +39,7 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
         .where(condition)
         .values(
             owner_id=NOBODY,
-            deleted_from=ChatSession.owner_id,
+            former_owner_id=ChatSession.owner_id,
             name=None,
             name_folded="",
             rag_document_ids=[],
@@ -56,29 +58,37 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
     return [row.id for row in rows]
 
 
-def find_hidden() -> UUID | None:
-    """Return a session that is hidden and not deleted yet, if there is one."""
-    hidden = select(ChatSession.id).where(ChatSession.owner_id == NOBODY)
-    found: UUID | None = db.session.scalar(hidden.limit(1))
+def find_hidden(*, after: UUID | None = None) -> UUID | None:
+    """Return the next session that is hidden, in the order of their ids, if any."""
+    hidden = select(ChatSession.id).where(_IS_HIDDEN).order_by(ChatSession.id).limit(1)
+    if after is not None:
+        hidden = hidden.where(ChatSession.id > after)
+    found: UUID | None = db.session.scalar(hidden)
     return found
+
+
+def count_hidden() -> int:
+    """Return how many sessions are hidden, and not deleted yet."""
+    return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
 
 
 def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     """Delete the next messages of a hidden session, of greater seq than `after`.
 
-    Returns the seq up to which they are gone, or None when the session is gone, too.
+    Returns the seq up to which they are gone, or None when the session is gone, too, or
+    another process is at it.
     """
-    messages = and_(Message.session_id == session_id, Message.seq > after)
-    # Two that do the same take turns, a batch each.
-    chat = select(ChatSession.id).where(_hidden(session_id)).with_for_update()
-    if db.session.scalar(chat) is None:
+    hidden = and_(ChatSession.id == session_id, _IS_HIDDEN)
+    locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
+    if db.session.scalar(locking) is None:
         return None
-    first = db.session.scalar(select(func.min(Message.seq)).where(messages))
-    if first is None:
-        delete_sessions(_hidden(session_id))
+    last = _end_of_batch(session_id, after)
+    if last is None:
+        delete_sessions(hidden)
         return None
-    last: int = first + BATCH - 1
-    these = and_(messages, Message.seq <= last)
+    these = and_(
+        Message.session_id == session_id, Message.seq > after, Message.seq <= last
+    )
     if index.is_fts5():
         keys = select(Message.id).where(these)
         db.session.execute(index.delete_keys(MESSAGES, keys))
@@ -86,5 +96,24 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     return last
 
 
-def _hidden(session_id: UUID) -> ColumnElement[bool]:
-    return and_(ChatSession.id == session_id, ChatSession.owner_id == NOBODY)
+# By both: what happens to belong to nobody is not to be destroyed for that.
+_IS_HIDDEN = and_(ChatSession.owner_id == NOBODY, ~IS_WHOLE)
+
+
+def _end_of_batch(session_id: UUID, after: int) -> int | None:
+    """Return the seq that a batch ends with; None if it is the last of the session."""
+    size = func.octet_length(Message.content)
+    query = (
+        select(Message.seq, size)
+        .where(Message.session_id == session_id, Message.seq > after)
+        .order_by(Message.seq)
+        .limit(BATCH + 1)
+    )
+    total, last = 0, after
+    with closing(db.session.execute(query)) as rows:  # SQLite reads on as asked for
+        for number, (seq, size_of_one) in enumerate(rows):
+            total += size_of_one
+            if number == BATCH or (number and total > BATCH_BYTES):
+                return last
+            last = seq
+    return None

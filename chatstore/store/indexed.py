@@ -128,7 +128,9 @@ def _messages() -> Select[Any]:
     return select(
         Message.id.label("key"),
         func.substr(Message.content, 1, INDEXED_CHARACTERS).label("text"),
-        func.coalesce(ChatSession.deleted_from, ChatSession.owner_id).label("owner_id"),
+        func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id).label(
+            "owner_id"
+        ),
         Message.session_id,
         Message.role,
     ).join_from(Message, ChatSession)

@@ -14,21 +14,21 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("sessions", sa.Column("deleted_from", sa.Text(), nullable=True))
+    op.add_column("sessions", sa.Column("former_owner_id", sa.Text(), nullable=True))
 
 
 def downgrade() -> None:
     # The version before knows nothing of half a session.
-    sessions = sa.table("sessions", sa.column("id"), sa.column("deleted_from"))
-    hidden = sa.select(sessions.c.id).where(sessions.c.deleted_from.is_not(None))
+    sessions = sa.table("sessions", sa.column("id"), sa.column("former_owner_id"))
+    hidden = sa.select(sessions.c.id).where(sessions.c.former_owner_id.is_not(None))
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             "DELETE FROM message_index WHERE rowid IN (SELECT chat_messages.id"
             " FROM chat_messages JOIN sessions ON sessions.id = session_id"
-            " WHERE deleted_from IS NOT NULL)"
+            " WHERE former_owner_id IS NOT NULL)"
         )
     # Foreign keys are off while SQLite migrates: nothing is deleted with the session.
     messages = sa.table("chat_messages", sa.column("session_id"))
     op.execute(sa.delete(messages).where(messages.c.session_id.in_(hidden)))
-    op.execute(sa.delete(sessions).where(sessions.c.deleted_from.is_not(None)))
-    op.drop_column("sessions", "deleted_from")
+    op.execute(sa.delete(sessions).where(sessions.c.former_owner_id.is_not(None)))
+    op.drop_column("sessions", "former_owner_id")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from chatstore.app import create_app
 from chatstore.clock import format_instant
-from chatstore.db import db, in_transaction
-from chatstore.models import Message
+from chatstore.db import db, in_transaction, transaction
+from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import is_index_table
 from chatstore.revisions import (
     current_revision,
@@ -31,6 +31,7 @@ from chatstore.revisions import (
     migrate,
     migrations_folder,
 )
+from chatstore.store.deletions import hide_sessions
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session
 from chatstore.store.verify import CHECKS
@@ -188,7 +189,7 @@ def value_for(column, seed):
         return db.session.scalar(sa.select(foreign.column).limit(1))
     if column.name == "role":
         return "user"
-    if column.name == "deleted_from":
+    if column.name == "former_owner_id":
         return None  # what is deleted may be lost
     instant = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seed)
     length = getattr(column.type, "length", None)
@@ -260,10 +261,8 @@ def test_no_step_up_or_down_loses_a_row(app):
 
 def test_what_is_half_deleted_is_deleted_on_the_way_down(app, chats):
     gone, kept = [row["id"] for row in chats["sessions"]]
-    sessions = sa.table("sessions", sa.column("id"), sa.column("deleted_from"))
-    hide = sa.update(sessions).values(deleted_from="alice")
-    db.session.execute(hide.where(sessions.c.id == gone))
-    db.session.commit()
+    with transaction():
+        hide_sessions(ChatSession.id == UUID(str(gone)))
     move(app, "down", "0004")
     after = contents()
     assert [row["id"] for row in after["sessions"]] == [kept]

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, func, select, text
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, Message
+from chatstore.services import deleting
 from chatstore.services.deleting import deleter_of, finish_deletions
 from chatstore.store import deletions
-from chatstore.store.messages import append_message
 from chatstore.store.sessions import delete_session
 from tests.deploy.support import wait_until
 from tests.support import SESSIONS, LiveServer, count, session_url
@@ -38,8 +38,9 @@ def wait_for_thread():
 
 
 @pytest.fixture
-def working(small_batches):
+def working(small_batches, monkeypatch):
     """Batches are small, and the thread that deletes them is waited for."""
+    monkeypatch.setattr(deleting, "_PAUSE_SECONDS", 0.01)
     yield
     wait_for_thread()
 
@@ -72,7 +73,7 @@ def test_each_batch_is_committed_before_the_next(app, make_session, working):
         with db.engine.connect() as connection:
             left.append(connection.scalar(select(func.count(Message.id))))
 
-    event.listen(db.session, "after_commit", look)
+    event.listen(db.session, "after_commit", look, insert=True)
     try:
         with app.app_context():
             delete(chat)
@@ -83,23 +84,55 @@ def test_each_batch_is_committed_before_the_next(app, make_session, working):
     assert sorted(set(left), reverse=True) == [10, 7, 4, 1, 0]
 
 
-def test_a_deletion_that_is_taken_back_starts_nothing(
-    app, db_session, make_session, working
+def test_a_deletion_that_is_taken_back_deletes_nothing(
+    db_session, make_session, working
 ):
     chat = make_session(messages=10)
     delete_session(chat.id, owner_id=chat.owner_id)
     db_session.rollback()
-    in_transaction(append_message, chat.id, owner_id=chat.owner_id, content="x")
-    assert "deletions" not in {thread.name for thread in threading.enumerate()}
-    assert rows(db_session) == (1, 11)
+    assert deletions.HAS_HIDDEN not in db_session().info
+    wait_for_thread()
+    assert rows(db_session) == (1, 10)
 
 
-def test_what_comes_while_it_works_is_done_too(app, make_session, working):
-    chats = [make_session(messages=10) for _ in range(5)]
+def test_what_is_hidden_while_the_thread_ends_is_not_forgotten(
+    app, make_session, working
+):
+    chats = [make_session(messages=4) for _ in range(20)]
     with app.app_context():
-        for chat in chats:
-            delete(chat)
+        while chats:
+            delete(chats.pop())
+            wait_until(lambda: rows(db.session)[0] == len(chats))
         wait_for_thread()
+        assert rows(db.session) == (0, 0)
+
+
+def test_a_commit_whose_answer_was_lost_is_followed_too(app, make_session, working):
+    chat = make_session(messages=10)
+    with app.app_context():
+        with pytest.raises(ZeroDivisionError), transaction():
+            delete_session(chat.id, owner_id=chat.owner_id)
+            db.session.connection().connection.driver_connection.commit()
+            raise ZeroDivisionError
+        wait_for_thread()
+        assert rows(db.session) == (0, 0)
+
+
+def test_a_thread_that_cannot_start_fails_no_request(
+    alice, make_session, working, monkeypatch, caplog
+):
+    chat = make_session(messages=10)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", refuse)
+        assert alice.delete(session_url(chat)).status_code == 204
+    assert "deletion not started" in caplog.text
+    deleter_of(alice.application).start()
+    wait_for_thread()
+    with alice.application.app_context():
         assert rows(db.session) == (0, 0)
 
 
@@ -138,7 +171,7 @@ AWAY = {
 }
 
 
-def test_what_goes_wrong_is_logged_and_tried_again_later(
+def test_what_goes_wrong_is_logged_and_tried_again(
     app, database_kind, make_session, working, caplog
 ):
     chat = make_session(messages=10)
@@ -146,13 +179,11 @@ def test_what_goes_wrong_is_logged_and_tried_again_later(
         for statement in OBSTACLE[database_kind]:
             in_transaction(db.session.execute, text(statement))
         delete(chat)
-        wait_for_thread()
-        assert "deletion not finished" in caplog.text
+        wait_until(lambda: caplog.text.count("deletion not finished") > 1)
         assert "not now" in caplog.text
         assert rows(db.session) == (1, 10)
         for statement in AWAY[database_kind]:
             in_transaction(db.session.execute, text(statement))
-        deleter_of(app).start()
         wait_for_thread()
         assert rows(db.session) == (0, 0)
 

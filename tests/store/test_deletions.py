@@ -11,6 +11,7 @@ from chatstore.services.deleting import finish_deletions
 from chatstore.store import deletions, facets, indexed, messages, sessions, stats
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.verify import CHECKS
+from tests.store.statements import statements_of_write
 from tests.store.test_search import hits
 from tests.support import count, parsed
 
@@ -97,9 +98,52 @@ def test_a_batch_takes_so_many_and_the_last_one_the_session(chat, other, db_sess
         last = in_transaction(deletions.delete_batch, chat.id, after=last)
         left.append(count(db_session, Message) - BATCH)
         assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
-    assert left == [7, 4, 1, 0, 0]
+    assert left == [7, 4, 1, 0]
     assert set(db_session.scalars(select(ChatSession.id))) == {other.id}
     assert count(db_session, SessionFacet) == 0
+
+
+def test_a_batch_is_no_larger_than_so_many_bytes(make_session, db_session, monkeypatch):
+    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+    chat, ends, last = make_session(owner_id="alice"), [], 0
+    for size in (50, 50, 101, 1):
+        text = "ö" * (size // 2) + "x" * (size % 2)
+        in_transaction(messages.append_message, chat.id, owner_id="alice", content=text)
+    delete(chat)
+    while last is not None:
+        last = in_transaction(deletions.delete_batch, chat.id, after=last)
+        ends.append(last)
+    assert ends == [2, 3, None]
+
+
+def test_a_session_that_happens_to_belong_to_nobody_stays(make_session, db_session):
+    make_session(owner_id="", messages=2)
+    assert deletions.find_hidden() is None
+    assert finish_deletions()
+    assert count(db_session, Message) == 2
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+def test_stats_tell_what_is_being_deleted(chat, other):
+    delete(chat)
+    found = stats.get_stats()
+    assert (found["sessions"], found["owners"]) == (1, 1)
+    assert found["sessions being deleted"] == 1
+    finish_deletions()
+    assert stats.get_stats()["sessions being deleted"] == 0
+
+
+def test_to_hide_costs_the_same_however_many_messages(make_session, db_session):
+    costs = [
+        statements_of_write(
+            sessions.delete_session,
+            make_session(owner_id="alice", name="x", messages=messages).id,
+            owner_id="alice",
+        )
+        for messages in (BATCH + 1, 5 * BATCH)
+    ]
+    assert costs[0] == costs[1]
+    assert not [each for each in costs[0] if "DELETE FROM chat_messages" in each]
 
 
 def test_nothing_of_it_stays_in_the_index(chat, other):
@@ -137,6 +181,6 @@ def test_one_of_few_messages_goes_at_once(other, db_session):
 def test_it_is_known_whose_it_was(chat, db_session):
     delete(chat)
     row = db_session.execute(
-        select(ChatSession.id, ChatSession.owner_id, ChatSession.deleted_from)
+        select(ChatSession.id, ChatSession.owner_id, ChatSession.former_owner_id)
     ).one()
     assert tuple(row) == (UUID(str(chat.id)), "", "alice")

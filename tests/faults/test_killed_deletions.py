@@ -1,0 +1,60 @@
+import os
+import signal
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+
+from chatstore.db import db
+from chatstore.models import ChatSession, Message
+from chatstore.store.deletions import BATCH
+from chatstore.store.verify import CHECKS
+from tests.faults.proxy import wait_until
+from tests.support import SESSIONS, count, messages_url, session_url
+
+BATCHES, KILLS = 12, 4
+
+
+def kill_workers(server):
+    process = server.process.pid
+    children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    for worker in children.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(worker), signal.SIGKILL)
+
+
+def read(server, path):
+    """The answer to a GET, from whichever worker lives."""
+    while True:
+        with suppress(HTTPException, OSError):
+            return server.request("GET", path)
+
+
+def test_a_deletion_outlives_those_who_make_it(serve, database_url, app):
+    server = serve(database_url=database_url, workers="2")
+    gone, kept = [
+        server.request("POST", SESSIONS, {"name": name}).json
+        for name in ("gone", "kept")
+    ]
+    turns = {"messages": [{"content": "said"}] * BATCH}
+    for _ in range(BATCHES):
+        assert server.request("POST", f"{messages_url(gone)}/batch", turns).json
+    server.request("POST", messages_url(kept), {"content": "said"})
+
+    assert server.request("DELETE", session_url(gone)).status_code == 204
+    for _ in range(KILLS):
+        kill_workers(server)
+        assert read(server, session_url(gone)).status_code == 404
+        listed = read(server, SESSIONS).json["sessions"]
+        assert [each["name"] for each in listed] == ["kept"]
+        hits = read(server, "/api/v1/search?q=said").json["hits"]
+        assert [each["session_id"] for each in hits] == [kept["id"]]
+
+    with app.app_context():
+
+        def rows():
+            db.session.remove()
+            return count(db.session, ChatSession), count(db.session, Message)
+
+        wait_until(lambda: rows() == (1, 1))
+        assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+    assert read(server, messages_url(kept)).json["messages"][0]["content"] == "said"
