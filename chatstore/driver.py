@@ -4,9 +4,8 @@ To find that it has compiled a statement before costs SQLAlchemy four times what
 takes to read a session.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from sqlalchemy import (
     BindParameter,
@@ -80,23 +79,35 @@ class Prepared:
         """
         compiled = self._for(connection.dialect)
         values = compiled.values(named)
-        options = {}
-        if self._is_planned_anew and not compiled.is_positional:
-            options["prepare"] = False
-        with _cursor(connection, compiled.text, values) as cursor:
-            cursor.execute(compiled.text, values, **options)
+        cursor: Any = connection.connection.cursor()
+        try:
+            _tell(connection, cursor, compiled.text, values)
+            if self._is_planned_anew and not compiled.is_positional:
+                cursor.execute(compiled.text, values, prepare=False)
+            else:
+                cursor.execute(compiled.text, values)
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
+        except connection.dialect.loaded_dbapi.Error as error:
+            _raise(connection, cursor, compiled.text, values, error)
+        finally:
+            cursor.close()
 
     def run(self, connection: Connection, named: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each of `named`; raises as `rows` does."""
         compiled = self._for(connection.dialect)
         values = [compiled.values(each) for each in named]
-        with _cursor(connection, compiled.text, values) as cursor:
+        cursor: Any = connection.connection.cursor()
+        try:
+            _tell(connection, cursor, compiled.text, values)
             if len(values) == 1:
                 cursor.execute(compiled.text, values[0])
             else:
                 cursor.executemany(compiled.text, values)
+        except connection.dialect.loaded_dbapi.Error as error:
+            _raise(connection, cursor, compiled.text, values, error)
+        finally:
+            cursor.close()
 
     def _for(self, dialect: Dialect) -> _Compiled:
         known = self._compiled.get(dialect.name)
@@ -105,20 +116,18 @@ class Prepared:
         return known
 
 
-@contextmanager
-def _cursor(connection: Connection, statement: str, values: Any) -> Iterator[Any]:
-    """Yield a cursor; what goes wrong with it is raised as SQLAlchemy would."""
-    cursor: Any = connection.connection.cursor()
-    try:
-        for listener in connection.dispatch.before_cursor_execute:
-            listener(connection, cursor, statement, values, None, False)
-        yield cursor
-    except connection.dialect.loaded_dbapi.Error as error:
-        # Private, but the one place that knows which errors mean a lost connection,
-        # hides values and tells listeners.
-        connection._handle_dbapi_exception(error, statement, values, cursor, None)
-    finally:
-        cursor.close()
+def _tell(connection: Connection, cursor: Any, statement: str, values: Any) -> None:
+    for listener in connection.dispatch.before_cursor_execute:
+        listener(connection, cursor, statement, values, None, False)
+
+
+def _raise(
+    connection: Connection, cursor: Any, statement: str, values: Any, error: Exception
+) -> NoReturn:
+    # Private, but the one place that knows which errors mean a lost connection,
+    # hides values and tells listeners.
+    connection._handle_dbapi_exception(error, statement, values, cursor, None)
+    raise error
 
 
 def _compile(statement: ClauseElement, dialect: Dialect) -> _Compiled:
