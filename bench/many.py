@@ -154,14 +154,14 @@ def main() -> None:
     parser.add_argument("--database", choices=KINDS, action="append")
     options = parser.parse_args()
     found = {}
+    how = {"rounds": options.rounds, "seconds": options.seconds}
     with databases() as made:
         for kind in options.database or KINDS:
             found[kind] = measure(
                 made, kind, rounds=options.rounds, seconds=options.seconds
             )
             print(json.dumps({kind: found[kind]}, indent=1, default=vars))
-    how = {"rounds": options.rounds, "seconds": options.seconds}
-    write_results("many", {"how": how, "databases": found})
+            write_results("many", {"how": how, "databases": found})
 
 
 if __name__ == "__main__":
