@@ -5,6 +5,7 @@ when it starts, or when it hides the next one.
 """
 
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from chatstore.store import deletions
 
 _EXTENSION = "chatstore-deleter"
 _PAUSE_SECONDS = 60.0
+_MOST_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +99,11 @@ def finish_deletions() -> bool:
 def _finish_deletion(session_id: UUID) -> None:
     last: int | None = 0
     while last is not None:
+        begun = time.monotonic()
         last = in_transaction(deletions.delete_batch, session_id, after=last)
+        # Whoever asks for SQLite's lock again at once has it again: others wait for
+        # seconds. So they get as long as the batch took.
+        time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))
 
 
 def _log_unfinished(error: Exception) -> None:

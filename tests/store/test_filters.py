@@ -4,6 +4,7 @@ import pytest
 
 from chatstore.db import in_transaction
 from chatstore.enums import Archived
+from chatstore.store import filters
 from chatstore.store.filters import SessionFilters
 from chatstore.store.session_lists import SessionListing, count_sessions, list_sessions
 from chatstore.store.sessions import update_session
@@ -14,11 +15,11 @@ MOMENT = timedelta(microseconds=1)
 
 def names(**given):
     """The names of alice's sessions that the filters let pass, sorted."""
-    filters = SessionFilters(**given)
+    wanted = SessionFilters(**given)
     page = list_sessions(
-        owner_id="alice", limit=100, listing=SessionListing(filters=filters)
+        owner_id="alice", limit=100, listing=SessionListing(filters=wanted)
     )
-    assert count_sessions(owner_id="alice", filters=filters) == len(page.items)
+    assert count_sessions(owner_id="alice", filters=wanted) == len(page.items)
     return sorted(chat.name for chat in parsed(page.items))
 
 
@@ -34,6 +35,14 @@ def sessions(db_session, make_session):
     make_session(owner_id="bob", name="bob's", metadata_tags=["red", "big"])
 
 
+@pytest.fixture(params=["looked up", "walked"])
+def how_found(request, monkeypatch):
+    """Few that have a tag are looked up; among many each is asked for it."""
+    if request.param == "walked":
+        monkeypatch.setattr(filters, "FEW", -1)
+
+
+@pytest.mark.usefixtures("how_found")
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -57,6 +66,22 @@ def sessions(db_session, make_session):
 )
 def test_every_filter_that_is_given_holds(sessions, given, expected):
     assert names(**given) == list(expected)
+
+
+ODD_TAGS = ['a"b', "a\\b", '"red"', 'x"red', "[red]", "a,b", "%", "?", "é", "e\u0301"]
+ODD_TAGS += ["数据", "🚀", "null", "1", "{}", "'", ":tag", "%s"]
+
+
+@pytest.mark.usefixtures("how_found")
+def test_a_tag_of_any_characters_is_found_as_itself(db_session, make_session):
+    for number, tag in enumerate(ODD_TAGS):
+        make_session(owner_id="alice", name=f"{number:02d}", metadata_tags=["red", tag])
+    for number, tag in enumerate(ODD_TAGS):
+        assert names(tag=(tag,)) == [f"{number:02d}"]
+        assert (
+            names(tag=("red", tag)) == names(tag_any=(tag, "no")) == names(tag=(tag,))
+        )
+    assert len(names(tag=("red",))) == len(ODD_TAGS)
 
 
 def test_a_filter_finds_what_a_change_made_of_a_session(db_session, make_session):
