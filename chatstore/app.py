@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from chatstore.db import db, init_database
+from chatstore.db import init_database
 from chatstore.errors import SettingsError
 from chatstore.grouping import init_grouping
 from chatstore.logs import configure_logs
-from chatstore.revisions import migrations_folder
+from chatstore.revisions import init_migrations
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.deleting import init_deleting
 from chatstore.settings import PREFIX, Settings
@@ -75,7 +74,7 @@ def _configure_database(app: Flask, settings: Settings) -> None:
     init_database(app, settings)
     if settings.sqlite_path is not None:
         init_grouping(app, timeout_seconds=settings.lock_timeout_seconds)
-    Migrate(app, db, directory=str(migrations_folder()))
+    init_migrations(app)
 
 
 def _configure_routes(app: Flask, settings: Settings) -> None:

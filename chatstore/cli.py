@@ -27,7 +27,13 @@ from chatstore.db_errors import db_error_text
 from chatstore.errors import ChatstoreError
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.revisions import COMMAND as MIGRATE
-from chatstore.revisions import check_revision, head_revision, is_empty, migrate
+from chatstore.revisions import (
+    check_revision,
+    current_revision,
+    head_revision,
+    is_empty,
+    migrate,
+)
 from chatstore.services import backup
 from chatstore.services.contents import counted
 from chatstore.settings import Settings
@@ -89,7 +95,9 @@ def serve_command(is_migrating: bool) -> None:
             )
     with app.app_context():
         if is_migrating or is_empty():
-            _report(migrate())
+            # Most starts find nothing to do, without the time that Alembic takes.
+            is_current = current_revision() == head_revision()
+            _report([] if is_current else migrate())
         check_revision()
         db.session.remove()
         db.engine.dispose()
