@@ -5,6 +5,7 @@ inside it in an installed one. Alembic is imported by who migrates: a tenth of a
 second, which no worker need wait for.
 """
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,22 @@ class _Migrations:
         self._app = app
 
     def __getattr__(self, name: str) -> Any:
-        from flask_migrate import Migrate
-
-        # It puts its own in the place of this one.
-        Migrate(self._app, db, directory=str(migrations_folder()))
+        _init_flask_migrate(self._app)  # which puts its own in the place of this one
         return getattr(self._app.extensions["migrate"], name)
 
 
 def init_migrations(app: Flask) -> None:
-    """Let `migrate` and `flask db` find our steps."""
-    app.extensions["migrate"] = _Migrations(app)
+    """Let `migrate` find our steps, and Flask's command line the commands of `db`."""
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":  # as Flask itself asks it
+        _init_flask_migrate(app)
+    else:
+        app.extensions["migrate"] = _Migrations(app)
+
+
+def _init_flask_migrate(app: Flask) -> None:
+    from flask_migrate import Migrate
+
+    Migrate(app, db, directory=str(migrations_folder()))
 
 
 def head_revision() -> str:

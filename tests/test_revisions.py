@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -18,6 +21,7 @@ from chatstore.revisions import (
 )
 from chatstore.store.stats import count_sessions
 from tests.conftest import make_settings
+from tests.support import clean_environ
 
 
 @pytest.fixture
@@ -100,3 +104,22 @@ def test_the_steps_lie_in_the_folder_of_migrations():
     folder = migrations_folder()
     assert (folder / "env.py").is_file()
     assert list((folder / "versions").glob(f"{head_revision()}_*.py"))
+
+
+def test_flasks_command_line_knows_the_steps(database_url: str, tmp_path: Path) -> None:
+    environ = clean_environ(
+        CHATSTORE_DATABASE_URL=database_url, FLASK_APP="chatstore.app"
+    )
+    command = [sys.executable, "-m", "flask", "db", "current"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith(f"{head_revision()} (head)")
+
+
+def test_a_server_does_without_alembic() -> None:
+    code = "import sys, chatstore.app; print('alembic' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"
