@@ -23,7 +23,7 @@ from chatstore.settings import Settings
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session
 from chatstore.web.auth import LOCAL_OWNER
-from tests.support import LiveServer, TickingClock, need
+from tests.support import LiveServer, TickingClock, need, wait_for_deletions
 
 
 def make_settings(database_url: str, **others: Any) -> Settings:
@@ -194,6 +194,7 @@ def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
         return app
 
     yield make
+    wait_for_deletions()
     for app in apps:
         with app.app_context():
             db.engine.dispose()

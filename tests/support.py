@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,6 +61,14 @@ def parsed(texts: Iterable[str]) -> list[Any]:
         for name in {"id", "session_id"} & row.keys():
             row[name] = UUID(row[name]) if isinstance(row[name], str) else row[name]
     return [SimpleNamespace(**row) for row in rows]
+
+
+def wait_for_deletions() -> None:
+    """Wait until no thread of this process deletes what requests have hidden."""
+    for thread in threading.enumerate():
+        if thread.name == "deletions":
+            thread.join(timeout=60)
+            assert not thread.is_alive()
 
 
 def count(db_session: Any, model: Any) -> int:

@@ -11,7 +11,7 @@ from chatstore.services.deleting import deleter_of, finish_deletions
 from chatstore.store import deletions
 from chatstore.store.sessions import delete_session
 from tests.deploy.support import wait_until
-from tests.support import SESSIONS, LiveServer, count, session_url
+from tests.support import SESSIONS, LiveServer, count, session_url, wait_for_deletions
 
 BATCH = 3
 
@@ -30,25 +30,18 @@ def rows(db_session):
     return count(db_session, ChatSession), count(db_session, Message)
 
 
-def wait_for_thread():
-    for thread in threading.enumerate():
-        if thread.name == "deletions":
-            thread.join(timeout=60)
-            assert not thread.is_alive()
-
-
 @pytest.fixture
 def working(small_batches, monkeypatch):
     """Batches are small, and the thread that deletes them is waited for."""
     monkeypatch.setattr(deleting, "_PAUSE_SECONDS", 0.01)
     yield
-    wait_for_thread()
+    wait_for_deletions()
 
 
 def test_a_request_has_it_done_in_the_background(alice, make_session, working):
     chat = make_session(messages=10)
     assert alice.delete(session_url(chat)).status_code == 204
-    wait_for_thread()
+    wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)
 
@@ -61,7 +54,7 @@ def test_a_bulk_change_with_a_key_has_it_done_too(alice, make_session, working):
         headers={"Idempotency-Key": "once"},
     )
     assert answer.json["changed"] == 3
-    wait_for_thread()
+    wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)
 
@@ -77,7 +70,7 @@ def test_each_batch_is_committed_before_the_next(app, make_session, working):
     try:
         with app.app_context():
             delete(chat)
-            wait_for_thread()
+            wait_for_deletions()
     finally:
         event.remove(db.session, "after_commit", look)
     # Between two, whoever waits for the lock has it.
@@ -91,7 +84,7 @@ def test_a_deletion_that_is_taken_back_deletes_nothing(
     delete_session(chat.id, owner_id=chat.owner_id)
     db_session.rollback()
     assert deletions.HAS_HIDDEN not in db_session().info
-    wait_for_thread()
+    wait_for_deletions()
     assert rows(db_session) == (1, 10)
 
 
@@ -103,7 +96,7 @@ def test_what_is_hidden_while_the_thread_ends_is_not_forgotten(
         while chats:
             delete(chats.pop())
             wait_until(lambda: rows(db.session)[0] == len(chats))
-        wait_for_thread()
+        wait_for_deletions()
         assert rows(db.session) == (0, 0)
 
 
@@ -114,7 +107,7 @@ def test_a_commit_whose_answer_was_lost_is_followed_too(app, make_session, worki
             delete_session(chat.id, owner_id=chat.owner_id)
             db.session.connection().connection.driver_connection.commit()
             raise ZeroDivisionError
-        wait_for_thread()
+        wait_for_deletions()
         assert rows(db.session) == (0, 0)
 
 
@@ -131,7 +124,7 @@ def test_a_thread_that_cannot_start_fails_no_request(
         assert alice.delete(session_url(chat)).status_code == 204
     assert "deletion not started" in caplog.text
     deleter_of(alice.application).start()
-    wait_for_thread()
+    wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)
 
@@ -184,7 +177,7 @@ def test_what_goes_wrong_is_logged_and_tried_again(
         assert rows(db.session) == (1, 10)
         for statement in AWAY[database_kind]:
             in_transaction(db.session.execute, text(statement))
-        wait_for_thread()
+        wait_for_deletions()
         assert rows(db.session) == (0, 0)
 
 
