@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from operator import add
 
 INDEXED_CHARACTERS = 100_000
 # Folding makes 18 characters of U+FDFA. What goes beyond this bound is left out.
@@ -16,6 +17,8 @@ WORD_LENGTH = 100
 # Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
 # Format allows 30, so we drop the others.
 _MARKS_OF_A_LETTER = 30
+# Quick to look for, and where all crowds of marks are.
+_NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
 # Words that parts of identifiers may add to those of a text.
 MOST_PARTS = 10_000
 
@@ -86,7 +89,7 @@ def fold(text: str) -> str:
 
 def without_crowds(text: str) -> str:
     """Return `text` with at most 30 combining marks in a row."""
-    if text.isascii():
+    if _NO_LETTERS.search(text) is None:
         return text
     return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
 
@@ -106,7 +109,7 @@ def words_of_folded(folded: str) -> list[str]:
         if run < _FIRST_UNSPACED or not _IS_UNSPACED.match(run):
             words.append(run if len(run) <= WORD_LENGTH else run[:WORD_LENGTH])
         else:
-            words += [one + other for one, other in zip(run, run[1:], strict=False)]
+            words += map(add, run, run[1:])
             words.append(run[-1])
     return words
 
@@ -195,13 +198,17 @@ def _ascii_camel() -> tuple[re.Pattern[str], ...]:
 @cache
 def _any_camel() -> tuple[re.Pattern[str], ...]:
     # Python's regular expressions know no class of upper case.
-    letters = [chr(code) for code in range(0x1F000) if not 0xD800 <= code < 0xE000]
+    # Beyond U+10FFF, but for Adlam, these are letters of mathematics.
+    codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
+    letters = [chr(code) for code in codes if chr(code).isalpha()]
     upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
-    return _camel(_ranges(filter(str.isalpha, upper)), _ranges(lower), "0-9")
+    return _camel(_ranges(upper), _ranges(lower), "0-9")
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
-    border = f"(?:[{lower}][{upper}]|[{upper}]{{2}}[{lower}]{{2}})"
+    border = (
+        f"[{upper}{lower}](?:(?<=[{lower}])[{upper}]|(?<=[{upper}])[{upper}][{lower}]{{2}})"
+    )
     any_ = f"[{upper}{lower}{digits}]"
     return (
         re.compile(border),
