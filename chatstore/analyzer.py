@@ -206,9 +206,7 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
-    border = (
-        f"[{upper}{lower}](?:(?<=[{lower}])[{upper}]|(?<=[{upper}])[{upper}][{lower}]{{2}})"
-    )
+    border = f"[{upper}{lower}](?:(?<=[{lower}])[{upper}]|(?<=[{upper}])[{upper}][{lower}]{{2}})"
     any_ = f"[{upper}{lower}{digits}]"
     return (
         re.compile(border),

@@ -18,8 +18,9 @@ from chatstore.analyzer import (
     words_of,
 )
 
-# A tsvector counts places up to 16,383 and keeps 255 of a word.
-LAST_PLACE = 16_383
+# A tsvector counts places up to 16,383 and keeps 255 of a word. We stay below the
+# last, at which it puts all that come after.
+LAST_PLACE = 16_381
 PLACES_OF_A_WORD = 255
 # It holds just under 1 MiB of words and places; the scopes need a little.
 MOST_BYTES = 1_040_000
@@ -27,7 +28,13 @@ MOST_BYTES = 1_040_000
 MOST_SIGNS = 1000
 
 # Characters of private use, which no word of a text has.
-GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
+GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
+    "\ue000",
+    "\ue001",
+    "\ue002",
+    "\ue003",
+    "\ue004",
+)
 
 STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 # A minus that parts no word, and what is written after it: up to the next space, or up
@@ -94,8 +101,10 @@ def unwritten(word: str) -> str:
 def sign_words(text: str) -> list[str]:
     """Return a word for each piece of a text that has nothing but signs, once each."""
     pieces = list(dict.fromkeys(text.split()))[:MOST_SIGNS]
-    return [_SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
-            for each in pieces]
+    return [
+        _SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
+        for each in pieces
+    ]
 
 
 def lay_out(words: IndexWords) -> Layout:

@@ -15,9 +15,10 @@ from sqlalchemy import Connection
 from chatstore.db import read_connection
 from chatstore.entries import owner_scope, role_scope, session_scope
 from chatstore.enums import Archived, Role, SearchPart, SearchSort
+from chatstore.layout import PLACES_OF_A_WORD
 from chatstore.queries import Query, parse_query
 from chatstore.ranking import score_text
-from chatstore.snippets import cut_snippet
+from chatstore.snippets import characters_each, cut_snippet
 from chatstore.store.filters import SessionFilters, find_rare_facet
 from chatstore.store.matches import Found, Wanted, as_uuid, find_messages, look
 from chatstore.store.sent import as_instant
@@ -206,7 +207,7 @@ def _page(
         high, low = place.high or rows[0].key + 1, rows[:size][-1].key
         window = replace(window, high=high, low=low)
     matches = sorted(
-        (_match(row, asked) for row in rows[:size]),
+        (_match(row, asked) for row in rows[:size] if _holds(row, asked)),
         key=lambda match: match.rank,
         reverse=True,
     )
@@ -215,7 +216,8 @@ def _page(
         window = replace(window, is_last=place.is_last)
         matches = [match for match in matches if match.rank < shown]
     page = matches[:limit]
-    hits = [_hit(match, asked.query) for match in page]
+    most = characters_each(len(page))
+    hits = [_hit(match, asked.query, most) for match in page]
     if len(matches) > limit:
         score, key = page[-1].rank
         return HitPage(hits, replace(window, score=score, key=key))
@@ -224,13 +226,19 @@ def _page(
     return HitPage(hits, SearchPlace(place.part, high=window.low))
 
 
+def _holds(row: Found, asked: _Asked) -> bool:
+    # A tsvector may lack places of such a text, and then has words only.
+    is_sure = asked.dialect_name == "sqlite" or len(row.text) <= PLACES_OF_A_WORD
+    return is_sure or not asked.query.has_phrase or asked.query.holds(row.text)
+
+
 def _match(row: Found, asked: _Asked) -> _Match:
     score = score_text(row.text, asked.query)
     return _Match(row, score, (score if asked.by_relevance else 0.0, row.key))
 
 
-def _hit(match: _Match, query: Query) -> Hit:
-    row, snippet = match.row, cut_snippet(match.row.text, query.wanted)
+def _hit(match: _Match, query: Query, most: int) -> Hit:
+    row, snippet = match.row, cut_snippet(match.row.text, query.terms, most)
     return Hit(
         session_id=as_uuid(row.session_id),
         session_name=row.session_name,
