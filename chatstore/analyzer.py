@@ -206,7 +206,11 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
-    border = f"[{upper}{lower}](?:(?<=[{lower}])[{upper}]|(?<=[{upper}])[{upper}][{lower}]{{2}})"
+    # Begins with a class, which Python looks for much faster than for alternatives.
+    border = (
+        f"[{upper}{lower}](?:(?<=[{lower}])[{upper}]"
+        f"|(?<=[{upper}])[{upper}][{lower}]{{2}})"
+    )
     any_ = f"[{upper}{lower}{digits}]"
     return (
         re.compile(border),

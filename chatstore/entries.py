@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from chatstore.layout import GAP, NOTHING, UNPLACED, index_words, lay_out
+from chatstore.layout import NOTHING, UNPLACED, index_words, lay_out
 
 if TYPE_CHECKING:  # a migration has a frozen copy of what makes entries
-    from chatstore.queries import Clause, Exclusion, Query, Term
+    from chatstore.matching import Term
+    from chatstore.queries import Clause, Exclusion, Query
 
 _SCOPE_PREFIX = "_"  # no word of a text has an underscore
 

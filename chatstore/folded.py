@@ -1,7 +1,6 @@
 """A folded text that knows where in the original each part of it was."""
 
 import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 

@@ -16,6 +16,11 @@ class Term:
     words: tuple[str, ...]
     is_prefix: bool = False
 
+    @property
+    def whole_words(self) -> tuple[str, ...]:
+        """Its words without the one that is only a beginning."""
+        return self.words[:-1] if self.is_prefix else self.words
+
     def count_in(self, words: Iterable[str]) -> int:
         """Return how often the term is among the words of a text."""
         return Finder([self]).counts(words)[0]
@@ -62,7 +67,7 @@ class Finder:
 
     def _add(self, number: int, term: Term) -> None:
         state = 0
-        for word in term.words[:-1] if term.is_prefix else term.words:
+        for word in term.whole_words:
             if word not in self._next[state]:
                 self._next[state][word] = len(self._next)
                 self._next.append({})

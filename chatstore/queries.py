@@ -4,7 +4,7 @@ Must not know how a database is asked.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from chatstore.analyzer import Token, parts_of, tokens_of
@@ -64,15 +64,28 @@ class Query:
 
     def holds(self, text: str) -> bool:
         """Whether the indexed part of `text` is what is asked for."""
-        terms = [term for clause in self.wanted for term in clause]
-        for exclusion in self.unwanted:
-            terms += [exclusion.term, exclusion.written]
-        terms = list(dict.fromkeys(terms))
-        counts = Finder(terms).counts(index_words(text).in_a_row())
-        has = dict(zip(terms, counts, strict=True))
-        return all(any(has[term] for term in clause) for clause in self.wanted) and all(
-            has[each.written] or not has[each.term] for each in self.unwanted
+        return self.holds_among(index_words(text).in_a_row())
+
+    def holds_among(self, words: Sequence[str]) -> bool:
+        """Whether words, as `IndexWords.in_a_row` has them, are what is asked for."""
+        asked = {term for clause in self.wanted for term in clause}
+        for each in self.unwanted:
+            asked |= {each.term, each.written}
+        there = _terms_among(words, asked)
+        return all(not there.isdisjoint(clause) for clause in self.wanted) and all(
+            each.written in there or each.term not in there for each in self.unwanted
         )
+
+
+def _terms_among(words: Sequence[str], terms: Iterable[Term]) -> set[Term]:
+    distinct = set(words)
+    possible = [term for term in terms if distinct.issuperset(term.whole_words)]
+    sure = {term for term in possible if len(term.words) == 1 and not term.is_prefix}
+    unsure = [term for term in possible if term not in sure]
+    if unsure:
+        counts = Finder(unsure).counts(words)
+        sure |= {term for term, count in zip(unsure, counts, strict=True) if count}
+    return sure
 
 
 @dataclass(frozen=True)
