@@ -35,7 +35,11 @@ QUERIES = {
     "🚀 ❤️": ([word("🚀"), word("❤")], []),
     '"unbalanced one': ([word("unbalanced", "one")], []),
     "a AND b OR NOT NEAR(c)": (
-        [*map(word, ["a", "and", "b", "or", "not"]), word("near", "c")],
+        [
+            *map(word, ["a", "and"]),
+            (word("b"), word("not")),
+            word("near", "c"),
+        ],
         [],
     ),
     "a OR b c": ([(word("a"), word("b")), word("c")], []),

@@ -430,6 +430,50 @@ def test_a_word_said_more_often_than_an_index_counts_is_found(db_session):
     assert len(hits('"c b"')) == 0
 
 
+LATE = ["order_{}", "10.0.1.{}", "self.client_{}", "3.11.{}", "POL-{}", "/var/x-{}.log"]
+
+
+def test_what_stands_late_in_a_long_text_is_found(db_session):
+    lines = [
+        f"2026-11-28T10:{number // 60:02}:{number % 60:02}Z "
+        + " ".join(each.format(number) for each in LATE)
+        for number in range(1200)
+    ]
+    content = "\n".join(lines) + "\nsee getUserById\n我们的数据库很快"
+    assert 90_000 < len(content) < 100_000
+    new_chat(None, content)
+    for each in LATE:
+        for number in (3, 400, 1199):
+            assert len(hits(each.format(number))) == 1, each
+        assert hits(f'"{each.format(1200)}"') == []
+    for q in (
+        lines[1199],
+        lines[-2][:20],
+        "getUserById",
+        "user",
+        '"user by id"',
+        "getUser*",
+        "userById",
+        "数据库",
+        "据库很快",
+        "的",
+    ):
+        assert len(hits(q)) == 1, q
+    for q in ('"client_1199 order_1199"', '"id by user"', "库数据", "userByName"):
+        assert hits(q) == [], q
+
+
+def test_any_term_of_a_long_chinese_text_is_found(db_session):
+    chance = random.Random(3)
+    content = "".join(chr(chance.randrange(0x4E00, 0x5E00)) for _ in range(100_000))
+    new_chat(None, content)
+    for place in (0, 15_000, 17_000, 50_000, 99_990):
+        assert len(hits(content[place : place + 3])) == 1, place
+        assert len(hits(content[place : place + 10])) == 1, place
+    scattered = content[70_000:70_002] + content[20_000:20_002]
+    assert hits(scattered) == []
+
+
 # What it costs
 
 
