@@ -104,6 +104,8 @@ def words_of(text: str) -> list[str]:
 
 def words_of_folded(folded: str) -> list[str]:
     """Return the words of a text that is folded already."""
+    if folded.isascii():  # as Vietnamese and most of Latin script are by now
+        return _ASCII_WORD.findall(folded)
     words: list[str] = []
     for run in _TOKEN.findall(folded):
         if run < _FIRST_UNSPACED or not _IS_UNSPACED.match(run):
