@@ -161,13 +161,19 @@ def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:
     getUserById has the parts get, User, By, Id; HTTPServer has HTTP and Server;
     parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such identifiers.
     """
-    border, identifier, part = _ascii_camel() if text.isascii() else _any_camel()
-    first = border.search(text)
-    if first is None:
-        return
-    for match in identifier.finditer(text, max(0, first.start() - WORD_LENGTH)):
-        if len(match[0]) <= WORD_LENGTH:
-            yield match.start(), part.findall(match[0])
+    border, letter, part = _ascii_camel() if text.isascii() else _any_camel()
+    found = border.search(text)
+    while found is not None:
+        start = found.start()
+        while found.start() - start < WORD_LENGTH and letter.match(
+            text[start - 1 : start]
+        ):
+            start -= 1
+        run = letter.match(text, found.start())
+        end = run.end() if run else found.end()
+        if end - start <= WORD_LENGTH:
+            yield start, part.findall(text, start, end)
+        found = border.search(text, end)
 
 
 def parts_of(text: str) -> list[list[str]]:
@@ -208,15 +214,13 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
-    # Begins with a class, which Python looks for much faster than for alternatives.
+    # Begins with the upper case: most letters are lower case, and passed over quickly.
     border = (
-        f"[{upper}{lower}](?:(?<=[{lower}])[{upper}]"
-        f"|(?<=[{upper}])[{upper}][{lower}]{{2}})"
+        f"[{upper}](?:(?<=[{lower}][{upper}])|(?<=[{upper}][{upper}])[{lower}]{{2}})"
     )
-    any_ = f"[{upper}{lower}{digits}]"
     return (
         re.compile(border),
-        re.compile(f"(?<!{any_}){any_}*?{border}{any_}*"),
+        re.compile(f"[{upper}{lower}{digits}]+"),
         re.compile(f"[{upper}]+(?![{lower}])|[{upper}]?[{lower}]+|[{digits}]+"),
     )
 
