@@ -18,6 +18,7 @@ WORD_LENGTH = 100
 # Format allows 30, so we drop the others.
 _MARKS_OF_A_LETTER = 30
 # Quick to look for, and where all crowds of marks are.
+_NO_LETTER = re.compile("[^\\w\x00-\x7f]")
 _NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
 # Words that parts of identifiers may add to those of a text.
 MOST_PARTS = 10_000
@@ -89,7 +90,9 @@ def fold(text: str) -> str:
 
 def without_crowds(text: str) -> str:
     """Return `text` with at most 30 combining marks in a row."""
-    if _NO_LETTERS.search(text) is None:
+    # Of 31 characters in a row, one is in the sample.
+    sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
+    if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
         return text
     return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
 
