@@ -41,7 +41,7 @@ from sqlalchemy.exc import (
     PendingRollbackError,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -68,6 +68,8 @@ _PENDING = (
     "There are changes that are not committed, and this transaction would commit them:"
     " call db.session.commit() or db.session.rollback() first."
 )
+# Among what a session of the ORM knows: whether it may have written something.
+_HAS_WRITTEN = "may_have_written"
 # Has, in each thread, the connection of a transaction that is not the ORM's.
 _core = threading.local()
 
@@ -359,6 +361,7 @@ def transaction(
             raise
         finally:
             del session.info["in_transaction"]
+            session.info.pop(_HAS_WRITTEN, None)
 
 
 @contextmanager
@@ -456,16 +459,28 @@ def _end_reading(session: Session) -> None:
     if not session.in_transaction():
         return  # nothing was read, as before most writes
     try:
-        if _has_written(session):
+        if session.info.pop(_HAS_WRITTEN, False) and _has_written(session):
+            session.info[_HAS_WRITTEN] = True
             raise RuntimeError(_PENDING)
+        session.commit()
     except (DBAPIError, PendingRollbackError):
-        pass  # its connection is lost, and with it the transaction
-    session.rollback()
+        session.rollback()  # its connection is lost, and with it the transaction
     session.expire_all()  # what is read from now on is what there is now
 
 
+@event.listens_for(db.session, "after_flush")
+def _note_flush(session: Session, _: object) -> None:
+    session.info[_HAS_WRITTEN] = True
+
+
+@event.listens_for(db.session, "do_orm_execute")
+def _note_statement(state: ORMExecuteState) -> None:
+    if not state.is_select:
+        state.session.info[_HAS_WRITTEN] = True
+
+
 def _has_written(session: Session) -> bool:
-    # What was flushed, or executed, in a transaction that somebody else began.
+    # A statement may be a text that only reads: the database knows.
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection

@@ -82,7 +82,7 @@ def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
     else:
         query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
         locking = query.where(ChatSession.number.in_(keys)).with_for_update(read=True)
-    return {key: name for key, name in db.session.execute(locking)}
+    return dict(db.session.execute(locking).tuples().all())
 
 
 def number_sessions() -> int:
@@ -181,7 +181,8 @@ def _next_messages(after: int) -> list[int]:
         .order_by(Message.id)
         .limit(BATCH)
     ).all()
-    total, ids = 0, []
+    total = 0
+    ids: list[int] = []
     for id_, size in sizes:
         total += min(size, 4 * INDEXED_CHARACTERS)
         if ids and total > BATCH_BYTES:
