@@ -3,7 +3,7 @@
 A batch is small enough for memory whatever its texts, and for writers to wait for.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -82,7 +82,8 @@ def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
     else:
         query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
         locking = query.where(ChatSession.number.in_(keys)).with_for_update(read=True)
-    return dict(db.session.execute(locking).tuples().all())
+    rows: Sequence[Any] = db.session.execute(locking).all()
+    return dict(rows)
 
 
 def number_sessions() -> int:

@@ -8,9 +8,17 @@ from click.testing import CliRunner
 
 from chatstore import entries
 from chatstore.cli import main
-from chatstore.db import db, in_transaction, is_in_transaction
+from chatstore.db import (
+    db,
+    in_transaction,
+    is_in_transaction,
+    prepared,
+    run_transaction,
+)
 from chatstore.models.indexes import MESSAGES
 from chatstore.store import indexed
+from chatstore.store.messages import append_message
+from chatstore.store.sessions import delete_session
 from tests.store.test_indexed import violations
 from tests.support import SESSIONS, messages_url, session_url
 from tests.test_db import be_refused_for_now
@@ -73,8 +81,6 @@ def test_a_request_makes_its_words_before_it_waits(
 def test_words_are_made_once_however_often_a_transaction_is_run(
     app, make_session, watched
 ):
-    from chatstore.store.messages import append_message
-
     chat, attempts = make_session(), []
 
     def fail_twice_then_append(append):
@@ -82,8 +88,6 @@ def test_words_are_made_once_however_often_a_transaction_is_run(
         if len(attempts) < 3:
             be_refused_for_now()
         return append()
-
-    from chatstore.db import prepared, run_transaction
 
     with app.app_context(), watched as held:
         append = prepared(append_message, chat.id, owner_id="local", content="a plan")
@@ -110,8 +114,6 @@ def test_reindexing_makes_words_between_its_transactions(
 def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatch):
     monkeypatch.setattr(indexed, "BATCH_BYTES", 25)
     chat = make_session()
-    from chatstore.store.messages import append_message
-
     with app.app_context():
         for size in (10, 10, 10, 40, 10):
             in_transaction(
@@ -125,9 +127,6 @@ def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatc
 
 
 def test_a_row_that_is_deleted_meanwhile_gets_no_entry(app, make_session):
-    from chatstore.db import prepared, run_transaction
-    from chatstore.store.sessions import delete_session
-
     chat, kept = make_session(messages=2), make_session(messages=1)
     with app.app_context():
         write = prepared(indexed.reindex_batch, MESSAGES, after=0)
