@@ -75,7 +75,8 @@ def purge_records(*, before: datetime) -> int:
         .where(IdempotencyRecord.created_at < before)
         .limit(_PURGE_BATCH)
     )
-    total, keys = 0, []
+    total = 0
+    keys: list[tuple[str, str]] = []
     for owner_id, name, size_of_one in db.session.execute(old).all():
         total += size_of_one
         if keys and total > PURGE_BYTES:

@@ -171,14 +171,19 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(chats: list[Row[Any]]) -> None:
-    rows, few, large = deletions.BATCH, [], []
+    rows = deletions.BATCH
+    small: list[UUID] = []  # those without messages first
+    few: list[UUID] = []
+    large: list[UUID] = []
     for chat in chats:
-        if chat.message_count <= rows:
+        if not chat.message_count:
+            small.append(chat.id)
+        elif chat.message_count <= rows:
             rows -= chat.message_count
             few.append(chat.id)
         else:
             large.append(chat.id)
-    room, small = deletions.BATCH_BYTES, []
+    room = deletions.BATCH_BYTES
     for chunk in _chunks(few):
         sizes = deletions.sizes_of(chunk)
         for session_id in chunk:

@@ -146,8 +146,8 @@ def delete_session(
 ) -> None:
     """Delete the session; the database deletes its messages.
 
-    If they are too many or too large for one transaction, the session is hidden, and deleted after
-    the commit. Raises as `update_session` does.
+    If they are too many or too large for one transaction, the session is hidden, and
+    deleted after the commit. Raises as `update_session` does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
     if deletions.delete_sessions(and_(condition, deletions.is_small())):

@@ -188,7 +188,7 @@ def test_it_is_known_whose_it_was(chat, db_session):
 
 
 @pytest.mark.parametrize("part", ["content", "metadata"])
-def test_few_large_messages_are_hidden_too(make_session, monkeypatch, part):
+def test_few_large_messages_are_hidden_too(make_session, db_session, monkeypatch, part):
     monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
     chats = {}
     for size in (20, 200):
@@ -208,7 +208,7 @@ def test_few_large_messages_are_hidden_too(make_session, monkeypatch, part):
     finish_deletions()
 
 
-def test_a_batch_counts_metadata(make_session, monkeypatch):
+def test_a_batch_counts_metadata(make_session, db_session, monkeypatch):
     monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
     chat, ends, last = make_session(owner_id="alice"), [], 0
     for _ in range(3):

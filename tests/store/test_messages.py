@@ -9,6 +9,7 @@ from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
+from chatstore.store import messages
 from chatstore.store.messages import (
     CHUNK_BYTES,
     CHUNK_MESSAGES,
@@ -467,7 +468,7 @@ def test_a_page_of_a_session_is_found_by_index(db_session, fill, database_kind):
     assert "Sort" not in steps and "TEMP B-TREE" not in steps
 
 
-def test_a_chunk_counts_metadata(make_session):
+def test_a_chunk_counts_metadata(make_session, db_session):
     chat, wanted, sizes = make_session(owner_id="alice"), messages.MessageRange(), []
     turn = {"content": "x", "role": "user", "metadata": {"m": "x" * 65_000}}
     in_transaction(
