@@ -78,10 +78,13 @@ def _refuse_other_encodings(body: bytes) -> None:
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or (
         len(body) > 1 and b"\0" in body[:2]
     ):
-        raise MalformedRequest("The body is in UTF-16 or UTF-32: send it in UTF-8.")
+        raise MalformedRequest(
+            "The body is not UTF-8 but UTF-16 or UTF-32: send UTF-8."
+        )
     if body.startswith(codecs.BOM_UTF8):
         raise MalformedRequest(
-            "The body begins with a byte order mark (U+FEFF): leave it out."
+            "The body is not JSON: it begins with a byte order mark (U+FEFF)."
+            " Leave it out."
         )
 
 
