@@ -131,20 +131,23 @@ def prepare_engine(
     busy_timeout_ms: int,
     statement_timeout_seconds: int,
     functions: dict[str, Callable[..., Any]],
+    sets_journal_mode: bool = True,
 ) -> None:
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
     A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
     when its transaction begins; one that is for `reads_only` begins none.
     `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
-    `unbounded` is true.
+    `unbounded` is true. Without `sets_journal_mode`, a file that is no database of
+    ours stays as it is.
     """
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not BEGIN by itself
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        mode = connection.execute("PRAGMA journal_mode").fetchone()
+        if sets_journal_mode and mode != ("wal",):
             with writer_lock.held():  # the change does not wait for the busy timeout
                 connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
