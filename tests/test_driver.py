@@ -25,10 +25,12 @@ def test_a_read_without_one_of_its_parameters_is_our_mistake(connection):
 @pytest.mark.parametrize("rows", [[{}], [{"the_name": "a"}, {}]])
 def test_a_write_without_one_of_its_parameters_changes_nothing(app, make_session, rows):
     chat = make_session(name="before")
-    with app.app_context(), db.engine.begin() as connection:
-        with pytest.raises(MissingParameter, match="the_name"):
-            Prepared(NAMED).run(connection, rows)
     with app.app_context():
+        with (
+            db.engine.connect() as connection,
+            pytest.raises(MissingParameter, match="the_name"),
+        ):
+            Prepared(NAMED).run(connection, rows)
         assert db.session.get(ChatSession, chat.id).name == "before"
 
 
