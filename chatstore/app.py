@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
 from chatstore.web.api import Api
 from chatstore.web.cookies import NoCookies
+from chatstore.web.hosts import init_hosts
 from chatstore.web.json import OrjsonProvider
 from chatstore.web.observe import init_observation
 from chatstore.web.problems import init_problems
-
 
 # As many characters as a secret of 32 random bytes has; fewer are half of one.
 _SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
@@ -47,7 +48,7 @@ def create_app(settings: Settings | None = None, *, makes_files: bool = True) ->
     """
     settings = settings or Settings.from_env()
     app = _Application(__name__)
-    app.config["CHATSTORE_MAKES_FILES"] = makes_files
+    app.extensions["chatstore-makes-files"] = makes_files
     for configure in (
         _configure_logs,
         _configure_database,
@@ -74,11 +75,12 @@ def _configure_requests(app: Flask, settings: Settings) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     init_observation(app)
+    init_hosts(app, settings)
     init_problems(app)
 
 
 def _configure_database(app: Flask, settings: Settings) -> None:
-    if settings.sqlite_path is not None and app.config["CHATSTORE_MAKES_FILES"]:
+    if settings.sqlite_path is not None and app.extensions["chatstore-makes-files"]:
         _make_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
     init_database(app, settings)
     if settings.sqlite_path is not None:
@@ -103,7 +105,7 @@ def _configure_proxies(app: Flask, settings: Settings) -> None:
 
 
 def _secret(app: Flask, settings: Settings) -> str:
-    if not app.config["CHATSTORE_MAKES_FILES"]:
+    if not app.extensions["chatstore-makes-files"]:
         return secrets.token_urlsafe(32)  # a command signs nothing for others
     return _kept_secret(settings)
 
@@ -143,10 +145,8 @@ def _make_secret(path: Path) -> None:
             file.write(secrets.token_urlsafe(32))
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):
             path.hardlink_to(mine)
-        except FileExistsError:
-            pass
     finally:
         mine.unlink()
     folder = os.open(path.parent, os.O_RDONLY)

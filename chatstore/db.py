@@ -186,7 +186,7 @@ def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
             busy_timeout_ms=settings.lock_timeout_seconds * 1000 // (MAX_RETRIES + 1),
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
-            sets_journal_mode=app.config.get("CHATSTORE_MAKES_FILES", True),
+            sets_journal_mode=app.extensions["chatstore-makes-files"],
         )
 
 

@@ -163,7 +163,8 @@ def test_an_application_that_makes_no_files_makes_none(tmp_path):
 )
 def test_as_many_proxies_are_believed_as_are_set(tmp_path, hops, seen):
     url = f"sqlite:///{tmp_path}/chats.db"
-    app = create_app(Settings(database_url=url, proxy_hops=hops))
+    settings = Settings(database_url=url, proxy_hops=hops, allowed_hosts=".example")
+    app = create_app(settings)
 
     @app.get("/seen")
     def show_seen():

@@ -228,3 +228,13 @@ def test_what_is_printed_holds_no_secret():
     assert "workers=2" in repr(found)
     assert "hunter2" not in repr(found)
     assert "hush" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["http://chat.example", "chat.example:8000", "*.example", "a b", "..example"]
+    + ["chat.example/x", "a.example;b.example", "[::1", "."],
+)
+def test_a_bad_allowed_host_is_named(names):
+    with pytest.raises(SettingsError, match="CHATSTORE_ALLOWED_HOSTS has"):
+        Settings.from_env({"CHATSTORE_ALLOWED_HOSTS": names})
