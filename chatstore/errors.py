@@ -63,6 +63,14 @@ class MisdirectedRequest(ChatstoreError):
     title = "Misdirected request"
 
 
+class RequestTimeout(ChatstoreError):
+    """The client took too long to send its request."""
+
+    status = 408
+    type = "request-timeout"
+    title = "Request timeout"
+
+
 class SeqConflict(ChatstoreError):
     """`expected_seq` is not the next one: somebody else appended meanwhile."""
 

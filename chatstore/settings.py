@@ -93,6 +93,12 @@ class Settings:
     proxy_hops: int = _setting(
         0, "reverse proxies in front whose X-Forwarded-* headers are believed"
     )
+    request_read_seconds: int = _setting(
+        60,
+        "longest time that a client may take to send one request, headers and body",
+        least=1,
+        most=86_400,
+    )
     max_body_bytes: int = _setting(8 * 1024 * 1024, "largest request body", least=1024)
     max_content_bytes: int = _setting(
         1024 * 1024, "largest message content, in bytes of UTF-8", least=1
