@@ -41,7 +41,7 @@ _REMOVES_ROWS = ("DROP TABLE", "DELETE", "UPDATE")
 
 def load(path: str) -> Any:
     """Return a module of this folder, which may be part of a package or of none."""
-    file = Path(__file__).with_name(path)
+    file = Path(__file__).parent / path
     spec = importlib.util.spec_from_file_location(f"chatstore_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there for their module
@@ -115,19 +115,37 @@ def alone_on_sqlite(path: Path) -> Iterator[None]:
 @contextmanager
 def alone_on_postgresql() -> Iterator[None]:
     # A connection of its own, with an open transaction: behind a pooler nothing else
-    # stays with us. It keeps no snapshot that an index build would wait for.
+    # stays with us.
     with db.engine.connect() as connection:
         connection.execution_options(isolation_level="READ COMMITTED")
         connection.detach()  # the pool may have room for one only
-        for name in ("statement_timeout", "lock_timeout"):
-            connection.execute(text(f"SET LOCAL {name} = 0"))
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        taken = text("SELECT pg_try_advisory_xact_lock(:number)")
-        if not connection.scalar(taken, {"number": ADVISORY_LOCK}):
-            say_waiting()
-            waited = text("SELECT pg_advisory_xact_lock(:number)")
-            connection.execute(waited, {"number": ADVISORY_LOCK})
+        number = 0
+        while not is_alone(connection):
+            number += 1
+            if number == 1:
+                say_waiting()
         yield
+
+
+def is_alone(connection: Connection) -> bool:
+    """Take the lock for the rest of the transaction, if it is free in half a second.
+
+    Whoever waits has a snapshot, for whose end an index build waits: so nobody waits
+    in one transaction for long.
+    """
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
+    try:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+    except DBAPIError as error:
+        connection.rollback()
+        if batches.is_busy(error):
+            return False
+        raise
+    # The last query keeps its snapshot until another statement takes its place.
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    return True
 
 
 def say_waiting() -> None:
@@ -245,29 +263,21 @@ def report_step(*, ctx, step, **_) -> None:
 
 
 def write_support(connection: Connection, revision: Any) -> None:
-    """Say which code may go on serving at this revision, older than it."""
-    if not sa.inspect(connection).has_table("schema_support"):
+    """Say which code, older than this revision, may go on serving it."""
+    columns = sa.inspect(connection).get_columns("alembic_version")
+    if "oldest_code" not in {each["name"] for each in columns}:
         return
-    given = getattr(revision.module, "oldest_code", None)
-    before = connection.scalar(
-        text("SELECT oldest_code FROM schema_support WHERE revision = :before"),
-        {"before": revision.down_revision},
-    )
-    values = {
-        "revision": revision.revision,
-        "oldest_code": given or before or OLDEST_CODE,
-    }
-    updated = connection.execute(
+    connection.execute(
         text(
-            "UPDATE schema_support SET oldest_code = :oldest_code"
-            " WHERE revision = :revision"
+            "UPDATE alembic_version SET supported_revision = :revision,"
+            " oldest_code = coalesce(:given, oldest_code, :default)"
         ),
-        values,
+        {
+            "revision": revision.revision,
+            "given": getattr(revision.module, "oldest_code", None),
+            "default": OLDEST_CODE,
+        },
     )
-    if not updated.rowcount:
-        connection.execute(
-            text("INSERT INTO schema_support VALUES (:revision, :oldest_code)"), values
-        )
 
 
 def check_rows(*, ctx, **_) -> None:

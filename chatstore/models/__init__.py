@@ -3,13 +3,6 @@
 from chatstore.models.access import IdempotencyRecord
 from chatstore.models.facets import SessionFacet
 from chatstore.models.messages import Message
-from chatstore.models.schema_support import SchemaSupport
 from chatstore.models.sessions import ChatSession
 
-__all__ = [
-    "ChatSession",
-    "IdempotencyRecord",
-    "Message",
-    "SchemaSupport",
-    "SessionFacet",
-]
+__all__ = ["ChatSession", "IdempotencyRecord", "Message", "SessionFacet"]

@@ -14,6 +14,8 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+BATCH = 500
+FOLDED_LENGTH = 500
 INDEXES = (
     ("ix_sessions_created_at", ("owner_id", "created_at", "id"), ""),
     ("ix_sessions_name", ("owner_id", "name_folded", "id"), ""),
@@ -31,16 +33,52 @@ INDEXES = (
     ("ix_sessions_pinned", ("owner_id", "last_updated_at", "id"), "pinned = true"),
 )
 
+sessions = sa.table(
+    "sessions",
+    sa.column("id", sa.Uuid()),
+    sa.column("name", sa.Text()),
+    sa.column("name_folded", sa.Text()),
+)
+
 
 def prepare(work: Any) -> None:
-    # The names and facets themselves come with step 0006, in batches.
+    # The facets themselves come with step 0006, in batches.
     collation = "" if work.is_sqlite else 'COLLATE "C" '
-    definition = f"VARCHAR(500) {collation}DEFAULT '' NOT NULL"
+    definition = f"VARCHAR({FOLDED_LENGTH}) {collation}DEFAULT '' NOT NULL"
     work.add_column("sessions", "name_folded", definition)
     for name, columns, where in INDEXES:
         # SQLite compares conditions as they are written, and writes true as 1.
         condition = where.replace("true", "1") if work.is_sqlite else where
         work.create_index(name, "sessions", columns, where=condition)
+    fold_names(work)
+
+
+def fold_names(work: Any) -> None:
+    """Fold the names that are not; broken off, it goes on."""
+    fold = work.frozen("words_0006").fold
+    unfolded = sa.select(sessions.c.id, sessions.c.name).where(
+        sessions.c.name != "", sessions.c.name_folded == ""
+    )
+    query, done = unfolded, 0
+    while rows := work.read(query.order_by(sessions.c.id).limit(BATCH)):
+        folded = [
+            {"of": row.id, "its": row.name, "folded": fold(row.name)[:FOLDED_LENGTH]}
+            for row in rows
+        ]
+        work.write(write_names, folded)
+        query = unfolded.where(sessions.c.id > rows[-1].id)
+        done += len(rows)
+        work.show(f"names: {done}")
+
+
+def write_names(connection: sa.Connection, folded: list[dict[str, Any]]) -> None:
+    # Rows in the order of their ids, and none that was renamed meanwhile.
+    this = sa.and_(
+        sessions.c.id == sa.bindparam("of", type_=sa.Uuid()),
+        sessions.c.name == sa.bindparam("its"),
+    )
+    change = sa.update(sessions).where(this)
+    connection.execute(change.values(name_folded=sa.bindparam("folded")), folded)
 
 
 def upgrade() -> None:

@@ -22,9 +22,10 @@ INDEXES = (
 
 
 def prepare(work: Any) -> None:
-    # The numbers and the entries themselves come with step 0006, in batches.
+    # The entries themselves come with step 0006, in batches.
     work.add_column("sessions", "number", "BIGINT")
     work.create_index("ix_sessions_number", "sessions", ["number"], is_unique=True)
+    work.frozen("numbers_0004").number_sessions(work)
 
 
 def upgrade() -> None:

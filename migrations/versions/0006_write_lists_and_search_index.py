@@ -5,7 +5,6 @@ Revises: 0005
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,13 +20,7 @@ depends_on = None
 SESSIONS, MESSAGES = 200, 500
 CHARACTERS = 2**20
 FOLDED_LENGTH = 500
-# The time takes 52 of a number's 63 bits; these are what is left.
-SHARED_BITS = 11
-# Sessions of about the same time are numbered within this many.
-NEARBY = 2**32
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-INSTANT = sa.String(27).with_variant(sa.DateTime(timezone=True), "postgresql")
 sessions = sa.table(
     "sessions",
     sa.column("id", sa.Uuid()),
@@ -36,7 +29,6 @@ sessions = sa.table(
     sa.column("former_owner_id", sa.Text()),
     sa.column("name", sa.Text()),
     sa.column("name_folded", sa.Text()),
-    sa.column("created_at", INSTANT),
     sa.column("rag_document_ids", sa.JSON()),
     sa.column("metadata_tags", sa.JSON()),
 )
@@ -69,17 +61,15 @@ def finish(work: Any) -> None:
 
 
 def upgrade() -> None:
-    op.create_table(
-        "schema_support",
-        sa.Column("revision", sa.String(32), nullable=False),
-        sa.Column("oldest_code", sa.String(32), nullable=False),
-        sa.PrimaryKeyConstraint("revision", name="pk_schema_support"),
-    )
+    # Older code may go on serving a newer schema that says so.
+    for name in ("supported_revision", "oldest_code"):
+        op.add_column("alembic_version", sa.Column(name, sa.String(32)))
     op.execute("DROP TABLE migration_progress")
 
 
 def downgrade() -> None:
-    op.drop_table("schema_support")
+    for name in ("supported_revision", "oldest_code"):
+        op.drop_column("alembic_version", name)
 
 
 class Fill:
@@ -92,14 +82,19 @@ class Fill:
         self.work = work
         self.words = work.frozen("words_0006")
 
+    def number_sessions(self) -> None:
+        self.work.frozen("numbers_0004").number_sessions(self.work)
+
     def fill(self) -> None:
         """Write all of it, from where the last attempt ended."""
+        self.number_sessions()
         after = self.work.last(revision, "sessions")
         self.fill_sessions(after=UUID(after) if after else None, is_all=True)
         self.fill_messages(int(self.work.last(revision, "messages") or 0))
 
     def catch_up(self) -> None:
         """Write what older servers left out since, and take away what they left."""
+        self.number_sessions()
         self.fill_messages(self.work.memory.get("last message", 2**62))
         self.fill_sessions(after=None, is_all=False)
         while missing := self.missing_messages():
@@ -141,29 +136,25 @@ class Fill:
         query = query.order_by(sessions.c.id).with_for_update(skip_locked=True)
         rows = connection.execute(query).all()
         stale = rows if is_all else self.stale(rows)
-        numbers = {row.id: row.number for row in rows}
-        self.number(connection, [row for row in stale if row.number is None], numbers)
         changed = [
-            {"of": row.id, "folded": self.folded(row), "its_number": numbers[row.id]}
+            {"of": row.id, "folded": self.folded(row)}
             for row in stale
-            if (row.name_folded, row.number) != (self.folded(row), numbers[row.id])
+            if row.name_folded != self.folded(row)
         ]
         if changed:
-            values = {
-                "name_folded": sa.bindparam("folded"),
-                "number": sa.bindparam("its_number"),
-            }
             this = sessions.c.id == sa.bindparam("of", type_=sa.Uuid())
-            connection.execute(sa.update(sessions).where(this).values(values), changed)
+            change = sa.update(sessions).where(this)
+            folded = sa.bindparam("folded")
+            connection.execute(change.values(name_folded=folded), changed)
         self.put_facets(connection, stale)
-        self.put_names(connection, stale, numbers)
+        self.put_names(connection, [row for row in stale if row.number is not None])
         if is_all:
             self.work.save(revision, "sessions", keys[-1])
 
     def stale(self, rows: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
         """Return the sessions that are listed or found otherwise than as they are."""
         found: dict[UUID, set[tuple[str, ...]]] = {row.id: set() for row in rows}
-        query = sa.select(facets).where(facets.c.session_id.in_(found))
+        query = sa.select(facets).where(and_kinds(facets.c.session_id.in_(found)))
         for row in self.work.connection.execute(query):
             found[row.session_id].add((row.kind, row.value, row.owner_id))
         named = {row.number for row in rows if row.name and row.number is not None}
@@ -171,45 +162,21 @@ class Fill:
         return [
             row
             for row in rows
-            if row.number is None
-            or row.name_folded != self.folded(row)
+            if row.name_folded != self.folded(row)
             or (row.number in named - indexed)
             or found[row.id] != set(facets_of(row))
         ]
 
     def folded(self, row: sa.Row[Any]) -> str:
-        return self.words.fold(row.name or "")[:FOLDED_LENGTH]
-
-    def number(
-        self,
-        connection: sa.Connection,
-        rows: Sequence[sa.Row[Any]],
-        numbers: dict[UUID, int],
-    ) -> None:
-        """Number sessions about in the order of their creation."""
-        if not rows:
-            return
-        wanted = {row.id: wanted_number(row) for row in rows}
-        taken = sa.select(sessions.c.number).where(
-            sessions.c.number.in_(wanted.values())
-        )
-        used = set(connection.scalars(taken))
-        for key, number in wanted.items():
-            if number in used:
-                near = sessions.c.number.between(number, number + NEARBY)
-                last = connection.scalar(
-                    sa.select(sa.func.max(sessions.c.number)).where(near)
-                )
-                nearby = [each for each in used if number <= each <= number + NEARBY]
-                number = max([last or 0, *nearby]) + 1
-            used.add(number)
-            numbers[key] = number
+        # Left as it is where there is one: `chatstore reindex` compares these.
+        return row.name_folded or self.words.fold(row.name or "")[:FOLDED_LENGTH]
 
     def put_facets(
         self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]
     ) -> None:
         keys = [row.id for row in rows]
-        connection.execute(sa.delete(facets).where(facets.c.session_id.in_(keys)))
+        its = and_kinds(facets.c.session_id.in_(keys))
+        connection.execute(sa.delete(facets).where(its))
         values = [
             {"session_id": row.id, "kind": kind, "value": value, "owner_id": owner_id}
             for row in rows
@@ -218,19 +185,14 @@ class Fill:
         if values:
             connection.execute(sa.insert(facets), values)
 
-    def put_names(
-        self,
-        connection: sa.Connection,
-        rows: Sequence[sa.Row[Any]],
-        numbers: dict[UUID, int],
-    ) -> None:
-        unnamed = [numbers[row.id] for row in rows if not row.name]
+    def put_names(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
+        unnamed = [row.number for row in rows if not row.name]
         if unnamed:
             connection.execute(self.deleting("name_index", unnamed))
         self.put(
             "name_index",
             self.prepared(
-                (numbers[row.id], row.name, self.words.scopes_of(row.owner_id, row.id))
+                (row.number, row.name, self.words.scopes_of(row.owner_id, row.id))
                 for row in rows
                 if row.name
             ),
@@ -288,7 +250,9 @@ class Fill:
         return len(kept)
 
     def missing_messages(self) -> Sequence[int]:
-        index = sa.table(self.keys_of("message_index"), sa.column("id"))
+        index = sa.table(
+            self.keys_of("message_index"), sa.column("id", sa.BigInteger())
+        )
         is_indexed = sa.exists().where(index.c.id == messages.c.id)
         query = sa.select(messages.c.id, sa.func.length(messages.c.content))
         return within_bounds(
@@ -345,7 +309,7 @@ class Fill:
         return f"{index}_docsize" if self.work.is_sqlite else index
 
     def indexed(self, index: str, keys: Iterable[int]) -> set[int]:
-        its = sa.table(self.keys_of(index), sa.column("id"))
+        its = sa.table(self.keys_of(index), sa.column("id", sa.BigInteger()))
         query = sa.select(its.c.id).where(its.c.id.in_(list(keys)))
         return set(self.work.connection.scalars(query))
 
@@ -354,7 +318,7 @@ class Fill:
         return sa.delete(sa.table(index, key)).where(key.in_(keys))
 
     def delete_strays(self, index: str, key: sa.ColumnClause[int]) -> None:
-        its = sa.table(self.keys_of(index), sa.column("id"))
+        its = sa.table(self.keys_of(index), sa.column("id", sa.BigInteger()))
         is_there = sa.exists().where(key == its.c.id)
         query = sa.select(its.c.id).where(~is_there).limit(MESSAGES)
         while strays := [row.id for row in self.work.read(query)]:
@@ -376,6 +340,10 @@ def within_bounds(rows: Sequence[sa.Row[Any]]) -> list[Any]:
     return keys
 
 
+def and_kinds(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return sa.and_(condition, facets.c.kind.in_(("tag", "document")))
+
+
 def facets_of(row: sa.Row[Any]) -> list[tuple[str, str, str]]:
     return [
         (kind, value, row.owner_id)
@@ -385,12 +353,3 @@ def facets_of(row: sa.Row[Any]) -> list[tuple[str, str, str]]:
         )
         for value in dict.fromkeys(values)
     ]
-
-
-def wanted_number(row: sa.Row[Any]) -> int:
-    created_at = row.created_at
-    if isinstance(created_at, str):
-        created_at = datetime.fromisoformat(created_at)
-    microseconds = (created_at - EPOCH) // timedelta(microseconds=1)
-    shared = row.id.int % 2**SHARED_BITS
-    return (microseconds << SHARED_BITS | shared) % 2**62
