@@ -42,6 +42,19 @@ def prepare(work: Any) -> None:
             f"Revision {revision} was not begun: {' '.join(broken)} Correct them, and"
             " run again: chatstore migrate. Until then the version before goes on."
         )
+    if not work.is_sqlite:
+        add_unproven(work)
+
+
+def add_unproven(work: Any) -> None:
+    """Check what is written from now on; `upgrade` reads the rows without the lock."""
+    for table, checks in CHECKS.items():
+        changes = [
+            f"DROP CONSTRAINT IF EXISTS {name},"
+            f" ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID"
+            for name, condition in checks.items()
+        ]
+        work.change(f"ALTER TABLE {table} {', '.join(changes)}")
 
 
 def broken_rows(work: Any, table: str, condition: str) -> str:
@@ -59,26 +72,24 @@ def broken_rows(work: Any, table: str, condition: str) -> str:
 
 
 def upgrade() -> None:
-    change({table: dict(checks) for table, checks in CHECKS.items()})
-
-
-def downgrade() -> None:
-    change({table: dict.fromkeys(checks) for table, checks in CHECKS.items()})
-
-
-def change(wanted: dict[str, dict[str, str | None]]) -> None:
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         replace_checks = op.get_context().config.attributes["replace_checks"]
-        for table, checks in wanted.items():
+        for table, checks in CHECKS.items():
             replace_checks(connection, table, checks)
         return
-    for table, checks in wanted.items():
-        for name, condition in checks.items():
-            op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
-            if condition is not None:
-                # The rows that are there are read in the next step, without the lock.
-                op.execute(
-                    f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})"
-                    " NOT VALID"
-                )
+    for table, checks in CHECKS.items():
+        for name in checks:
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    if connection.dialect.name == "sqlite":
+        replace_checks = op.get_context().config.attributes["replace_checks"]
+        for table, checks in CHECKS.items():
+            replace_checks(connection, table, dict.fromkeys(checks))
+        return
+    for table, checks in CHECKS.items():
+        for name in checks:
+            op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
