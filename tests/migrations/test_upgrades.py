@@ -47,11 +47,12 @@ def go_on(name, ask):
         (folder / "started").touch()
 
 def write(client):
-    made = client.post("/api/v1/sessions/", json={"name": "new", "metadata_tags": ["t"]})
+    tags = {"name": "new", "metadata_tags": ["t"]}
+    made = client.post("/api/v1/sessions/", json=tags)
     yield made
     url = f"/api/v1/sessions/{made.json['id']}"
     yield client.post(f"{url}/messages", json={"content": "written meanwhile"})
-    yield client.patch(url, json={"pinned": True})
+    yield client.patch(url, json={"llm_model_name": "m2"})
 
 def read(client):
     listed = client.get("/api/v1/sessions/?limit=20")
@@ -102,16 +103,10 @@ def environ(url, folder, code):
     )
 
 
-FILL = {
-    "sqlite": (
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
-        " WHERE i < {count})",
-        "lower(hex(randomblob(6))) || '4000' || 'a' || substr(hex(randomblob(8)), 2)",
-    ),
-    "postgresql": (
-        "WITH n (i) AS (SELECT generate_series(1, {count}))",
-        "gen_random_uuid()",
-    ),
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+    " WHERE i < {count})",
+    "postgresql": "WITH n (i) AS (SELECT generate_series(1, {count}))",
 }
 
 
@@ -119,7 +114,7 @@ def fill(url):
     """Sessions and messages as the first release has them, by SQL alone."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     kind = engine.dialect.name
-    numbers = FILL[kind][0]
+    numbers = NUMBERS[kind]
     new_id = (
         "printf('%08x00004000a000%012x', i, i)"
         if kind == "sqlite"
@@ -133,19 +128,20 @@ def fill(url):
             text(
                 "INSERT INTO sessions (id, owner_id, name, created_at, last_updated_at,"
                 " llm_model_name, rag_document_ids, metadata_tags, message_count,"
-                f" last_seq, pinned, revision) {numbers.format(count=SESSIONS)}"
+                f" last_message_preview, last_seq, pinned, revision) {numbers.format(count=SESSIONS)}"
                 f" SELECT {new_id}, 'local', 'Café ' || i,"
-                " '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z', 'm',"
-                f" '[]', '[\"old\"]', {each}, {each}, {pinned}, 1 FROM n"
+                " '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:40.000000Z', 'm',"
+                f" '[]', '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
             )
             if kind == "sqlite"
             else text(
                 f"{numbers.format(count=SESSIONS)} INSERT INTO sessions (id, owner_id,"
                 " name, created_at, last_updated_at, llm_model_name,"
-                " rag_document_ids, metadata_tags, message_count, last_seq, pinned,"
+                " rag_document_ids, metadata_tags, message_count, last_message_preview,"
+                " last_seq, pinned,"
                 f" revision) SELECT {new_id}, 'local', 'Café ' || i,"
-                " '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'm', '[]',"
-                f" '[\"old\"]', {each}, {each}, {pinned}, 1 FROM n"
+                " '2026-01-01T00:00:00Z', '2026-01-01T00:01:40Z', 'm', '[]',"
+                f" '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
             )
         )
         instant = (
@@ -180,14 +176,17 @@ def test_old_servers_go_on_while_a_new_one_migrates(
         check=True,
     )
     fill(url)
-    with subprocess.Popen(
-        [sys.executable, "-c", CLIENT, tmp_path],
-        cwd=old_code,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=(tmp_path / "errors").open("wb"),
-        text=True,
-    ) as old:
+    with (
+        (tmp_path / "errors").open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", CLIENT, tmp_path],
+            cwd=old_code,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as old,
+    ):
         wait_for(tmp_path / "started", old)
         app = create_app(make_settings(url))
         with app.app_context():
