@@ -128,7 +128,8 @@ def fill(url):
             text(
                 "INSERT INTO sessions (id, owner_id, name, created_at, last_updated_at,"
                 " llm_model_name, rag_document_ids, metadata_tags, message_count,"
-                f" last_message_preview, last_seq, pinned, revision) {numbers.format(count=SESSIONS)}"
+                " last_message_preview, last_seq, pinned, revision)"
+                f" {numbers.format(count=SESSIONS)}"
                 f" SELECT {new_id}, 'local', 'Café ' || i,"
                 " '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:40.000000Z', 'm',"
                 f" '[]', '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
