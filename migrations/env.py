@@ -118,6 +118,7 @@ def alone_on_postgresql() -> Iterator[None]:
     # stays with us.
     with db.engine.connect() as connection:
         connection.execution_options(isolation_level="READ COMMITTED")
+        connection.begin().rollback()  # leaves what reading has set, as `db` does
         connection.detach()  # the pool may have room for one only
         number = 0
         while not is_alone(connection):

@@ -72,7 +72,7 @@ def fill():
     db.session.execute(
         tables.tables["chat_messages"].insert(),
         [
-            message | {"seq": seq, "content": f"plan w{seq} 数据库"}
+            message | {"seq": seq, "content": f"plan w{seq:05d} 数据库"}
             for seq in range(1, MESSAGES + 1)
         ],
     )
@@ -94,7 +94,7 @@ def assert_all_is_found():
     assert violations() == []
     db.session.rollback()
     for seq in (1, BATCH, BATCH + 1, 2 * BATCH, MESSAGES):
-        assert found(f"w{seq}") == [(f"plan w{seq} 数据库", seq)]
+        assert found(f"w{seq:05d}") == [(f"plan w{seq:05d} 数据库", seq)]
     newest = [MESSAGES - before for before in range(5)]
     assert [seq for _, seq in found("plan")] == newest
     assert found("old") == [("old", None)]
