@@ -110,7 +110,7 @@ NUMBERS = {
 }
 
 
-def fill(url):
+def fill(url, sessions=SESSIONS, messages=MESSAGES):
     """Sessions and messages as the first release has them, by SQL alone."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     kind = engine.dialect.name
@@ -121,7 +121,7 @@ def fill(url):
         else "CAST(lpad(to_hex(i), 8, '0') || '00004000a000' ||"
         " lpad(to_hex(i), 12, '0') AS uuid)"
     )
-    each = MESSAGES // SESSIONS
+    each = messages // sessions
     pinned = "0" if kind == "sqlite" else "false"
     with engine.begin() as connection:
         connection.execute(
@@ -129,14 +129,14 @@ def fill(url):
                 "INSERT INTO sessions (id, owner_id, name, created_at, last_updated_at,"
                 " llm_model_name, rag_document_ids, metadata_tags, message_count,"
                 " last_message_preview, last_seq, pinned, revision)"
-                f" {numbers.format(count=SESSIONS)}"
+                f" {numbers.format(count=sessions)}"
                 f" SELECT {new_id}, 'local', 'Café ' || i,"
                 " '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:40.000000Z', 'm',"
                 f" '[]', '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
             )
             if kind == "sqlite"
             else text(
-                f"{numbers.format(count=SESSIONS)} INSERT INTO sessions (id, owner_id,"
+                f"{numbers.format(count=sessions)} INSERT INTO sessions (id, owner_id,"
                 " name, created_at, last_updated_at, llm_model_name,"
                 " rag_document_ids, metadata_tags, message_count, last_message_preview,"
                 " last_seq, pinned,"
