@@ -21,7 +21,7 @@ TRIES = 60
 _PAUSE_SECONDS = 2.0
 _MOST_SECONDS = 1.0
 # A lock that is not free in time, a deadlock, a serialization failure.
-_BUSY_STATES = frozenset({"55P03", "40P01", "40001"})
+BUSY_STATES = frozenset({"55P03", "40P01", "40001"})
 _BUSY_CODES = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 
 _progress = sa.table(
@@ -230,7 +230,7 @@ def is_busy(error: DBAPIError) -> bool:
     """Whether a lock was not free in time."""
     state = getattr(error.orig, "sqlstate", None)
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    return state in _BUSY_STATES or code in _BUSY_CODES
+    return state in BUSY_STATES or code in _BUSY_CODES
 
 
 def is_overtaken(error: DBAPIError) -> bool:

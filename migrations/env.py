@@ -115,37 +115,40 @@ def alone_on_sqlite(path: Path) -> Iterator[None]:
 @contextmanager
 def alone_on_postgresql() -> Iterator[None]:
     # A connection of its own, with an open transaction: behind a pooler nothing else
-    # stays with us.
-    with db.engine.connect() as connection:
-        connection.execution_options(isolation_level="READ COMMITTED")
-        connection.begin().rollback()  # leaves what reading has set, as `db` does
-        connection.detach()  # the pool may have room for one only
-        number = 0
-        while not is_alone(connection):
-            number += 1
-            if number == 1:
+    # stays with us. The engine's pool may have room for one connection only.
+    pool = db.engine.pool.recreate()
+    connection = pool.connect()
+    try:
+        is_first = True
+        while not is_alone(connection.driver_connection):
+            if is_first:
                 say_waiting()
+            is_first = False
         yield
+    finally:
+        connection.close()
+        pool.dispose()
 
 
-def is_alone(connection: Connection) -> bool:
+def is_alone(driver: Any) -> bool:
     """Take the lock for the rest of the transaction, if it is free in half a second.
 
     Whoever waits has a snapshot, for whose end an index build waits: so nobody waits
     in one transaction for long.
     """
-    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
-    connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
+    driver.isolation_level = 2  # READ COMMITTED, the name of which psycopg has
+    driver.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    driver.execute("SET LOCAL statement_timeout = 0")
+    driver.execute("SET LOCAL lock_timeout = '500ms'")
     try:
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-    except DBAPIError as error:
-        connection.rollback()
-        if batches.is_busy(error):
+        driver.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+    except db.engine.dialect.loaded_dbapi.OperationalError as error:
+        driver.rollback()
+        if error.sqlstate in batches.BUSY_STATES:
             return False
         raise
     # The last query keeps its snapshot until another statement takes its place.
-    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    driver.execute("SET LOCAL lock_timeout = 0")
     return True
 
 

@@ -18,7 +18,7 @@ from chatstore.revisions import (
 )
 from chatstore.store.verify import CHECKS
 from tests.conftest import make_settings
-from tests.contract.test_naughty_strings import NAUGHTY
+from tests.contract.test_naughty_strings import cannot_be_stored, naughty_strings
 from tests.migrations.test_upgrades import fill
 
 ON_SQLITE = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -31,7 +31,7 @@ def app(empty_database_url):
     app = create_app(make_settings(empty_database_url))
     with app.app_context():
         migrate("0001")
-        fill(empty_database_url, sessions=50, messages=2000)
+        fill(empty_database_url, sessions=20, messages=2000)
         yield app
         db.session.remove()
         db.engine.dispose()
@@ -190,7 +190,8 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
     assert frozen.INDEXED_CHARACTERS == analyzer.INDEXED_CHARACTERS
     scopes = entries.scopes_of("alice", UUID(int=1), "user")
     assert frozen.scopes_of("alice", UUID(int=1), "user") == scopes
-    for text in [*NAUGHTY, "数据库很快 " * 200, "a " * 500, "order_4300 10.0.1.50"]:
+    storable = [each for each in naughty_strings() if not cannot_be_stored(each)]
+    for text in [*storable, "数据库很快 " * 200, "a " * 500, "order_4300 10.0.1.50"]:
         assert frozen.fold(text) == analyzer.fold(text)
         assert frozen.fts5_words(text) == entries.fts5_words(text)
         assert frozen.tsvector_words(text, scopes) == entries.tsvector_words(
