@@ -68,7 +68,7 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     __tablename__ = "sessions"
     __table_args__ = (
         CheckConstraint("message_count >= 0", name="message_count"),
-        CheckConstraint("last_seq >= message_count", name="last_seq"),
+        CheckConstraint("last_seq >= 0", name="last_seq"),
         CheckConstraint("revision >= 1", name="revision"),
         Index(
             "ix_sessions_owner_id_last_updated_at_id",

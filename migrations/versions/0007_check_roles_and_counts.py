@@ -22,7 +22,7 @@ CHECKS = {
     },
     "sessions": {
         "ck_sessions_message_count": "message_count >= 0",
-        "ck_sessions_last_seq": "last_seq >= message_count",
+        "ck_sessions_last_seq": "last_seq >= 0",
         "ck_sessions_revision": "revision >= 1",
     },
 }
