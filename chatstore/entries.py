@@ -101,3 +101,7 @@ def _tsquery_term(term: Term) -> str:
 
 def _quoted(words: str) -> str:
     return f'"{words}"'
+
+
+def any_tsquery(query):
+    return " | ".join(f"'{w}'" + (":*" if t.is_prefix and w == t.words[-1] else "") for t in query.wanted for w in t.words)

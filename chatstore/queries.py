@@ -62,6 +62,15 @@ class Query:
     unwanted: tuple[Term, ...]
 
     @property
+    def terms(self):
+        return self.wanted
+
+    def holds(self, text):
+        from chatstore.analyzer import words_of
+        w = words_of(text)
+        return all(t.count_in(w) for t in self.wanted)
+
+    @property
     def has_phrase(self) -> bool:
         """Whether words must follow each other."""
         return any(len(term.words) > 1 for term in self.wanted)

@@ -7,7 +7,8 @@ import pytest
 
 from chatstore import analyzer, queries
 from chatstore.snippets import LENGTH
-from chatstore.store.search import WINDOW
+from chatstore.store.matches import WINDOW
+from chatstore.store.search import BATCH, MOST_TAKEN
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
@@ -62,7 +63,9 @@ def test_the_answers_are_real(alice, chat):
 
 def test_the_numbers_are_those_of_the_code():
     assert f"about {LENGTH} characters" in DOC
-    assert (WINDOW, queries.MOST_WORDS) == (100, 100)
+    assert (BATCH, queries.MOST_WORDS) == (100, 100)
+    assert f"newest {WINDOW:,} matches" in DOC
+    assert f"up to {MOST_TAKEN};" in DOC
     assert f"first {analyzer.INDEXED_CHARACTERS:,} characters" in DOC
     assert f"first {analyzer.LAST_PLACE:,} words" in DOC
     assert f"{analyzer.PLACES_OF_A_WORD} times" in DOC
