@@ -53,6 +53,9 @@ keepalive = 65  # longer than nginx keeps idle connections, so that it closes fi
 timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
+# By itself gunicorn takes any release of its parser in C that is installed, and those
+# before 0.6.12 do not hold the bound of the request line.
+http_parser = "python"
 # A search of 10,000 characters, each of four bytes that are percent-encoded, as nginx
 # lets it through. gunicorn has a bound of its own below that, or none at all.
 limit_request_line = gunicorn.http.message.MAX_REQUEST_LINE = 128 * 1024
