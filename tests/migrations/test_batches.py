@@ -94,12 +94,58 @@ def test_a_fill_that_was_broken_off_goes_on_where_it_was(app):
     assert_all_is_well()
 
 
-def test_what_old_code_left_out_is_written_at_the_end(app):
-    migrate("0005")
-    ids = "SELECT id FROM chat_messages WHERE id > 1990"
-    execute(f"DELETE FROM chat_messages WHERE id IN ({ids})")
+def test_what_old_code_writes_after_the_fill_is_caught_up_with(app, empty_database_url):
+    url = empty_database_url.replace("postgresql:", "postgresql+psycopg:")
+    old = sa.create_engine(url)
+    done = []
+
+    def write_as_old_code(connection, cursor, statement, *_):
+        # Step 0007 looks for wrong rows when the fill of 0006 is over.
+        if not done and statement.startswith("SELECT id FROM sessions WHERE NOT"):
+            done.append(statement)
+            with old.begin() as writer:
+                for each in (
+                    "UPDATE sessions SET metadata_tags = '[\"later\"]'",
+                    "DELETE FROM chat_messages WHERE id = 2000",
+                    "INSERT INTO chat_messages (session_id, seq, timestamp, role,"
+                    " content) SELECT session_id, 1000, timestamp, role, 'later'"
+                    " FROM chat_messages WHERE id = 1",
+                ):
+                    writer.execute(sa.text(each))
+
+    sa.event.listen(db.engine, "before_cursor_execute", write_as_old_code)
     migrate()
-    assert db.session.scalar(sa.text("SELECT count(*) FROM message_index")) == 1990
+    sa.event.remove(db.engine, "before_cursor_execute", write_as_old_code)
+    old.dispose()
+    assert done
+    derived = [each for each in CHECKS if each.name in {"search", "facets", "names"}]
+    assert [line for check in derived for line in check.find()] == []
+    db.session.rollback()
+
+
+@ON_POSTGRESQL
+def test_a_change_of_a_table_lets_the_queue_through_and_tries_again(
+    app, empty_database_url
+):
+    db.session.remove()
+    url = empty_database_url.replace("postgresql:", "postgresql+psycopg:")
+    others = sa.create_engine(url)
+    reader = others.connect()
+    reader.execute(sa.text("SELECT count(*) FROM sessions"))  # and goes on
+    refused = []
+
+    def end_the_reader_at_last(context):
+        refused.append(context.original_exception.sqlstate)
+        if len(refused) == 2:
+            reader.rollback()
+
+    sa.event.listen(db.engine, "handle_error", end_the_reader_at_last)
+    migrate("0003")
+    sa.event.remove(db.engine, "handle_error", end_the_reader_at_last)
+    reader.close()
+    others.dispose()
+    assert refused == ["55P03"] * 2
+    assert current_revision() == "0003"
 
 
 @ON_POSTGRESQL
