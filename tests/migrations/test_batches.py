@@ -19,7 +19,7 @@ from chatstore.revisions import (
 from chatstore.store.verify import CHECKS
 from tests.conftest import make_settings
 from tests.contract.test_naughty_strings import cannot_be_stored, naughty_strings
-from tests.migrations.test_upgrades import fill
+from tests.migrations.test_upgrades import connected, fill
 
 ON_SQLITE = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
@@ -95,8 +95,7 @@ def test_a_fill_that_was_broken_off_goes_on_where_it_was(app):
 
 
 def test_what_old_code_writes_after_the_fill_is_caught_up_with(app, empty_database_url):
-    url = empty_database_url.replace("postgresql:", "postgresql+psycopg:")
-    old = sa.create_engine(url)
+    old = connected(empty_database_url)
     done = []
 
     def write_as_old_code(connection, cursor, statement, *_):
@@ -128,8 +127,7 @@ def test_a_change_of_a_table_lets_the_queue_through_and_tries_again(
     app, empty_database_url
 ):
     db.session.remove()
-    url = empty_database_url.replace("postgresql:", "postgresql+psycopg:")
-    others = sa.create_engine(url)
+    others = connected(empty_database_url)
     reader = others.connect()
     reader.execute(sa.text("SELECT count(*) FROM sessions"))  # and goes on
     refused = []

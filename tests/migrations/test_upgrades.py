@@ -13,6 +13,7 @@ from shutil import which
 import pytest
 from sqlalchemy import create_engine, text
 
+from chatstore import sqlite
 from chatstore.app import create_app
 from chatstore.db import db
 from chatstore.revisions import current_revision, head_revision, migrate
@@ -110,9 +111,19 @@ NUMBERS = {
 }
 
 
+def connected(url):
+    """An engine of the test's own, with the one SQLite library of the process.
+
+    Two of them on one file undo each other's locks.
+    """
+    if url.startswith("sqlite"):
+        return create_engine(url, module=sqlite.driver())
+    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+
+
 def fill(url, sessions=SESSIONS, messages=MESSAGES):
     """Sessions and messages as the first release has them, by SQL alone."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = connected(url)
     kind = engine.dialect.name
     numbers = NUMBERS[kind]
     new_id = (
