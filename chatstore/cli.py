@@ -159,7 +159,8 @@ def reindex_command() -> None:
 
 def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:
     done, last = 0, 0
-    in_transaction(indexed.delete_strays, index)
+    while in_transaction(indexed.delete_strays, index, limit=indexed.BATCH):
+        pass
     while batch := in_transaction(indexed.reindex_batch, index, after=last):
         last = batch.last
         done += batch.count

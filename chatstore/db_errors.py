@@ -15,6 +15,7 @@ from chatstore.errors import DatabaseFull, DatabaseUnavailable
 
 # Serialization failure and deadlock: PostgreSQL's request to run it again.
 _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
+_LOCK_TIMEOUT_SQLSTATE = "55P03"
 # A standby, or a primary that was told to refuse writes.
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
@@ -27,7 +28,7 @@ _FULL = frozenset({"53100", 13})
 _BOUNDS = {
     "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
     9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
-    "55P03": "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
+    _LOCK_TIMEOUT_SQLSTATE: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
     5: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # SQLITE_BUSY
 }
 
@@ -37,6 +38,11 @@ def is_transient(error: DBAPIError) -> bool:
     if error.connection_invalidated or _is_refused_number(error):
         return True
     return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
+
+
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Whether PostgreSQL ended a wait for a lock: its `lock_timeout` was over."""
+    return _code(error) == _LOCK_TIMEOUT_SQLSTATE
 
 
 def db_error_text(error: BaseException) -> str:

@@ -95,8 +95,13 @@ class IdempotencyKeyReused(ValidationFailed):
     type = "idempotency-key-reused"
     title = "Idempotency key reused"
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, is_other_body: bool) -> None:
         detail = f"Idempotency-Key {key!r} came with another request before."
+        if is_other_body:
+            detail = (
+                f"Idempotency-Key {key!r} came with another body before: the same one"
+                " has the same bytes, JSON members in the same order."
+            )
         super().__init__([Flaw("", detail)])
         self.detail = detail  # the body has no flaw
 

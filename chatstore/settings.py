@@ -116,7 +116,10 @@ class Settings:
         10_000, "most sessions that one bulk request changes", least=1, most=10_000
     )
     lock_timeout_seconds: int = _setting(
-        30, "longest wait for the database's write lock (SQLite) or a row lock", least=1
+        30,
+        "longest wait of a request for the database's write lock (SQLite) or for locked"
+        " rows, all of its attempts together",
+        least=1,
     )
     pool_timeout_seconds: int = _setting(
         5, "longest wait for a database connection", least=1
