@@ -11,8 +11,10 @@ from chatstore.clock import utc_now
 from chatstore.db import db, write_connection
 from chatstore.driver import Prepared
 from chatstore.models import IdempotencyRecord
+from chatstore.store.sent import stored_bytes
 
 _PURGE_BATCH = 1000
+PURGE_BYTES = 8 * 1024 * 1024
 _CLAIMED = ("owner_id", "key", "request", "body_sha256", "created_at")
 _WHOSE = (
     IdempotencyRecord.owner_id == bindparam("the_owner"),
@@ -107,12 +109,29 @@ def _whose(owner_id: str, key: str) -> dict[str, Any]:
 
 
 def purge_records(*, before: datetime) -> int:
-    """Delete up to a thousand records made before the instant; return how many."""
+    """Delete some of the records made before the instant; return how many.
+
+    At most a thousand, of 8 MiB of answers or of one that is larger.
+    """
     key = (IdempotencyRecord.owner_id, IdempotencyRecord.key)
-    old = select(*key).where(IdempotencyRecord.created_at < before).limit(_PURGE_BATCH)
+    size = stored_bytes(IdempotencyRecord.answer)
+    old = (
+        select(*key, size)
+        .where(IdempotencyRecord.created_at < before)
+        .limit(_PURGE_BATCH)
+    )
+    total = 0
+    keys: list[tuple[str, str]] = []
+    for owner_id, name, size_of_one in db.session.execute(old).all():
+        total += size_of_one
+        if keys and total > PURGE_BYTES:
+            break
+        keys.append((owner_id, name))
+    if not keys:
+        return 0
     purged = db.session.scalars(
         delete(IdempotencyRecord)
-        .where(tuple_(*key).in_(old))
+        .where(tuple_(*key).in_(keys))
         .returning(IdempotencyRecord.key)
     )
     return len(purged.all())

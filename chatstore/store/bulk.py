@@ -171,13 +171,25 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(chats: list[Row[Any]]) -> None:
-    room, small, large = deletions.BATCH, [], []
+    rows = deletions.BATCH
+    small: list[UUID] = []  # those without messages first
+    few: list[UUID] = []
+    large: list[UUID] = []
     for chat in chats:
-        if chat.message_count <= room:
-            room -= chat.message_count
+        if not chat.message_count:
             small.append(chat.id)
+        elif chat.message_count <= rows:
+            rows -= chat.message_count
+            few.append(chat.id)
         else:
             large.append(chat.id)
+    room = deletions.BATCH_BYTES
+    for chunk in _chunks(few):
+        sizes = deletions.sizes_of(chunk)
+        for session_id in chunk:
+            size = sizes.get(session_id, 0)
+            (small if size <= room else large).append(session_id)
+            room -= size if size <= room else 0
     for apply, ids in (
         (deletions.delete_sessions, small),
         (deletions.hide_sessions, large),

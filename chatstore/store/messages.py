@@ -34,6 +34,7 @@ from chatstore.store.sent import (
     as_json,
     attributes,
     in_one,
+    stored_bytes,
 )
 from chatstore.store.sessions import OWNED, no_such_session, owned, whose
 
@@ -57,8 +58,8 @@ _SENT = as_json(
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
     },
 )
-# Of a text that is stored elsewhere both databases know the bytes without reading it.
-_BYTES = func.octet_length(Message.content)
+# As stored: JSON's escapes make at most six bytes of one.
+_BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
 @dataclass(frozen=True)

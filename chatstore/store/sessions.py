@@ -158,12 +158,11 @@ def delete_session(
 ) -> None:
     """Delete the session; the database deletes its messages.
 
-    If there are too many for one transaction, the session is hidden, and deleted after
-    the commit. Raises as `update_session` does.
+    If they are too many or too large for one transaction, the session is hidden, and
+    deleted after the commit. Raises as `update_session` does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    is_small = ChatSession.message_count <= deletions.BATCH
-    if deletions.delete_sessions(and_(condition, is_small)):
+    if deletions.delete_sessions(and_(condition, deletions.is_small())):
         return
     if not deletions.hide_sessions(condition):
         raise _why_missing(session_id, owner_id)

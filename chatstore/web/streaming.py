@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app
 from chatstore.db import new_deadline
 from chatstore.db_errors import db_error_text
 from chatstore.errors import TooManyStreams
+from chatstore.logs import LOGGED
 from chatstore.store.messages import MessageChunk, MessageRange
 from chatstore.turns import Turns
 
@@ -62,6 +63,8 @@ def _generate(
                 chunk = read(chunk.rest)
         except Exception as error:
             log.warning("listing cut off", cause=db_error_text(error))
+            # gunicorn closes the connection for it, and would log a traceback.
+            error.add_note(LOGGED)
             raise
         if chunk.messages:
             yield b"," + _items(chunk)
