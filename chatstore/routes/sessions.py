@@ -164,7 +164,7 @@ def delete_session(session_id: UUID) -> None:
 def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:
     if "ids" in body:
         return list(body["ids"])
-    return SessionFilters.among(body["filter"])
+    return SessionFilters.among(body.get("filter", {}))
 
 
 def _listing(query: dict[str, Any]) -> session_lists.SessionListing:

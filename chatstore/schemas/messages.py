@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from chatstore.enums import Order, Role
 from chatstore.schemas.fields import (
+    BodyInteger,
     Instant,
     QueryInteger,
     at_most,
@@ -54,7 +55,6 @@ class MessageListSchema(Schema):
 
 
 _EXPECTED_SEQ: dict[str, Any] = {
-    "strict": True,
     "validate": validate.Range(min=1, max=MAX_INTEGER),
     "metadata": {
         "description": "The seq the (first) message must get; 409 if it would not.",
@@ -89,18 +89,21 @@ class TurnSchema(Schema):
 class MessageCreateSchema(TurnSchema):
     """The body that appends a message."""
 
-    expected_seq = fields.Integer(**_EXPECTED_SEQ)
+    expected_seq = BodyInteger(**_EXPECTED_SEQ)
 
 
 class MessageBatchSchema(Schema):
     """The body that appends several messages, all or none."""
+
+    # The body and its list do not count: a message may be as deep as it is alone.
+    levels_around = 2
 
     messages = fields.List(
         fields.Nested(TurnSchema),
         required=True,
         validate=[validate.Length(min=1), within("max_batch_size", len, "items")],
     )
-    expected_seq = fields.Integer(**_EXPECTED_SEQ)
+    expected_seq = BodyInteger(**_EXPECTED_SEQ)
 
 
 class MessageBatchAnswerSchema(Schema):

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from chatstore.enums import Role, SearchSort
-from chatstore.schemas.fields import Instant, QueryInteger, at_most, within
+from chatstore.schemas.fields import Id, Instant, QueryInteger, at_most, within
 from chatstore.schemas.filters import SessionFilterSchema
 
 
@@ -79,7 +79,7 @@ class SearchQuerySchema(SessionFilterSchema):
         by_value=True,
         metadata={"description": "relevance, the default, or newest."},
     )
-    session_id = fields.UUID(metadata={"description": "Only in this session."})
+    session_id = Id(metadata={"description": "Only in this session."})
     role = fields.Enum(Role, by_value=True)
     after = Instant(metadata={"description": "Only what has a later timestamp."})
     before = Instant(metadata={"description": "Only what has an earlier timestamp."})

@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from chatstore.enums import BulkAction, Order, SessionSort
 from chatstore.schemas.fields import (
     Flag,
+    Id,
     Instant,
     QueryFlag,
     QueryInteger,
@@ -15,7 +16,7 @@ from chatstore.schemas.fields import (
     strings,
     within,
 )
-from chatstore.schemas.filters import SessionFilterSchema
+from chatstore.schemas.filters import SessionBodyFilterSchema, SessionFilterSchema
 
 _DOCUMENTS: dict[str, Any] = {
     "most": "max_documents",
@@ -134,9 +135,14 @@ class SessionBulkSchema(Schema):
     """The body that changes many sessions: those with the ids, or all that match."""
 
     action = fields.Enum(BulkAction, by_value=True, required=True)
-    ids = fields.List(fields.UUID(), validate=within("max_bulk_sessions", len, "items"))
+    ids = fields.List(Id(), validate=within("max_bulk_sessions", len, "items"))
     filter = fields.Nested(
-        SessionFilterSchema, metadata={"description": "As in the list of sessions."}
+        SessionBodyFilterSchema,
+        metadata={"description": "As in the list of sessions; not empty."},
+    )
+    all = Flag(
+        validate=validate.Equal(True, error="It must be true, or left out."),
+        metadata={"description": "true: every session that is not archived."},
     )
     tags = Tags(
         metadata={"description": "For add_tags and remove_tags.", "example": ["later"]}
@@ -148,8 +154,15 @@ class SessionBulkSchema(Schema):
 
     @validates_schema
     def _one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
-        if ("ids" in body) == ("filter" in body):
-            raise ValidationError("Give ids or filter: one of the two.")
+        if sum(name in body for name in ("ids", "filter", "all")) != 1:
+            raise ValidationError("Give ids, filter or all: one of the three.")
+        # A client that lost its filter must not change every session.
+        if "filter" in body and not body["filter"]:
+            raise ValidationError(
+                'It is empty: send "all": true instead to select every session'
+                " that is not archived.",
+                "filter",
+            )
 
     @validates_schema
     def _tags_for_tags(self, body: dict[str, Any], **kwargs: Any) -> None:

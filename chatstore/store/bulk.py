@@ -93,7 +93,7 @@ def _lock(
         )
         chats = list(db.session.execute(query.limit(most + 1)))
         if len(chats) > most:
-            raise _too_many(most)
+            raise _too_many(most, selected)
         return [chat for chat in chats if _has_facets(chat, selected)]
     chats = []
     for chunk in _chunks(sorted(set(selected))):
@@ -113,9 +113,10 @@ def _has_facets(chat: Row[Any], filters: SessionFilters) -> bool:
     )
 
 
-def _too_many(most: int) -> ValidationFailed:
+def _too_many(most: int, selected: SessionFilters) -> ValidationFailed:
+    place = "/all" if selected == SessionFilters() else "/filter"
     detail = f"More sessions match than {most} ({PREFIX}MAX_BULK_SESSIONS)."
-    return ValidationFailed([Flaw("/filter", detail)])
+    return ValidationFailed([Flaw(place, detail)])
 
 
 def _change(change: BulkChange, chat: Row[Any]) -> Columns:

@@ -43,7 +43,7 @@ REFUSALS = (
     "precondition-failed Session .* changed",
     "malformed-request The cursor is not one that this service gave out",
     "malformed-request The cursor belongs to a list with other filters",
-    "validation-failed Give ids or filter: one of the two",
+    "validation-failed Give ids, filter or all: one of the three",
     "validation-failed (Say which|This action takes none)",
     "validation-failed It is empty, or nothing but white space",
     "validation-failed More sessions match than",
