@@ -84,7 +84,7 @@ def main() -> None:
 @click.option("--migrate", "is_migrating", is_flag=True, help="Migrate first.")
 def serve_command(is_migrating: bool) -> None:
     """Start the server; a new database is migrated first."""
-    app = _admin_app()
+    app = _admin_app(makes_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
         kind = network_file_system(settings.sqlite_path)
@@ -112,7 +112,7 @@ def serve_command(is_migrating: bool) -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Bring the database up to the schema of this version."""
-    with _admin_app().app_context():
+    with _admin_app(makes_files=True).app_context():
         _report(migrate())
 
 
@@ -183,7 +183,7 @@ def doctor_command() -> None:
 
     Exits with 1 if something can.
     """
-    app = _admin_app()
+    app = _admin_app(needs_database=False)
     with app.app_context():
         findings = doctor.examine(app.config["CHATSTORE"])
     for finding in findings:
@@ -220,7 +220,7 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
     The server must be stopped.
     """
-    with _admin_app().app_context(), _progress_line() as show:
+    with _admin_app(makes_files=True).app_context(), _progress_line() as show:
         copy = backup.restore_backup(file, is_replacing=is_replacing, progress=show)
     click.echo(f"restored {file}: {copy}")
     if copy.revision != head_revision():
@@ -265,9 +265,15 @@ def shell_command_(ctx: click.Context) -> None:
         ctx.invoke(shell_command)
 
 
-def _admin_app() -> Flask:
+def _admin_app(*, makes_files: bool = False, needs_database: bool = True) -> Flask:
     # What a request must not do, run for hours, a command may.
-    app = create_app(replace(Settings.from_env(), statement_timeout_seconds=0))
+    settings = replace(Settings.from_env(), statement_timeout_seconds=0)
+    path = settings.sqlite_path
+    if needs_database and not makes_files and path is not None:
+        absence = doctor.absence_of(path)
+        if absence:
+            raise click.ClickException(absence)
+    app = create_app(settings, makes_files=makes_files)
     click.get_current_context().call_on_close(partial(_close_connections, app))
     return app
 

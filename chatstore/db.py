@@ -200,6 +200,7 @@ def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
             connect_timeout_seconds=settings.pool_timeout_seconds,
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
+            sets_journal_mode=app.extensions["chatstore-makes-files"],
         )
 
 

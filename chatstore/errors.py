@@ -47,6 +47,30 @@ class NotFound(ChatstoreError):
     title = "Not found"
 
 
+class CrossSiteRequest(ChatstoreError):
+    """A page of another site made a browser send a request that changes something."""
+
+    status = 403
+    type = "cross-site-request"
+    title = "Cross-site request"
+
+
+class MisdirectedRequest(ChatstoreError):
+    """The request is meant for a server of another name (RFC 9110, 15.5.20)."""
+
+    status = 421
+    type = "misdirected-request"
+    title = "Misdirected request"
+
+
+class RequestTimeout(ChatstoreError):
+    """The client took too long to send its request."""
+
+    status = 408
+    type = "request-timeout"
+    title = "Request timeout"
+
+
 class SeqConflict(ChatstoreError):
     """`expected_seq` is not the next one: somebody else appended meanwhile."""
 

@@ -19,6 +19,9 @@ PREFIX = "CHATSTORE_"
 # kind, the session's id and a value, so a value of 512 characters of 4 bytes fits in.
 INDEXED_LENGTH = 512
 _MEBIBYTE = 1024 * 1024
+_HOST = re.compile(
+    r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*"
+)
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -54,6 +57,11 @@ class Settings:
     bind: str = _setting(
         "127.0.0.1:8000", "address to listen on: host:port or unix:/path"
     )
+    allowed_hosts: str = _setting(
+        "",
+        "names that requests may be sent to, with commas, besides localhost and the"
+        " address of the server; .example.org is example.org and all below; * is any",
+    )
     workers: int = _setting(2, "server processes", least=1, most=1000)
     threads: int = _setting(
         8,
@@ -88,6 +96,12 @@ class Settings:
     )
     proxy_hops: int = _setting(
         0, "reverse proxies in front whose X-Forwarded-* headers are believed", most=100
+    )
+    request_read_seconds: int = _setting(
+        60,
+        "longest time that a client may take to send one request, headers and body",
+        least=1,
+        most=86_400,
     )
     max_body_bytes: int = _setting(
         8 * 1024 * 1024, "largest request body", least=1024, most=64 * _MEBIBYTE
@@ -175,6 +189,12 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
             )
+        for name in self.allowed_names:
+            if not _HOST.fullmatch(name):
+                raise SettingsError(
+                    f"{PREFIX}ALLOWED_HOSTS has {name!r}: say names such as"
+                    " chat.example.org or .example.org, without scheme and port."
+                )
         if not 0 < len(self.default_model_name) <= 255:
             raise SettingsError(
                 f"{PREFIX}DEFAULT_MODEL_NAME must have 1 to 255 characters."
@@ -184,6 +204,13 @@ class Settings:
                 f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, more than"
                 f" {PREFIX}MAX_PAGE_SIZE, {self.max_page_size}."
             )
+
+    @property
+    def allowed_names(self) -> tuple[str, ...]:
+        """The names in `allowed_hosts`, as browsers send them: ASCII, small letters."""
+        return tuple(
+            _plain_name(name) for name in self.allowed_hosts.split(",") if name.strip()
+        )
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -217,6 +244,17 @@ def _parse(variable: str, text: str, setting: Any) -> str | int:
     if choices and text.lower() not in choices:
         raise SettingsError(f"{variable} is {text!r}: say one of {', '.join(choices)}.")
     return text.lower() if choices else text
+
+
+def _plain_name(name: str) -> str:
+    name = name.strip().lower().removesuffix(".")
+    if re.fullmatch(r"\[[0-9a-f:.]+\]", name):
+        return name[1:-1]
+    dot = "." if name.startswith(".") else ""
+    try:
+        return dot + name.removeprefix(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        return name  # refused, in the words of the setting
 
 
 def _is_readable(url: str) -> bool:

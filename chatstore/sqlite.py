@@ -137,6 +137,7 @@ def prepare_engine(
     connect_timeout_seconds: int,
     statement_timeout_seconds: int,
     functions: dict[str, Callable[..., Any]],
+    sets_journal_mode: bool = True,
 ) -> None:
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
@@ -145,14 +146,16 @@ def prepare_engine(
     `lock_seconds` bounds the wait for that lock where less than `busy_timeout_ms` is
     left.
     `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
-    `unbounded` is true.
+    `unbounded` is true. Without `sets_journal_mode`, a file that is no database of
+    ours stays as it is.
     """
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not BEGIN by itself
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        mode = connection.execute("PRAGMA journal_mode").fetchone()
+        if sets_journal_mode and mode != ("wal",):
             # The change does not wait for the busy timeout.
             with writer_lock.held(Deadline(connect_timeout_seconds)):
                 connection.execute("PRAGMA journal_mode = WAL")

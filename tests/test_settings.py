@@ -245,3 +245,13 @@ def test_what_is_indexed_fits_into_a_row_of_a_b_tree(name):
     owner, kind, session_id, header = 255, 16, 16, 16
     longest = 4 * setting.metadata["most"]
     assert longest + owner + kind + session_id + header <= 2704
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["http://chat.example", "chat.example:8000", "*.example", "a b", "..example"]
+    + ["chat.example/x", "a.example;b.example", "[::1", "."],
+)
+def test_a_bad_allowed_host_is_named(names):
+    with pytest.raises(SettingsError, match="CHATSTORE_ALLOWED_HOSTS has"):
+        Settings.from_env({"CHATSTORE_ALLOWED_HOSTS": names})

@@ -16,6 +16,7 @@ from chatstore import strict_json
 from chatstore.errors import (
     Flaw,
     MalformedRequest,
+    RequestTimeout,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -120,7 +121,7 @@ def read_body(req: Request, settings: Settings) -> bytes:
     req.max_content_length = most + 1
     try:
         body = req.get_data()
-    except HTTPException:
+    except (HTTPException, RequestTimeout):
         raise
     except Exception as error:  # the server's own, for damaged chunks
         raise MalformedRequest("The body breaks off, or is damaged.") from error

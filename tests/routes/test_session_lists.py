@@ -1,7 +1,6 @@
-import uuid
-
 """Filters, order and pages of the list of sessions, over HTTP."""
 
+import uuid
 from urllib.parse import urlencode
 
 import pytest
@@ -232,7 +231,7 @@ def test_bulk_takes_true_and_any_for_archived(alice, chats):
         ({"action": "pin", "filter": {"created_after": 1}}, "/filter/created_after"),
         ({"action": "pin", "ids": [UUID_HEX]}, "/ids/0"),
         ({"action": "pin", "ids": [f"urn:uuid:{uuid.UUID(UUID_HEX)}"]}, "/ids/0"),
-        ({"action": "pin", "ids": ["{%s}" % uuid.UUID(UUID_HEX)]}, "/ids/0"),
+        ({"action": "pin", "ids": [f"{{{uuid.UUID(UUID_HEX)}}}"]}, "/ids/0"),
         ({"action": "pin", "ids": ["x"]}, "/ids/0"),
         ({"action": "pin", "ids": None}, "/ids"),
         ({"action": "pin", "filter": {"nope": 1}}, "/filter/nope"),
