@@ -38,7 +38,7 @@ from chatstore.services import backup
 from chatstore.services.contents import counted
 from chatstore.settings import Settings
 from chatstore.sqlite import network_file_system
-from chatstore.store import access, doctor, indexed, stats, verify
+from chatstore.store import access, doctor, indexed, relist, stats, verify
 
 
 class Commands(click.Group):
@@ -144,7 +144,7 @@ def _verify() -> int:
 
 @main.command("reindex")
 def reindex_command() -> None:
-    """Write the search index anew.
+    """Write the search index, and what lists find sessions by, again.
 
     The server may go on; run `verify` before, to see whether it is needed.
     """
@@ -152,9 +152,18 @@ def reindex_command() -> None:
         check_revision()
         while in_transaction(indexed.number_sessions):
             pass
+        _relist(show)
         names = _reindex(NAMES, "names", show)
         messages = _reindex(MESSAGES, "messages", show)
     click.echo(f"indexed {counted(messages, 'message')}, {counted(names, 'name')}")
+
+
+def _relist(show: Callable[[str], None]) -> None:
+    done, last = 0, None
+    while batch := in_transaction(relist.relist_batch, after=last):
+        last = batch.last
+        done += batch.count
+        show(f"{done} sessions listed")
 
 
 def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:

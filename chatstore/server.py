@@ -6,6 +6,7 @@ leave the old code in its workers.
 
 import gc
 import json
+import mmap
 import os
 import shutil
 import socket
@@ -13,9 +14,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -43,6 +45,9 @@ _PIECE_BYTES = 64 * 1024
 # So many threads of a process may wait for what clients send; none of them is missed
 # by the requests that have come whole.
 _MOST_SLOW = 32
+_LOOK_SECONDS = 1.0
+# One byte that the master shares with its workers: whether one of them ever served.
+_has_served = mmap.mmap(-1, 1)
 
 bind = _settings.bind
 workers = _settings.workers
@@ -272,30 +277,72 @@ def _greet(server_pid: int) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Leave the collector alone while the application is imported: all of it stays."""
     gc.disable()
+    if _has_served[0]:
+        # gunicorn halts a server of which a worker cannot start. This one replaces a
+        # worker, perhaps between an installation and its migration.
+        worker.load_wsgi = partial(_load_at_last, worker, worker.load_wsgi)
+
+
+def _load_at_last(worker: Any, load: Callable[[], None]) -> None:
+    """Load the application, when that can be done."""
+    _forget_old_code()
+
+    def attempt() -> str | None:
+        try:
+            load()
+        except Exception as error:
+            _forget_old_code()
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    _wait_until(worker, attempt)
+
+
+def _forget_old_code() -> None:
+    # The master has imported a few modules of the version that it was started with.
+    # Those of another version do not fit to them.
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "chatstore":
+            del sys.modules[name]
+
+
+def _wait_until(worker: Any, attempt: Callable[[], str | None]) -> None:
+    """Return when the attempt has no objection; log the first of them.
+
+    The worker keeps its heartbeat and accepts no connection. It ends when it is told
+    to, or its master is gone.
+    """
+    is_logged = False
+    while objection := attempt():
+        if not is_logged:
+            _log.error("worker waits", cause=objection)
+            is_logged = True
+        worker.notify()
+        time.sleep(_LOOK_SECONDS)
+        if not worker.alive or worker.ppid != os.getppid():
+            sys.exit(0)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Stop the server on a database of another revision; go on with deletions."""
+    """Do not serve a database of another revision; go on with deletions.
+
+    A server that starts on one stops. A worker that replaces another one waits, while
+    the others go on.
+    """
     from gunicorn.arbiter import Arbiter
 
     from chatstore.db import db
-    from chatstore.db_errors import db_error_text, is_unavailable
-    from chatstore.errors import WrongRevision
-    from chatstore.revisions import check_revision
     from chatstore.services.deleting import deleter_of
 
     app = worker.wsgi
     with app.app_context():
-        try:
-            check_revision()
-        except WrongRevision as error:
-            _log.error(error.detail)
+        if _has_served[0]:
+            _wait_until(worker, _find_wrong_revision)
+        elif objection := _find_wrong_revision():
+            _log.error(objection)
             sys.exit(Arbiter.APP_LOAD_ERROR)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            _log.warning("database away at the start", cause=db_error_text(error))
         db.engine.dispose()
+    _has_served[0] = 1
     # What is there now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -303,6 +350,26 @@ def post_worker_init(worker: Any) -> None:
     deleter_of(app).start()
     if worker.age == 1:
         _greet(worker.ppid)
+
+
+def _find_wrong_revision() -> str | None:
+    """Return what is wrong with the revision; None, too, if nobody can say."""
+    from chatstore.db import db
+    from chatstore.db_errors import db_error_text, is_unavailable
+    from chatstore.errors import WrongRevision
+    from chatstore.revisions import check_revision
+
+    try:
+        check_revision()
+    except WrongRevision as error:
+        return error.detail
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        _log.warning("database away at the start", cause=db_error_text(error))
+    finally:
+        db.session.remove()
+    return None
 
 
 def pre_request(worker: Any, request: Any) -> None:

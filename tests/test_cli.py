@@ -12,6 +12,7 @@ from chatstore.cli import main
 from chatstore.db import db
 from chatstore.revisions import head_revision
 from chatstore.store import verify
+from tests.store.test_verify import damage as damage_rows
 from tests.support import free_port
 
 COMMANDS = sorted(main.commands)
@@ -231,11 +232,9 @@ def test_verify_finds_nothing_in_sound_data(run, make_session, database_url):
         ("UPDATE chat_messages SET role = 'king' WHERE seq = 1", ["role"]),
     ],
 )
-def test_verify_lists_what_is_broken(
-    run, make_session, execute, database_url, damage, checks
-):
+def test_verify_lists_what_is_broken(run, make_session, database_url, damage, checks):
     chat = make_session(messages=3)
-    execute(damage)
+    damage_rows(database_url, damage)
     result = run("verify", database_url=database_url)
     every = result.stdout.splitlines()
     lines = [line for line in every if not line.startswith("search: ")]
