@@ -50,6 +50,13 @@ class HitSchema(Schema):
         required=True,
         metadata={"description": "From 0 to 1: how well it matches.", "example": 0.74},
     )
+    indexed_in_part = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether it is so long that its end is not searched.",
+            "example": False,
+        },
+    )
 
 
 class HitPageSchema(Schema):
