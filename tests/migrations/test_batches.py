@@ -235,7 +235,8 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
     scopes = entries.scopes_of("alice", UUID(int=1), "user")
     assert frozen.scopes_of("alice", UUID(int=1), "user") == scopes
     storable = [each for each in naughty_strings() if not cannot_be_stored(each)]
-    for text in [*storable, "数据库很快 " * 200, "a " * 500, "order_4300 10.0.1.50"]:
+    code = ["order_4300 10.0.1.50", "getUserById", "git push --force -x", "?! --"]
+    for text in [*storable, "数据库很快 " * 200, "a " * 500, *code]:
         assert frozen.fold(text) == analyzer.fold(text)
         assert frozen.fts5_words(text) == entries.fts5_words(text)
         assert frozen.tsvector_words(text, scopes) == entries.tsvector_words(
