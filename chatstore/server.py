@@ -30,7 +30,6 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
 
-from chatstore.errors import RequestTimeout
 from chatstore.logs import configure_logs, logging_config
 from chatstore.settings import PREFIX, Settings
 
@@ -66,6 +65,13 @@ http_parser = "python"
 limit_request_line = gunicorn.http.message.MAX_REQUEST_LINE = 128 * 1024
 limit_request_fields = 1000
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
+
+
+def _request_timeout() -> type[Any]:
+    # A replaced worker loads the application anew, which then has a class of its own.
+    from chatstore.errors import RequestTimeout
+
+    return RequestTimeout
 
 
 class _Wait:
@@ -158,7 +164,7 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         # would wait with it.
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)
-        raise RequestTimeout(
+        raise _request_timeout()(
             "The request did not come whole in time"
             f" ({PREFIX}REQUEST_READ_SECONDS is {_settings.request_read_seconds}), or"
             " too many others were slow at once."
@@ -192,7 +198,7 @@ class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that was not read in time with 408."""
-        if not isinstance(exc, RequestTimeout):
+        if not isinstance(exc, _request_timeout()):
             super().handle_error(req, client, addr, exc)
             return
         _log.warning("request not read in time")
@@ -395,7 +401,7 @@ def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None
 
 def _drain(unreader: _BoundedUnreader, body: Any) -> None:
     unreader.deadline = min(unreader.deadline, time.monotonic() + _DRAIN_SECONDS)
-    with suppress(OSError, ParseException, RequestTimeout):
+    with suppress(OSError, ParseException, _request_timeout()):
         for _ in range(0, 2 * _settings.max_body_bytes, _PIECE_BYTES):
             if not body.read(_PIECE_BYTES):
                 return

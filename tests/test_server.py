@@ -471,6 +471,18 @@ def test_a_replaced_worker_waits_for_the_revision(
     assert len(waits) == 1
 
 
+def test_a_replaced_worker_cuts_off_slow_clients(serve):
+    # It loads the application anew, with classes of its own.
+    server = serve(workers="1", request_read_seconds="1")
+    (killed,) = worker_pids(server)
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: killed in worker_pids(server), False)
+    head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 16"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(f"POST {SESSIONS} HTTP/1.1\r\n{head}\r\n\r\n{{".encode())
+        assert client.recv(13) == b"HTTP/1.1 408 "
+
+
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_server_with_a_worker_that_waits_can_be_stopped(serve, database_url):
     server = serve(database_url=database_url, workers="1")
