@@ -87,12 +87,24 @@ class Id(fields.UUID):
 
 
 class BodyInteger(fields.Integer):
-    """A whole number in a body: a JSON number without a point, no text, no boolean."""
+    """A whole number in a body, no text, no boolean; 1.0 is 1, as in JSON Schema."""
 
     def _validated(self, value: Any) -> int:
-        if type(value) is not int:
+        is_whole = type(value) is float and value.is_integer()
+        if type(value) is not int and not is_whole:
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class Text(fields.String):
+    """Text in a body, in which `strict_json` has found no NUL."""
+
+
+class FreeJson(fields.Dict):
+    """A JSON object of the client's own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(keys=fields.String(), **options)
 
 
 class Flag(fields.Boolean):
@@ -210,7 +222,7 @@ def json_bytes(value: Mapping[str, Any]) -> int:
 def strings(*, most: str, longest: str, example: list[str], **options: Any) -> Any:
     """Return a field for a list of strings, its bounds named by settings."""
     return fields.List(
-        fields.String(validate=within(longest, len, "characters")),
+        Text(validate=within(longest, len, "characters")),
         validate=within(most, len, "items"),
         metadata={"example": example},
         **options,

@@ -1,6 +1,6 @@
 """The filters of sessions, in a query string or a body: one grammar everywhere."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -86,6 +86,8 @@ class SessionFilterSchema(Schema):
 
 class SessionBodyFilterSchema(SessionFilterSchema):
     """The filters in a JSON body, where true and false are no words."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"minProperties": 1}
 
     pinned = Flag(metadata={"description": "Only pinned ones, or only others."})
     archived = BodyArchivedField(

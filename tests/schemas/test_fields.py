@@ -4,6 +4,7 @@ import pytest
 from marshmallow import Schema, ValidationError
 
 from chatstore.schemas.fields import (
+    BodyInteger,
     Instant,
     Limits,
     QueryInteger,
@@ -158,3 +159,10 @@ def test_what_rfc_3339_does_not_know_is_no_instant(text):
 def test_an_instant_says_what_is_missing(text, detail):
     with pytest.raises(ValidationError, match=detail):
         Instant().deserialize(text)
+
+
+@pytest.mark.parametrize("value", [True, "1", 1.5, None, [1], 1e400])
+def test_a_whole_number_in_a_body_is_a_json_number(value):
+    with pytest.raises(ValidationError):
+        BodyInteger().deserialize(value)
+    assert [BodyInteger().deserialize(each) for each in (1, 1.0)] == [1, 1]
