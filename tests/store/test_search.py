@@ -19,7 +19,7 @@ from chatstore.store import matches
 from chatstore.store import search as search_module
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
-from chatstore.store.search import BATCH, Search, search
+from chatstore.store.search import BATCH, CHECKED_CHARACTERS, Search, search
 from chatstore.store.sessions import create_session, delete_session, update_session
 from tests.store.statements import (
     MOST_TO_READ,
@@ -583,6 +583,22 @@ def test_any_term_of_a_long_chinese_text_is_found(db_session):
         assert len(hits(content[place : place + 10])) == 1, place
     scattered = content[70_000:70_002] + content[20_000:20_002]
     assert hits(scattered) == []
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_page_of_phrases_in_long_texts_ends_when_it_has_checked_enough(
+    db_session, sort
+):
+    filler = "word " * 19_990
+    new_chat(None, *[f"{filler} plan b {number}" for number in range(7)])
+    new_chat(None, *[f"plan {filler} b" for _ in range(7)])
+    sizes = [len(page) for page in pages('"plan b"', sort=sort)]
+    assert sum(sizes) == 7
+    if db.engine.dialect.name == "postgresql":  # SQLite need not look into the texts
+        assert len(sizes) >= 14 * len(filler) // CHECKED_CHARACTERS
+    else:
+        assert sizes == [7]
+    assert len({hit.message_id for hit in hits('"plan b"', sort=sort)}) == 7
 
 
 # What it costs
