@@ -19,18 +19,24 @@ MAX_INTEGER = 2**53 - 1
 NUL = "U+0000 (NUL) cannot be stored."
 SURROGATE = "A lone surrogate is not text and cannot be stored."
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Python makes an object of some 60 to 200 bytes of each value, so a body of brackets
+# would take 25 times its size.
+MOST_VALUES = 1_000_000
+# A string, or what looks like one up to the end of a body that breaks off.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)
 
 
 def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
     """Return the value that the JSON text `body`, in UTF-8, stands for.
 
-    Raises MalformedRequest when it is no JSON, has two equal keys in an object or
-    nests deeper than `max_depth`; ValidationFailed, naming each place, when a
-    number or a string cannot be kept as it is. `levels_around` levels of the body
-    do not count, such as the list around the messages of a batch.
+    Raises MalformedRequest when it is no JSON, has two equal keys in an object, has
+    more than a million values or nests deeper than `max_depth`; ValidationFailed,
+    naming each place, when a number or a string cannot be kept as it is.
+    `levels_around` levels of an object do not count, such as the list around the
+    messages of a batch.
     """
     _refuse_other_encodings(body)
-    most = max_depth + levels_around
+    _refuse_many_values(body)
     try:
         value = json.loads(
             body.decode("utf-8"),
@@ -51,6 +57,9 @@ def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
             f" column {error.colno}."
         ) from None
     # NUL and lone surrogates come as an escape, or not at all: raw ones are no JSON.
+    if not isinstance(value, dict):
+        levels_around = 0
+    most = max_depth + levels_around
     if _is_flawless(value, most, may_hide=b"\\u" in body):
         return value
     flaws = list(islice(_find_flaws(value, max_depth, levels_around), MAX_FLAWS))
@@ -86,6 +95,20 @@ def _refuse_other_encodings(body: bytes) -> None:
             "The body is not JSON: it begins with a byte order mark (U+FEFF)."
             " Leave it out."
         )
+
+
+def _refuse_many_values(body: bytes) -> None:
+    # Texts have such signs, too, but most bodies need no second look.
+    if _count_signs(body) < MOST_VALUES or (
+        _count_signs(_STRING.sub(b"", body)) < MOST_VALUES
+    ):
+        return
+    raise MalformedRequest(f"The body has more than {MOST_VALUES:,} values.")
+
+
+def _count_signs(body: bytes) -> int:
+    """Return how many signs begin a value, or part it from the one before."""
+    return sum(map(body.count, (b",", b"[", b"{", b":")))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -203,11 +203,19 @@ def test_begin_is_immediate_for_writers_only(db_session):
 
 
 @on_sqlite
-def test_migrating_begins_immediate(db_session):
+def test_migrating_takes_the_lock_to_write_and_not_to_look(db_session):
     count(db_session, ChatSession)
     with recorded_begins() as begins:
         migrate()
-    assert begins == ["BEGIN IMMEDIATE"]
+    assert begins == ["BEGIN DEFERRED"]
+    db_session.rollback()
+    # As it was before the last step, which only checks more.
+    with transaction():
+        db_session.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    with recorded_begins() as begins:
+        migrate()
+    assert begins[0] == "BEGIN DEFERRED"
+    assert "BEGIN IMMEDIATE" in begins
 
 
 @on_sqlite
