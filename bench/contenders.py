@@ -26,7 +26,11 @@ from bench.server import (
 CEILING = "ceiling"
 TEXT = "x" * 240
 LISTED_MESSAGES, LISTED_SESSIONS, BATCH = 100, 50, 100
-FIGURES = ("get session", "100 messages", "50 sessions", "append", "batch of 100")
+KEYED = "append with a key"
+FIGURES = (
+    *("get session", "100 messages", "50 sessions"),
+    *("append", KEYED, "batch of 100"),
+)
 PEERS_PYTHON = ROOT / os.environ.get("VENV_PEERS", ".venv-peers") / "bin" / "python"
 _SESSIONS = "/api/v1/sessions/"
 _IDLE_SECONDS = 30
@@ -129,8 +133,8 @@ def requests_for(name: str, port: int) -> dict[str, Request]:
     read = [client.create_session(LISTED_MESSAGES) for _ in range(CONNECTIONS)]
     for _ in range(LISTED_SESSIONS):
         client.create_session(1)
-    append, batch = (
-        [client.create_session() for _ in range(CONNECTIONS)] for _ in range(2)
+    append, keyed, batch = (
+        [client.create_session() for _ in range(CONNECTIONS)] for _ in range(3)
     )
     client.close()
     turns = [{"content": TEXT}] * BATCH
@@ -139,6 +143,9 @@ def requests_for(name: str, port: int) -> dict[str, Request]:
         "100 messages": Request([f"{each}/messages?limit=100" for each in read]),
         "50 sessions": Request([f"{_SESSIONS}?limit=50"]),
         "append": Request([f"{each}/messages" for each in append], {"content": TEXT}),
+        KEYED: Request(
+            [f"{each}/messages" for each in keyed], {"content": TEXT}, is_keyed=True
+        ),
         "batch of 100": Request(
             [f"{each}/messages/batch" for each in batch], {"messages": turns}
         ),
@@ -147,6 +154,6 @@ def requests_for(name: str, port: int) -> dict[str, Request]:
 
 def _ceiling_requests() -> dict[str, Request]:
     # The body is sent to it too: reading a request is part of what Flask does.
-    bodies: dict[str, Any] = {"append": {"content": TEXT}}
+    bodies: dict[str, Any] = dict.fromkeys(("append", KEYED), {"content": TEXT})
     bodies["batch of 100"] = {"messages": [{"content": TEXT}] * BATCH}
     return {each: Request(["/"], bodies.get(each)) for each in FIGURES}

@@ -91,10 +91,11 @@ def _without_index(post: Any) -> None:
     if find_spec("chatstore.store.index") is None:
         raise NotThere("this version writes no search index")
     index: Any = import_module("chatstore.store.index")
-    written = index.add_messages, index.words_of
-    index.add_messages = lambda *_, **__: None
-    index.words_of = lambda *_, **__: ""  # PostgreSQL: an entry without words
+    written = index.put_words, index.words_of
+    index.put_words = lambda *_, **__: None
+    # PostgreSQL: an entry without words
+    index.words_of = lambda *_, **__: index.Words("", "")
     try:
         post()
     finally:
-        index.add_messages, index.words_of = written
+        index.put_words, index.words_of = written

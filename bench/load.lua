@@ -1,4 +1,5 @@
 -- What wrk sends: BENCH_PATHS holds one path a connection, each thread has one.
+-- With BENCH_KEY each request has a key of its own, which begins with that.
 local threads = 0
 function setup(thread)
   thread:set("place", threads)
@@ -17,12 +18,22 @@ function init(args)
   if body then
     headers["Content-Type"] = "application/json"
   end
-  message = wrk.format(
-    body and "POST" or "GET", paths[place % #paths + 1], headers, body
-  )
-end
-function request()
-  return message
+  local key, number = os.getenv("BENCH_KEY"), 0
+  local function format()
+    return wrk.format(
+      body and "POST" or "GET", paths[place % #paths + 1], headers, body
+    )
+  end
+  if key == "" then
+    local message = format()
+    request = function() return message end
+  else
+    request = function()
+      number = number + 1
+      headers["Idempotency-Key"] = key .. "-" .. place .. "-" .. number
+      return format()
+    end
+  end
 end
 function done(summary, latency, requests)
   local errors = summary.errors

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 CONNECTIONS = 8
@@ -19,10 +20,14 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Request:
-    """What to send: the n-th connection asks for the n-th path, round and round."""
+    """What to send: the n-th connection asks for the n-th path, round and round.
+
+    If `is_keyed`, each request carries an Idempotency-Key of its own.
+    """
 
     paths: Sequence[str]
     body: Any = field(default=None, repr=False)
+    is_keyed: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ def send(port: int, request: Request, *, seconds: float, connections: int) -> An
     environ = os.environ | {
         "BENCH_PATHS": "\n".join(request.paths),
         "BENCH_BODY": json.dumps(request.body) if request.body is not None else "",
+        "BENCH_KEY": token_hex(8) if request.is_keyed else "",
     }
     return run(f"http://127.0.0.1:{port}", environ, seconds, connections)
 

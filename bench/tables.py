@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench import targets
-from bench.contenders import BATCH, FIGURES
+from bench.contenders import BATCH, FIGURES, KEYED
 from bench.databases import KINDS
 from bench.numbers import Spread, short
 
@@ -80,6 +80,9 @@ def _derived(contenders: Found) -> list[str]:
         times = BATCH * rate["batch of 100"] / rate["append"]
         verdict = targets.at_least(times, targets.BATCH_OF_SINGLE)
         rows.append([f"messages/s in batches, {kind}", f"{short(times)} ×", verdict])
+        times = rate[KEYED] / rate["append"]
+        verdict = targets.at_least(times, targets.KEYED_OF_PLAIN)
+        rows.append([f"appends with a key, {kind}", f"{short(times)} ×", verdict])
         for figure in READS if peer else ():
             peers = max(peer[figure]["per_second"]["median"], 1e-9)
             times = rate[figure] / peers

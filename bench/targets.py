@@ -9,6 +9,7 @@ OF_CEILING = {
 }
 P99_OF_P50 = 10.0
 BATCH_OF_SINGLE = 15.0  # messages per second in batches of 100
+KEYED_OF_PLAIN = 0.8  # appends with a key beside those without
 OF_PEER = 3.0
 FASTER_THAN_SCAN = 50.0
 STATEMENTS = {"read": 3, "write": 5}

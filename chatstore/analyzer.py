@@ -1,26 +1,27 @@
 """Turns text into the words that search compares, the same for every database.
 
-Must not know any database: what PostgreSQL's tsvector and SQLite's FTS5 can hold
-bounds what `lay_out` gives to both of them, so that both find the same.
+Must not know what an index can hold: `layout` knows.
 """
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from operator import add
 
 INDEXED_CHARACTERS = 100_000
+# Folding makes 18 characters of U+FDFA. What goes beyond this bound is left out.
+FOLDED_CHARACTERS = 2 * INDEXED_CHARACTERS
 WORD_LENGTH = 100
-
-# A tsvector counts places up to 16,383 and keeps 255 of a word. The last place is
-# for words that have none, the one before it keeps these from being neighbours.
-LAST_PLACE = 16_381
-NO_PLACE = 16_383
-PLACES_OF_A_WORD = 255
-# It holds just under 1 MiB of words and places; the owner's own words need a little.
-_MOST_BYTES = 1_040_000
+# Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
+# Format allows 30, so we drop the others.
+_MARKS_OF_A_LETTER = 30
+# Quick to look for, and where all crowds of marks are.
+_NO_LETTER = re.compile("[^\\w\x00-\x7f]")
+_NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
+# Words that parts of identifiers may add to those of a text.
+MOST_PARTS = 10_000
 
 # Scripts without spaces between words, and Korean, whose words grow endings.
 _UNSPACED = (
@@ -31,35 +32,32 @@ _UNSPACED = (
     "\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31bf\u31f0-\u31ff"  # Katakana, Bopomofo
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
+_FIRST_UNSPACED = "\u0e01"
 # Vowel signs and viramas, which belong to the word, but are no letters to Python.
 _SIGNS = "\u0900-\u0963\u0971-\u0d65\u0d70-\u0df3\u0f35-\u0f39\u0f71-\u0fbc"
 _PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
-_TOKEN = re.compile(
-    f"([{_UNSPACED}]+)|((?:[^\\W_{_UNSPACED}]|[{_SIGNS}])+)|[{_PICTURES}]"
-)
-# What is written together in ASCII, and all the rest of Unicode.
-_RUN = re.compile("[A-Za-z0-9\x80-\U0010ffff]+")
+# The classes exclude each other, so that no text is read twice.
+_LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
+_TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+# Where a word may begin, unless the script has no spaces.
+WORD_START = f"(?<!{_LETTER})(?<![{_SIGNS}])"
 _ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
-_CACHED_RUN = 40
-# A character with the marks that belong to it, or the letters of a Hangul syllable.
-_CLUSTER = re.compile(
-    "[\u1100-\u11ff]+|.[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f"
-    "\u0670\u06d6-\u06ed\u3099\u309a\uff9e\uff9f\u093c\u00ad\u0640\u2060\ufeff]*",
-    re.DOTALL,
-)
+_ASCII_RUN = re.compile("[a-z0-9]+")
 
 # Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
 # soft hyphen and other things unseen.
 _UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
-    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
+    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]+"
 )
 # Letters that no normalization form takes apart.
 _PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
+_HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
 
 
 @dataclass(frozen=True)
@@ -75,35 +73,28 @@ class Token:
     is_last_character: bool = False
 
 
-@dataclass(frozen=True)
-class Located:
-    """A word, and the part of the text that it was made of."""
-
-    word: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The words of a text, laid out for an index.
-
-    `stretches` are words that follow each other; a phrase lies within one of them.
-    `loose` are words that are in no stretch: found, but not as part of a phrase.
-    """
-
-    stretches: list[list[str]]
-    loose: list[str]
-
-
 def fold(text: str) -> str:
-    """Return `text` without case, accents and other ways to write the same."""
+    """Return `text` without case, accents and other ways to write the same.
+
+    The parts of a text between ASCII signs can be folded one by one or together.
+    """
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
     text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
+    if _HAS_PLAIN.search(text):
+        text = text.translate(_PLAIN)
     # Twice: what was folded may now be one character, and that have a plain form.
-    return unicodedata.normalize("NFKC", text.translate(_PLAIN))
+    return unicodedata.normalize("NFKC", text)
+
+
+def without_crowds(text: str) -> str:
+    """Return `text` with at most 30 combining marks in a row."""
+    # Of 31 characters in a row, one is in the sample.
+    sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
+    if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
+        return text
+    return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
 
 
 def words_of(text: str) -> list[str]:
@@ -111,114 +102,138 @@ def words_of(text: str) -> list[str]:
     text = text[:INDEXED_CHARACTERS]
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
+    return words_of_folded(fold(text)[:FOLDED_CHARACTERS])
+
+
+def words_of_folded(folded: str) -> list[str]:
+    """Return the words of a text that is folded already."""
+    if folded.isascii():  # as Vietnamese and most of Latin script are by now
+        return _ASCII_WORD.findall(folded)
     words: list[str] = []
-    for run in _RUN.findall(text):
-        words += _words_of_run(run)
+    for run in _TOKEN.findall(folded):
+        if run < _FIRST_UNSPACED or not _IS_UNSPACED.match(run):
+            words.append(run if len(run) <= WORD_LENGTH else run[:WORD_LENGTH])
+        else:
+            words += map(add, run, run[1:])
+            words.append(run[-1])
     return words
 
 
 def tokens_of(text: str) -> list[Token]:
     """Return the words of all of `text`, with what a query must know of them."""
-    return [token for run in _RUN.findall(text) for token in _tokens_of_run(run)]
-
-
-def runs_of(text: str, start: int = 0) -> Iterator[tuple[int, Sequence[str]]]:
-    """Yield where a word may begin, and the words that are written together there."""
-    for run in _RUN.finditer(text, start):
-        yield run.start(), _words_of_run(run[0])
-
-
-def locate_words(text: str, start: int = 0) -> Iterator[Located]:
-    """Yield the words of `text` from `start` on, with where each of them is."""
-    for run in _RUN.finditer(text, start):
-        if run[0].isascii():
-            yield Located(run[0].lower()[:WORD_LENGTH], run.start(), run.end())
-        else:
-            yield from _locate_in_run(run[0], run.start())
-
-
-def lay_out(words: list[str]) -> Layout:
-    """Decide which words have a place, and which are only there, or not at all."""
-    if len(words) <= PLACES_OF_A_WORD:
-        return Layout([words], [])
-    stretches: list[list[str]] = [[]]
-    counts: Counter[str] = Counter()
-    place, free, seen = 0, _MOST_BYTES, 0
-    for word in words:
-        if place == LAST_PLACE:
-            break
-        seen += 1
-        cost = 2 if counts[word] else _bytes_in_index(word)
-        if counts[word] < PLACES_OF_A_WORD and cost <= free:
-            stretches[-1].append(word)
-            counts[word] += 1
-            free -= cost
-        elif stretches[-1]:
-            stretches.append([])  # its neighbours do not follow each other
-        else:
+    tokens: list[Token] = []
+    for run in _TOKEN.findall(fold(text)):
+        if not _IS_UNSPACED.match(run):
+            tokens.append(Token(run[:WORD_LENGTH]))
             continue
-        place += 1
-    others = dict.fromkeys(word for word in words[seen:] if word not in counts)
-    return Layout(stretches, list(_that_fit(others, free)))
+        pairs = zip(run, run[1:], strict=False)
+        tokens += [Token(one + other, is_pair=True) for one, other in pairs]
+        tokens.append(Token(run[-1], is_last_character=True))
+    return tokens
 
 
-def _that_fit(words: Iterable[str], free: int) -> Iterator[str]:
-    for word in words:
-        free -= _bytes_in_index(word)
-        if free < 0:
-            return
-        yield word
+def spans_of(folded: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Yield the words of a folded text from `start` on, and where they are."""
+    pattern = _ASCII_RUN if folded.isascii() else _TOKEN
+    for run in pattern.finditer(folded, start):
+        begin, end = run.span()
+        if run[0] < _FIRST_UNSPACED or not _IS_UNSPACED.match(run[0]):
+            yield run[0][:WORD_LENGTH], begin, end
+            continue
+        for place in range(begin, end - 1):
+            yield folded[place : place + 2], place, place + 2
+        yield folded[end - 1], end - 1, end
 
 
-def _words_of_run(run: str) -> Sequence[str]:
-    if run.isascii():
-        return (run.lower()[:WORD_LENGTH],)
-    if len(run) <= _CACHED_RUN:
-        return _cached_words_of_run(run)
-    return [token.word for token in _tokens_of_run(run)]
+def first_word(text: str) -> str | None:
+    """Return the first word of `text`."""
+    run = _TOKEN.search(fold(text))
+    if run is None:
+        return None
+    return run[0][:2] if _IS_UNSPACED.match(run[0]) else run[0][:WORD_LENGTH]
 
 
-@lru_cache(maxsize=50_000)
-def _cached_words_of_run(run: str) -> tuple[str, ...]:
-    return tuple(token.word for token in _tokens_of_run(run))
+def is_unspaced(word: str) -> bool:
+    """Whether the word is of a script without spaces between words."""
+    return _IS_UNSPACED.match(word) is not None
 
 
-def _locate_in_run(run: str, start: int) -> Iterator[Located]:
-    origins = _origins(run)
-    for token, first, end in _spans(fold(run)):
-        begin, finish = origins[first][0], origins[end - 1][1]
-        yield Located(token.word, start + begin, start + finish)
+def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield where an identifier in camelCase is, and its parts as they are written.
 
-
-def _origins(run: str) -> list[tuple[int, int]]:
-    """Return for each character of the folded run which part of it it came from.
-
-    The whole run, for all of them, if there is such a thing as is folded together only.
+    getUserById has the parts get, User, By, Id; HTTPServer has HTTP and Server;
+    parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such identifiers.
     """
-    folded, origins = "", []
-    for cluster in _CLUSTER.finditer(run):
-        part = fold(cluster[0])
-        folded += part
-        origins += [cluster.span()] * len(part)
-    whole = fold(run)
-    return origins if folded == whole else [(0, len(run))] * len(whole)
+    border, letter, part = _ascii_camel() if text.isascii() else _any_camel()
+    found = border.search(text)
+    while found is not None:
+        start = found.start()
+        while found.start() - start < WORD_LENGTH and letter.match(
+            text[start - 1 : start]
+        ):
+            start -= 1
+        run = letter.match(text, found.start())
+        end = run.end() if run else found.end()
+        if end - start <= WORD_LENGTH:
+            yield start, part.findall(text, start, end)
+        found = border.search(text, end)
 
 
-def _tokens_of_run(run: str) -> list[Token]:
-    return [token for token, _, _ in _spans(fold(run))]
-
-
-def _spans(folded: str) -> Iterator[tuple[Token, int, int]]:
-    for match in _TOKEN.finditer(folded):
-        start, end = match.span()
-        if match[1] is None:
-            yield Token(match[0][:WORD_LENGTH]), start, end
+def parts_of(text: str) -> list[list[str]]:
+    """Return the words of the parts of each identifier in camelCase, once each."""
+    lines: dict[str, None] = {}
+    left = MOST_PARTS
+    for _, parts in identifiers_of(text):
+        line = " ".join(parts)
+        if line in lines:
             continue
-        for place in range(start, end - 1):
-            yield Token(folded[place : place + 2], is_pair=True), place, place + 2
-        yield Token(folded[end - 1], is_last_character=True), end - 1, end
+        left -= len(parts)
+        if left < 0:
+            break
+        lines[line] = None
+    folded = fold("\n".join(lines)).split("\n") if lines else []
+    return [words_of_folded(line) for line in folded]
 
 
-def _bytes_in_index(word: str) -> int:
-    size = len(word.encode())
-    return size + size % 2 + 4  # PostgreSQL's alignment, the count, one place
+@cache
+def _crowd() -> re.Pattern[str]:
+    marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
+    return re.compile(f"[{_ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
+
+
+@cache
+def _ascii_camel() -> tuple[re.Pattern[str], ...]:
+    return _camel("A-Z", "a-z", "0-9")
+
+
+@cache
+def _any_camel() -> tuple[re.Pattern[str], ...]:
+    # Python's regular expressions know no class of upper case.
+    # Beyond U+10FFF, but for Adlam, these are letters of mathematics.
+    codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
+    letters = [chr(code) for code in codes if chr(code).isalpha()]
+    upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
+    return _camel(_ranges(upper), _ranges(lower), "0-9")
+
+
+def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
+    # Begins with the upper case: most letters are lower case, and passed over quickly.
+    border = (
+        f"[{upper}](?:(?<=[{lower}][{upper}])|(?<=[{upper}][{upper}])[{lower}]{{2}})"
+    )
+    return (
+        re.compile(border),
+        re.compile(f"[{upper}{lower}{digits}]+"),
+        re.compile(f"[{upper}]+(?![{lower}])|[{upper}]?[{lower}]+|[{digits}]+"),
+    )
+
+
+def _ranges(characters: Iterator[str]) -> str:
+    """Return the characters, in their order, as the inside of a character class."""
+    ranges: list[list[str]] = []
+    for each in characters:
+        if ranges and ord(each) == ord(ranges[-1][1]) + 1:
+            ranges[-1][1] = each
+        else:
+            ranges.append([each, each])
+    return "".join(f"{first}-{last}" for first, last in ranges)

@@ -1,7 +1,10 @@
 """Puts the application together; only entry points and tests import this."""
 
+import os
+import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,13 @@ from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
 from chatstore.web.api import Api
 from chatstore.web.cookies import NoCookies
+from chatstore.web.hosts import init_hosts
 from chatstore.web.json import OrjsonProvider
 from chatstore.web.observe import init_observation
 from chatstore.web.problems import init_problems
+
+# As many characters as a secret of 32 random bytes has; fewer are half of one.
+_SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
 
 
 class _Application(Flask):
@@ -32,13 +39,16 @@ class _Application(Flask):
         return func
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, *, makes_files: bool = True) -> Flask:
     """Return the application; `settings` default to those of the environment.
 
-    Opens no connection. Raises SettingsError.
+    Opens no connection. Unless it `makes_files`, neither a database nor a secret is
+    made, and the application can only look at and change what is there. Raises
+    SettingsError.
     """
     settings = settings or Settings.from_env()
     app = _Application(__name__)
+    app.extensions["chatstore-makes-files"] = makes_files
     for configure in (
         _configure_logs,
         _configure_database,
@@ -58,18 +68,19 @@ def _configure_logs(app: Flask, settings: Settings) -> None:
 
 def _configure_requests(app: Flask, settings: Settings) -> None:
     app.config["CHATSTORE"] = settings
-    app.config["SECRET_KEY"] = settings.secret_key or _kept_secret(settings)
+    app.config["SECRET_KEY"] = settings.secret_key or _secret(app, settings)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json = OrjsonProvider(app)
     app.session_interface = NoCookies()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     init_observation(app)
+    init_hosts(app, settings)
     init_problems(app)
 
 
 def _configure_database(app: Flask, settings: Settings) -> None:
-    if settings.sqlite_path is not None:
+    if settings.sqlite_path is not None and app.extensions["chatstore-makes-files"]:
         _make_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
     init_database(app, settings)
     if settings.sqlite_path is not None:
@@ -93,28 +104,56 @@ def _configure_proxies(app: Flask, settings: Settings) -> None:
         )
 
 
+def _secret(app: Flask, settings: Settings) -> str:
+    if not app.extensions["chatstore-makes-files"]:
+        return secrets.token_urlsafe(32)  # a command signs nothing for others
+    return _kept_secret(settings)
+
+
 def _kept_secret(settings: Settings) -> str:
     """Return the secret kept beside the database, made by whoever comes first."""
     path = settings.sqlite_path or Path("instance/chatstore.db").absolute()
     path = path.with_name("secret_key")
     _make_folder(path.parent, f"{PREFIX}SECRET_KEY")
-    mine = path.with_name(f"secret_key.{secrets.token_hex(8)}")
     try:
         if not path.exists():
-            mine.touch(mode=0o600)
-            mine.write_text(secrets.token_urlsafe(32))
-            try:
-                path.hardlink_to(mine)  # whole, or not at all; never over another
-            except FileExistsError:
-                pass
-            finally:
-                mine.unlink()
-        return path.read_text()
+            _make_secret(path)
+        kept = path.read_bytes().decode(errors="replace").strip()
     except OSError as error:
         raise SettingsError(
             f"{PREFIX}SECRET_KEY is not set, and {path} cannot be used to keep one:"
             f" {error.strerror}. Set {PREFIX}SECRET_KEY to a long random text."
         ) from error
+    if not _SECRET.fullmatch(kept):
+        # Anybody could sign with a secret that is empty. It is not replaced: other
+        # processes may have read it, and it may be somebody's own file.
+        raise SettingsError(
+            f"{path} holds no whole secret: it is empty, cut off or damaged. Remove the"
+            " file, and the next start makes another (paging cursors that clients hold"
+            f" end); or set {PREFIX}SECRET_KEY to a long random text."
+        )
+    return kept
+
+
+def _make_secret(path: Path) -> None:
+    # The file is flushed before it gets its name, so that a crash leaves none or all
+    # of it; hardlink_to never replaces the secret of another process.
+    mine = path.with_name(f"secret_key.{secrets.token_hex(8)}")
+    mine.touch(mode=0o600)
+    try:
+        with mine.open("w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(mine)
+    finally:
+        mine.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _make_private_file(path: Path, variable: str) -> None:

@@ -38,7 +38,7 @@ from chatstore.services import backup
 from chatstore.services.contents import counted
 from chatstore.settings import Settings
 from chatstore.sqlite import network_file_system
-from chatstore.store import access, doctor, indexed, stats, verify
+from chatstore.store import access, doctor, indexed, relist, stats, verify
 
 
 class Commands(click.Group):
@@ -84,7 +84,7 @@ def main() -> None:
 @click.option("--migrate", "is_migrating", is_flag=True, help="Migrate first.")
 def serve_command(is_migrating: bool) -> None:
     """Start the server; a new database is migrated first."""
-    app = _admin_app()
+    app = _admin_app(makes_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
         kind = network_file_system(settings.sqlite_path)
@@ -112,7 +112,7 @@ def serve_command(is_migrating: bool) -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Bring the database up to the schema of this version."""
-    with _admin_app().app_context():
+    with _admin_app(makes_files=True).app_context():
         _report(migrate())
 
 
@@ -144,7 +144,7 @@ def _verify() -> int:
 
 @main.command("reindex")
 def reindex_command() -> None:
-    """Write the search index anew.
+    """Write the search index, and what lists find sessions by, again.
 
     The server may go on; run `verify` before, to see whether it is needed.
     """
@@ -152,14 +152,24 @@ def reindex_command() -> None:
         check_revision()
         while in_transaction(indexed.number_sessions):
             pass
+        _relist(show)
         names = _reindex(NAMES, "names", show)
         messages = _reindex(MESSAGES, "messages", show)
     click.echo(f"indexed {counted(messages, 'message')}, {counted(names, 'name')}")
 
 
+def _relist(show: Callable[[str], None]) -> None:
+    done, last = 0, None
+    while batch := in_transaction(relist.relist_batch, after=last):
+        last = batch.last
+        done += batch.count
+        show(f"{done} sessions listed")
+
+
 def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:
     done, last = 0, 0
-    in_transaction(indexed.delete_strays, index)
+    while in_transaction(indexed.delete_strays, index, limit=indexed.BATCH):
+        pass
     while batch := in_transaction(indexed.reindex_batch, index, after=last):
         last = batch.last
         done += batch.count
@@ -182,7 +192,7 @@ def doctor_command() -> None:
 
     Exits with 1 if something can.
     """
-    app = _admin_app()
+    app = _admin_app(needs_database=False)
     with app.app_context():
         findings = doctor.examine(app.config["CHATSTORE"])
     for finding in findings:
@@ -219,7 +229,7 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
     The server must be stopped.
     """
-    with _admin_app().app_context(), _progress_line() as show:
+    with _admin_app(makes_files=True).app_context(), _progress_line() as show:
         copy = backup.restore_backup(file, is_replacing=is_replacing, progress=show)
     click.echo(f"restored {file}: {copy}")
     if copy.revision != head_revision():
@@ -264,9 +274,15 @@ def shell_command_(ctx: click.Context) -> None:
         ctx.invoke(shell_command)
 
 
-def _admin_app() -> Flask:
+def _admin_app(*, makes_files: bool = False, needs_database: bool = True) -> Flask:
     # What a request must not do, run for hours, a command may.
-    app = create_app(replace(Settings.from_env(), statement_timeout_seconds=0))
+    settings = replace(Settings.from_env(), statement_timeout_seconds=0)
+    path = settings.sqlite_path
+    if needs_database and not makes_files and path is not None:
+        absence = doctor.absence_of(path)
+        if absence:
+            raise click.ClickException(absence)
+    app = create_app(settings, makes_files=makes_files)
     click.get_current_context().call_on_close(partial(_close_connections, app))
     return app
 

@@ -3,18 +3,18 @@
 Whoever starts the work opens the transaction: `in_transaction(work, ...)`, which
 is tried again when the database asks for that, or `with transaction():`. Work that
 needs no ORM costs less in `in_core_transaction`. Work that only reads goes through
-`reading(work, ...)`, which is tried again too.
+`reading(work, ...)`, which is tried again too. What needs no transaction is done before
+it begins: see `prepared_first`.
 """
 
-import itertools
 import random
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -41,16 +41,17 @@ from sqlalchemy.exc import (
     PendingRollbackError,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from chatstore import sqlite
-from chatstore.clock import format_instant
-from chatstore.db_errors import db_error_text, is_transient
+from chatstore.clock import Deadline, format_instant
+from chatstore.db_errors import db_error_text, is_lock_timeout, is_transient
 from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.settings import Settings
+from chatstore.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,6 +59,17 @@ T = TypeVar("T")
 MAX_RETRIES = 3
 _WRITES = {"sqlite_begin": "IMMEDIATE"}
 _FIRST_PAUSE_SECONDS = 0.01
+# PostgreSQL waits for a lock this long; then the connection goes back to the pool, and
+# the transaction begins again. A little longer than its usual `deadlock_timeout`.
+_MOST_LOCK_SECONDS = 1.25
+# Two writers of one session: one at work, and one that waits for it in the database.
+_WRITERS_OF_ONE = 2
+_PENDING = (
+    "There are changes that are not committed, and this transaction would commit them:"
+    " call db.session.commit() or db.session.rollback() first."
+)
+# Among what a session of the ORM knows: whether it may have written something.
+_HAS_WRITTEN = "may_have_written"
 # Has, in each thread, the connection of a transaction that is not the ORM's.
 _core = threading.local()
 
@@ -163,6 +175,7 @@ def init_database(app: Flask, settings: Settings) -> None:
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
     app.teardown_appcontext(_let_go)
+    app.extensions["chatstore-wait-seconds"] = settings.lock_timeout_seconds
     if settings.sqlite_path is None:
         _prepare_postgresql(app, settings)
     else:
@@ -178,14 +191,16 @@ def init_database(app: Flask, settings: Settings) -> None:
 def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
     lock = sqlite.WriterLock(path, timeout_seconds=settings.lock_timeout_seconds)
     app.extensions["chatstore-writer-lock"] = lock
+    app.extensions["chatstore-lock-seconds"] = settings.lock_timeout_seconds
     with app.app_context():
         sqlite.prepare_engine(
             db.engine,
             writer_lock=lock,
-            # SQLite waits so long in each of the attempts of a transaction.
-            busy_timeout_ms=settings.lock_timeout_seconds * 1000 // (MAX_RETRIES + 1),
+            busy_timeout_ms=settings.lock_timeout_seconds * 1000,
+            connect_timeout_seconds=settings.pool_timeout_seconds,
             statement_timeout_seconds=settings.statement_timeout_seconds,
             functions={"chatstore_next_instant": _next_instant_in_sqlite},
+            sets_journal_mode=app.extensions["chatstore-makes-files"],
         )
 
 
@@ -201,6 +216,10 @@ def _let_go(error: BaseException | None) -> None:
 def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     with app.app_context():
         engine = db.engine
+    app.extensions["chatstore-lock-seconds"] = _lock_seconds(settings)
+    app.extensions["chatstore-turns"] = Turns(width=_WRITERS_OF_ONE)
+    # Whoever waits for a lock holds a connection: most of them are for the others.
+    app.extensions["chatstore-blocked"] = Turns(width=max(1, settings.threads // 4))
     event.listen(engine, "handle_error", _hide_values)
     event.listen(engine, "checkout", _drop_if_closed)
     event.listen(engine, "begin", _leave_autocommit)
@@ -213,6 +232,31 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
             connection.exec_driver_sql(f"SELECT {settle}")
+
+    event.listen(engine, "begin", _bound_lock_waits)
+
+
+def _bound_lock_waits(connection: Connection) -> None:
+    seconds = connection.get_execution_options().get("lock_seconds")
+    if seconds is not None:
+        milliseconds = max(int(seconds * 1000), 1)  # 0 would be no bound
+        connection.exec_driver_sql(
+            f"SELECT set_config('lock_timeout', '{milliseconds}', true)"
+        )
+
+
+def _lock_seconds(settings: Settings) -> float:
+    """Return how long PostgreSQL may wait for a lock at a time.
+
+    It is less than others wait for the connection that is kept meanwhile.
+    """
+    statement = settings.statement_timeout_seconds or float("inf")
+    return min(
+        _MOST_LOCK_SECONDS,
+        settings.lock_timeout_seconds,
+        settings.pool_timeout_seconds / 2,
+        statement / 2,
+    )
 
 
 def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
@@ -238,7 +282,7 @@ def _leave_autocommit(connection: Connection) -> None:
 def _session_settings(settings: Settings) -> dict[str, str]:
     return {
         "timezone": "UTC",
-        "lock_timeout": f"{settings.lock_timeout_seconds}s",
+        "lock_timeout": f"{int(_lock_seconds(settings) * 1000)}ms",
         "statement_timeout": f"{settings.statement_timeout_seconds}s",
         # To start a second process takes 6 ms, where most statements take less than 1.
         "max_parallel_workers_per_gather": "0",
@@ -279,14 +323,22 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     return options | {"connect_args": connect_args}
 
 
+def new_deadline() -> Deadline:
+    """Return when a wait for locks that begins now must end."""
+    return Deadline(current_app.extensions["chatstore-wait-seconds"])
+
+
 @contextmanager
-def transaction(isolation_level: str | None = None) -> Iterator[None]:
+def transaction(
+    isolation_level: str | None = None, *, deadline: Deadline | None = None
+) -> Iterator[None]:
     """Commit what the block did, or nothing of it; a nested one joins the outermost.
 
     On SQLite the block waits its turn and then holds the write lock, so that what
     it reads is what it changes; `isolation_level` is for PostgreSQL, its own default
-    if none is given. Raises OutcomeUnknown when the connection is lost while
-    committing.
+    if none is given. With a `deadline` PostgreSQL waits for a lock only for a moment,
+    for a caller that begins again. Raises OutcomeUnknown when the connection is lost
+    while committing, RuntimeError when there are changes that are not committed.
     """
     session = db.session()
     if _core_connection() or session.info.get("in_transaction"):
@@ -294,10 +346,11 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
         return
     lock = current_app.extensions.get("chatstore-writer-lock")
     _end_reading(session)
-    with lock.held() if lock else nullcontext():
+    waits = deadline or new_deadline()
+    with lock.held(waits) if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
-            options = dict(_WRITES)
+            options = _WRITES | _lock_options(waits, is_whole=deadline is None)
             if isolation_level is not None and lock is None:
                 options["isolation_level"] = isolation_level
             session.connection(execution_options=options)
@@ -309,10 +362,13 @@ def transaction(isolation_level: str | None = None) -> Iterator[None]:
             raise
         finally:
             del session.info["in_transaction"]
+            session.info.pop(_HAS_WRITTEN, None)
 
 
 @contextmanager
-def core_transaction(isolation_level: str | None = None) -> Iterator[None]:
+def core_transaction(
+    isolation_level: str | None = None, *, deadline: Deadline | None = None
+) -> Iterator[None]:
     """Do as `transaction`, for a block that writes on `write_connection` only.
 
     There is no session of the ORM, whose bookkeeping is a quarter of an append. Raises
@@ -325,9 +381,13 @@ def core_transaction(isolation_level: str | None = None) -> Iterator[None]:
         _end_reading(db.session())
     lock = current_app.extensions.get("chatstore-writer-lock")
     writing: Engine = current_app.extensions["chatstore-writing"]
-    with lock.held() if lock else nullcontext(), writing.connect() as connection:
+    waits = deadline or new_deadline()
+    with lock.held(waits) if lock else nullcontext(), writing.connect() as connection:
+        options = _lock_options(waits, is_whole=deadline is None)
         if isolation_level is not None and lock is None:
-            connection.execution_options(isolation_level=isolation_level)
+            options["isolation_level"] = isolation_level
+        if options:
+            connection.execution_options(**options)
         begun = connection.begin()
         _core.connection = connection
         try:
@@ -340,6 +400,14 @@ def core_transaction(isolation_level: str | None = None) -> Iterator[None]:
             raise
         finally:
             _core.connection = None
+
+
+def _lock_options(deadline: Deadline, *, is_whole: bool) -> dict[str, Any]:
+    """Return what tells a connection how long to wait for locks, if not as usual."""
+    usual: float = current_app.extensions["chatstore-lock-seconds"]
+    left = deadline.remaining_seconds()
+    seconds = left if is_whole else min(left, usual)
+    return {} if abs(seconds - usual) < 0.1 else {"lock_seconds": seconds}
 
 
 def write_connection() -> Connection:
@@ -387,16 +455,39 @@ def _is_transacting() -> bool:
 
 def _end_reading(session: Session) -> None:
     # A read transaction can be too old to be written in, or its connection lost.
-    is_reading = not (session.new or session.dirty or session.deleted)
-    if is_reading and not session.in_transaction():
+    if session.new or session.dirty or session.deleted:
+        raise RuntimeError(_PENDING)
+    if not session.in_transaction():
         return  # nothing was read, as before most writes
     try:
+        if session.info.pop(_HAS_WRITTEN, False) and _has_written(session):
+            session.info[_HAS_WRITTEN] = True
+            raise RuntimeError(_PENDING)
         session.commit()
     except (DBAPIError, PendingRollbackError):
-        if not is_reading:
-            raise
-        session.rollback()
+        session.rollback()  # its connection is lost, and with it the transaction
     session.expire_all()  # what is read from now on is what there is now
+
+
+@event.listens_for(db.session, "after_flush")
+def _note_flush(session: Session, _: object) -> None:
+    session.info[_HAS_WRITTEN] = True
+
+
+@event.listens_for(db.session, "do_orm_execute")
+def _note_statement(state: ORMExecuteState) -> None:
+    if not state.is_select:
+        state.session.info[_HAS_WRITTEN] = True
+
+
+def _has_written(session: Session) -> bool:
+    # A statement may be a text that only reads: the database knows.
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        return bool(driver.total_changes != connection.info.get("changes_before"))
+    query = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
+    return bool(connection.exec_driver_sql(query).scalar())
 
 
 def _commit(changes: Session | Transaction) -> None:
@@ -411,6 +502,31 @@ def _commit(changes: Session | Transaction) -> None:
         raise
 
 
+def prepared_first(prepare: Callable[P, Callable[[], T]]) -> Callable[P, T]:
+    """Decorate a function that returns its part for the transaction.
+
+    Called by itself the function does both parts. `in_transaction` and the like run it
+    before they wait for a lock, and once: only what it returns is tried again.
+    """
+
+    @wraps(prepare)
+    def work(*arguments: P.args, **keywords: P.kwargs) -> T:
+        return prepare(*arguments, **keywords)()
+
+    work.prepare = prepare  # type: ignore[attr-defined]
+    return work
+
+
+def prepared(
+    work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
+) -> Callable[[], T]:
+    """Return the part of `work(...)` for the transaction; the other one is done."""
+    prepare: Callable[P, Callable[[], T]] | None = getattr(work, "prepare", None)
+    if prepare is None:
+        return partial(work, *arguments, **keywords)
+    return prepare(*arguments, **keywords)
+
+
 def in_transaction(
     work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
 ) -> T:
@@ -420,30 +536,45 @@ def in_transaction(
     number that another process took first, and a connection lost before the commit;
     `work` must have no other effect.
     """
-    return _in(transaction, partial(work, *arguments, **keywords))
+    return run_transaction(prepared(work, *arguments, **keywords))
 
 
 def in_core_transaction(
     work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
 ) -> T:
     """Return as `in_transaction` does, for work as `core_transaction` takes it."""
-    return _in(core_transaction, partial(work, *arguments, **keywords))
+    return run_transaction(prepared(work, *arguments, **keywords), is_core=True)
 
 
-def _in(
-    opened: Callable[[str | None], AbstractContextManager[None]], work: Callable[[], T]
+def run_transaction(
+    work: Callable[[], T],
+    *,
+    is_core: bool = False,
+    turn: Hashable = None,
+    deadline: Deadline | None = None,
 ) -> T:
+    """Return `work()`, run as `in_transaction` does; all waits end by the `deadline`.
+
+    `turn` names what is written to. On PostgreSQL two threads of a process at a time
+    write to one thing, and the others wait without a connection: a row that somebody
+    has locked must not cost the connections of those that write elsewhere.
+    """
     if is_in_transaction():
         return work()
+    deadline = deadline or new_deadline()
+    opened = core_transaction if is_core else transaction
 
     def attempt(number: int) -> T:
         # Where a stricter level has refused so often, the last attempt waits for its
         # row as PostgreSQL does by default; `work` is written for that.
         level = "READ COMMITTED" if number > MAX_RETRIES else None
-        with opened(level):
+        with opened(level, deadline=deadline):
             return work()
 
-    return _with_retries(attempt, event="transaction retried")
+    turns: Turns | None = current_app.extensions.get("chatstore-turns")
+    is_queued = turns is not None and turn is not None
+    with turns.taken(turn, deadline) if turns and is_queued else nullcontext():
+        return _with_retries(attempt, deadline, event="transaction retried")
 
 
 def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
@@ -462,17 +593,32 @@ def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -
                 db.session.rollback()
             raise
 
-    return _with_retries(attempt, event="read retried")
+    return _with_retries(attempt, new_deadline(), event="read retried")
 
 
-def _with_retries(attempt: Callable[[int], T], *, event: str) -> T:
-    for number in itertools.count(1):
+def _with_retries(attempt: Callable[[int], T], deadline: Deadline, *, event: str) -> T:
+    number, is_blocked = 1, False
+    while True:
         try:
-            return attempt(number)
+            with _among_the_blocked(deadline) if is_blocked else nullcontext():
+                return attempt(number)
         except DBAPIError as error:
-            if number > MAX_RETRIES or not is_transient(error):
+            if deadline.is_over:
                 raise
-            log.warning(event, attempt=number, cause=db_error_text(error))
-        pause = _FIRST_PAUSE_SECONDS * 2**number
-        time.sleep(pause * random.random())  # nosec B311
-    raise AssertionError("unreachable")
+            if is_lock_timeout(error):
+                if not is_blocked:
+                    log.info("waiting for a lock", cause=db_error_text(error))
+                is_blocked = True
+            elif number > MAX_RETRIES or not is_transient(error):
+                raise
+            else:
+                log.warning(event, attempt=number, cause=db_error_text(error))
+                number += 1
+        pause = _FIRST_PAUSE_SECONDS * 2**number * random.random()  # nosec B311
+        time.sleep(min(pause, deadline.remaining_seconds()))
+
+
+def _among_the_blocked(deadline: Deadline) -> AbstractContextManager[None]:
+    """Wait, without a connection, until few others wait for a lock with one."""
+    blocked: Turns = current_app.extensions["chatstore-blocked"]
+    return blocked.taken("connections", deadline)

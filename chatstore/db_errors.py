@@ -15,6 +15,7 @@ from chatstore.errors import DatabaseFull, DatabaseUnavailable
 
 # Serialization failure and deadlock: PostgreSQL's request to run it again.
 _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
+_LOCK_TIMEOUT_SQLSTATE = "55P03"
 # A standby, or a primary that was told to refuse writes.
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
@@ -22,12 +23,19 @@ _RETRY_SQLITE_CODES = frozenset({5, 6})
 # Two processes may give sessions one number. So each database calls what refuses that;
 # who tries again gets another.
 _REFUSED_NUMBER = ("ix_sessions_number", "UNIQUE constraint failed: sessions.number")
+# Classes of SQLSTATE that tell of the database's state, not of the statement:
+# connection, login, rollback, resources, intervention, system, configuration. psycopg
+# raises OperationalError for more, such as 54 (program_limit_exceeded): the same
+# statement fails there for ever, so "try again" would be a lie.
+_UNAVAILABLE_CLASSES = frozenset({"08", "28", "40", "53", "57", "58", "F0"})
+# object_in_use and lock_not_available; the rest of class 55 is our mistake.
+_UNAVAILABLE_SQLSTATES = frozenset({_READ_ONLY_SQLSTATE, "55006", "55P03"})
 # disk_full and SQLITE_FULL; then what happens when a bound of ours is reached.
 _FULL = frozenset({"53100", 13})
 _BOUNDS = {
     "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
     9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
-    "55P03": "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
+    _LOCK_TIMEOUT_SQLSTATE: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
     5: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # SQLITE_BUSY
 }
 
@@ -39,6 +47,11 @@ def is_transient(error: DBAPIError) -> bool:
     return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
 
 
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Whether PostgreSQL ended a wait for a lock: its `lock_timeout` was over."""
+    return _code(error) == _LOCK_TIMEOUT_SQLSTATE
+
+
 def db_error_text(error: BaseException) -> str:
     """Return the driver's own words in one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
@@ -46,8 +59,10 @@ def db_error_text(error: BaseException) -> str:
 
 def is_unavailable(error: Exception) -> bool:
     """Whether the database, not the request, is why `error` was raised."""
-    if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY_SQLSTATE:
-        return True
+    sqlstate: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if sqlstate is not None:
+        is_passing = sqlstate[:2] in _UNAVAILABLE_CLASSES
+        return is_passing or sqlstate in _UNAVAILABLE_SQLSTATES
     return isinstance(error, OperationalError | InterfaceError | TimeoutError)
 
 

@@ -20,10 +20,26 @@ from sqlalchemy import (
 )
 
 
+class MissingParameter(KeyError):
+    """A statement asks for a parameter that the caller did not give: our mistake.
+
+    A default of NULL would make a forgotten owner an empty list.
+    """
+
+
 class _Parameter(NamedTuple):
     name: str
     constant: Any
+    is_constant: bool
     convert: Callable[[Any], Any]
+
+    def value(self, named: Mapping[str, Any]) -> Any:
+        """Return what the driver takes; MissingParameter where nothing is given."""
+        if self.name in named:
+            return self.convert(named[self.name])
+        if self.is_constant:
+            return self.constant
+        raise MissingParameter(self.name)
 
 
 class _Compiled(NamedTuple):
@@ -32,11 +48,8 @@ class _Compiled(NamedTuple):
     is_positional: bool
 
     def values(self, named: Mapping[str, Any]) -> Any:
-        """Return what the driver takes, with constants where nothing is given."""
-        values = tuple(
-            convert(named[name]) if name in named else constant
-            for name, constant, convert in self.parameters
-        )
+        """Return what the driver takes; MissingParameter where nothing is given."""
+        values = tuple(each.value(named) for each in self.parameters)
         if self.is_positional:
             return values
         return dict(zip([each.name for each in self.parameters], values, strict=True))
@@ -135,8 +148,11 @@ def _compile(statement: ClauseElement, dialect: Dialect) -> _Compiled:
     state = compiled.construct_expanded_state(compiled.params)
     parameters = []
     for name in state.positiontup or state.parameters:
-        convert = _converting(compiled.binds[name], dialect)
-        parameters.append(_Parameter(name, convert(state.parameters[name]), convert))
+        bind = compiled.binds[name]
+        convert = _converting(bind, dialect)
+        constant = convert(state.parameters[name])
+        # A parameter without a value is `required`; a literal has one, even if null.
+        parameters.append(_Parameter(name, constant, not bind.required, convert))
     return _Compiled(state.statement, parameters, compiled.positional)
 
 

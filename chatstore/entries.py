@@ -7,14 +7,19 @@ it is and who speaks, so that the index itself passes over what is not asked for
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from chatstore.analyzer import NO_PLACE, Layout, lay_out, words_of
-from chatstore.queries import Query, Term
+from chatstore.layout import NOTHING, UNPLACED, index_words, lay_out
 
-# Words that no text has: of private use, and with an underscore.
-_GAP, _NOTHING = "\ue000", "\ue001"
-_SCOPE_PREFIX = "_"
+if TYPE_CHECKING:  # a migration has a frozen copy of what makes entries
+    from chatstore.matching import Term
+    from chatstore.queries import Clause, Exclusion, Query
+
+_SCOPE_PREFIX = "_"  # no word of a text has an underscore
+
+# Matches the entries of texts with words that have no place.
+UNPLACED_TSQUERY = f"'{UNPLACED}'"
 
 
 def owner_scope(owner_id: str) -> str:
@@ -40,63 +45,92 @@ def scopes_of(owner_id: str, session_id: UUID, role: str = "") -> list[str]:
 
 def fts5_words(text: str) -> str:
     """Return what FTS5's tokenizer `ascii` takes apart into the words of `text`."""
-    words = lay_out(words_of(text))
-    parts = [" ".join(stretch) for stretch in words.stretches if stretch]
-    return f" {_GAP} ".join([*parts, *words.loose])
+    return " ".join(index_words(text).in_a_row())
 
 
 def tsvector_words(text: str, scopes: Sequence[str]) -> str:
     """Return the literal of the tsvector of `text`, never read by a text parser."""
-    layout = lay_out(words_of(text))
+    layout = lay_out(index_words(text))
     lexemes = [
-        f"'{word}':{','.join(places)}" for word, places in _places(layout).items()
+        f"'{word}':{','.join(map(str, places))}" if places else f"'{word}'"
+        for word, places in layout.places.items()
     ]
-    lexemes += [f"'{word}':{NO_PLACE}" for word in layout.loose]
+    if not layout.is_complete:
+        lexemes.append(UNPLACED_TSQUERY)
     lexemes += [f"'{_SCOPE_PREFIX}{scope}'" for scope in scopes]
     return " ".join(lexemes)
 
 
-def fts5_query(query: Query, scopes: Sequence[Sequence[str]]) -> str:
+def fts5_query(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
     """Return `query` in the language of MATCH: one scope of each list must hold."""
-    wanted = " AND ".join(map(_fts5_term, query.wanted))
+    wanted = " AND ".join(map(_fts5_clause, query.wanted))
     # FTS5 looks for the next entry of each part of an AND in turn. The NOT, of nothing
     # if need be, makes one part of all the words: a scope with a million entries is
     # looked into where all of them are, up to seven times as fast.
-    unwanted = " OR ".join([_quoted(_NOTHING), *map(_fts5_term, query.unwanted)])
+    unwanted = " OR ".join([_quoted(NOTHING), *map(_fts5_exclusion, query.unwanted)])
     within = [f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes]
     return " AND ".join([f"words : (({wanted}) NOT ({unwanted}))", *within])
 
 
-def tsquery(query: Query, scopes: Sequence[Sequence[str]]) -> str:
-    """Return `query` as a tsquery literal: one scope of each list must hold."""
+def tsquery(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
+    """Return `query` as a tsquery literal: one scope of each list must hold.
+
+    Where words have no place, texts match that have the words of a phrase anywhere:
+    `Query.holds` says whether they match.
+    """
     within = [
         "(" + " | ".join(f"'{_SCOPE_PREFIX}{scope}'" for scope in each) + ")"
         for each in scopes
     ]
-    unwanted = [f"!{_tsquery_term(term)}" for term in query.unwanted]
-    return " & ".join([*map(_tsquery_term, query.wanted), *unwanted, *within])
+    wanted = map(_tsquery_clause, query.wanted)
+    return " & ".join([*wanted, *map(_tsquery_exclusion, query.unwanted), *within])
 
 
-def _places(layout: Layout) -> dict[str, list[str]]:
-    places: dict[str, list[str]] = {}
-    place = 0
-    for stretch in layout.stretches:
-        for word in stretch:
-            place += 1
-            places.setdefault(word, []).append(str(place))
-        place += 1
-    return places
+def any_tsquery(query: "Query") -> str:
+    """Return a tsquery literal of any wanted word, to rank entries by."""
+    words = dict.fromkeys(
+        word
+        for clause in query.wanted
+        for term in clause
+        for word in _tsquery_words(term)
+    )
+    return " | ".join(words)
 
 
-def _fts5_term(term: Term) -> str:
+def _fts5_clause(clause: "Clause") -> str:
+    terms = " OR ".join(map(_fts5_term, clause))
+    return terms if len(clause) == 1 else f"({terms})"
+
+
+def _fts5_exclusion(exclusion: "Exclusion") -> str:
+    return f"({_fts5_term(exclusion.term)} NOT {_fts5_term(exclusion.written)})"
+
+
+def _fts5_term(term: "Term") -> str:
     return _quoted(" ".join(term.words)) + (" *" if term.is_prefix else "")
 
 
-def _tsquery_term(term: Term) -> str:
+def _tsquery_clause(clause: "Clause") -> str:
+    terms = [_tsquery_term(term, is_strict=False) for term in clause]
+    return terms[0] if len(terms) == 1 else f"({' | '.join(terms)})"
+
+
+def _tsquery_exclusion(exclusion: "Exclusion") -> str:
+    term = _tsquery_term(exclusion.term, is_strict=True)
+    return f"!({term} & !{_tsquery_term(exclusion.written, is_strict=True)})"
+
+
+def _tsquery_term(term: "Term", *, is_strict: bool) -> str:
+    words = _tsquery_words(term)
+    phrase = f"({' <-> '.join(words)})"
+    if is_strict or len(words) == 1:
+        return phrase
+    return f"({phrase} | ({' & '.join([*words, UNPLACED_TSQUERY])}))"
+
+
+def _tsquery_words(term: "Term") -> list[str]:
     words = [f"'{word}'" for word in term.words]
-    if term.is_prefix:
-        words[-1] += ":*"
-    return f"({' <-> '.join(words)})"
+    return [*words[:-1], words[-1] + ":*"] if term.is_prefix else words
 
 
 def _quoted(words: str) -> str:

@@ -47,6 +47,30 @@ class NotFound(ChatstoreError):
     title = "Not found"
 
 
+class CrossSiteRequest(ChatstoreError):
+    """A page of another site made a browser send a request that changes something."""
+
+    status = 403
+    type = "cross-site-request"
+    title = "Cross-site request"
+
+
+class MisdirectedRequest(ChatstoreError):
+    """The request is meant for a server of another name (RFC 9110, 15.5.20)."""
+
+    status = 421
+    type = "misdirected-request"
+    title = "Misdirected request"
+
+
+class RequestTimeout(ChatstoreError):
+    """The client took too long to send its request."""
+
+    status = 408
+    type = "request-timeout"
+    title = "Request timeout"
+
+
 class SeqConflict(ChatstoreError):
     """`expected_seq` is not the next one: somebody else appended meanwhile."""
 
@@ -95,8 +119,13 @@ class IdempotencyKeyReused(ValidationFailed):
     type = "idempotency-key-reused"
     title = "Idempotency key reused"
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, is_other_body: bool) -> None:
         detail = f"Idempotency-Key {key!r} came with another request before."
+        if is_other_body:
+            detail = (
+                f"Idempotency-Key {key!r} came with another body before: the same one"
+                " has the same bytes, JSON members in the same order."
+            )
         super().__init__([Flaw("", detail)])
         self.detail = detail  # the body has no flaw
 

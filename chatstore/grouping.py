@@ -6,26 +6,34 @@ it when it is on disk. Must not know what the work is.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from flask import Flask, current_app
 
-from chatstore.db import in_core_transaction, is_in_transaction
+from chatstore.clock import Deadline
+from chatstore.db import is_in_transaction, new_deadline, prepared, run_transaction
 from chatstore.errors import ChatstoreError, DatabaseUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _EXTENSION = "chatstore-group"
+# A leader takes no more than this with it, beside one job of any size: what it takes is
+# written under one lock, and answered when all of it is on disk.
+_MOST_BYTES = 1024 * 1024
 
 
 class _Job:
     """The work of one thread; `settle` gives what came of it, or does it after all."""
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(
+        self, work: Callable[[], Any], deadline: Deadline, size_bytes: int
+    ) -> None:
         self.work = work
+        self.deadline = deadline
+        self.size_bytes = size_bytes
         self.woken = threading.Event()
         self.leads = False
         self.settle: Callable[[], Any] | None = None
@@ -40,13 +48,20 @@ class Group:
         self._waiting: list[_Job] = []
         self._is_led = False
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(
+        self,
+        work: Callable[[], T],
+        *,
+        deadline: Deadline | None = None,
+        size_bytes: int = 0,
+    ) -> T:
         """Return `work()`, done by this thread or another one, and committed.
 
-        If work of a group fails, nothing of the group is done, and each of its threads
-        does its own alone: nobody's failure is somebody else's.
+        `size_bytes` says about how much is written. If work of a group fails, nothing
+        of the group is done, and each of its threads does its own alone: nobody's
+        failure is somebody else's.
         """
-        job = _Job(work)
+        job = _Job(work, deadline or Deadline(self._timeout_seconds), size_bytes)
         if not self._join(job):
             self._wait(job)
         if job.leads:
@@ -63,7 +78,7 @@ class Group:
         return job.leads
 
     def _wait(self, job: _Job) -> None:
-        if job.woken.wait(self._timeout_seconds):
+        if job.woken.wait(job.deadline.remaining_seconds()):
             return
         with self._lock:
             is_left_over = job in self._waiting and not job.leads
@@ -78,27 +93,34 @@ class Group:
         outcomes: list[Callable[[], Any]] = []
 
         def work_of_all() -> None:
-            jobs.extend(self._take())  # who came while the lock was waited for, too
+            jobs.extend(self._take(jobs))  # who came during the wait for the lock, too
             outcomes.clear()
             outcomes.extend([_outcome(job.work) for job in jobs])
 
         try:
-            in_core_transaction(work_of_all)
+            run_transaction(work_of_all, is_core=True, deadline=own.deadline)
         except Exception as error:
             # One who is alone need not try again; and what failed while it was
             # committed must not be done twice.
             if len(jobs) < 2 or len(outcomes) == len(jobs):
                 for job in jobs or [own]:
-                    job.settle = partial(_fail, error)
+                    job.settle = partial(_fail, error if job is own else twin_of(error))
         else:
             for job, outcome in zip(jobs, outcomes, strict=True):
                 job.settle = outcome
         finally:
             self._let_go(jobs or [own])
 
-    def _take(self) -> list[_Job]:
+    def _take(self, before: list[_Job]) -> list[_Job]:
+        """Take the next jobs out of the queue, as many as fit in with those before."""
+        taken: list[_Job] = []
+        size_bytes = sum(job.size_bytes for job in before)
         with self._lock:
-            taken, self._waiting = self._waiting, []
+            while self._waiting:
+                size_bytes += self._waiting[0].size_bytes
+                if size_bytes > _MOST_BYTES and (before or taken):
+                    break
+                taken.append(self._waiting.pop(0))
         return taken
 
     def _let_go(self, jobs: list[_Job]) -> None:
@@ -109,7 +131,9 @@ class Group:
                 self._waiting[0].leads = True
                 self._waiting[0].woken.set()
         for job in jobs:
-            job.settle = job.settle or partial(in_core_transaction, job.work)
+            job.settle = job.settle or partial(
+                run_transaction, job.work, is_core=True, deadline=job.deadline
+            )
             job.woken.set()
 
 
@@ -126,6 +150,18 @@ def _fail(error: Exception) -> Any:
     raise error
 
 
+def twin_of(error: Exception) -> Exception:
+    """Return another exception like this one, and caused by it.
+
+    Each thread needs its own: to raise one writes its traceback into the object.
+    """
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(vars(error))
+    twin.args = error.args
+    twin.__cause__ = error
+    return twin
+
+
 def init_grouping(app: Flask, *, timeout_seconds: float) -> None:
     """Have `together` group the writers of this application."""
     app.extensions[_EXTENSION] = Group(timeout_seconds=timeout_seconds)
@@ -137,7 +173,19 @@ def together(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) 
     For work that is short, asks nothing of the request or of objects of a session, and
     has written nothing when it raises a ChatstoreError.
     """
+    return run_together(prepared(work, *arguments, **keywords))
+
+
+def run_together(
+    work: Callable[[], T],
+    *,
+    turn: Hashable = None,
+    deadline: Deadline | None = None,
+    size_bytes: int = 0,
+) -> T:
+    """Return `work()` as `together` does; the rest as in `run_transaction`."""
     group: Group | None = current_app.extensions.get(_EXTENSION)
     if group is None or is_in_transaction():
-        return in_core_transaction(work, *arguments, **keywords)
-    return group.run(partial(work, *arguments, **keywords))
+        return run_transaction(work, is_core=True, turn=turn, deadline=deadline)
+    deadline = deadline or new_deadline()
+    return group.run(work, deadline=deadline, size_bytes=size_bytes)

@@ -50,6 +50,18 @@ class _WithoutRequestText(logging.Filter):
         return True
 
 
+# The note on an error that a line of ours tells of already.
+LOGGED = "logged"
+
+
+class _WithoutLoggedErrors(logging.Filter):
+    """Drops gunicorn's traceback of an error that has the note LOGGED."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return LOGGED not in getattr(error, "__notes__", ())
+
+
 class _RequestLog:
     """Where the line of each request goes, and how it is written."""
 
@@ -84,12 +96,15 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
                 ],
             }
         },
-        "filters": {"without request text": {"()": _WithoutRequestText}},
+        "filters": {
+            "without request text": {"()": _WithoutRequestText},
+            "without logged errors": {"()": _WithoutLoggedErrors},
+        },
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "structlog",
-                "filters": ["without request text"],
+                "filters": ["without request text", "without logged errors"],
             }
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},

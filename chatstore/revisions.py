@@ -83,10 +83,31 @@ def is_empty() -> bool:
     return not inspect(db.session.connection()).get_table_names()
 
 
+def is_supported(current: str) -> bool:
+    """Whether a schema newer than this version says that it serves this version, too.
+
+    Migrations only add, so old nodes go on until each of them is replaced. The schema
+    says it of one revision: one that was reached in another way says nothing.
+    """
+    columns = inspect(db.session.connection()).get_columns("alembic_version")
+    if "oldest_code" not in {column["name"] for column in columns}:
+        return False
+    query = text("SELECT supported_revision, oldest_code FROM alembic_version")
+    found = db.session.execute(query).first()
+    if found is None or found.supported_revision != current:
+        return False
+    oldest: str | None = found.oldest_code
+    return oldest is not None and oldest <= head_revision()
+
+
 def check_revision() -> None:
-    """Raise WrongRevision, with the command to run, unless the schema is right."""
+    """Raise WrongRevision, with the command to run, unless this code can serve.
+
+    It can where the schema is its own, or newer and still made for it.
+    """
     current, head = current_revision(), head_revision()
-    if current == head:
+    is_newer = current is not None and current > head
+    if current == head or (is_newer and is_supported(str(current))):
         _check_index()
         return
     if current is None:
@@ -121,10 +142,11 @@ def migrate(target: str = "head") -> list[str]:
     """Bring the database up to `target`; return what was done, a line a step.
 
     Safe to run twice at once: the second waits, and finds nothing to do. Raises
-    WrongRevision on a database that is newer than this version.
+    WrongRevision on a database that is newer than this version and not for it.
     """
     if (current_revision() or "") > head_revision():
         check_revision()
+        return []  # a newer version has migrated already
     from alembic import command
 
     config = current_app.extensions["migrate"].migrate.get_config()

@@ -15,6 +15,13 @@ from urllib.parse import urlsplit
 from chatstore.errors import SettingsError
 
 PREFIX = "CHATSTORE_"
+# A row of a PostgreSQL B-tree takes 2,704 bytes. The index of facets has the owner, the
+# kind, the session's id and a value, so a value of 512 characters of 4 bytes fits in.
+INDEXED_LENGTH = 512
+_MEBIBYTE = 1024 * 1024
+_HOST = re.compile(
+    r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*"
+)
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -23,7 +30,7 @@ def _setting(
     meaning: str,
     *,
     least: int = 0,
-    most: int = 10**12,
+    most: int = 0,
     choices: tuple[str, ...] = (),
 ) -> Any:
     metadata = {"meaning": meaning, "least": least, "most": most, "choices": choices}
@@ -49,6 +56,11 @@ class Settings:
     )
     bind: str = _setting(
         "127.0.0.1:8000", "address to listen on: host:port or unix:/path"
+    )
+    allowed_hosts: str = _setting(
+        "",
+        "names that requests may be sent to, with commas, besides localhost and the"
+        " address of the server; .example.org is example.org and all below; * is any",
     )
     workers: int = _setting(2, "server processes", least=1, most=1000)
     threads: int = _setting(
@@ -83,46 +95,74 @@ class Settings:
         choices=("auto", "json", "console"),
     )
     proxy_hops: int = _setting(
-        0, "reverse proxies in front whose X-Forwarded-* headers are believed"
+        0, "reverse proxies in front whose X-Forwarded-* headers are believed", most=100
     )
-    max_body_bytes: int = _setting(8 * 1024 * 1024, "largest request body", least=1024)
+    request_read_seconds: int = _setting(
+        60,
+        "longest time that a client may take to send one request, headers and body",
+        least=1,
+        most=86_400,
+    )
+    max_body_bytes: int = _setting(
+        8 * 1024 * 1024, "largest request body", least=1024, most=64 * _MEBIBYTE
+    )
     max_content_bytes: int = _setting(
-        1024 * 1024, "largest message content, in bytes of UTF-8", least=1
+        1024 * 1024,
+        "largest message content, in bytes of UTF-8",
+        least=1,
+        most=16 * _MEBIBYTE,
     )
     max_metadata_bytes: int = _setting(
-        64 * 1024, "largest message metadata, in bytes of compact JSON", least=2
+        64 * 1024,
+        "largest message metadata, in bytes of compact JSON",
+        least=2,
+        most=_MEBIBYTE,
     )
-    max_batch_size: int = _setting(1000, "most messages in a batch", least=1)
+    max_batch_size: int = _setting(
+        1000, "most messages in a batch", least=1, most=10_000
+    )
     max_json_depth: int = _setting(
         32, "deepest nesting of arrays and objects in a body", least=4, most=100
     )
-    max_page_size: int = _setting(1000, "largest limit of a listing", least=1)
+    max_page_size: int = _setting(
+        1000, "largest limit of a listing", least=1, most=10_000
+    )
     default_page_size: int = _setting(
-        50, "limit of the session list when none is given", least=1
+        50, "limit of the session list when none is given", least=1, most=10_000
     )
     max_query_length: int = _setting(
-        10_000, "longest search query, in characters", least=1
+        10_000, "longest search query, in characters", least=1, most=100_000
     )
     max_offset: int = _setting(
-        100_000, "largest offset of the session list; cursors go on from there"
+        100_000,
+        "largest offset of the session list; cursors go on from there",
+        most=1_000_000,
     )
-    max_documents: int = _setting(1000, "most rag_document_ids in a session")
+    max_documents: int = _setting(1000, "most rag_document_ids in a session", most=2000)
     max_document_id_length: int = _setting(
-        512, "longest rag_document_id, in characters", least=1
+        512, "longest rag_document_id, in characters", least=1, most=INDEXED_LENGTH
     )
-    max_tags: int = _setting(50, "most metadata_tags in a session")
-    max_tag_length: int = _setting(64, "longest metadata_tag, in characters", least=1)
+    max_tags: int = _setting(50, "most metadata_tags in a session", most=1000)
+    max_tag_length: int = _setting(
+        64, "longest metadata_tag, in characters", least=1, most=INDEXED_LENGTH
+    )
     max_bulk_sessions: int = _setting(
         10_000, "most sessions that one bulk request changes", least=1, most=10_000
     )
     lock_timeout_seconds: int = _setting(
-        30, "longest wait for the database's write lock (SQLite) or a row lock", least=1
+        30,
+        "longest wait of a request for the database's write lock (SQLite) or for locked"
+        " rows, all of its attempts together",
+        least=1,
+        most=3600,
     )
     pool_timeout_seconds: int = _setting(
-        5, "longest wait for a database connection", least=1
+        5, "longest wait for a database connection", least=1, most=3600
     )
     statement_timeout_seconds: int = _setting(
-        30, "longest run of one database statement in a request; 0 is no bound"
+        30,
+        "longest run of one database statement in a request; 0 is no bound",
+        most=86_400,
     )
 
     @classmethod
@@ -149,6 +189,12 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
             )
+        for name in self.allowed_names:
+            if not _HOST.fullmatch(name):
+                raise SettingsError(
+                    f"{PREFIX}ALLOWED_HOSTS has {name!r}: say names such as"
+                    " chat.example.org or .example.org, without scheme and port."
+                )
         if not 0 < len(self.default_model_name) <= 255:
             raise SettingsError(
                 f"{PREFIX}DEFAULT_MODEL_NAME must have 1 to 255 characters."
@@ -158,6 +204,13 @@ class Settings:
                 f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, more than"
                 f" {PREFIX}MAX_PAGE_SIZE, {self.max_page_size}."
             )
+
+    @property
+    def allowed_names(self) -> tuple[str, ...]:
+        """The names in `allowed_hosts`, as browsers send them: ASCII, small letters."""
+        return tuple(
+            _plain_name(name) for name in self.allowed_hosts.split(",") if name.strip()
+        )
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -191,6 +244,17 @@ def _parse(variable: str, text: str, setting: Any) -> str | int:
     if choices and text.lower() not in choices:
         raise SettingsError(f"{variable} is {text!r}: say one of {', '.join(choices)}.")
     return text.lower() if choices else text
+
+
+def _plain_name(name: str) -> str:
+    name = name.strip().lower().removesuffix(".")
+    if re.fullmatch(r"\[[0-9a-f:.]+\]", name):
+        return name[1:-1]
+    dot = "." if name.startswith(".") else ""
+    try:
+        return dot + name.removeprefix(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        return name  # refused, in the words of the setting
 
 
 def _is_readable(url: str) -> bool:

@@ -1,23 +1,31 @@
 """Cuts the part out of a text that shows what was searched for; no database here."""
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 
 from chatstore.analyzer import (
     INDEXED_CHARACTERS,
-    Located,
-    locate_words,
-    runs_of,
+    WORD_START,
+    fold,
+    identifiers_of,
+    is_unspaced,
+    spans_of,
 )
-from chatstore.queries import Term
+from chatstore.folded import FoldedText, Range
+from chatstore.matching import Finder, Term
 
 LENGTH = 160
+# Characters that the snippets of one page look at.
+PAGE_CHARACTERS = 20 * INDEXED_CHARACTERS
 _BEFORE = 40
 # How far a cut may move to come between two words.
 _SLACK = 20
 _LINE = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+# With more words, a pattern takes longer than looking at each word of a text.
+_MOST_IN_A_PATTERN = 10
 
 
 @dataclass(frozen=True)
@@ -28,75 +36,119 @@ class Snippet:
     """
 
     text: str
-    matches: list[tuple[int, int]]
+    matches: list[Range]
 
 
-def cut_snippet(text: str, terms: Sequence[Term]) -> Snippet:
+def characters_each(hits: int) -> int:
+    """Return at how many characters the snippet of each hit of a page may look."""
+    return min(INDEXED_CHARACTERS, PAGE_CHARACTERS // max(1, hits))
+
+
+def cut_snippet(
+    text: str, terms: Sequence[Term], most: int = INDEXED_CHARACTERS
+) -> Snippet:
     """Return about 160 characters of `text` around the first match of a term.
 
-    Reads no further than that; without a match, the beginning.
+    Looks for it in the first `most` characters of the indexed part; without a match
+    there, returns the beginning.
     """
-    indexed = text[:INDEXED_CHARACTERS]
-    first = next(_find(indexed, terms), None)
-    start, end = _window(text, first or Located("", 0, 0))
+    matches = _Matches(text[: min(most, INDEXED_CHARACTERS)], terms)
+    start, end = _window(text, matches.first or (0, 0))
     head, tail = "…" if start else "", "…" if end < len(text) else ""
-    matches = _merge([first, *_find(indexed[:end], terms, start)] if first else [])
     shift = len(head) - start
     return Snippet(
         head + text[start:end].translate(_LINE) + tail,
-        [(max(one, start) + shift, min(two, end) + shift) for one, two in matches],
+        [
+            (max(one, start) + shift, min(two, end) + shift)
+            for one, two in _merge(matches.before(end))
+        ],
     )
 
 
-def _find(text: str, terms: Sequence[Term], start: int = 0) -> Iterator[Located]:
-    """Yield the matches from `start` on, the word being of no interest."""
-    longest = max((len(term.words) for term in terms), default=0)
-    for place, count in _candidates(text, terms, start):
-        located = list(islice(locate_words(text, place), count + longest))
-        following = [each.word for each in located]
-        for index in range(count):
-            for term in terms:
-                if term.is_at(following, index):
-                    last = located[index + len(term.words) - 1]
-                    yield Located("", located[index].start, last.end)
+class _Matches:
+    """Where the terms are in a text, by its words and by the parts of identifiers."""
+
+    def __init__(self, text: str, terms: Sequence[Term]) -> None:
+        """Find the first match."""
+        self._text, self._terms, self._finder = text, terms, Finder(terms)
+        self._folded = FoldedText(text)
+        self._word = self._first_word()
+        word = self._word and self._folded.origin(*self._word)
+        # An identifier is of interest only before that.
+        part = next(self._find_parts(word[0] if word else len(text)), None)
+        self.first = min(filter(None, (word, part)), default=None)
+
+    def before(self, end: int) -> Iterator[Range]:
+        """Yield the matches from the first on that lie before `end`."""
+        if self.first:
+            yield self.first
+            yield from self._find_parts(end)
+        if self._word:
+            last = self._folded.place_after(end)
+            spans = spans_of(self._folded.folded, self._word[0])
+            for span in self._find(takewhile(lambda each: each[1] < last, spans)):
+                match = self._folded.origin(*span)
+                if match[0] < end:
+                    yield match
+
+    def _first_word(self) -> Range | None:
+        begin = _first_candidate(self._folded.folded, self._terms)
+        if begin is None:
+            return None
+        return next(self._find(spans_of(self._folded.folded, begin)), None)
+
+    def _find(self, spans: Iterable[tuple[str, int, int]]) -> Iterator[Range]:
+        longest = max((len(term.words) for term in self._terms), default=1)
+        recent: deque[tuple[str, int, int]] = deque(maxlen=longest)
+
+        def words() -> Iterator[str]:
+            for span in spans:
+                recent.append(span)
+                yield span[0]
+
+        for _, number in self._finder.find(words()):
+            yield recent[-len(self._terms[number].words)][1], recent[-1][2]
+
+    def _find_parts(self, end: int) -> Iterator[Range]:
+        for start, parts in identifiers_of(self._text[:end]):
+            spans, place = [], start
+            for part in parts:
+                spans.append((fold(part), place, place + len(part)))
+                place += len(part)
+            yield from self._find(spans)
 
 
-def _candidates(
-    text: str, terms: Sequence[Term], start: int
-) -> Iterator[tuple[int, int]]:
-    """Yield where a match may begin, and in how many words from there.
-
-    Most of a text is passed over here: to look closer costs ten times as much.
-    """
-    begins = tuple(term.words[0] for term in terms)
-    if text.isascii():
-        pattern = rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, begins))})"
-        for match in re.finditer(pattern, text[start:].lower()):
-            yield start + match.start(), 1
-        return
-    for place, words in runs_of(text, start):
-        if any(word.startswith(begins) for word in words):
-            yield place, len(words)
+def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
+    """Return a place before which no term begins; None if none begins at all."""
+    begins = {term.words[0] for term in terms}
+    if not begins or len(begins) > _MOST_IN_A_PATTERN:
+        return 0 if begins else None
+    patterns = [
+        re.escape(word) if is_unspaced(word) else WORD_START + re.escape(word)
+        for word in sorted(begins)
+    ]
+    match = re.search("|".join(patterns), folded)
+    return match and match.start()
 
 
-def _window(text: str, match: Located) -> tuple[int, int]:
-    start = max(0, min(match.start - _BEFORE, len(text) - LENGTH))
+def _window(text: str, match: Range) -> Range:
+    start = max(0, min(match[0] - _BEFORE, len(text) - LENGTH))
     if start:
-        space = text.find(" ", start, min(start + _SLACK, match.start))
+        space = text.find(" ", start, min(start + _SLACK, match[0]))
         start = space + 1 if space >= 0 else start
     end = min(len(text), start + LENGTH)
     if end < len(text):
-        space = text.rfind(" ", max(end - _SLACK, match.end), end)
+        space = text.rfind(" ", max(end - _SLACK, match[1]), end)
         end = space if space >= 0 else end
     return start, end
 
 
-def _merge(matches: Iterable[Located]) -> list[tuple[int, int]]:
+def _merge(matches: Iterable[Range]) -> list[Range]:
     """Return the matches as ranges that do not touch: of pairs, the whole run."""
-    ranges: list[tuple[int, int]] = []
-    for match in sorted(matches, key=lambda each: (each.start, each.end)):
-        if ranges and match.start < ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], match.end))
+    ranges: list[Range] = []
+    for start, end in sorted(matches):
+        if ranges and start < ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
         else:
-            ranges.append((match.start, match.end))
+            ranges.append((start, end))
     return ranges

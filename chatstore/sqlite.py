@@ -11,13 +11,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, text
 
+from chatstore.clock import Deadline
 from chatstore.driver import Prepared
 from chatstore.errors import DatabaseUnavailable
 
@@ -73,20 +74,24 @@ class WriterLock:
         self._depth = 0
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock; DatabaseUnavailable when it is not free in time."""
-        if not self._threads.acquire(timeout=self._timeout_seconds):
+    def held(self, deadline: Deadline | None = None) -> Iterator[None]:
+        """Hold the lock; DatabaseUnavailable when it is not free by the deadline.
+
+        Without a deadline the wait begins here and lasts `timeout_seconds` at most.
+        """
+        deadline = deadline or Deadline(self._timeout_seconds)
+        if not self._threads.acquire(timeout=deadline.remaining_seconds()):
             raise DatabaseUnavailable("Too many writers are waiting for the database.")
         self._depth += 1
         try:
-            with nullcontext() if self._depth > 1 else self._locked_file():
+            with nullcontext() if self._depth > 1 else self._locked_file(deadline):
                 yield
         finally:
             self._depth -= 1
             self._threads.release()
 
     @contextmanager
-    def _locked_file(self) -> Iterator[None]:
+    def _locked_file(self, deadline: Deadline) -> Iterator[None]:
         try:
             lock_file = os.open(self._path, os.O_RDWR | os.O_CREAT, mode=0o600)
         except OSError as error:
@@ -94,12 +99,12 @@ class WriterLock:
                 "The database file cannot be written to."
             ) from error
         try:
-            self._wait_for(lock_file)
+            self._wait_for(lock_file, deadline)
             yield
         finally:
             os.close(lock_file)
 
-    def _wait_for(self, lock_file: int) -> None:
+    def _wait_for(self, lock_file: int, deadline: Deadline) -> None:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
@@ -112,7 +117,7 @@ class WriterLock:
             target=_lock_and_close, args=(os.dup(lock_file), is_ours), daemon=True
         )
         waiter.start()
-        if not is_ours.wait(self._timeout_seconds):
+        if not is_ours.wait(deadline.remaining_seconds()):
             raise DatabaseUnavailable("Another process writes for too long.")
 
 
@@ -129,23 +134,30 @@ def prepare_engine(
     *,
     writer_lock: WriterLock,
     busy_timeout_ms: int,
+    connect_timeout_seconds: int,
     statement_timeout_seconds: int,
     functions: dict[str, Callable[..., Any]],
+    sets_journal_mode: bool = True,
 ) -> None:
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
     A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
-    when its transaction begins; one that is for `reads_only` begins none.
+    when its transaction begins; one that is for `reads_only` begins none. The option
+    `lock_seconds` bounds the wait for that lock where less than `busy_timeout_ms` is
+    left.
     `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
-    `unbounded` is true.
+    `unbounded` is true. Without `sets_journal_mode`, a file that is no database of
+    ours stays as it is.
     """
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver must not BEGIN by itself
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            with writer_lock.held():  # the change does not wait for the busy timeout
+        mode = connection.execute("PRAGMA journal_mode").fetchone()
+        if sets_journal_mode and mode != ("wal",):
+            # The change does not wait for the busy timeout.
+            with writer_lock.held(Deadline(connect_timeout_seconds)):
                 connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -162,9 +174,20 @@ def prepare_engine(
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if not options.get("reads_only"):
-            mode = options.get("sqlite_begin", "DEFERRED")
-            _BEGIN[mode].run(connection, [{}])
+        if options.get("reads_only"):
+            return
+        if "lock_seconds" in options:
+            _set_busy_timeout(connection.connection, options["lock_seconds"] * 1000)
+            connection.info["is_hurried"] = True
+        driver_connection: Any = connection.connection.driver_connection
+        connection.info["changes_before"] = driver_connection.total_changes
+        mode = options.get("sqlite_begin", "DEFERRED")
+        _BEGIN[mode].run(connection, [{}])
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(connection: Any, record: Any) -> None:
+        if record.info.pop("is_hurried", False) and connection is not None:
+            _set_busy_timeout(connection, busy_timeout_ms)
 
     if statement_timeout_seconds:
 
@@ -173,6 +196,11 @@ def prepare_engine(
             is_bounded = not connection.get_execution_options().get("unbounded")
             seconds = statement_timeout_seconds if is_bounded else float("inf")
             connection.info["deadline"] = time.monotonic() + seconds
+
+
+def _set_busy_timeout(connection: Any, milliseconds: float) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {max(int(milliseconds), 1)}")
 
 
 def network_file_system(path: Path, *, mounts: str | None = None) -> str | None:

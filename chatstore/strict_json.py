@@ -5,6 +5,7 @@ one or both, integers past 2**53 - 1 turn into floats, the last of two equal key
 wins. Refusing them at the door makes what is read what was stored, on both.
 """
 
+import codecs
 import json
 import math
 import re
@@ -18,15 +19,24 @@ MAX_INTEGER = 2**53 - 1
 NUL = "U+0000 (NUL) cannot be stored."
 SURROGATE = "A lone surrogate is not text and cannot be stored."
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Python makes an object of some 60 to 200 bytes of each value, so a body of brackets
+# would take 25 times its size.
+MOST_VALUES = 1_000_000
+# A string, or what looks like one up to the end of a body that breaks off.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)
 
 
-def loads(body: bytes, *, max_depth: int) -> Any:
+def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
     """Return the value that the JSON text `body`, in UTF-8, stands for.
 
-    Raises MalformedRequest when it is no JSON, has two equal keys in an object or
-    nests deeper than `max_depth`; ValidationFailed, naming each place, when a
-    number or a string cannot be kept as it is.
+    Raises MalformedRequest when it is no JSON, has two equal keys in an object, has
+    more than a million values or nests deeper than `max_depth`; ValidationFailed,
+    naming each place, when a number or a string cannot be kept as it is.
+    `levels_around` levels of an object do not count, such as the list around the
+    messages of a batch.
     """
+    _refuse_other_encodings(body)
+    _refuse_many_values(body)
     try:
         value = json.loads(
             body.decode("utf-8"),
@@ -47,9 +57,12 @@ def loads(body: bytes, *, max_depth: int) -> Any:
             f" column {error.colno}."
         ) from None
     # NUL and lone surrogates come as an escape, or not at all: raw ones are no JSON.
-    if _is_flawless(value, max_depth, may_hide=b"\\u" in body):
+    if not isinstance(value, dict):
+        levels_around = 0
+    most = max_depth + levels_around
+    if _is_flawless(value, most, may_hide=b"\\u" in body):
         return value
-    flaws = list(islice(_find_flaws(value, max_depth), MAX_FLAWS))
+    flaws = list(islice(_find_flaws(value, max_depth, levels_around), MAX_FLAWS))
     if flaws:
         raise ValidationFailed(flaws)
     return value
@@ -67,6 +80,35 @@ def text_flaw(text: str) -> str | None:
 def pointer(parent: str, key: str | int) -> str:
     """Return the RFC 6901 pointer to `key` within `parent`."""
     return f"{parent}/{str(key).replace('~', '~0').replace('/', '~1')}"
+
+
+def _refuse_other_encodings(body: bytes) -> None:
+    # UTF-32 in little-endian order begins like UTF-16 does.
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or (
+        len(body) > 1 and b"\0" in body[:2]
+    ):
+        raise MalformedRequest(
+            "The body is not UTF-8 but UTF-16 or UTF-32: send UTF-8."
+        )
+    if body.startswith(codecs.BOM_UTF8):
+        raise MalformedRequest(
+            "The body is not JSON: it begins with a byte order mark (U+FEFF)."
+            " Leave it out."
+        )
+
+
+def _refuse_many_values(body: bytes) -> None:
+    # Texts have such signs, too, but most bodies need no second look.
+    if _count_signs(body) < MOST_VALUES or (
+        _count_signs(_STRING.sub(b"", body)) < MOST_VALUES
+    ):
+        return
+    raise MalformedRequest(f"The body has more than {MOST_VALUES:,} values.")
+
+
+def _count_signs(body: bytes) -> int:
+    """Return how many signs begin a value, or part it from the one before."""
+    return sum(map(body.count, (b",", b"[", b"{", b":")))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,9 +134,10 @@ def _constant(name: str) -> NoReturn:
     raise MalformedRequest(f"The body is not JSON: {name} is no JSON number.")
 
 
-def _too_deep(max_depth: int) -> MalformedRequest:
+def _too_deep(max_depth: int, place: str = "") -> MalformedRequest:
+    where = f"The value at {place}" if place else "The body"
     return MalformedRequest(
-        f"The body nests deeper than {max_depth} levels (CHATSTORE_MAX_JSON_DEPTH)."
+        f"{where} nests deeper than {max_depth} levels (CHATSTORE_MAX_JSON_DEPTH)."
     )
 
 
@@ -123,13 +166,15 @@ def _is_flawless(value: Any, max_depth: int, *, may_hide: bool) -> bool:
     return True
 
 
-def _find_flaws(value: Any, max_depth: int) -> Iterator[Flaw]:
+def _find_flaws(value: Any, max_depth: int, levels_around: int) -> Iterator[Flaw]:
     pending: list[tuple[str, Any, int]] = [("", value, 1)]
     while pending:
         place, each, depth = pending.pop()
         if isinstance(each, dict | list):
-            if depth > max_depth:
-                raise _too_deep(max_depth)
+            if depth > max_depth + levels_around:
+                # The field is what the client knows, not a place 32 levels below.
+                parts = place.split("/")[: levels_around + 2]
+                raise _too_deep(max_depth, "/".join(parts)[:200])
             children = each.items() if isinstance(each, dict) else enumerate(each)
             for key, child in children:
                 problem = text_flaw(key) if isinstance(key, str) else None
@@ -147,7 +192,13 @@ def _scalar_flaw(value: Any) -> str | None:
     if isinstance(value, str):
         return text_flaw(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "The number is out of range: a double, or an integer up to 2**53 - 1."
+        return (
+            "The number is out of range: a double, or an integer up to 2**53 - 1."
+            " Send it as text, in a JSON string."
+        )
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        return "The integer is out of range: at most 2**53 - 1 either way."
+        return (
+            "The integer is out of range: at most 2**53 - 1 either way."
+            " Send it as text, in a JSON string."
+        )
     return None

@@ -1,4 +1,9 @@
-"""Runs migrations: one at a time, all or nothing, with no row lost on the way.
+"""Runs migrations: one process at a time, each step all or nothing, no row lost.
+
+A step may have three parts. `prepare(work)` comes before its transaction and takes
+short ones of its own: indexes, batches of data; it may be broken off, and goes on when
+it is run again. `upgrade()` is its transaction. `finish(work)` comes after the last
+step, for what older servers wrote meanwhile.
 
 On SQLite a batch alteration makes a new table and drops the old one. With foreign
 keys on, the drop deletes every row that refers to the table (ON DELETE CASCADE), so
@@ -6,43 +11,150 @@ they are off meanwhile, which only works outside a transaction, and checked befo
 the commit.
 """
 
-from contextlib import ExitStack
+import fcntl
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
+import sqlalchemy as sa
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 import chatstore.models  # noqa: F401, autogenerate compares with these
 from chatstore.db import UtcDateTime, db
+from chatstore.errors import WrongRevision
 from chatstore.models.indexes import is_index_table
 
 # Any number, as long as nobody else uses it.
 ADVISORY_LOCK = 0x63686174
+WAITING = "another process migrates: waiting for it\n"
+# The oldest code that runs on a step which says nothing of it.
+OLDEST_CODE = "0001"
+_REMOVES_ROWS = ("DROP TABLE", "DELETE", "UPDATE")
+
+
+def load(path: str) -> Any:
+    """Return a module of this folder, which may be part of a package or of none."""
+    file = Path(__file__).parent / path
+    spec = importlib.util.spec_from_file_location(f"chatstore_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+batches = load("batches.py")
 
 
 def run() -> None:
     if context.is_offline_mode():
         raise SystemExit("chatstore migrates a database, it does not write SQL files.")
-    is_sqlite = db.engine.dialect.name == "sqlite"
+    settings = current_app.config["CHATSTORE"]
     with ExitStack() as stack:
-        if is_sqlite:
-            lock = current_app.extensions["chatstore-writer-lock"]
-            stack.enter_context(lock.held())
+        stack.enter_context(alone(settings.sqlite_path))
         connection = stack.enter_context(db.engine.connect()).execution_options(
-            sqlite_begin="IMMEDIATE", unbounded=True
+            unbounded=True
         )
-        if is_sqlite:
+        if settings.sqlite_path is not None:
             set_foreign_keys(connection, "OFF")
             stack.callback(set_foreign_keys, connection, "ON")
         else:
-            # Stricter, it would see the database as before its wait for the others.
             connection.execution_options(isolation_level="READ COMMITTED")
-        with connection.begin():
-            if not is_sqlite:
-                wait_for_others(connection)
-            migrate(connection)
-            if is_sqlite:
-                check_foreign_keys(connection)
+        lock = current_app.extensions.get("chatstore-writer-lock")
+        work = batches.Work(
+            connection,
+            held=lock.held if lock else nullcontext,
+            frozen=lambda name: load(f"frozen/{name}.py"),
+            is_pooled=settings.database_pooler == "pgbouncer",
+        )
+        stack.callback(work.end_transaction)
+        stack.callback(work.close)
+        # Whatever a failed step has begun ends before the lock is given back.
+        stack.callback(connection.rollback)
+        try:
+            migrate(work)
+        except batches.Refused as error:
+            raise WrongRevision(str(error)) from error
+        finally:
+            work.show("")
+
+
+@contextmanager
+def alone(sqlite_path: Path | None) -> Iterator[None]:
+    """Wait until no other process migrates this database; say so if one does."""
+    hold = (
+        alone_on_postgresql() if sqlite_path is None else alone_on_sqlite(sqlite_path)
+    )
+    with hold:
+        yield
+
+
+@contextmanager
+def alone_on_sqlite(path: Path) -> Iterator[None]:
+    # Others write between the steps, so this lock is another than the writers'. The
+    # kernel frees it when its holder is killed.
+    path = path.with_name(f"{path.name}-migration-writer")
+    lock_file = os.open(path, os.O_RDWR | os.O_CREAT, mode=0o600)
+    try:
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say_waiting()
+            fcntl.flock(lock_file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock_file)
+
+
+@contextmanager
+def alone_on_postgresql() -> Iterator[None]:
+    # A connection of its own, with an open transaction: behind a pooler nothing else
+    # stays with us. The engine's pool may have room for one connection only.
+    pool = db.engine.pool.recreate()
+    connection = pool.connect()
+    try:
+        is_first = True
+        while not is_alone(connection.driver_connection):
+            if is_first:
+                say_waiting()
+            is_first = False
+        yield
+    finally:
+        connection.close()
+        pool.dispose()
+
+
+def is_alone(driver: Any) -> bool:
+    """Take the lock for the rest of the transaction, if it is free in half a second.
+
+    Whoever waits has a snapshot, for whose end an index build waits: so nobody waits
+    in one transaction for long.
+    """
+    driver.isolation_level = 2  # READ COMMITTED, the name of which psycopg has
+    driver.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    driver.execute("SET LOCAL statement_timeout = 0")
+    driver.execute("SET LOCAL lock_timeout = '500ms'")
+    try:
+        driver.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+    except db.engine.dialect.loaded_dbapi.OperationalError as error:
+        driver.rollback()
+        if error.sqlstate in batches.BUSY_STATES:
+            return False
+        raise
+    # The last query keeps its snapshot until another statement takes its place.
+    driver.execute("SET LOCAL lock_timeout = 0")
+    return True
+
+
+def say_waiting() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(WAITING)
 
 
 def set_foreign_keys(connection: Connection, state: str) -> None:
@@ -60,15 +172,73 @@ def check_foreign_keys(connection: Connection) -> None:
         )
 
 
-def wait_for_others(connection: Connection) -> None:
-    bound = connection.scalar(text("SELECT current_setting('lock_timeout')"))
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
-    connection.execute(text("SET LOCAL lock_timeout = 0"))
-    connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-    connection.execute(text(f"SET LOCAL lock_timeout = '{bound}'"))
+def migrate(work: Any) -> None:
+    context.config.attributes["replace_checks"] = batches.replace_checks
+    configure(work.connection)
+    given = context.get_context().opts["fn"]
+    done: list[Any] = []
+    for number in range(1, batches.TRIES + 1):
+        with ExitStack() as held:
+            configure(work.connection, fn=in_turn(given, work, held, done))
+            try:
+                with context.begin_transaction():
+                    context.run_migrations()
+                break
+            except DBAPIError as error:
+                work.connection.rollback()
+                if number == batches.TRIES or not batches.is_busy(error):
+                    raise
+        work.wait(number)
+    for module in done:
+        finish = getattr(module, "finish", None)
+        if finish:
+            finish(work)
 
 
-def migrate(connection: Connection) -> None:
+def in_turn(
+    given: Callable[..., Any], work: Any, held: ExitStack, done: list[Any]
+) -> Callable[..., Iterator[Any]]:
+    """Return `given` with what comes before and around the transaction of a step."""
+
+    def steps(heads: Any, its_context: Any) -> Iterator[Any]:
+        for step in given(heads, its_context):
+            held.close()
+            if getattr(step, "is_upgrade", False):
+                module = step.revision.module
+                if hasattr(module, "prepare"):
+                    module.prepare(work)
+                done.append(module)
+            held.enter_context(work.holding())
+            held.enter_context(watching(work))
+            yield step
+        held.close()
+        work.end_transaction()
+
+    return steps
+
+
+@contextmanager
+def watching(work: Any) -> Iterator[None]:
+    """Notice whether a step removes rows, for only then can others lose theirs."""
+    work.memory["removes"] = False
+    if not work.is_sqlite:
+        yield
+        return
+
+    def watch(connection, cursor, statement, *_):
+        if "alembic_version" not in statement:
+            words = statement.lstrip().upper()
+            work.memory["removes"] |= words.startswith(_REMOVES_ROWS)
+
+    sa.event.listen(work.connection, "before_cursor_execute", watch)
+    context.config.attributes["work"] = work
+    try:
+        yield
+    finally:
+        sa.event.remove(work.connection, "before_cursor_execute", watch)
+
+
+def configure(connection: Connection, **more: Any) -> None:
     context.configure(
         connection=connection,
         target_metadata=db.metadata,
@@ -77,21 +247,47 @@ def migrate(connection: Connection) -> None:
         render_item=render_item,
         include_name=include_name,
         transactional_ddl=True,  # SQLite has it; Alembic leaves it off there
-        on_version_apply=report_step,
+        transaction_per_migration=True,
+        on_version_apply=(report_step, check_rows),
         process_revision_directives=number_revision,
+        **more,
     )
-    with context.begin_transaction():
-        context.run_migrations()
 
 
 def include_name(name, kind, _) -> bool:
     return kind != "table" or not is_index_table(name)
 
 
-def report_step(*, step, **_) -> None:
+def report_step(*, ctx, step, **_) -> None:
     way = "up to" if step.is_upgrade else "down from"
     line = f"{way} {step.up_revision_id}: {step.up_revision.doc}"
     context.config.attributes.get("steps", []).append(line)
+    if step.is_upgrade:
+        write_support(ctx.connection, step.up_revision)
+
+
+def write_support(connection: Connection, revision: Any) -> None:
+    """Say which code, older than this revision, may go on serving it."""
+    columns = sa.inspect(connection).get_columns("alembic_version")
+    if "oldest_code" not in {each["name"] for each in columns}:
+        return
+    connection.execute(
+        text(
+            "UPDATE alembic_version SET supported_revision = :revision,"
+            " oldest_code = coalesce(:given, oldest_code, :default)"
+        ),
+        {
+            "revision": revision.revision,
+            "given": getattr(revision.module, "oldest_code", None),
+            "default": OLDEST_CODE,
+        },
+    )
+
+
+def check_rows(*, ctx, **_) -> None:
+    work = context.config.attributes.get("work")
+    if ctx.dialect.name == "sqlite" and work and work.memory["removes"]:
+        check_foreign_keys(ctx.connection)
 
 
 def number_revision(_, revision, directives) -> None:
@@ -105,10 +301,9 @@ def number_revision(_, revision, directives) -> None:
 
 
 def render_item(kind, item, autogenerate) -> str | bool:
-    # A migration must not change with the models: it names what they stand for.
+    # A migration must not change with the models: it says what they stand for.
     if kind == "type" and isinstance(item, UtcDateTime):
-        autogenerate.imports.add("from chatstore.db import UtcDateTime")
-        return "UtcDateTime()"
+        return "sa.String(27).with_variant(sa.DateTime(timezone=True), 'postgresql')"
     return False
 
 

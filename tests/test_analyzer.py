@@ -5,13 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatstore.analyzer import (
+    FOLDED_CHARACTERS,
     INDEXED_CHARACTERS,
+    MOST_PARTS,
     fold,
-    lay_out,
-    locate_words,
-    runs_of,
+    parts_of,
+    spans_of,
+    without_crowds,
     words_of,
 )
+from chatstore.folded import FoldedText
 
 WORDS = {
     "The quick, brown fox!": ["the", "quick", "brown", "fox"],
@@ -70,15 +73,21 @@ def test_what_is_folded_stays_as_it_is(text):
 
 @given(st.text())
 def test_located_words_are_the_words(text):
-    located = list(locate_words(text))
-    assert [each.word for each in located] == words_of(text)
-    assert all(0 <= each.start < each.end <= len(text) for each in located)
-    assert [word for _, words in runs_of(text) for word in words] == words_of(text)
+    folded = FoldedText(text)
+    located = list(spans_of(folded.folded))
+    assert [word for word, _, _ in located] == words_of(text)
+    for _, start, end in located:
+        first, last = folded.origin(start, end)
+        assert 0 <= first < last <= len(text)
 
 
 def test_a_located_word_is_where_it_stands():
-    text = "Ein naïver Cafe\u0301-Gast: 数据库!"
-    found = [(each.word, text[each.start : each.end]) for each in locate_words(text)]
+    text = "数据 " * 1000 + "Ein naïver Cafe\u0301-Gast: 数据库!"
+    folded = FoldedText(text)
+    found = [
+        (word, text[slice(*folded.origin(start, end))])
+        for word, start, end in list(spans_of(folded.folded))[2000:]
+    ]
     assert found == [
         ("ein", "Ein"),
         ("naiver", "naïver"),
@@ -88,6 +97,12 @@ def test_a_located_word_is_where_it_stands():
         ("据库", "据库"),
         ("库", "库"),
     ]
+
+
+@pytest.mark.parametrize("unit", ["数据库", "한국어", "カ\u3099", "naïve ", "ไทยำ"])
+def test_a_text_folds_in_blocks_as_it_does_in_one(unit):
+    text = unit * 3000
+    assert FoldedText(text).folded == fold(text)
 
 
 def test_a_long_word_is_cut():
@@ -100,38 +115,45 @@ def test_the_end_of_a_long_text_is_left_out():
     assert words_of(text + "late") == words_of(text)
 
 
-# How words are laid out
+@pytest.mark.parametrize(
+    "text",
+    ["\ufdfa" * 340_000, "\ufdfa " * 50_000, "a" + "\u0301\u0323" * 200_000],
+    ids=["FDFA", "FDFAs", "marks"],
+)
+def test_folding_makes_no_text_longer_than_the_bound(text):
+    assert sum(map(len, words_of(text))) <= FOLDED_CHARACTERS
 
 
-def test_the_words_of_a_short_text_all_have_their_place():
-    words = ["a"] * 255
-    assert lay_out(words).stretches == [words]
+@pytest.mark.parametrize("mark", ["\u0301", "\u0951", "\U0001d165", "\u3099"])
+def test_a_letter_has_thirty_marks_at_most(mark):
+    kept = without_crowds("a" + mark * 10_000 + "b" + mark * 30)
+    assert kept == "a" + mark * 30 + "b" + mark * 30
 
 
-def test_a_word_has_255_places_and_parts_its_neighbours_then():
-    layout = lay_out(["a", "b"] * 255 + ["a", "c", "a", "d"])
-    assert layout.stretches == [["a", "b"] * 255, ["c"], ["d"]]
-    assert layout.loose == []
+@given(st.lists(st.text(), max_size=5))
+def test_a_text_folds_as_its_parts_between_ascii_signs(parts):
+    # A mark that follows a sign belongs to that sign, and goes with it.
+    assert fold(" ".join(parts)) == " ".join(map(fold, parts))
 
 
-def test_words_after_the_last_place_are_loose():
-    words = [f"w{number}" for number in range(20_000)]
-    layout = lay_out([*words, "w1"])
-    assert layout.stretches == [words[:16_381]]
-    assert layout.loose == words[16_381:]
+IDENTIFIERS = {
+    "getUserById": [["get", "user", "by", "id"]],
+    "HTTPServer": [["http", "server"]],
+    "parseJSON2": [["parse", "json", "2"]],
+    "x=getX(a) getX MyType": [["get", "x"], ["my", "type"]],
+    "пользовательИмя ΓάταΣκύλος": [["пользователь", "имя"], ["γατα", "σκυλοσ"]],
+    "caféBar": [["cafe", "bar"]],
+    "PDFs order4300 UPPER lower Title v2": [],
+    "数据库 aB" + "x" * 100: [],
+}
 
 
-def test_no_more_words_are_kept_than_a_tsvector_holds():
-    letters = [chr(0x20000 + number) for number in range(320)]
-    words = [one + other for one in letters for other in letters]
-    layout = lay_out(words)
-    kept = sum(map(len, layout.stretches)) + len(layout.loose)
-    assert len(words) == 102_400
-    assert kept == 1_040_000 // 12
+@pytest.mark.parametrize("text", IDENTIFIERS)
+def test_an_identifier_has_these_parts(text):
+    text = unicodedata.normalize("NFC", text)
+    assert parts_of(text) == IDENTIFIERS[unicodedata.normalize("NFC", text)]
 
 
-def test_a_hundred_thousand_different_pairs_are_all_kept():
-    letters = [chr(0x4E00 + number) for number in range(317)]
-    words = [one + other for one in letters for other in letters][:100_000]
-    layout = lay_out(words)
-    assert layout.stretches[0] + layout.loose == words
+def test_identifiers_add_a_bounded_number_of_words():
+    text = " ".join(f"a{chr(65 + n % 26)}x{n}Y" for n in range(9_000))
+    assert sum(map(len, parts_of(text))) <= MOST_PARTS

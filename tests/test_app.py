@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from flask import request
 from chatstore.app import create_app
 from chatstore.errors import SettingsError
 from chatstore.settings import Settings
-from tests.support import clean_environ
+from tests.support import clean_environ, need
 
 # Eight processes that make the same application at the same moment.
 RACE = """
@@ -102,6 +104,55 @@ def test_a_secret_that_cannot_be_read_is_a_settings_error(tmp_path):
         create_app(Settings(database_url=f"sqlite:///{tmp_path}/chats.db"))
 
 
+WHOLE = "k" * 43
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b" " * 50, b"\0" * 43, WHOLE[:20].encode(), WHOLE[:-1].encode()]
+    + [WHOLE[:20].encode() + b"\0" * 23, b"\xff" * 43],
+)
+def test_a_secret_that_is_not_whole_is_never_accepted(tmp_path, content):
+    (tmp_path / "secret_key").write_bytes(content)
+    with pytest.raises(SettingsError, match="Remove the file.*CHATSTORE_SECRET_KEY"):
+        create_app(Settings(database_url=f"sqlite:///{tmp_path}/chats.db"))
+    assert (tmp_path / "secret_key").read_bytes() == content
+
+
+def test_a_secret_may_end_with_a_line_break(tmp_path):
+    (tmp_path / "secret_key").write_text(f"{WHOLE}\n")
+    app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/chats.db"))
+    assert app.config["SECRET_KEY"] == WHOLE
+
+
+def test_a_secret_is_flushed_before_it_gets_its_name(tmp_path):
+    strace = shutil.which("strace")
+    need("strace", strace is not None)
+    trace = tmp_path / "trace"
+    calls = "trace=fsync,fdatasync,link,linkat"
+    folder = tmp_path / "data"
+    make = (
+        "from chatstore.app import create_app; from chatstore.settings import Settings;"
+        f"create_app(Settings(database_url='sqlite:///{folder}/chats.db'))"
+    )
+    subprocess.run(
+        [strace, "-f", "-y", "-e", calls, "-o", trace, sys.executable, "-c", make],
+        env=clean_environ(),
+        check=True,
+    )
+    lines = [each for each in trace.read_text().splitlines() if str(folder) in each]
+    names = [re.search(r"(fsync|link)(?=at|\()", each)[0] for each in lines]
+    assert names == ["fsync", "link", "fsync"]
+    assert "secret_key." in lines[0]
+    assert f"<{folder}>)" in lines[2]
+
+
+def test_an_application_that_makes_no_files_makes_none(tmp_path):
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/data/chats.db")
+    assert create_app(settings, makes_files=False).config["SECRET_KEY"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("hops", "seen"),
     [
@@ -112,7 +163,8 @@ def test_a_secret_that_cannot_be_read_is_a_settings_error(tmp_path):
 )
 def test_as_many_proxies_are_believed_as_are_set(tmp_path, hops, seen):
     url = f"sqlite:///{tmp_path}/chats.db"
-    app = create_app(Settings(database_url=url, proxy_hops=hops))
+    settings = Settings(database_url=url, proxy_hops=hops, allowed_hosts=".example")
+    app = create_app(settings)
 
     @app.get("/seen")
     def show_seen():

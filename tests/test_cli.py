@@ -1,6 +1,7 @@
 import os
 import re
 import sqlite3
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from chatstore.cli import main
 from chatstore.db import db
 from chatstore.revisions import head_revision
 from chatstore.store import verify
+from tests.store.test_verify import damage as damage_rows
 from tests.support import free_port
 
 COMMANDS = sorted(main.commands)
@@ -135,8 +137,81 @@ def test_an_older_database_is_one_sentence(run, execute, database_url, command):
 
 @pytest.mark.parametrize("command", ["verify", "stats"])
 def test_an_empty_database_is_one_sentence(run, empty_database_url, command):
+    if empty_database_url.startswith("sqlite"):
+        Path(empty_database_url.removeprefix("sqlite:///")).touch()
     result = run(command, database_url=empty_database_url)
     assert_refused(result, "no tables yet. Run: chatstore migrate")
+
+
+MAKES = {"serve", "migrate", "restore"}
+
+
+def tree(folder):
+    """Every file and folder below, with its bytes."""
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("name", ["chats.db", "no/such/folder/chats.db"])
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in MAKES])
+def test_a_command_makes_nothing_where_there_is_no_database(
+    run, tmp_path, monkeypatch, command, name
+):
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{tmp_path}/{name}"
+    arguments = ARGUMENTS.get(command, [])
+    result = run(command, *arguments, database_url=url, secret_key="")
+    assert result.exit_code == 1
+    assert f"There is no database at {tmp_path}/{name}" in result.output
+    assert "chatstore migrate" in result.output
+    assert "Traceback" not in result.output
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"Dear diary, " * 1000])
+@pytest.mark.parametrize("command", ["doctor", "stats", "verify"])
+def test_a_file_that_is_no_database_stays_as_it_is(run, tmp_path, command, content):
+    (tmp_path / "chats.db").write_bytes(content)
+    before = tree(tmp_path)
+    url = f"sqlite:///{tmp_path}/chats.db"
+    assert run(command, database_url=url, secret_key="").exit_code == 1
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["doctor", "stats", "verify"])
+def test_a_database_of_something_else_stays_as_it_is(run, tmp_path, command):
+    database = sqlite3.connect(tmp_path / "chats.db")
+    database.execute("CREATE TABLE bookmarks (url TEXT)")
+    database.close()
+    before = tree(tmp_path)
+    url = f"sqlite:///{tmp_path}/chats.db"
+    assert run(command, database_url=url, secret_key="").exit_code == 1
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("command", ["doctor", "stats", "verify"])
+def test_looking_at_a_database_leaves_no_file_behind(
+    run, tmp_path, database_url, command
+):
+    before = tree(tmp_path)
+    result = run(command, database_url=database_url, secret_key="")
+    assert result.exit_code == 0, result.output
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["doctor", "stats", "verify"])
+def test_a_missing_database_of_postgresql_is_one_sentence(
+    run, postgres, tmp_path, monkeypatch, command
+):
+    monkeypatch.chdir(tmp_path)
+    result = run(command, database_url=postgres.url("no_such_chats"), secret_key="")
+    assert result.exit_code == 1
+    assert '"no_such_chats" does not exist' in result.output
+    assert "Traceback" not in result.output
+    assert tree(tmp_path) == {}
 
 
 def test_verify_finds_nothing_in_sound_data(run, make_session, database_url):
@@ -157,11 +232,9 @@ def test_verify_finds_nothing_in_sound_data(run, make_session, database_url):
         ("UPDATE chat_messages SET role = 'king' WHERE seq = 1", ["role"]),
     ],
 )
-def test_verify_lists_what_is_broken(
-    run, make_session, execute, database_url, damage, checks
-):
+def test_verify_lists_what_is_broken(run, make_session, database_url, damage, checks):
     chat = make_session(messages=3)
-    execute(damage)
+    damage_rows(database_url, damage)
     result = run("verify", database_url=database_url)
     every = result.stdout.splitlines()
     lines = [line for line in every if not line.startswith("search: ")]

@@ -3,6 +3,8 @@ from uuid import UUID
 import pytest
 
 from chatstore.entries import (
+    UNPLACED_TSQUERY,
+    any_tsquery,
     fts5_query,
     fts5_words,
     owner_scope,
@@ -41,7 +43,8 @@ TEXTS = {
     "Red plan, red!": ("red plan red", "'red':1,3 'plan':2"),
     "数据库": ("数据 据库 库", "'数据':1 '据库':2 '库':3"),
     "it's": ("it s", "'it':1 's':2"),
-    "\\ ' \" \ue000 \ue001": ("", ""),
+    "getUser x": ("getuser x \ue000 get user", "'getuser':1 'x':2 'get':4 'user':5"),
+    "rm -rf": ("rm rf \ue000 \ue002rf", "'rm':1 'rf':2 '\ue002rf'"),
     "": ("", ""),
 }
 
@@ -59,18 +62,32 @@ def test_a_tsvector_has_its_scopes_where_no_word_can_be():
 
 def test_words_beyond_the_last_place_are_there_without_one():
     text = " ".join(f"{number:x}" for number in range(16_383))
-    ends = ["3ffb", "3ffc", GAP, "3ffd", GAP, "3ffe"]
-    assert fts5_words(text).split()[16_379:] == ends
-    last = "'3ffc':16381 '3ffd':16383 '3ffe':16383"
+    assert fts5_words(text) == text
+    last = f"'3ffc':16381 '3ffd' '3ffe' {UNPLACED_TSQUERY}"
     assert tsvector_words(text, []).endswith(last)
+
+
+def test_signs_are_words_of_a_text_without_words_only():
+    first, second = tsvector_words("!@# $%^&", []).split()
+    assert first != second
+    assert first in tsvector_words("!@#", [])
+    assert tsvector_words("!@# a", []) == "'a':1"
+    assert tsvector_words(" \n\t", []) == fts5_words(" \u3000") == ""
+
+
+def _phrase(*words):
+    quoted = [f"'{word}'" for word in words]
+    anywhere = " & ".join([*quoted, UNPLACED_TSQUERY])
+    return f"(({' <-> '.join(quoted)}) | ({anywhere}))"
 
 
 QUERIES = {
     "plan": ('("plan")', "('plan')"),
     "red plan": ('("red" AND "plan")', "('red') & ('plan')"),
-    '"red plan"': ('("red plan")', "('red' <-> 'plan')"),
+    '"red plan"': ('("red plan")', _phrase("red", "plan")),
     "pl*": ('("pl" *)', "('pl':*)"),
-    "数据库": ('("数据 据库")', "('数据' <-> '据库')"),
+    "数据库": ('("数据 据库")', _phrase("数据", "据库")),
+    "a OR b c": ('(("a" OR "b") AND "c")', "(('a') | ('b')) & ('c')"),
     "AND": ('("and")', "('and')"),
 }
 
@@ -88,8 +105,14 @@ def test_a_query_is_written_for_each_database(q):
 
 def test_what_is_not_wanted_is_written_for_each_database():
     query = parse_query('plan -red -"big blue"')
-    assert (
-        fts5_query(query, [])
-        == 'words : (("plan") NOT ("\ue001" OR "red" OR "big blue"))'
-    )
-    assert tsquery(query, []) == "('plan') & !('red') & !('big' <-> 'blue')"
+    red = '("red" NOT "\ue002red")'
+    blue = '("big blue" NOT "\ue002big")'
+    unwanted = f'"\ue001" OR {red} OR {blue}'
+    assert fts5_query(query, []) == f'words : (("plan") NOT ({unwanted}))'
+    red = "!(('red') & !('\ue002red'))"
+    blue = "!(('big' <-> 'blue') & !('\ue002big'))"
+    assert tsquery(query, []) == f"('plan') & {red} & {blue}"
+
+
+def test_any_word_is_asked_for_to_rank_by():
+    assert any_tsquery(parse_query('a OR "b c"* -d a')) == "'a' | 'b' | 'c':*"

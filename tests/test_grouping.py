@@ -7,14 +7,20 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from chatstore.db import db, in_transaction, write_connection
-from chatstore.errors import DatabaseUnavailable, NotFound, SeqConflict
-from chatstore.grouping import Group, together
+from chatstore.errors import (
+    DatabaseUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    SeqConflict,
+)
+from chatstore.grouping import _MOST_BYTES, Group, together, twin_of
 from chatstore.models import Message
 from chatstore.store.messages import append_message
-from tests.support import MISSING_ID, count
+from tests.faults.proxy import wait_until
+from tests.support import MISSING_ID, count, messages_url
 
 on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 MANY = 6
@@ -137,6 +143,9 @@ def test_what_cannot_be_committed_fails_for_all_and_is_not_done_again(
     with app.app_context():
         outcomes = all_at_once(app, [orphan, append])
         assert [type(each) for each in outcomes] == [IntegrityError] * 2
+        first, second = outcomes
+        assert first is not second
+        assert first.__traceback__ is not second.__traceback__
         assert sorted(done) == ["append", "orphan"]
         assert count(db.session, Message) == 0
         assert together(append).seq == 1
@@ -166,6 +175,83 @@ def test_who_waits_too_long_is_told_so_and_writes_nothing(app, make_session):
         assert leader.result().seq == 1
         assert group.run(appending(chat, "next")).seq == 2
         assert contents() == ["leader", "next"]
+
+
+@on_sqlite
+def test_appends_with_a_key_are_committed_with_the_others(app, make_session):
+    chat = make_session()
+    url, group = messages_url(chat), app.extensions["chatstore-group"]
+
+    def post(number):
+        key = {"Idempotency-Key": f"k{number // 2}"}
+        return app.test_client().post(url, json={"content": "x"}, headers=key)
+
+    with app.app_context(), counted_commits() as commits:
+        with ThreadPoolExecutor(MANY) as pool:
+            with app.extensions["chatstore-writer-lock"].held():
+                futures = [pool.submit(post, number) for number in range(MANY)]
+                wait_until(lambda: len(group._waiting) == MANY)
+            answers = [future.result() for future in futures]
+        assert [each.status_code for each in answers] == [201] * MANY
+        # Of two with one key in one group the second has the first one's answer.
+        replayed = [each for each in answers if "Idempotency-Replayed" in each.headers]
+        assert len(replayed) == MANY // 2
+        for first, second in zip(answers[::2], answers[1::2], strict=True):
+            assert first.data == second.data
+        assert len(commits) == 1
+        assert count(db.session, Message) == MANY // 2
+
+
+@on_sqlite
+def test_a_refused_append_in_a_group_leaves_its_key_free(app, make_session):
+    url, group = messages_url(make_session()), app.extensions["chatstore-group"]
+    bodies = [{"content": "a"}, {"content": "b", "expected_seq": 9}, {"content": "c"}]
+
+    def post(number):
+        key = {"Idempotency-Key": f"k{number}"}
+        return app.test_client().post(url, json=bodies[number], headers=key).status_code
+
+    with app.app_context(), ThreadPoolExecutor(3) as pool:
+        with app.extensions["chatstore-writer-lock"].held():
+            futures = [pool.submit(post, number) for number in range(3)]
+            wait_until(lambda: len(group._waiting) == 3)
+        assert [each.result() for each in futures] == [201, 409, 201]
+        keys = db.session.scalars(text("SELECT key FROM idempotency_records")).all()
+        assert sorted(keys) == ["k0", "k2"]
+
+
+@on_sqlite
+def test_a_leader_takes_no_more_bytes_than_a_bound(app, make_session):
+    chat = make_session()
+    url, group = messages_url(chat), app.extensions["chatstore-group"]
+    content = "x" * (_MOST_BYTES // 2)
+
+    def post(_):
+        return app.test_client().post(url, json={"content": content}).status_code
+
+    with app.app_context(), counted_commits() as commits:
+        with ThreadPoolExecutor(MANY) as pool:
+            with app.extensions["chatstore-writer-lock"].held():
+                futures = [pool.submit(post, number) for number in range(MANY)]
+                wait_until(lambda: len(group._waiting) == MANY)
+            assert [each.result() for each in futures] == [201] * MANY
+        assert len(commits) == MANY // 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SeqConflict(7),
+        OutcomeUnknown("gone"),
+        OSError(28, "No space left on device"),
+        OperationalError("SELECT 1", {}, ValueError("orig")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_twin_is_like_its_exception_and_caused_by_it(error):
+    twin = twin_of(error)
+    assert twin is not error and twin.__cause__ is error
+    assert (type(twin), str(twin), vars(twin)) == (type(error), str(error), vars(error))
 
 
 def test_within_a_transaction_it_is_part_of_that(app, db_session, make_session):

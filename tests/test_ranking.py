@@ -24,6 +24,8 @@ BETTER = [
     ("red plan", "plan red", '"red plan"'),
     ("planning plans", "planning pla n", "plan*"),
     ("数据库 数据", "数据库 数字", "数据"),
+    ("plan plan", "plan other", "plan OR blue"),
+    ("getPlanById", "getPlainById", "plan"),
     ("Café Café", "Café Cafes", "cafe"),
 ]
 

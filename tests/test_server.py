@@ -2,12 +2,14 @@
 
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -431,3 +433,62 @@ def test_options_says_what_is_allowed(server, path, methods):
     answer = server.request("OPTIONS", path)
     assert (answer.status_code, answer.data) == (200, b"")
     assert set(answer.headers["Allow"].split(", ")) == methods
+
+
+# A worker that is replaced while the code and the schema differ
+
+
+def worker_pids(server):
+    process = server.process.pid
+    children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return {int(each) for each in children.split()}
+
+
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [("0000", "Run: chatstore migrate"), ("9999", "newer than this version")],
+)
+def test_a_replaced_worker_waits_for_the_revision(
+    serve, database_url, revision, sentence
+):
+    server = serve(database_url=database_url, workers="2")
+    # The first has greeted, so it serves; the other may still begin to.
+    kept, killed = sorted(worker_pids(server))
+    set_revision(database_url, f"'{revision}'")
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: sentence in server.log, True)
+    assert server.process.poll() is None
+    assert kept in worker_pids(server)
+    for _ in range(20):
+        assert server.request("GET", SESSIONS).status_code == 200
+    set_revision(database_url, f"'{head_revision()}'")
+    (replaced,) = worker_pids(server) - {kept}
+    os.kill(kept, signal.SIGKILL)
+    wait_for(lambda: kept in worker_pids(server), False)
+    assert server.request("POST", SESSIONS, {"name": "x"}).status_code == 201
+    assert replaced in worker_pids(server)
+    waits = [line for line in server.log_lines() if line["event"] == "worker waits"]
+    assert len(waits) == 1
+
+
+def test_a_replaced_worker_cuts_off_slow_clients(serve):
+    # It loads the application anew, with classes of its own.
+    server = serve(workers="1", request_read_seconds="1")
+    (killed,) = worker_pids(server)
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: killed in worker_pids(server), False)
+    head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 16"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(f"POST {SESSIONS} HTTP/1.1\r\n{head}\r\n\r\n{{".encode())
+        assert client.recv(13) == b"HTTP/1.1 408 "
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_server_with_a_worker_that_waits_can_be_stopped(serve, database_url):
+    server = serve(database_url=database_url, workers="1")
+    set_revision(database_url, "'0000'")
+    for worker in worker_pids(server):
+        os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: "Run: chatstore migrate" in server.log, True)
+    server.process.terminate()
+    assert server.process.wait(timeout=10) == 0

@@ -228,3 +228,30 @@ def test_what_is_printed_holds_no_secret():
     assert "workers=2" in repr(found)
     assert "hunter2" not in repr(found)
     assert "hush" not in repr(found)
+
+
+def test_every_number_has_an_upper_bound_that_stops_the_start():
+    for each in fields(Settings):
+        if each.type is int:
+            most = each.metadata["most"]
+            assert each.metadata["least"] <= each.default <= most <= 64 * 1024 * 1024
+            with pytest.raises(SettingsError, match=f"to {most}"):
+                Settings.from_env({f"{PREFIX}{each.name.upper()}": str(most + 1)})
+
+
+@pytest.mark.parametrize("name", ["max_document_id_length", "max_tag_length"])
+def test_what_is_indexed_fits_into_a_row_of_a_b_tree(name):
+    (setting,) = [each for each in fields(Settings) if each.name == name]
+    owner, kind, session_id, header = 255, 16, 16, 16
+    longest = 4 * setting.metadata["most"]
+    assert longest + owner + kind + session_id + header <= 2704
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["http://chat.example", "chat.example:8000", "*.example", "a b", "..example"]
+    + ["chat.example/x", "a.example;b.example", "[::1", "."],
+)
+def test_a_bad_allowed_host_is_named(names):
+    with pytest.raises(SettingsError, match="CHATSTORE_ALLOWED_HOSTS has"):
+        Settings.from_env({"CHATSTORE_ALLOWED_HOSTS": names})

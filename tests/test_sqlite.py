@@ -10,8 +10,17 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
+from chatstore import clock
 from chatstore.app import create_app
-from chatstore.db import db, in_transaction, transaction
+from chatstore.clock import Deadline
+from chatstore.db import (
+    core_transaction,
+    db,
+    in_transaction,
+    new_deadline,
+    transaction,
+    write_connection,
+)
 from chatstore.errors import DatabaseUnavailable
 from chatstore.models import ChatSession
 from chatstore.revisions import migrate
@@ -20,6 +29,7 @@ from chatstore.store.sessions import get_session, update_session
 from tests.conftest import make_settings
 from tests.faults.workers import run_workers, start_worker, wait_for
 from tests.support import SESSIONS, assert_problem, count, messages_url
+from tests.test_db import be_refused_for_now
 
 on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 
@@ -84,7 +94,7 @@ def test_every_connection_has_the_pragmas(make_app):
                 "journal_mode": "wal",
                 "synchronous": 2,
                 "foreign_keys": 1,
-                "busy_timeout": 1750,  # in each of four attempts
+                "busy_timeout": 7000,  # less, where a part of the deadline is over
             }
 
 
@@ -193,11 +203,19 @@ def test_begin_is_immediate_for_writers_only(db_session):
 
 
 @on_sqlite
-def test_migrating_begins_immediate(db_session):
+def test_migrating_takes_the_lock_to_write_and_not_to_look(db_session):
     count(db_session, ChatSession)
     with recorded_begins() as begins:
         migrate()
-    assert begins == ["BEGIN IMMEDIATE"]
+    assert begins == ["BEGIN DEFERRED"]
+    db_session.rollback()
+    # As it was before the last step, which only checks more.
+    with transaction():
+        db_session.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    with recorded_begins() as begins:
+        migrate()
+    assert begins[0] == "BEGIN DEFERRED"
+    assert "BEGIN IMMEDIATE" in begins
 
 
 @on_sqlite
@@ -211,6 +229,47 @@ def test_a_writer_waits_for_the_writers_lock_and_a_reader_does_not(
         assert_problem(client.post(messages_url(chat), json={"content": "x"}), 503)
         assert len(client.get(messages_url(chat)).json["messages"]) == 1
     assert client.post(messages_url(chat), json={"content": "x"}).status_code == 201
+
+
+@on_sqlite
+def test_all_waits_of_a_write_end_by_one_deadline(make_app, monkeypatch, database_url):
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic_source", lambda: now[0])
+    app, timeouts = make_app(lock_timeout_seconds=30, threads=1), []
+
+    def note():
+        timeouts.append(write_connection().scalar(text("PRAGMA busy_timeout")))
+
+    with app.app_context():
+        for run in (transaction, core_transaction):
+            deadline = new_deadline()
+            now[0] += 29  # as long as the waits before have taken
+            with run(deadline=deadline):
+                note()
+            with run():
+                note()
+    assert timeouts == [1000, 30_000] * 2
+
+
+@on_sqlite
+def test_after_the_deadline_nothing_is_tried_again(app, monkeypatch):
+    now, attempts = [0.0], []
+    monkeypatch.setattr(clock, "monotonic_source", lambda: now[0])
+
+    def work():
+        attempts.append(now[0])
+        now[0] += 20
+        be_refused_for_now()
+
+    with app.app_context(), pytest.raises(OperationalError):
+        in_transaction(work)
+    assert attempts == [0, 20]  # of 30 s
+
+
+def test_a_lock_is_not_waited_for_after_the_deadline(tmp_path):
+    lock = WriterLock(tmp_path / "chatstore.db", timeout_seconds=600)
+    with holding(lock), pytest.raises(DatabaseUnavailable), lock.held(Deadline(0)):
+        pytest.fail("two hold the lock")
 
 
 # Statement timeout

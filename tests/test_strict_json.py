@@ -163,3 +163,27 @@ def test_a_number_that_a_double_cannot_hold_is_refused(number):
 @pytest.mark.parametrize("number", ["0.0", "-0.0", "0e-400", "5e-324", "1e-300"])
 def test_a_small_number_is_kept(number):
     assert loads(b"[%s]" % number.encode(), max_depth=32) == [float(number)]
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "1", '{"":1}', '[[],"",{"a":[1]}]'])
+def test_a_body_of_too_many_values_is_refused_before_it_is_read(text):
+    many = b"[" + b",".join([text.encode()] * 1_100_000) + b"]"
+    with pytest.raises(MalformedRequest, match="more than 1,000,000 values"):
+        loads(many, max_depth=32)
+    with pytest.raises(MalformedRequest, match="more than 1,000,000 values"):
+        loads(many + b'"', max_depth=32)  # no JSON, but not read to find that out
+
+
+@pytest.mark.parametrize("sign", [",", "[", "{", ":", "\\\\", '\\"', ',\\"['])
+def test_signs_in_a_text_are_no_values(sign):
+    body = f'["{sign * 1_100_000}", 1]'.encode()
+    assert loads(body, max_depth=32)[1] == 1
+
+
+@pytest.mark.parametrize("start", ['"', '["', '",\\"', '"\\'])
+def test_a_text_that_never_ends_is_looked_at_once(start):
+    # Each quotation mark looked at up to the end would take minutes.
+    body = start.encode() + b'\\",[' * 1_000_000
+    for end in (b"", b"\\"):
+        with pytest.raises(MalformedRequest, match="not JSON"):
+            loads(body + end, max_depth=32)

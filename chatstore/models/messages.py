@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     ForeignKey,
     Integer,
     String,
@@ -19,6 +20,8 @@ from chatstore.db import UtcDateTime, db
 from chatstore.enums import Role
 from chatstore.models.sessions import ChatSession
 
+_ROLES = ", ".join(f"'{role}'" for role in Role)
+
 
 class Message(db.Model):  # type: ignore[name-defined, misc]
     """One turn. `seq` counts 1, 2, 3 … in commit order; `timestamp` grows with it.
@@ -30,6 +33,8 @@ class Message(db.Model):  # type: ignore[name-defined, misc]
     __tablename__ = "chat_messages"
     __table_args__ = (
         UniqueConstraint("session_id", "seq"),
+        CheckConstraint(f"role IN ({_ROLES})", name="role"),
+        CheckConstraint("seq >= 1", name="seq"),
         {"sqlite_autoincrement": True},  # an id is never used again
     )
 

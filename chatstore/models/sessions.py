@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, BigInteger, Index, String, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from chatstore.db import UtcDateTime, db
@@ -67,6 +67,9 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
 
     __tablename__ = "sessions"
     __table_args__ = (
+        CheckConstraint("message_count >= 0", name="message_count"),
+        CheckConstraint("last_seq >= 0", name="last_seq"),
+        CheckConstraint("revision >= 1", name="revision"),
         Index(
             "ix_sessions_owner_id_last_updated_at_id",
             "owner_id",

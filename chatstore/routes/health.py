@@ -20,7 +20,7 @@ def get_health() -> dict[str, str]:
 @bp.get("/readyz")
 @bp.response(200, HealthSchema)
 def get_readiness() -> dict[str, str]:
-    """Say that the database answers and is at the right migration."""
+    """Say that the database answers, at a revision that this code can serve."""
     check_revision()
     return {"status": "ok"}
 

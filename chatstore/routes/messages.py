@@ -1,13 +1,15 @@
 """Routes of messages, within a session."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from flask import Response, url_for
+from werkzeug.wrappers import Response as BaseResponse
 
-from chatstore.db import in_core_transaction, reading
-from chatstore.grouping import together
+from chatstore.db import prepared, reading, run_transaction
+from chatstore.grouping import run_together
 from chatstore.models import Message
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
@@ -19,9 +21,10 @@ from chatstore.schemas.messages import (
 )
 from chatstore.store import messages
 from chatstore.store.sent import AppendedMessage
+from chatstore.web.answers import answering
 from chatstore.web.api import LOCATION_DOC, Blueprint
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.idempotency import idempotent
+from chatstore.web.idempotency import REPLAYED, answer_once, takes_key
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.streaming import answer_messages
 
@@ -34,46 +37,75 @@ bp = Blueprint(
 bp.before_request(identify_caller)
 
 
+@answering(201, MessageSchema())
+def _answer_message(
+    message: AppendedMessage, path: str
+) -> tuple[AppendedMessage, dict[str, str]]:
+    return message, {"Location": f"{path}/{message.id}"}
+
+
+@answering(201, MessageBatchAnswerSchema())
+def _answer_messages(appended: list[AppendedMessage]) -> dict[str, Any]:
+    return {"messages": appended}
+
+
 @bp.post("")
 @bp.arguments(MessageCreateSchema)
-@idempotent
+@takes_key
 @bp.response(201, MessageSchema, headers=LOCATION_DOC)
 @bp.alt_response(404, "NOT_FOUND")
 @bp.alt_response(409, "CONFLICT")
-def append_message(
-    body: dict[str, Any], session_id: UUID
-) -> tuple[AppendedMessage, dict[str, str]]:
+def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Append a message to a session."""
-    message = together(
+    append = prepared(
         messages.append_message, session_id, owner_id=current_owner(), **body
     )
-    note_appended_messages(1)
-    location = url_for(
-        "messages.get_message", session_id=session_id, message_id=message.id
+    path = url_for("messages.append_message", session_id=session_id)
+    return _append(
+        partial(run_together, size_bytes=len(body["content"])),
+        session_id,
+        lambda: _answer_message(append(), path),
+        count=1,
     )
-    return message, {"Location": location}
 
 
 @bp.post("/batch")
 @bp.arguments(MessageBatchSchema)
-@idempotent
+@takes_key
 @bp.response(201, MessageBatchAnswerSchema)
 @bp.alt_response(404, "NOT_FOUND")
 @bp.alt_response(409, "CONFLICT")
-def append_messages(body: dict[str, Any], session_id: UUID) -> dict[str, Any]:
+def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Append several messages to a session, all or none.
 
     Their seqs are consecutive.
     """
-    appended = in_core_transaction(
+    append = prepared(
         messages.append_messages,
         session_id,
         owner_id=current_owner(),
         turns=body["messages"],
         expected_seq=body.get("expected_seq"),
     )
-    note_appended_messages(len(appended))
-    return {"messages": appended}
+    return _append(
+        partial(run_transaction, is_core=True),
+        session_id,
+        lambda: _answer_messages(append()),
+        count=len(body["messages"]),
+    )
+
+
+def _append(
+    run: Callable[..., Any],
+    session_id: UUID,
+    answer: Callable[[], BaseResponse],
+    *,
+    count: int,
+) -> BaseResponse:
+    response = answer_once(partial(run, turn=session_id), answer)
+    if REPLAYED not in response.headers:
+        note_appended_messages(count)
+    return response
 
 
 @bp.get("")

@@ -6,7 +6,7 @@ from typing import Any
 from flask import current_app
 
 from chatstore.db import reading
-from chatstore.enums import SearchPart
+from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
 from chatstore.store.search import Search, SearchPlace, search
@@ -26,11 +26,14 @@ bp.before_request(identify_caller)
 @bp.get("")
 @bp.arguments(SearchQuerySchema, location="query")
 @bp.response(200, HitPageSchema)
+@bp.alt_response(404, "NOT_FOUND")
 def search_all(query: dict[str, Any]) -> dict[str, Any]:
     """Search names of sessions and text of messages.
 
     Names come first; docs/search.md has the query language.
     """
+    if "session_id" in query:  # whoever names a session means it, archived or not
+        query.setdefault("archived", Archived.ANY)
     wanted = Search(
         filters=SessionFilters.among(query),
         **{name: query[name] for name in _WHERE if name in query},
@@ -53,5 +56,5 @@ def _cursor(place: SearchPlace | None, wanted: Search) -> str | None:
 def _place(cursor: str | None, wanted: Search) -> SearchPlace | None:
     if cursor is None:
         return None
-    part, *rest = read(cursor, of=wanted)
-    return SearchPlace(SearchPart(part), *rest)
+    part, high, low, is_taken, taken, rest = read(cursor, of=wanted)
+    return SearchPlace(SearchPart(part), high, low, is_taken, tuple(taken), tuple(rest))

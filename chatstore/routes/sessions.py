@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Response, current_app, url_for
 
-from chatstore.db import in_transaction, reading
+from chatstore.db import in_transaction, prepared, reading, run_transaction
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
@@ -135,13 +135,14 @@ def update_session(
 
     What the body leaves out stays, and so does last_updated_at.
     """
-    chat = in_transaction(
+    change = prepared(
         sessions.update_session,
         session_id,
         owner_id=current_owner(),
         changes=body,
         if_revisions=if_match_revisions(),
     )
+    chat = run_transaction(change, turn=session_id)
     return chat, etag_header(chat)
 
 
@@ -151,18 +152,19 @@ def update_session(
 @bp.doc(parameters=[IF_MATCH])
 def delete_session(session_id: UUID) -> None:
     """Delete a session and all its messages."""
-    in_transaction(
+    delete = prepared(
         sessions.delete_session,
         session_id,
         owner_id=current_owner(),
         if_revisions=if_match_revisions(),
     )
+    run_transaction(delete, turn=session_id)
 
 
 def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:
     if "ids" in body:
         return list(body["ids"])
-    return SessionFilters.among(body["filter"])
+    return SessionFilters.among(body.get("filter", {}))
 
 
 def _listing(query: dict[str, Any]) -> session_lists.SessionListing:

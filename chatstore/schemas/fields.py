@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 from marshmallow import ValidationError, fields, validate
@@ -18,8 +19,46 @@ from chatstore.strict_json import text_flaw
 Limits = Context[Settings]
 
 
+# The grammar of RFC 3339, section 5.6. The ranges of the numbers are checked later.
+_DATE_TIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"[Tt](?P<minute>[0-9]{2}:[0-9]{2}):(?P<second>[0-9]{2})(?P<fraction>\.[0-9]+)?"
+    r"(?P<zone>[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_LOST_PLUS = re.compile(r".*[0-9] [0-9]{2}:?[0-9]{2}")
+_FORM = "with a time and a zone, such as 2026-11-28T10:00:00Z"
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the instant that `text` stands for in RFC 3339, in UTC.
+
+    Decimals past the sixth are cut off. A leap second, :60, is the first instant of
+    the next minute. Raises ValueError for any other text.
+    """
+    parts = _DATE_TIME.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    # datetime does not know second 60, so we add the second after parsing.
+    is_leap = parts["second"] == "60"
+    second = "59" if is_leap else parts["second"]
+    fraction = "" if is_leap else (parts["fraction"] or "")[:7]
+    zone = parts["zone"].upper()
+    local = datetime.fromisoformat(
+        f"{parts['date']}T{parts['minute']}:{second}{fraction}{zone}"
+    )
+    # fromisoformat takes hour 24, which RFC 3339 does not know.
+    if parts["minute"].startswith("24"):
+        raise ValueError
+    return local.astimezone(UTC) + timedelta(seconds=is_leap)
+
+
 class Instant(fields.AwareDateTime):
     """An aware UTC instant, sent as RFC 3339 with six decimals and a Z."""
+
+    default_error_messages = {
+        "invalid": f"It is not an RFC 3339 date {_FORM}.",
+        "plus": "There is a space where a + belongs: in a URL, write %2B.",
+    }
 
     def _serialize(
         self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any
@@ -27,12 +66,45 @@ class Instant(fields.AwareDateTime):
         return None if value is None else format_instant(value)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        if not isinstance(value, str):
+            raise self.make_error("invalid")
         try:
-            return super()._deserialize(value, *args, **kwargs).astimezone(UTC)
-        except OverflowError:  # a time zone that leads out of the years 1 to 9999
-            raise self.make_error(
-                "invalid", input=value, obj_type=self.OBJ_TYPE
-            ) from None
+            return parse_instant(value)
+        except (ValueError, OverflowError):  # a zone can lead out of years 1 to 9999
+            has_lost_plus = _LOST_PLUS.fullmatch(value) and "T" in value.upper()
+            raise self.make_error("plus" if has_lost_plus else "invalid") from None
+
+
+class Id(fields.UUID):
+    """A UUID as a path takes it: 8-4-4-4-12 hexadecimal digits, nothing around."""
+
+    _FORM = re.compile("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+    def _validated(self, value: Any) -> UUID:
+        if not isinstance(value, str) or not self._FORM.fullmatch(value):
+            raise self.make_error("invalid_uuid")
+        return UUID(value)
+
+
+class BodyInteger(fields.Integer):
+    """A whole number in a body, no text, no boolean; 1.0 is 1, as in JSON Schema."""
+
+    def _validated(self, value: Any) -> int:
+        is_whole = type(value) is float and value.is_integer()
+        if type(value) is not int and not is_whole:
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Text(fields.String):
+    """Text in a body, in which `strict_json` has found no NUL."""
+
+
+class FreeJson(fields.Dict):
+    """A JSON object of the client's own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(keys=fields.String(), **options)
 
 
 class Flag(fields.Boolean):
@@ -150,7 +222,7 @@ def json_bytes(value: Mapping[str, Any]) -> int:
 def strings(*, most: str, longest: str, example: list[str], **options: Any) -> Any:
     """Return a field for a list of strings, its bounds named by settings."""
     return fields.List(
-        fields.String(validate=within(longest, len, "characters")),
+        Text(validate=within(longest, len, "characters")),
         validate=within(most, len, "items"),
         metadata={"example": example},
         **options,

@@ -1,23 +1,41 @@
 """The filters of sessions, in a query string or a body: one grammar everywhere."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from chatstore.enums import Archived
-from chatstore.schemas.fields import Instant, QueryFlag, QueryString, Tag, within
+from chatstore.schemas.fields import (
+    Flag,
+    Instant,
+    QueryFlag,
+    QueryString,
+    Tag,
+    within,
+)
 
 
 class ArchivedField(fields.Enum[Archived]):
-    """The words true, false and any; in a body, true and false themselves too."""
+    """The words true, false and any, as a query string has them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(Archived, by_value=True, **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Archived:
-        if isinstance(value, bool):
-            value = str(value).lower()
+        if not isinstance(value, str):
+            raise self.make_error("unknown", choices=self.choices_text)
         return super()._deserialize(value, *args, **kwargs)
+
+
+class BodyArchivedField(ArchivedField):
+    """The JSON values true and false, or the word any."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Archived:
+        if isinstance(value, bool):
+            return Archived.YES if value else Archived.NO
+        if value != Archived.ANY.value:
+            raise ValidationError('It must be true, false or "any".')
+        return Archived.ANY
 
 
 def _tags(description: str) -> Any:
@@ -48,7 +66,9 @@ class SessionFilterSchema(Schema):
         validate=validate.Length(max=255),
         metadata={"description": "Only with this llm_model_name."},
     )
-    pinned = QueryFlag(metadata={"description": "Only pinned ones, or only others."})
+    pinned: Flag = QueryFlag(
+        metadata={"description": "Only pinned ones, or only others."}
+    )
     archived = ArchivedField(
         metadata={"description": "false, the default, true or any."},
     )
@@ -62,3 +82,14 @@ class SessionFilterSchema(Schema):
     created_before = _instant("Only those created earlier.")
     updated_after = _instant("Only those whose last_updated_at is later.")
     updated_before = _instant("Only those whose last_updated_at is earlier.")
+
+
+class SessionBodyFilterSchema(SessionFilterSchema):
+    """The filters in a JSON body, where true and false are no words."""
+
+    json_schema: ClassVar[dict[str, Any]] = {"minProperties": 1}
+
+    pinned = Flag(metadata={"description": "Only pinned ones, or only others."})
+    archived = BodyArchivedField(
+        metadata={"description": 'false, the default, true or "any".'},
+    )

@@ -1,13 +1,16 @@
 """The shapes of messages: what comes in, what goes out."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from chatstore.enums import Order, Role
 from chatstore.schemas.fields import (
+    BodyInteger,
+    FreeJson,
     Instant,
     QueryInteger,
+    Text,
     at_most,
     json_bytes,
     utf8_bytes,
@@ -34,8 +37,7 @@ class MessageSchema(Schema):
     timestamp = Instant(required=True)
     role = fields.String(required=True, validate=validate.OneOf(list(Role)))
     content = fields.String(required=True, metadata=_CONTENT)
-    metadata = fields.Dict(
-        keys=fields.String(),
+    metadata = FreeJson(
         attribute="metadata_",
         required=True,
         allow_none=True,
@@ -54,7 +56,6 @@ class MessageListSchema(Schema):
 
 
 _EXPECTED_SEQ: dict[str, Any] = {
-    "strict": True,
     "validate": validate.Range(min=1, max=MAX_INTEGER),
     "metadata": {
         "description": "The seq the (first) message must get; 409 if it would not.",
@@ -66,14 +67,23 @@ _EXPECTED_SEQ: dict[str, Any] = {
 class TurnSchema(Schema):
     """What a client says of a message."""
 
-    content = fields.String(
+    json_schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"properties": {"content": {"minLength": 1}}},
+            {
+                "required": ["metadata"],
+                "properties": {"metadata": {"type": "object", "minProperties": 1}},
+            },
+        ]
+    }
+
+    content = Text(
         required=True,
         validate=within("max_content_bytes", utf8_bytes, "bytes of UTF-8"),
         metadata=_CONTENT,
     )
     role = fields.Enum(Role, by_value=True, load_default=Role.USER)
-    metadata = fields.Dict(
-        keys=fields.String(),
+    metadata = FreeJson(
         allow_none=True,
         load_default=None,
         validate=within("max_metadata_bytes", json_bytes, "bytes of JSON"),
@@ -89,18 +99,21 @@ class TurnSchema(Schema):
 class MessageCreateSchema(TurnSchema):
     """The body that appends a message."""
 
-    expected_seq = fields.Integer(**_EXPECTED_SEQ)
+    expected_seq = BodyInteger(**_EXPECTED_SEQ)
 
 
 class MessageBatchSchema(Schema):
     """The body that appends several messages, all or none."""
+
+    # The body and its list do not count: a message may be as deep as it is alone.
+    levels_around = 2
 
     messages = fields.List(
         fields.Nested(TurnSchema),
         required=True,
         validate=[validate.Length(min=1), within("max_batch_size", len, "items")],
     )
-    expected_seq = fields.Integer(**_EXPECTED_SEQ)
+    expected_seq = BodyInteger(**_EXPECTED_SEQ)
 
 
 class MessageBatchAnswerSchema(Schema):

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from chatstore.enums import Role, SearchSort
-from chatstore.schemas.fields import Instant, QueryInteger, at_most, within
+from chatstore.schemas.fields import Id, Instant, QueryInteger, at_most, within
 from chatstore.schemas.filters import SessionFilterSchema
 
 
@@ -50,6 +50,13 @@ class HitSchema(Schema):
         required=True,
         metadata={"description": "From 0 to 1: how well it matches.", "example": 0.74},
     )
+    indexed_in_part = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether it is so long that its end is not searched.",
+            "example": False,
+        },
+    )
 
 
 class HitPageSchema(Schema):
@@ -79,7 +86,7 @@ class SearchQuerySchema(SessionFilterSchema):
         by_value=True,
         metadata={"description": "relevance, the default, or newest."},
     )
-    session_id = fields.UUID(metadata={"description": "Only in this session."})
+    session_id = Id(metadata={"description": "Only in this session."})
     role = fields.Enum(Role, by_value=True)
     after = Instant(metadata={"description": "Only what has a later timestamp."})
     before = Instant(metadata={"description": "Only what has an earlier timestamp."})

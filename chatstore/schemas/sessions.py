@@ -1,21 +1,23 @@
 """The shapes of sessions: what comes in, what goes out."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from chatstore.enums import BulkAction, Order, SessionSort
 from chatstore.schemas.fields import (
     Flag,
+    Id,
     Instant,
     QueryFlag,
     QueryInteger,
     Tags,
+    Text,
     at_most,
     strings,
     within,
 )
-from chatstore.schemas.filters import SessionFilterSchema
+from chatstore.schemas.filters import SessionBodyFilterSchema, SessionFilterSchema
 
 _DOCUMENTS: dict[str, Any] = {
     "most": "max_documents",
@@ -73,12 +75,8 @@ class SessionPageSchema(Schema):
 class SessionCreateSchema(Schema):
     """The body that creates a session; all of it may be left out."""
 
-    name = fields.String(
-        allow_none=True, validate=validate.Length(max=255), metadata=_TITLE
-    )
-    llm_model_name = fields.String(
-        validate=validate.Length(min=1, max=255), metadata=_MODEL
-    )
+    name = Text(allow_none=True, validate=validate.Length(max=255), metadata=_TITLE)
+    llm_model_name = Text(validate=validate.Length(min=1, max=255), metadata=_MODEL)
     rag_document_ids = strings(**_DOCUMENTS)
     metadata_tags = Tags(metadata=_TAGS)
 
@@ -128,15 +126,28 @@ class SessionQuerySchema(SessionFilterSchema):
 
 
 _ON_TAGS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
+_SELECTIONS = ("ids", "filter", "all")
 
 
 class SessionBulkSchema(Schema):
     """The body that changes many sessions: those with the ids, or all that match."""
 
+    json_schema: ClassVar[dict[str, Any]] = {
+        "oneOf": [{"required": [name]} for name in _SELECTIONS],
+        "if": {"properties": {"action": {"enum": [*_ON_TAGS]}}},
+        "then": {"required": ["tags"], "properties": {"tags": {"minItems": 1}}},
+        "else": {"not": {"required": ["tags"]}},
+    }
+
     action = fields.Enum(BulkAction, by_value=True, required=True)
-    ids = fields.List(fields.UUID(), validate=within("max_bulk_sessions", len, "items"))
+    ids = fields.List(Id(), validate=within("max_bulk_sessions", len, "items"))
     filter = fields.Nested(
-        SessionFilterSchema, metadata={"description": "As in the list of sessions."}
+        SessionBodyFilterSchema,
+        metadata={"description": "As in the list of sessions; not empty."},
+    )
+    all = Flag(
+        validate=validate.Equal(True, error="It must be true, or left out."),
+        metadata={"description": "true: every session that is not archived."},
     )
     tags = Tags(
         metadata={"description": "For add_tags and remove_tags.", "example": ["later"]}
@@ -148,8 +159,15 @@ class SessionBulkSchema(Schema):
 
     @validates_schema
     def _one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
-        if ("ids" in body) == ("filter" in body):
-            raise ValidationError("Give ids or filter: one of the two.")
+        if sum(name in body for name in _SELECTIONS) != 1:
+            raise ValidationError("Give ids, filter or all: one of the three.")
+        # A client that lost its filter must not change every session.
+        if "filter" in body and not body["filter"]:
+            raise ValidationError(
+                'It is empty: send "all": true instead to select every session'
+                " that is not archived.",
+                "filter",
+            )
 
     @validates_schema
     def _tags_for_tags(self, body: dict[str, Any], **kwargs: Any) -> None:

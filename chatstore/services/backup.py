@@ -167,7 +167,7 @@ def _dump_postgresql(part: Path, progress: Progress) -> Contents:
 def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> None:
     tools = _tools()
     tools.check(file, look=lambda: progress("reading the dump"))
-    noted = tools.read_table(file, "alembic_version").strip()
+    noted = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
     revision = known_revision(noted, of=str(file))
     there = current_revision()
     if there not in (None, revision):

@@ -5,17 +5,21 @@ row one statement decides, so that writers of one session wait for each other.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Integer, bindparam, insert, or_, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, next_instant, write_connection
 from chatstore.driver import Prepared
+from chatstore.entries import scopes_of
 from chatstore.models import ChatSession, Message
+from chatstore.models.indexes import MESSAGES
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store import index
 from chatstore.store.sent import AppendedMessage, as_instant
@@ -52,48 +56,74 @@ _prepared_move_on = Prepared(_MOVE_ON)
 _prepared_insert = Prepared(_INSERT.values({name: bindparam(name) for name in _ROW}))
 
 
-def write_messages(
-    session_id: UUID, *, owner_id: str, turns: Sequence[Turn], before: int | None
-) -> list[AppendedMessage]:
-    """Write one message a turn and return them.
+@dataclass(frozen=True)
+class Draft:
+    """Messages with all of them that needs no lock: made once, whatever is retried."""
+
+    session_id: UUID
+    owner_id: str
+    turns: Sequence[Turn]
+    rows: Sequence[Turn]
+    words: Sequence[index.Words]
+    preview: str
+
+
+def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) -> Draft:
+    """Return the messages ready to be written, with their words for the index."""
+    scopes = {
+        role: scopes_of(owner_id, session_id, role)
+        for role in {turn["role"] for turn in turns}
+    }
+    return Draft(
+        session_id,
+        owner_id,
+        turns,
+        rows=[{**turn, "metadata": _as_json(turn["metadata"])} for turn in turns],
+        words=[index.words_of(turn["content"], scopes[turn["role"]]) for turn in turns],
+        preview=turns[-1]["content"][:PREVIEW_LENGTH],
+    )
+
+
+def _as_json(metadata: Any) -> orjson.Fragment | None:
+    # The engine's own serializer copies this as it is.
+    return None if metadata is None else orjson.Fragment(orjson.dumps(metadata))
+
+
+def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]:
+    """Write the messages and return them.
 
     None at all where the owner has no such session, or its last seq is not `before`.
     """
-    count = len(turns)
+    count = len(draft.turns)
     named = {
-        **whose(session_id, owner_id),
+        **whose(draft.session_id, draft.owner_id),
         "expected": before,
         "count": count,
         "now": utc_now() + timedelta(microseconds=count - 1),
-        "preview": turns[-1]["content"][:PREVIEW_LENGTH],
+        "preview": draft.preview,
     }
     if count == 1 and not index.is_fts5():
-        return _write_at_once(turns[0], named)
+        return _write_at_once(draft, named)
     moved = _prepared_move_on.rows(write_connection(), named)
     if not moved:
         return []
     ((last_seq, moved_at),) = moved
-    rows = _rows(session_id, turns, last_seq, as_instant(moved_at))
-    messages = _insert(rows)
-    index.add_messages(messages, owner_id=owner_id)
+    messages = _insert(draft, last_seq, as_instant(moved_at))
+    index.put_words(MESSAGES, [each.id for each in messages], draft.words)
     return messages
 
 
-def _rows(
-    session_id: UUID, turns: Sequence[Turn], last_seq: int, last: Any
-) -> list[dict[str, Any]]:
-    return [
+def _insert(draft: Draft, last_seq: int, last: Any) -> list[AppendedMessage]:
+    first_seq = last_seq - len(draft.rows) + 1
+    rows = [
         {
-            "session_id": session_id,
-            "seq": last_seq - later,
-            "timestamp": last - timedelta(microseconds=later),
-            **{name: turn[name] for name in _TURN},
+            "session_id": draft.session_id,
+            "seq": seq,
+            "timestamp": last - timedelta(microseconds=last_seq - seq),
+            **{name: row[name] for name in _TURN},
         }
-        for turn, later in zip(turns, range(len(turns) - 1, -1, -1), strict=True)
+        for seq, row in enumerate(draft.rows, first_seq)
     ]
-
-
-def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
     connection = write_connection()
     inserted: Sequence[Any]
     if len(rows) == 1:
@@ -101,23 +131,28 @@ def _insert(rows: list[dict[str, Any]]) -> list[AppendedMessage]:
     else:
         inserted = connection.execute(_INSERT, rows).all()
     ids = {seq: id_ for id_, seq in inserted}
-    return [AppendedMessage(ids[row["seq"]], *row.values()) for row in rows]
+    return [
+        _appended(draft, turn, ids[row["seq"]], row["seq"], row["timestamp"])
+        for turn, row in zip(draft.turns, rows, strict=True)
+    ]
 
 
-def _write_at_once(turn: Turn, named: Mapping[str, Any]) -> list[AppendedMessage]:
+def _appended(
+    draft: Draft, turn: Turn, id_: int, seq: int, timestamp: Any
+) -> AppendedMessage:
+    texts = [turn[name] for name in _TURN]
+    return AppendedMessage(id_, draft.session_id, seq, timestamp, *texts)
+
+
+def _write_at_once(draft: Draft, named: Mapping[str, Any]) -> list[AppendedMessage]:
     """Write a message in one statement: on PostgreSQL each is a way there and back.
 
     That takes a quarter of the time off an append.
     """
-    session_id = named["the_session"]
-    given = {**named, **turn}
-    given["words"] = index.words_of(
-        turn["content"], named["the_owner"], session_id, turn["role"]
-    )
+    given = {**named, **draft.rows[0], "words": draft.words[0].words}
     written = _prepare_at_once().rows(write_connection(), given)
-    texts = [turn[name] for name in _TURN]
     return [
-        AppendedMessage(id_, session_id, seq, as_instant(timestamp), *texts)
+        _appended(draft, draft.turns[0], id_, seq, as_instant(timestamp))
         for id_, seq, timestamp in written
     ]
 

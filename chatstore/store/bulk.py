@@ -93,7 +93,7 @@ def _lock(
         )
         chats = list(db.session.execute(query.limit(most + 1)))
         if len(chats) > most:
-            raise _too_many(most)
+            raise _too_many(most, selected)
         return [chat for chat in chats if _has_facets(chat, selected)]
     chats = []
     for chunk in _chunks(sorted(set(selected))):
@@ -113,9 +113,10 @@ def _has_facets(chat: Row[Any], filters: SessionFilters) -> bool:
     )
 
 
-def _too_many(most: int) -> ValidationFailed:
+def _too_many(most: int, selected: SessionFilters) -> ValidationFailed:
+    place = "/all" if selected == SessionFilters() else "/filter"
     detail = f"More sessions match than {most} ({PREFIX}MAX_BULK_SESSIONS)."
-    return ValidationFailed([Flaw("/filter", detail)])
+    return ValidationFailed([Flaw(place, detail)])
 
 
 def _change(change: BulkChange, chat: Row[Any]) -> Columns:
@@ -171,13 +172,25 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(chats: list[Row[Any]]) -> None:
-    room, small, large = deletions.BATCH, [], []
+    rows = deletions.BATCH
+    small: list[UUID] = []  # those without messages first
+    few: list[UUID] = []
+    large: list[UUID] = []
     for chat in chats:
-        if chat.message_count <= room:
-            room -= chat.message_count
+        if not chat.message_count:
             small.append(chat.id)
+        elif chat.message_count <= rows:
+            rows -= chat.message_count
+            few.append(chat.id)
         else:
             large.append(chat.id)
+    room = deletions.BATCH_BYTES
+    for chunk in _chunks(few):
+        sizes = deletions.sizes_of(chunk)
+        for session_id in chunk:
+            size = sizes.get(session_id, 0)
+            (small if size <= room else large).append(session_id)
+            room -= size if size <= room else 0
     for apply, ids in (
         (deletions.delete_sessions, small),
         (deletions.hide_sessions, large),

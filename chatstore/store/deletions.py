@@ -5,16 +5,18 @@ then on it is nobody's, and no query of an owner finds it. Its messages go in ba
 a transaction each, and its row with the last batch.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
 from chatstore.db import db
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import NOBODY
 from chatstore.store import index
+from chatstore.store.sent import stored_bytes
 
 # What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
 BATCH = 1000
@@ -96,15 +98,41 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     return last
 
 
+_BYTES = stored_bytes(Message.content, Message.metadata_)
+
+
+def is_small() -> ColumnElement[bool]:
+    """The condition that a session's messages go in one transaction, by both bounds.
+
+    Sizes are asked for only where there are few messages.
+    """
+    size = (
+        select(func.coalesce(func.sum(_BYTES), 0))
+        .where(Message.session_id == ChatSession.id)
+        .scalar_subquery()
+    )
+    few = ChatSession.message_count <= BATCH
+    return case((few, size), else_=BATCH_BYTES + 1) <= BATCH_BYTES
+
+
+def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the bytes of the messages of each session that has any."""
+    query = (
+        select(Message.session_id, func.sum(_BYTES))
+        .where(Message.session_id.in_(ids))
+        .group_by(Message.session_id)
+    )
+    return {row[0]: int(row[1]) for row in db.session.execute(query)}
+
+
 # By both: what happens to belong to nobody is not to be destroyed for that.
 _IS_HIDDEN = and_(ChatSession.owner_id == NOBODY, ~IS_WHOLE)
 
 
 def _end_of_batch(session_id: UUID, after: int) -> int | None:
     """Return the seq that a batch ends with; None if it is the last of the session."""
-    size = func.octet_length(Message.content)
     query = (
-        select(Message.seq, size)
+        select(Message.seq, _BYTES)
         .where(Message.session_id == session_id, Message.seq > after)
         .order_by(Message.seq)
         .limit(BATCH + 1)

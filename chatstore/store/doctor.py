@@ -43,6 +43,10 @@ def examine(settings: Settings) -> list[Finding]:
 def _examine(settings: Settings) -> Iterator[Finding]:
     path = settings.sqlite_path
     if path is not None:
+        absence = absence_of(path)
+        if absence:
+            yield Finding(FAIL, "file", absence)
+            return
         yield from examine_file(path)
     try:
         if path is not None:
@@ -55,6 +59,20 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(FAIL, "revision", error.detail)
     except (SQLAlchemyError, DatabaseUnavailable) as error:
         yield Finding(FAIL, "connection", db_error_text(error))
+
+
+def absence_of(path: Path) -> str | None:
+    """Return a sentence when there is no database file at `path`, which makes none."""
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name too long, a folder that nobody may enter
+        return f"{path} cannot be looked at: {error.strerror}."
+    if is_there:
+        return None
+    return (
+        f"There is no database at {path}. See CHATSTORE_DATABASE_URL; to make one:"
+        " chatstore migrate"
+    )
 
 
 def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:

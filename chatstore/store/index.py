@@ -5,7 +5,7 @@ deletes sessions there in SQL calls `delete_entries` before.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -33,7 +33,6 @@ from chatstore.driver import Prepared
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.store.sent import AppendedMessage
 
 # Key, text, scopes.
 Entry = tuple[int, str, list[str]]
@@ -65,20 +64,18 @@ def is_fts5() -> bool:
     return db.engine.dialect.name == "sqlite"
 
 
-def add_messages(messages: Sequence[AppendedMessage], *, owner_id: str) -> None:
-    """Make the messages findable: one statement, however many."""
-    put_entries(
-        MESSAGES,
-        [
-            (each.id, each.content, scopes_of(owner_id, each.session_id, each.role))
-            for each in messages
-        ],
-    )
+class Words(NamedTuple):
+    """What an index stores of a text; `scope` is part of the words on PostgreSQL."""
+
+    words: str
+    scope: str
 
 
-def words_of(content: str, owner_id: str, session_id: UUID, role: str) -> str:
-    """Return the words of a message as `adding` takes them, for PostgreSQL."""
-    return tsvector_words(content, scopes_of(owner_id, session_id, role))
+def words_of(content: str, scopes: Sequence[str]) -> Words:
+    """Return what the index stores of a text: slow work that needs no transaction."""
+    if is_fts5():
+        return Words(fts5_words(content), " ".join(scopes))
+    return Words(tsvector_words(content, scopes), "")
 
 
 def adding(key: ColumnElement[int]) -> CTE:
@@ -88,30 +85,38 @@ def adding(key: ColumnElement[int]) -> CTE:
     return insert(index).from_select(["id", "words"], select(key, words)).cte("indexed")
 
 
-def put_name(chat: ChatSession) -> None:
-    """Make the session findable by the name that it has now, or by none."""
+def words_of_name(name: str | None, owner_id: str, session_id: UUID) -> Words | None:
+    """Return what `put_name` takes: None for no name."""
+    return words_of(name, scopes_of(owner_id, session_id)) if name else None
+
+
+def put_name(chat: ChatSession, words: Words | None) -> None:
+    """Make the session findable by the words of its name, or by none."""
     if chat.number is None:
         return
-    if chat.name:
-        scopes = scopes_of(chat.owner_id, chat.id)
-        put_entries(NAMES, [(chat.number, chat.name, scopes)])
+    if words is not None:
+        put_words(NAMES, [chat.number], [words])
     else:
         db.session.execute(delete_keys(NAMES, [chat.number]))
 
 
 def put_entries(index: str, entries: Sequence[Entry]) -> None:
     """Write the entries (key, text, scopes) into an index, over older ones."""
+    keys = [key for key, _, _ in entries]
+    put_words(index, keys, [words_of(text, scopes) for _, text, scopes in entries])
+
+
+def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
+    """Write entries whose words are made already: one statement, however many."""
     connection = write_connection()
     if is_fts5():
         rows = [
-            {"id": key, "words": fts5_words(content), "scope": " ".join(scopes)}
-            for key, content, scopes in entries
+            {"id": key, **each._asdict()} for key, each in zip(keys, words, strict=True)
         ]
         _PUT_FTS5[index].run(connection, rows)
         return
-    words = [tsvector_words(content, scopes) for _, content, scopes in entries]
-    keys = [key for key, _, _ in entries]
-    connection.execute(_PUT_TSVECTOR[index], {"ids": keys, "words": words})
+    texts = [each.words for each in words]
+    connection.execute(_PUT_TSVECTOR[index], {"ids": list(keys), "words": texts})
 
 
 def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:

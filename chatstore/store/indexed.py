@@ -3,8 +3,9 @@
 A batch is small enough for memory whatever its texts, and for writers to wait for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -20,16 +21,18 @@ from sqlalchemy import (
 )
 
 from chatstore.analyzer import INDEXED_CHARACTERS
-from chatstore.db import db
+from chatstore.db import db, prepared_first, reading
 from chatstore.entries import (
     scopes_of,
 )
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import new_number
-from chatstore.store.index import Entry, delete_keys, is_fts5, put_entries
+from chatstore.store.index import Entry, delete_keys, is_fts5, put_words, words_of
 
 BATCH = 500
+# Of more text than that a batch has one row only.
+BATCH_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,47 @@ class Batch:
     last: int
 
 
-def reindex_batch(index: str, *, after: int) -> Batch | None:
-    """Write the entries of the next rows anew; None when there are no more."""
-    entries = read_entries(index, after=after, is_locking=True)
-    if not entries:
-        return None
-    put_entries(index, entries)
-    return Batch(len(entries), entries[-1][0])
+@prepared_first
+def reindex_batch(index: str, *, after: int) -> Callable[[], Batch | None]:
+    """Write the entries of the next rows anew; None when there are no more.
+
+    Their words are made before the transaction, which then passes over the rows that
+    are gone or have another name by now: whoever changed them wrote their entry.
+    """
+    entries = reading(read_entries, index, after=after)
+    words = [words_of(text, scopes) for _, text, scopes in entries]
+
+    def write() -> Batch | None:
+        if not entries:
+            return None
+        keys = [key for key, _, _ in entries]
+        present = _lock_rows(index, keys)
+        same = [
+            (key, its_words)
+            for (key, text, _), its_words in zip(entries, words, strict=True)
+            if key in present and present[key] in (None, text)
+        ]
+        if same:
+            put_words(index, [key for key, _ in same], [each for _, each in same])
+        return Batch(len(entries), keys[-1])
+
+    return write
+
+
+def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
+    """Return the keys that are still there, locked, each with the name that it has.
+
+    A message has none: its text never changes.
+    """
+    if index == MESSAGES:
+        # An entry refers to its row, which must still be there at the end.
+        query = select(Message.id, literal(None)).where(Message.id.in_(keys))
+        locking = query.with_for_update(read=True, key_share=True)
+    else:
+        query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
+        locking = query.where(ChatSession.number.in_(keys)).with_for_update(read=True)
+    rows: Sequence[Any] = db.session.execute(locking).all()
+    return dict(rows)
 
 
 def number_sessions() -> int:
@@ -64,17 +101,26 @@ def number_sessions() -> int:
     return len(chats)
 
 
-def delete_strays(index: str) -> int:
-    """Delete entries that no row stands behind any more; return how many."""
-    strays = list(find_strays(index))
-    for start in range(0, len(strays), BATCH):
-        some = strays[start : start + BATCH]
-        db.session.execute(delete_keys(index, some))
-    return len(strays)
+@prepared_first
+def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
+    """Delete entries that no row stands behind, up to `limit`; return how many.
+
+    They are looked for before the transaction, which looks again at these only.
+    """
+    found = reading(lambda: list(islice(find_strays(index), limit)))
+
+    def delete() -> int:
+        for start in range(0, len(found), BATCH):
+            among = found[start : start + BATCH]
+            strays = list(find_strays(index, among=among))
+            db.session.execute(delete_keys(index, strays))
+        return len(found)
+
+    return delete
 
 
-def find_strays(index: str) -> Iterator[int]:
-    """Yield the keys of entries that no row stands behind."""
+def find_strays(index: str, *, among: Collection[int] | None = None) -> Iterator[int]:
+    """Yield the keys of entries that no row stands behind, of all or of these."""
     # FTS5 keeps the sizes of its entries in a table behind it.
     keys = table(f"{index}_docsize" if is_fts5() else index, column("id", BigInteger))
     key = Message.id if index == MESSAGES else ChatSession.number
@@ -82,6 +128,8 @@ def find_strays(index: str) -> Iterator[int]:
     without: ColumnElement[bool] = key.is_(None)
     if index == NAMES:
         without |= func.coalesce(ChatSession.name, "") == ""
+    if among is not None:
+        query = query.where(keys.c.id.in_(among))
     yield from db.session.scalars(query.where(without).order_by(keys.c.id))
 
 
@@ -117,11 +165,31 @@ def read_entries(
         # session must have the name that was read.
         query = query.with_for_update(read=True, key_share=index == MESSAGES)
     wanted = key > after if among is None else key.in_(list(among))
+    if among is None and index == MESSAGES:
+        wanted = key.in_(_next_messages(after))
     rows = db.session.execute(query.where(wanted).order_by(key).limit(BATCH))
     return [
         (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
         for row in rows
     ]
+
+
+def _next_messages(after: int) -> list[int]:
+    """Return the ids of the next messages, of `BATCH_BYTES` of indexed text at most."""
+    sizes = db.session.execute(
+        select(Message.id, func.octet_length(Message.content))
+        .where(Message.id > after)
+        .order_by(Message.id)
+        .limit(BATCH)
+    ).all()
+    total = 0
+    ids: list[int] = []
+    for id_, size in sizes:
+        total += min(size, 4 * INDEXED_CHARACTERS)
+        if ids and total > BATCH_BYTES:
+            break
+        ids.append(id_)
+    return ids
 
 
 def _messages() -> Select[Any]:

@@ -1,75 +1,59 @@
-"""Finds what the search index has, newest first; `index` writes it.
+"""Finds what the search index has: the best of the newest, or simply the newest.
 
-What the index looks like differs by dialect, here and there only.
+Decides how the database is asked; `match_statements` has the SQL.
 
-PostgreSQL can walk the entries from the newest on, fast for what many have, or take
-all that match out of the index, fast for what few have. Its planner cannot tell which:
-it does not know how often words meet, and walks to the end took more than a second.
-So among messages a sample of the newest decides, and a walk goes only so far.
+PostgreSQL can walk the entries from the newest on, which is fast for common words, or
+take all matches out of the index, which is fast for rare words. Its planner does not
+know how often words meet, and some of its walks took more than a second. So a sample
+of the entries decides, and a walk is bounded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    BindParameter,
-    ColumnElement,
-    Connection,
-    FromClause,
-    Integer,
-    Select,
-    Subquery,
-    TableClause,
-    Text,
-    bindparam,
-    column,
-    func,
-    literal_column,
-    null,
-    select,
-    table,
-    true,
-    union_all,
-)
-from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.elements import SQLCoreOperations
-from sqlalchemy.sql.selectable import Join
-from sqlalchemy.types import NullType
+import orjson
+from sqlalchemy import Connection
 
 from chatstore.analyzer import INDEXED_CHARACTERS
-from chatstore.db import UtcDateTime
-from chatstore.driver import Prepared, bounded
-from chatstore.entries import fts5_query, owner_scope, tsquery
-from chatstore.models import ChatSession, Message
-from chatstore.models.indexes import MESSAGES, NAMES
+from chatstore.entries import any_tsquery, fts5_query, tsquery
 from chatstore.queries import Query
-from chatstore.store.filters import SessionFilters, select_matching
+from chatstore.store import match_statements as statements
+from chatstore.store.filters import SessionFilters
+from chatstore.store.match_statements import (
+    BEST_WALK,
+    NEWEST_WALK,
+    PROBES,
+    SAMPLED,
+    Shape,
+)
 
-# Of each list one word must be in an entry's scope.
+# Of each list, one word must be in an entry's scope.
 Scopes = Sequence[Sequence[str]]
 
-# A walk is worth it if so many match of a sample, one entry in so many of those that it
-# would look at: an odd number, for people and assistants take turns. Phrases are worth
-# a longer one: most entries that have all their words have them elsewhere.
-_WALK, _STEP, _DENSE = 30_000, 101, 2
+# The database ranks this many of the newest matches at a time: a window.
+WINDOW = 10_000
+# A walk is worth it if it is likely to meet enough matches. To find the newest hundred,
+# 2 of the sampled entries must match; to fill a window, WINDOW / BEST_WALK of them,
+# and some more for chance.
+_DENSE, _DENSE_WINDOW = 2, SAMPLED * WINDOW // BEST_WALK + 5
+# Most entries that have all words of a phrase have them apart: a longer walk pays.
 _LONGER = 3
-_PLANNED_FOR = 1000
-# So many of all entries say whether nearly all are the owner's.
-_PROBES = 16
+# Texts are read so many at a time, because each may be long.
+_TEXTS_AT_ONCE = 4
 
 
 class Found(NamedTuple):
-    """What stands behind an entry, as the driver gives it: of a name, or a message."""
+    """What stands behind an entry, as the driver gives it: a name, or a message.
+
+    `text` is the beginning of the text, `bytes` the size of all of it.
+    """
 
     key: int
     text: str
+    bytes: int
     session_id: Any
     session_name: str | None
     timestamp: Any
@@ -79,41 +63,11 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
-    """How a search is asked, whatever for: one statement serves all of a shape."""
-
-    dialect_name: str
-    filters: SessionFilters
-    rare_facet: int | None
-    is_narrow: bool
-    has_phrase: bool
-    has_after: bool
-    has_before: bool
-    has_low: bool
-    has_high: bool
-
-    @property
-    def is_fts5(self) -> bool:
-        """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
-        return self.dialect_name == "sqlite"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is not known yet where the window ends."""
-        return not (self.has_low and self.has_high)
-
-    @property
-    def walk(self) -> int:
-        """How many entries a walk looks at."""
-        return _WALK * (_LONGER if self.has_phrase else 1)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What must match, in which scopes, when and between which keys; how many at most.
+    """What must match, in which scopes, when and between which keys.
 
-    `is_few` says that the scopes let few entries pass, `is_narrow` that the filters
-    may let few pass of those. `after`, `before` and `high` are not included.
+    `is_few` says that the scopes let few entries pass. `low` is included; `after`,
+    `before` and `high` are not. `taken` are keys that were given before.
     """
 
     dialect_name: str
@@ -128,116 +82,177 @@ class Wanted:
     before: datetime | None
     low: int | None = None
     high: int | None = None
+    taken: tuple[int, ...] = ()
     count: int
 
-    def shape(self) -> Shape:
-        """Return what is to be known to make a statement for this."""
+    @property
+    def is_fts5(self) -> bool:
+        """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
+        return self.dialect_name == "sqlite"
+
+    def shape(self, *, by_rank: bool) -> Shape:
+        """Return what must be known to make a statement for this."""
+        walk = BEST_WALK if by_rank else NEWEST_WALK
         return Shape(
             dialect_name=self.dialect_name,
             filters=self.filters.shape(),
             rare_facet=self.rare_facet,
             is_narrow=self.is_narrow,
-            has_phrase=self.query.has_phrase,
+            by_rank=by_rank,
+            walk=walk * (_LONGER if self.query.has_phrase and not by_rank else 1),
             has_after=self.after is not None,
             has_before=self.before is not None,
             has_low=self.low is not None,
             has_high=self.high is not None,
+            has_taken=bool(self.taken),
         )
 
     def named(self) -> dict[str, Any]:
         """Return the parameters of a statement that is made for the shape."""
-        as_query = fts5_query if self.dialect_name == "sqlite" else tsquery
+        as_query = fts5_query if self.is_fts5 else tsquery
         return {
             **self.filters.named(),
             "the_owner": self.owner_id,
             "asked": as_query(self.query, self.scopes),
-            "own": tsquery(Query((), ()), [[owner_scope(self.owner_id)]]),
+            "any": "" if self.is_fts5 else any_tsquery(self.query),
             "after": self.after,
             "before": self.before,
             "low": self.low,
             "high": self.high,
+            "taken": orjson.dumps(self.taken).decode(),
+            "window": WINDOW,
             "most": self.count,
         }
 
-    @property
-    def needs_sample(self) -> bool:
-        """Whether `find_messages` must know how many of the newest match."""
-        shape = self.shape()
-        return shape.is_open and not (shape.is_fts5 or self.is_few or self.is_narrow)
 
-    @property
-    def is_short(self) -> bool:
-        """Whether a walk looks at all between the keys."""
-        shape = self.shape()
-        if self.low is None or self.high is None or shape.is_fts5:
-            return False
-        return self.high - self.low <= shape.walk
+class Sample(NamedTuple):
+    """What the newest entry is; how many of a sample match; whose most entries are."""
+
+    newest: int
+    matching: int
+    is_mostly_own: bool
 
 
-class _InOrder(Join):
-    """A join that SQLite makes from left to right: from the index to the rows."""
+@dataclass(frozen=True)
+class Best:
+    """Some matches of a window, its first key (0: of the last), if there are more."""
 
-    inherit_cache = True
-
-
-@compiles(_InOrder, "sqlite")
-def _cross_join(join: Any, compiler: Any, **options: Any) -> str:
-    options = {"asfrom": True} | options
-    left = compiler.process(join.left, **options)
-    right = compiler.process(join.right, **options)
-    condition = compiler.process(join.onclause, from_linter=options.get("from_linter"))
-    return f"{left} CROSS JOIN {right} ON {condition}"
+    rows: list[Found]
+    low: int | None
+    has_more: bool
 
 
-class FirstLook(NamedTuple):
-    """The names that match; some sessions to look into; what a sample says.
+@dataclass(frozen=True)
+class FirstLook:
+    """Names that match; some sessions to look into; what a sample says."""
 
-    That is, how many messages of it match, and whether nearly all are the owner's.
-    """
-
-    names: list[Found]
+    names: Best
     session_ids: list[UUID]
-    sample: int = 0
-    is_mostly_own: bool = False
+    sample: Sample | None
 
 
 def look(
-    connection: Connection, wanted: Wanted, *, names: bool, most_sessions: int | None
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    by_rank: bool,
+    names: bool,
+    most_sessions: int | None,
+    sample: bool,
 ) -> FirstLook:
-    """Return what is to be known before messages are sought, in one statement.
+    """Return what must be known before messages are sought, in one statement.
 
-    `names` asks for those, newest first, and `most_sessions` for so many that the
-    filters let pass, in no order. The sample is taken if `wanted` needs one.
+    `names` asks for the names that match, and `most_sessions` for at most so many
+    sessions that the filters let pass, in no order.
     """
-    # Beside names, messages are sought from the newest on.
-    messages = replace(wanted, low=None, high=None) if names else wanted
-    has_sample = messages.needs_sample
-    if not (names or most_sessions or has_sample):
-        return FirstLook([], [])
-    prepared = _prepare_look(wanted.shape(), names, bool(most_sessions), has_sample)
-    named = {**wanted.named(), "most_sessions": most_sessions}
-    rows = [Found(*row) for row in prepared.rows(connection, named)]
+    if not (names or most_sessions or sample):
+        return FirstLook(Best([], 0, False), [], None)
+    prepared = statements.prepare_look(
+        wanted.shape(by_rank=by_rank),
+        names=names,
+        sessions=bool(most_sessions),
+        sample=sample,
+    )
+    most = _DENSE_WINDOW if by_rank else _DENSE
+    named = {
+        **wanted.named(),
+        "most_sessions": most_sessions,
+        "most_sampled": most,
+    }
+    found: dict[str, list[tuple[Any, ...]]] = {"name": [], "session": [], "sample": []}
+    for kind, *row in prepared.rows(connection, named):
+        found[kind].append(tuple(row))
     return FirstLook(
-        names=[row for row in rows if row.key > 0],
-        session_ids=[as_uuid(row.session_id) for row in rows if row.key == 0],
-        sample=sum(-1 - row.key for row in rows if row.key < 0),
-        is_mostly_own=any(int(row.text) >= _PROBES - 1 for row in rows if row.key < 0),
+        names=_best(found["name"], wanted),
+        session_ids=[as_uuid(row[5]) for row in found["session"]],
+        sample=_sample(found["sample"]),
     )
 
 
-def find_messages(
-    connection: Connection, wanted: Wanted, *, sample: int = 0
-) -> list[Found]:
-    """Return the newest messages that match.
+def find_best(connection: Connection, wanted: Wanted, sample: Sample | None) -> Best:
+    """Return the best matches of the next window, in no order: one less than `count`.
 
-    `sample` is what `look` found for the same.
+    A window holds the newest `WINDOW` matches below `high`, or those between `low` and
+    `high` when both are given. The filters may let few of them pass.
     """
-    shape, named = wanted.shape(), wanted.named()
-    if wanted.is_short or sample >= _DENSE:
-        rows = _prepare_walk(shape).rows(connection, named)
-        if wanted.is_short or len(rows) == wanted.count:
+    if sample is not None and wanted.high is None:
+        wanted = replace(wanted, high=sample.newest + 1)
+    shape, named = wanted.shape(by_rank=True), wanted.named()
+    if sample is not None and sample.matching >= _DENSE_WINDOW and wanted.high:
+        floor = max(wanted.low or 1, wanted.high - shape.walk)
+        is_whole = floor == (wanted.low or 1)
+        if is_whole or wanted.low is None:
+            walked = statements.prepare_best_of_walk(shape)
+            best = _best(walked.rows(connection, {**named, "floor": floor}), wanted)
+            if is_whole or best.low:
+                return best
+    rows = statements.prepare_best(shape).rows(connection, named)
+    return _best(rows, wanted)
+
+
+def find_newest(
+    connection: Connection, wanted: Wanted, sample: Sample | None
+) -> list[Found]:
+    """Return the newest `count` messages that match, newest first."""
+    shape, named = wanted.shape(by_rank=False), wanted.named()
+    is_short = (
+        not shape.is_fts5
+        and wanted.low is not None
+        and wanted.high is not None
+        and wanted.high - wanted.low <= shape.walk
+    )
+    if is_short or (sample is not None and sample.matching >= _DENSE):
+        rows = statements.prepare_walk(shape).rows(connection, named)
+        if is_short or len(rows) == wanted.count:
             return [Found(*row) for row in rows]
-    return [Found(*row) for row in _prepare_messages(shape).rows(connection, named)]
+    rows = statements.prepare_newest(shape).rows(connection, named)
+    return [Found(*row) for row in rows]
+
+
+def find_again(
+    connection: Connection, wanted: Wanted, keys: Sequence[int], *, names: bool
+) -> list[Found]:
+    """Return what stands behind the keys, in their order, as far as it is there."""
+    if not keys:
+        return []
+    prepared = statements.prepare_again(wanted.shape(by_rank=False), names=names)
+    named = {**wanted.named(), "keys": orjson.dumps(keys).decode()}
+    rows = {row[0]: Found(*row) for row in prepared.rows(connection, named)}
+    return [rows[key] for key in keys if key in rows]
+
+
+def read_texts(
+    connection: Connection, keys: Sequence[int]
+) -> Iterator[tuple[int, str]]:
+    """Yield keys of messages with their texts, one character past what is indexed.
+
+    A few are read at a time, so that a page of long messages is not held as a whole.
+    """
+    prepared = statements.prepare_texts()
+    for first in range(0, len(keys), _TEXTS_AT_ONCE):
+        some = orjson.dumps(keys[first : first + _TEXTS_AT_ONCE]).decode()
+        named = {"keys": some, "length": INDEXED_CHARACTERS + 1}
+        yield from prepared.rows(connection, named)
 
 
 def as_uuid(sent: UUID | str) -> UUID:
@@ -245,229 +260,19 @@ def as_uuid(sent: UUID | str) -> UUID:
     return sent if isinstance(sent, UUID) else UUID(sent)
 
 
-# Making a statement costs more than running it. Which plan is right depends on the
-# words: PostgreSQL must never go by one that it made for others.
+def _best(rows: Sequence[tuple[Any, ...]], wanted: Wanted) -> Best:
+    """Return rows of (low, rank, what is found); a row without a key has only `low`."""
+    low = next((row[0] for row in rows), None) or 0
+    found = sorted((row for row in rows if row[2] is not None), key=_rank, reverse=True)
+    best = [Found(*row[2:]) for row in found[: wanted.count - 1]]
+    return Best(best, low, has_more=len(found) >= wanted.count)
 
 
-@lru_cache(maxsize=64)
-def _prepare_look(
-    shape: Shape, names: bool, sessions: bool, has_sample: bool
-) -> Prepared:
-    parts: list[Select[Any]] = []
-    if names:
-        parts.append(_select_names(shape))
-    if sessions:
-        parts.append(_select_sessions(shape))
-    if has_sample:
-        parts.append(_select_sample(shape, has_high=shape.has_high and not names))
-    whole = union_all(*(select(each.subquery()) for each in parts))
-    return Prepared(whole, is_planned_anew=True)
+def _rank(row: tuple[Any, ...]) -> tuple[float, int]:
+    return row[1], row[2]
 
 
-@lru_cache(maxsize=64)
-def _prepare_walk(shape: Shape) -> Prepared:
-    newest = _newest(shape)
-    rows = _one_by_one(newest, shape)
-    return Prepared(rows.where(_matches(newest.c.words)), is_planned_anew=True)
-
-
-@lru_cache(maxsize=64)
-def _prepare_messages(shape: Shape) -> Prepared:
-    if shape.is_fts5:
-        return Prepared(_select_fts5(MESSAGES, shape))
-    if shape.is_narrow:
-        planned = _select_planned(MESSAGES, shape)
-        return Prepared(planned, is_planned_anew=True)
-    return Prepared(_select_all(shape), is_planned_anew=True)
-
-
-def _select_names(shape: Shape) -> Select[Any]:
-    if shape.is_fts5:
-        return _select_fts5(NAMES, shape)
-    return _select_planned(NAMES, shape)
-
-
-def _select_sessions(shape: Shape) -> Select[Any]:
-    """Select sessions that the filters let pass, with a key of 0."""
-    some = select(literal_column("0").label("key"), *_name_columns())
-    some = some.where(_allowed(shape))
-    return bounded(some, bindparam("most_sessions", type_=Integer))
-
-
-def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
-    """Select a row whose key is -1 less how many of a sample match, two at most.
-
-    Its text is how many of some of them are the owner's.
-    """
-    newest = select(func.max(_entries(MESSAGES).c.id)).scalar_subquery()
-    first = _HIGH - 1 if has_high else newest
-
-    def count(
-        step: Any, last: Any, asked: BindParameter[str], most: int
-    ) -> ColumnElement[int]:
-        matching = _every(step, first, last, asked).limit(most).subquery()
-        return select(func.count()).select_from(matching).scalar_subquery()
-
-    # Of all there are: who wrote the newest need not have written the others.
-    own = count(sql_cast(func.div(first, _PROBES), BigInteger) + 1, 1, _OWN, _PROBES)
-    sample = count(_STEP, first - shape.walk, _ASKED, _DENSE)
-    nothing = [
-        each
-        if isinstance(each.type, NullType)
-        else sql_cast(null(), each.type).label(each.name)
-        for each in _name_columns()[1:]  # a union needs their types in each part
-    ]
-    return select(
-        (-1 - sample).label("key"),
-        sql_cast(own, Text).label("text"),
-        *nothing,
-    )
-
-
-def _every(
-    step: Any, first: ColumnElement[int], last: Any, asked: BindParameter[str]
-) -> Select[Any]:
-    """Select which match of the entries that lie so far apart, from the first down."""
-    entries = _entries(MESSAGES)
-    place = func.generate_series(first, last, -step)
-    places = select(place.label("id")).subquery("places")
-    # Each looked up by itself: PostgreSQL would ask the index for all that match.
-    at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
-    sample = select(at.c.id).select_from(places.join(at, true()))
-    return sample.where(_matches(at.c.words, asked))
-
-
-def _select_fts5(index: str, shape: Shape) -> Select[Any]:
-    entries = table(index, column("rowid", BigInteger))
-    key = entries.c.rowid
-    matches = literal_column(index).op("MATCH")(_ASKED)
-    rows = _rows(index, entries, key, shape).where(matches, *_is_between(key, shape))
-    return bounded(rows.order_by(key.desc()), _MOST)
-
-
-def _select_planned(index: str, shape: Shape) -> Select[Any]:
-    """Leave the way to PostgreSQL, which may as well begin with the sessions.
-
-    It guesses that to look into an entry costs a tenth of what it does. So the walk
-    must look better for many more rows, which a materialized query is planned for. It
-    ends early all the same, and its order is kept as long as nobody asks.
-    """
-    entries = _entries(index)
-    key, words = entries.c
-    conditions = (_matches(words), *_is_between(key, shape))
-    rows = _rows(index, entries, key, shape).where(*conditions)
-    planned = rows.order_by(key.desc()).limit(_PLANNED_FOR).cte()
-    return bounded(select(planned.prefix_with("MATERIALIZED")), _MOST)
-
-
-def _newest(shape: Shape) -> Subquery:
-    entries = _entries(MESSAGES)
-    within = select(entries).where(*_is_between(entries.c.id, shape))
-    return within.order_by(entries.c.id.desc()).limit(shape.walk).subquery("newest")
-
-
-def _select_all(shape: Shape) -> Select[Any]:
-    key, words = _entries(MESSAGES).c
-    matching = select(key).where(_matches(words), *_is_between(key, shape))
-    found = matching.cte("matching").prefix_with("MATERIALIZED")
-    newest = select(found).order_by(found.c.id.desc()).subquery("newest")
-    return _one_by_one(newest, shape)
-
-
-def _one_by_one(newest: Subquery, shape: Shape) -> Select[Any]:
-    """Select what stands behind each in turn, until there are enough.
-
-    Left to itself, PostgreSQL would read all messages for what it thinks are many.
-    """
-    key: ColumnElement[int] = newest.c.id
-    row = _rows(MESSAGES, None, key, shape).limit(1).lateral("row")
-    rows = select(*row.c).select_from(newest.join(row, true()))
-    return bounded(rows.order_by(key.desc()), _MOST)
-
-
-_MOST = bindparam("most", type_=Integer)
-_LOW, _HIGH = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
-_ASKED, _OWN = bindparam("asked", type_=Text), bindparam("own", type_=Text)
-
-
-def _entries(index: str) -> TableClause:
-    return table(index, column("id", BigInteger), column("words", TSVECTOR))
-
-
-def _matches(
-    words: ColumnElement[Any], asked: BindParameter[str] = _ASKED
-) -> ColumnElement[bool]:
-    return words.bool_op("@@")(sql_cast(asked, TSQUERY))
-
-
-def _is_between(key: ColumnElement[int], shape: Shape) -> list[ColumnElement[bool]]:
-    conditions = []
-    if shape.has_low:
-        conditions.append(key >= _LOW)
-    if shape.has_high:
-        conditions.append(key < _HIGH)
-    return conditions
-
-
-def _allowed(shape: Shape) -> ColumnElement[bool]:
-    chats = select_matching(
-        select(ChatSession.id),
-        shape.filters,
-        owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
-        rare_facet=shape.rare_facet,
-        dialect_name=shape.dialect_name,
-    )
-    assert chats.whereclause is not None
-    return chats.whereclause
-
-
-def _rows(
-    index: str, entries: FromClause | None, key: ColumnElement[int], shape: Shape
-) -> Select[Any]:
-    """Select what is shown of entries; of a `key` from elsewhere without `entries`."""
-    own: SQLCoreOperations[int | None] = Message.id
-    rows, columns = Message.__table__, _message_columns()
-    instant: SQLCoreOperations[datetime] = Message.timestamp
-    if index == NAMES:
-        own, instant = ChatSession.number, ChatSession.created_at
-        rows, columns = ChatSession.__table__, _name_columns()
-    found = select(key.label("key"), *columns)
-    if entries is None:
-        found = found.where(own == key)
-    else:
-        rows = _InOrder(entries, rows, own == key)
-    if index == NAMES:
-        # An entry that was left behind must not stand for one without a name.
-        found = found.where(ChatSession.name != "")
-    else:
-        chats = ChatSession.__table__
-        rows = _InOrder(rows, chats, ChatSession.id == Message.session_id)
-    if shape.has_after:
-        found = found.where(instant > bindparam("after", type_=UtcDateTime))
-    if shape.has_before:
-        found = found.where(instant < bindparam("before", type_=UtcDateTime))
-    return found.select_from(rows).where(_allowed(shape))
-
-
-def _message_columns() -> list[ColumnElement[Any]]:
-    return [
-        func.substr(Message.content, 1, INDEXED_CHARACTERS).label("text"),
-        ChatSession.id.label("session_id"),
-        ChatSession.name.label("session_name"),
-        Message.timestamp.label("timestamp"),
-        Message.id.label("message_id"),
-        Message.seq.label("seq"),
-        Message.role.label("role"),
-    ]
-
-
-def _name_columns() -> list[ColumnElement[Any]]:
-    return [
-        ChatSession.name.label("text"),
-        ChatSession.id.label("session_id"),
-        ChatSession.name.label("session_name"),
-        ChatSession.created_at.label("timestamp"),
-        null().label("message_id"),
-        null().label("seq"),
-        null().label("role"),
-    ]
+def _sample(rows: Sequence[tuple[Any, ...]]) -> Sample | None:
+    for low, rank, own, *_ in rows:
+        return Sample(low or 0, int(rank), is_mostly_own=own >= PROBES - 1)
+    return None

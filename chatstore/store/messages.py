@@ -1,6 +1,6 @@
 """Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -20,20 +20,21 @@ from sqlalchemy import (
 )
 
 from chatstore import sqlite
-from chatstore.db import db, read_connection
+from chatstore.db import db, prepared, prepared_first, read_connection
 from chatstore.driver import Prepared, bounded
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
 from chatstore.schemas.compiled import members_of
 from chatstore.schemas.messages import MessageSchema
-from chatstore.store.appending import write_messages
+from chatstore.store.appending import draft_messages, write_messages
 from chatstore.store.sent import (
     AppendedMessage,
     apart,
     as_json,
     attributes,
     in_one,
+    stored_bytes,
 )
 from chatstore.store.sessions import OWNED, no_such_session, owned, whose
 
@@ -57,8 +58,8 @@ _SENT = as_json(
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
     },
 )
-# Of a text that is stored elsewhere both databases know the bytes without reading it.
-_BYTES = func.octet_length(Message.content)
+# As stored: JSON's escapes make at most six bytes of one.
+_BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class MessageChunk:
     has_more: bool
 
 
+@prepared_first
 def append_message(
     session_id: UUID,
     *,
@@ -103,24 +105,27 @@ def append_message(
     role: Role = Role.USER,
     metadata: dict[str, Any] | None = None,
     expected_seq: int | None = None,
-) -> AppendedMessage:
+) -> Callable[[], AppendedMessage]:
     """Add a message at the end of the session and return it, as `append_messages`."""
-    (message,) = append_messages(
+    turn = {"content": content, "role": role, "metadata": metadata}
+    append = prepared(
+        append_messages,
         session_id,
         owner_id=owner_id,
-        turns=[{"content": content, "role": role, "metadata": metadata}],
+        turns=[turn],
         expected_seq=expected_seq,
     )
-    return message
+    return lambda: append()[0]
 
 
+@prepared_first
 def append_messages(
     session_id: UUID,
     *,
     owner_id: str,
     turns: Sequence[Mapping[str, Any]],
     expected_seq: int | None = None,
-) -> list[AppendedMessage]:
+) -> Callable[[], list[AppendedMessage]]:
     """Add one message a turn (`content`, `role`, `metadata`) and return them.
 
     Takes the next seqs, and timestamps after the last one whatever the clock says,
@@ -129,10 +134,15 @@ def append_messages(
     SeqConflict when the first would not get `expected_seq`.
     """
     before = None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
-    messages = write_messages(session_id, owner_id=owner_id, turns=turns, before=before)
-    if not messages:
-        raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
-    return messages
+    draft = draft_messages(session_id, owner_id=owner_id, turns=turns)
+
+    def append() -> list[AppendedMessage]:
+        messages = write_messages(draft, before=before)
+        if not messages:
+            raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
+        return messages
+
+    return append
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:

@@ -1,33 +1,60 @@
 """Finds sessions by their names and messages by their text, within one owner's.
 
-Matches are taken from the index newest first, a window at a time, and each window is
-ranked by itself: a word that is in every other message costs no more than a rare one,
-and every match is reached in the end.
+The database ranks the newest 10,000 matches, a window. The best hundred of them are
+ranked once more, by our own score, and shown; then the next hundred. What is left of a
+window comes newest first, and then the next window. So a common word costs hardly more
+than a rare one, and every match is reached in the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from chatstore.analyzer import INDEXED_CHARACTERS
 from chatstore.db import read_connection
+from chatstore.driver import Prepared
 from chatstore.entries import owner_scope, role_scope, session_scope
 from chatstore.enums import Archived, Role, SearchPart, SearchSort
+from chatstore.layout import PLACES_OF_A_WORD
+from chatstore.models import ChatSession
 from chatstore.queries import Query, parse_query
 from chatstore.ranking import score_text
-from chatstore.snippets import cut_snippet
+from chatstore.snippets import Snippet, characters_each, cut_snippet
 from chatstore.store.filters import SessionFilters, find_rare_facet
-from chatstore.store.matches import Found, Wanted, as_uuid, find_messages, look
+from chatstore.store.matches import (
+    Best,
+    Found,
+    Sample,
+    Wanted,
+    as_uuid,
+    find_again,
+    find_best,
+    find_newest,
+    look,
+    read_texts,
+)
 from chatstore.store.sent import as_instant
+from chatstore.store.sessions import OWNED, no_such_session, whose
 
-# A window is read and ranked anew for each of its pages: of a word in 800 of a million
-# messages, 200 matches took 12 ms of CPU on SQLite, and 100 take 7.
-WINDOW = 100
+# How many of the best are ranked by our score at a time.
+BATCH = 100
+# So many of a window are ranked; their keys are in the cursor. The others come newest
+# first.
+MOST_TAKEN = 500
 # Sessions up to so many are asked for by the index; if the filters let more pass, each
 # match is asked for its session.
 FEW_SESSIONS = 100
+# If the filters let nothing of a window pass, the next one is looked into at once, up
+# to so many for one page.
+MOST_WINDOWS = 3
+# Characters of texts that are checked for a phrase for one page, which ends there.
+CHECKED_CHARACTERS = 5 * INDEXED_CHARACTERS
+
+_EXISTS = Prepared(select(ChatSession.id).where(OWNED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +72,20 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchPlace:
-    """Where a page ends: in which window, and after which hit there.
+    """Where a page ends: in which window, and what was taken out of it before.
 
-    A window holds the matches whose key is from `low` to before `high`; a `low` of
-    None stands for a window of which nothing was shown yet.
+    A window holds the matches whose key is from `low` to before `high`: `low` is None
+    until it is known, and 0 for the last window. `taken` are the keys of those that
+    were ranked, and `rest` of those among them that are shown next, in their order.
+    `is_taken` says that all of the window were.
     """
 
     part: SearchPart
     high: int | None = None
     low: int | None = None
-    is_last: bool = False
-    score: float = 0.0
-    key: int = 0
+    is_taken: bool = False
+    taken: tuple[int, ...] = ()
+    rest: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +101,7 @@ class Hit:
     snippet: str
     matches: list[tuple[int, int]]
     score: float
+    indexed_in_part: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +123,7 @@ class _Asked:
     rare_facet: int | None
 
     @property
-    def by_relevance(self) -> bool:
+    def by_rank(self) -> bool:
         return self.search.sort is SearchSort.RELEVANCE
 
     @property
@@ -101,14 +131,13 @@ class _Asked:
         """Whether the filters may well let few sessions pass."""
         filters = self.search.filters
         is_usual = filters == SessionFilters(archived=filters.archived)
-        return not is_usual or filters.archived is Archived.YES
+        is_wide = is_usual and filters.archived is not Archived.YES
+        return not is_wide and self.search.session_id is None
 
-
-@dataclass(frozen=True)
-class _Match:
-    row: Found
-    score: float
-    rank: tuple[float, int]
+    @property
+    def must_recheck(self) -> bool:
+        """Whether the index may not know all places of words that follow each other."""
+        return self.query.has_phrase and self.dialect_name != "sqlite"
 
 
 def search(
@@ -116,53 +145,87 @@ def search(
 ) -> HitPage:
     """Return up to `limit` hits from `place` on: sessions by name, then messages.
 
-    A page never goes on into another window: it may be shorter than `limit`, and not
-    be the last.
+    A page may be shorter than `limit`, and even empty, and not be the last. Raises
+    NotFound for a `session_id` of no session of the owner.
     """
     query = parse_query(wanted.q)
-    if not query.can_match:
-        return HitPage([], None)
+    place = place or SearchPlace(SearchPart.NAMES)
     with read_connection() as connection:
-        asked = _Asked(
-            wanted,
-            query,
-            owner_id,
-            connection.dialect.name,
-            find_rare_facet(connection, wanted.filters, owner_id=owner_id),
-        )
-        return _search(connection, asked, place or SearchPlace(SearchPart.NAMES), limit)
+        rare_facet = None
+        if wanted.session_id is not None:
+            _check_session(connection, wanted.session_id, owner_id)
+        elif query.can_match:
+            rare_facet = find_rare_facet(connection, wanted.filters, owner_id=owner_id)
+        if not query.can_match:
+            return HitPage([], None)
+        dialect = connection.dialect.name
+        asked = _Asked(wanted, query, owner_id, dialect, rare_facet)
+        for _ in range(MOST_WINDOWS):
+            page = _search(connection, asked, place, limit)
+            if page.hits or page.next_place is None:
+                break
+            place = page.next_place
+        return page
+
+
+def _check_session(connection: Connection, session_id: UUID, owner_id: str) -> None:
+    if not _EXISTS.rows(connection, whose(session_id, owner_id)):
+        raise no_such_session(session_id)
 
 
 def _search(
     connection: Connection, asked: _Asked, place: SearchPlace, limit: int
 ) -> HitPage:
+    limit = min(limit, BATCH)
+    if place.rest:
+        return _shown_again(connection, asked, place, limit)
     in_names = place.part is SearchPart.NAMES
-    is_narrow = asked.is_narrow and asked.search.session_id is None
     first = look(
         connection,
         _wanted(asked, place, None, limit),
+        by_rank=asked.by_rank and not _is_rest(place),
         names=in_names and asked.search.role is None,
-        most_sessions=FEW_SESSIONS + 1 if is_narrow else None,
+        most_sessions=FEW_SESSIONS + 1 if asked.is_narrow else None,
+        sample=asked.search.session_id is None,
     )
-    few = first.session_ids
-    if is_narrow and not few:
+    if asked.is_narrow and not first.session_ids:
         return HitPage([], None)
-    page = HitPage([], None)
+    hits: list[Hit] = []
     if in_names:
-        page = _page(first.names, asked, place, limit=limit)
+        page = _page(connection, asked, place, first.names, limit)
         place = SearchPlace(SearchPart.MESSAGES)
         if len(page.hits) == limit or page.next_place:
             return HitPage(page.hits, page.next_place or place)
-        limit -= len(page.hits)
-    is_few = is_narrow and len(few) <= FEW_SESSIONS
-    messages = _wanted(asked, place, few if is_few else None, limit)
-    if first.is_mostly_own:
-        # The join sees whose they are; to ask the index for nearly all entries, too,
+        hits, limit = page.hits, limit - len(page.hits)
+    is_few = asked.is_narrow and len(first.session_ids) <= FEW_SESSIONS
+    wanted = _wanted(asked, place, first.session_ids if is_few else None, limit)
+    if first.sample and first.sample.is_mostly_own and not wanted.is_few:
+        # The join sees whose they are. To look up nearly all entries in the index, too,
         # takes longer than to find two words.
-        messages = replace(messages, scopes=messages.scopes[1:])
-    rows = find_messages(connection, messages, sample=first.sample)
-    rest = _page(rows, asked, place, limit=limit)
-    return HitPage(page.hits + rest.hits, rest.next_place)
+        wanted = replace(wanted, scopes=wanted.scopes[1:])
+    sample = None if wanted.is_few else first.sample
+    found = _find(connection, asked, place, wanted, sample)
+    rest = _page(connection, asked, place, found, limit)
+    return HitPage(hits + rest.hits, rest.next_place)
+
+
+def _find(
+    connection: Connection,
+    asked: _Asked,
+    place: SearchPlace,
+    wanted: Wanted,
+    sample: Sample | None,
+) -> Best:
+    if asked.by_rank and not _is_rest(place):
+        return find_best(connection, wanted, sample)
+    rows = find_newest(connection, wanted, sample)
+    size = wanted.count - 1
+    return Best(rows[:size], place.low, has_more=len(rows) > size)
+
+
+def _is_rest(place: SearchPlace) -> bool:
+    """Whether as many of the window were ranked as are; the others follow by age."""
+    return len(place.taken) >= MOST_TAKEN
 
 
 def _wanted(
@@ -174,6 +237,7 @@ def _wanted(
     # Whose sessions these are is for the join to see.
     within = [*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]
     roles = [role_scope(wanted.role)] if wanted.role else []
+    size = BATCH if asked.by_rank and not _is_rest(place) else limit
     return Wanted(
         dialect_name=asked.dialect_name,
         owner_id=asked.owner_id,
@@ -187,50 +251,111 @@ def _wanted(
         before=wanted.before,
         low=place.low,
         high=place.high,
-        count=_window_size(asked, limit) + 1,
+        taken=place.taken,
+        count=size + 1,
     )
-
-
-def _window_size(asked: _Asked, limit: int) -> int:
-    # What is not ranked is read only as far as it is shown.
-    return WINDOW if asked.by_relevance else min(limit, WINDOW)
 
 
 def _page(
-    rows: Sequence[Found], asked: _Asked, place: SearchPlace, *, limit: int
+    connection: Connection, asked: _Asked, place: SearchPlace, found: Best, limit: int
 ) -> HitPage:
-    """Return the hits among `rows` of one window that come after `place`."""
-    size = _window_size(asked, limit)
-    window = replace(place, is_last=place.is_last or len(rows) <= size)
-    if place.low is None and rows:
-        high, low = place.high or rows[0].key + 1, rows[:size][-1].key
-        window = replace(window, high=high, low=low)
-    matches = sorted(
-        (_match(row, asked) for row in rows[:size]),
-        key=lambda match: match.rank,
-        reverse=True,
+    """Return the first hits of what was found, and where the next page begins."""
+    place = replace(place, low=found.low, is_taken=not found.has_more)
+    rows = found.rows
+    if asked.by_rank and not _is_rest(place):
+        rows = sorted(rows, key=lambda row: _rank(row, asked.query), reverse=True)
+        limit = min(limit, _checkable(rows[:limit], asked))
+        place = replace(place, taken=(*place.taken, *(row.key for row in rows)))
+        place = replace(place, rest=tuple(row.key for row in rows[limit:]))
+    else:
+        limit = _checkable(rows, asked)
+        if found.has_more or limit < len(rows):
+            place = replace(place, high=rows[limit - 1].key, is_taken=False)
+    hits = list(_hits(connection, rows[:limit], asked))
+    return HitPage(hits, _next_place(place, asked))
+
+
+def _shown_again(
+    connection: Connection, asked: _Asked, place: SearchPlace, limit: int
+) -> HitPage:
+    """Return what was ranked with the page before, and not shown yet."""
+    wanted = _wanted(asked, place, None, limit)
+    in_names = place.part is SearchPart.NAMES
+    rows = find_again(connection, wanted, place.rest[:limit], names=in_names)
+    checkable = _checkable(rows, asked)
+    if checkable < len(rows):
+        limit = place.rest.index(rows[checkable].key)
+        rows = rows[:checkable]
+    following = _next_place(replace(place, rest=place.rest[limit:]), asked)
+    if following is None and in_names:
+        following = SearchPlace(SearchPart.MESSAGES)
+    return HitPage(list(_hits(connection, rows, asked)), following)
+
+
+def _next_place(place: SearchPlace, asked: _Asked) -> SearchPlace | None:
+    if place.rest or not place.is_taken:
+        return replace(place, taken=()) if place.is_taken else place
+    if place.low and asked.by_rank:
+        return SearchPlace(place.part, high=place.low)
+    return None
+
+
+def _rank(row: Found, query: Query) -> tuple[float, int]:
+    return score_text(row.text, query), row.key
+
+
+def _hits(
+    connection: Connection, rows: Sequence[Found], asked: _Asked
+) -> Iterator[Hit]:
+    """Yield what is shown of rows, without those that do not hold a phrase after all.
+
+    A text is read beyond its beginning only if the beginning does not decide.
+    """
+    most = characters_each(len(rows))
+    ready: dict[int, tuple[Snippet, bool]] = {}
+    further = []
+    for row in rows:
+        snippet = cut_snippet(row.text, asked.query.terms, most)
+        if row.bytes <= len(row.text.encode()):
+            if _holds(row.text, asked):
+                ready[row.key] = snippet, False
+        elif _is_enough(row, snippet, asked):
+            ready[row.key] = snippet, False
+        else:
+            further.append(row.key)
+    for key, text in read_texts(connection, further):
+        if _holds(text, asked):
+            snippet = cut_snippet(text, asked.query.terms, most)
+            ready[key] = snippet, len(text) > INDEXED_CHARACTERS
+    for row in rows:
+        if row.key in ready:
+            yield _hit(row, *ready[row.key], score_text(row.text, asked.query))
+
+
+def _holds(text: str, asked: _Asked) -> bool:
+    is_sure = not asked.must_recheck or len(text) <= PLACES_OF_A_WORD
+    return is_sure or asked.query.holds(text)
+
+
+def _is_enough(row: Found, snippet: Snippet, asked: _Asked) -> bool:
+    """Whether the rest of a text can change neither the hit nor its snippet."""
+    is_shown = bool(snippet.matches) and snippet.text.endswith("…")
+    return (
+        is_shown
+        and not asked.must_recheck
+        and row.bytes <= INDEXED_CHARACTERS  # as many characters at most
     )
-    if place.low is not None:
-        shown = (place.score, place.key)
-        window = replace(window, is_last=place.is_last)
-        matches = [match for match in matches if match.rank < shown]
-    page = matches[:limit]
-    hits = [_hit(match, asked.query) for match in page]
-    if len(matches) > limit:
-        score, key = page[-1].rank
-        return HitPage(hits, replace(window, score=score, key=key))
-    if window.is_last:
-        return HitPage(hits, None)
-    return HitPage(hits, SearchPlace(place.part, high=window.low))
 
 
-def _match(row: Found, asked: _Asked) -> _Match:
-    score = score_text(row.text, asked.query)
-    return _Match(row, score, (score if asked.by_relevance else 0.0, row.key))
+def _checkable(rows: Sequence[Found], asked: _Asked) -> int:
+    """Return how many of the rows one page can check: all, or one at least."""
+    if not asked.must_recheck:
+        return len(rows)
+    sizes = accumulate(min(row.bytes, INDEXED_CHARACTERS) for row in rows)
+    return max(1, sum(size <= CHECKED_CHARACTERS for size in sizes))
 
 
-def _hit(match: _Match, query: Query) -> Hit:
-    row, snippet = match.row, cut_snippet(match.row.text, query.wanted)
+def _hit(row: Found, snippet: Snippet, is_partly: bool, score: float) -> Hit:
     return Hit(
         session_id=as_uuid(row.session_id),
         session_name=row.session_name,
@@ -240,5 +365,6 @@ def _hit(match: _Match, query: Query) -> Hit:
         timestamp=as_instant(row.timestamp),
         snippet=snippet.text,
         matches=snippet.matches,
-        score=match.score,
+        score=score,
+        indexed_in_part=is_partly,
     )

@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
@@ -85,6 +94,27 @@ def _format(element: Any, compiler: Any, **options: Any) -> str:
     arguments = ", ".join(compiler.process(each, **options) for each in element.clauses)
     name = "format" if compiler.dialect.name == "postgresql" else "printf"
     return f"{name}({arguments})"
+
+
+class stored_bytes(FunctionElement[int]):
+    """SQL for the bytes of the texts and JSON in these columns; null counts 0."""
+
+    name = "stored_bytes"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(stored_bytes)
+def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
+    # PostgreSQL knows no octet_length of json. A CAST on SQLite would read the text,
+    # of which the bare column tells the size without reading it.
+    is_postgresql = compiler.dialect.name == "postgresql"
+    size = "octet_length(CAST({} AS text))" if is_postgresql else "octet_length({})"
+    sizes = (
+        f"coalesce({size.format(compiler.process(each, **options))}, 0)"
+        for each in element.clauses
+    )
+    return f"({' + '.join(sizes)})"
 
 
 def as_json(

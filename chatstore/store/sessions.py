@@ -1,8 +1,8 @@
 """Queries over sessions, each within one owner's; no HTTP, no commit."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     BindParameter,
@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from chatstore.analyzer import fold
 from chatstore.clock import utc_now
-from chatstore.db import UtcDateTime, db, read_connection
+from chatstore.db import UtcDateTime, db, prepared_first, read_connection
 from chatstore.driver import Prepared
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession
@@ -36,6 +36,7 @@ def owned(session_id: UUID | Named, owner_id: str | Named) -> ColumnElement[bool
     return and_(ChatSession.id == session_id, ChatSession.owner_id == owner_id)
 
 
+@prepared_first
 def create_session(
     *,
     owner_id: str,
@@ -43,29 +44,33 @@ def create_session(
     name: str | None = None,
     rag_document_ids: Sequence[str] = (),
     metadata_tags: Sequence[str] = (),
-) -> ChatSession:
+) -> Callable[[], ChatSession]:
     """Add an empty session and return it."""
-    now = utc_now()
-    chat = ChatSession(
-        owner_id=owner_id,
-        name=name,
-        name_folded=folded_name(name),
-        created_at=now,
-        last_updated_at=now,
-        llm_model_name=llm_model_name,
-        rag_document_ids=list(rag_document_ids),
-        metadata_tags=list(metadata_tags),
-    )
-    db.session.add(chat)
-    db.session.flush()
-    add_facets(
-        chat.id,
-        owner_id=owner_id,
-        columns={"metadata_tags": metadata_tags, "rag_document_ids": rag_document_ids},
-    )
-    if name:
-        index.put_name(chat)
-    return chat
+    session_id, folded = uuid4(), folded_name(name)
+    words = index.words_of_name(name, owner_id, session_id)
+
+    def create() -> ChatSession:
+        now = utc_now()
+        chat = ChatSession(
+            id=session_id,
+            owner_id=owner_id,
+            name=name,
+            name_folded=folded,
+            created_at=now,
+            last_updated_at=now,
+            llm_model_name=llm_model_name,
+            rag_document_ids=list(rag_document_ids),
+            metadata_tags=list(metadata_tags),
+        )
+        db.session.add(chat)
+        db.session.flush()
+        facets = {"metadata_tags": metadata_tags, "rag_document_ids": rag_document_ids}
+        add_facets(chat.id, owner_id=owner_id, columns=facets)
+        if words is not None:
+            index.put_name(chat, words)
+        return chat
+
+    return create
 
 
 def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
@@ -111,34 +116,41 @@ def get_sent_session(session_id: UUID, *, owner_id: str) -> SentSession:
     return SentSession(*found[0])
 
 
+@prepared_first
 def update_session(
     session_id: UUID,
     *,
     owner_id: str,
     changes: Mapping[str, Any],
     if_revisions: Collection[int] | None = None,
-) -> ChatSession:
+) -> Callable[[], ChatSession]:
     """Set the columns in `changes` and return the session; no change, no revision.
 
     `archived` may be among them too. `last_updated_at` stays. Raises NotFound, or
     PreconditionFailed when `if_revisions` is given and does not hold the present one.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    chat: ChatSession | None = db.session.scalar(
-        update(ChatSession)
-        .where(condition)
-        .values(**_columns(changes), revision=ChatSession.revision + 1)
-        .returning(ChatSession)
-        .execution_options(populate_existing=True)
-        if changes
-        else select(ChatSession).where(condition)
-    )
-    if chat is None:
-        raise _why_missing(session_id, owner_id)
-    replace_facets({session_id: changes}, owner_id=owner_id)
-    if "name" in changes:
-        index.put_name(chat)
-    return chat
+    words = index.words_of_name(changes.get("name"), owner_id, session_id)
+    columns = _columns(changes)
+
+    def change() -> ChatSession:
+        chat: ChatSession | None = db.session.scalar(
+            update(ChatSession)
+            .where(condition)
+            .values(**columns, revision=ChatSession.revision + 1)
+            .returning(ChatSession)
+            .execution_options(populate_existing=True)
+            if changes
+            else select(ChatSession).where(condition)
+        )
+        if chat is None:
+            raise _why_missing(session_id, owner_id)
+        replace_facets({session_id: changes}, owner_id=owner_id)
+        if "name" in changes:
+            index.put_name(chat, words)
+        return chat
+
+    return change
 
 
 def delete_session(
@@ -146,12 +158,11 @@ def delete_session(
 ) -> None:
     """Delete the session; the database deletes its messages.
 
-    If there are too many for one transaction, the session is hidden, and deleted after
-    the commit. Raises as `update_session` does.
+    If they are too many or too large for one transaction, the session is hidden, and
+    deleted after the commit. Raises as `update_session` does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    is_small = ChatSession.message_count <= deletions.BATCH
-    if deletions.delete_sessions(and_(condition, is_small)):
+    if deletions.delete_sessions(and_(condition, deletions.is_small())):
         return
     if not deletions.hide_sessions(condition):
         raise _why_missing(session_id, owner_id)

@@ -12,13 +12,22 @@ from typing import Any
 
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Request, request
 from marshmallow import fields
 
 from chatstore import __version__
+from chatstore.enums import Archived
 from chatstore.errors import Flaw, ValidationFailed
-from chatstore.schemas.fields import SettingLimit
+from chatstore.schemas.fields import (
+    FreeJson,
+    QueryString,
+    SettingLimit,
+    Tag,
+    Text,
+)
+from chatstore.schemas.filters import BodyArchivedField
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
@@ -41,6 +50,17 @@ LOCATION_DOC = {
 
 # Printable ASCII, no comma, no quote or space at its ends; in quotes more is taken.
 _KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
+_NO_NUL = r"^[^\x00]*$"
+# To JSON Schema 1e300 is an integer like 2**53, which is refused: it has no bound here.
+_JSON_VALUE = {"$ref": "#/components/schemas/JsonValue"}
+_JSON: dict[str, Any] = {
+    "description": "Any value; an integer from -(2**53 - 1) to 2**53 - 1 (RFC 7493).",
+    "type": ["null", "boolean", "number", "string", "array", "object"],
+    "pattern": _NO_NUL,
+    "items": _JSON_VALUE,
+    "propertyNames": {"pattern": _NO_NUL},
+    "additionalProperties": _JSON_VALUE,
+}
 # What routes refer to by name; to describe every status there is would take longer
 # than all the rest of the document.
 _STATUSES = (304, 400, 404, 409, 412, 413, 415, 422, 500, 503)
@@ -119,11 +139,13 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
                 },
             },
         }
-        plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+        plugin = _Plugin(schema_name_resolver=_schema_name)
         super().__init__(app, spec_kwargs={"marshmallow_plugin": plugin})
         document = _limits(app.config["CHATSTORE"])
         assert plugin.converter is not None
-        plugin.converter.add_attribute_function(document)  # type: ignore[no-untyped-call]
+        for each in (document, _strict_text):
+            plugin.converter.add_attribute_function(each)  # type: ignore[no-untyped-call]
+        self.spec.components.schema("JsonValue", _JSON)
 
     def _register_error_handlers(self) -> None:
         """Leave errors to `problems`, which answers those of other routes too."""
@@ -175,6 +197,19 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             self.spec.components.parameter(name, "header", parameter, lazy=True)
 
 
+class _Converter(OpenAPIConverter):
+    """apispec's, which knows no rule about several fields of a schema."""
+
+    def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
+        """Return what apispec makes of `schema`, and what the schema says itself."""
+        made: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        return made | getattr(schema, "json_schema", {})
+
+
+class _Plugin(MarshmallowPlugin):
+    Converter = _Converter
+
+
 def _documenting(
     document: Callable[..., Any], *, then: Callable[..., Any] = lambda view: view
 ) -> Callable[..., Any]:
@@ -208,6 +243,18 @@ def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
         return {keywords[0]: min(getattr(settings, each.setting) for each in named)}
 
     return limits
+
+
+def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    if isinstance(field, Tag):
+        return {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+    if isinstance(field, Text | QueryString):
+        return {"pattern": _NO_NUL}
+    if isinstance(field, BodyArchivedField):
+        return {"enum": [False, True, Archived.ANY.value]}
+    if isinstance(field, FreeJson):
+        return {key: _JSON[key] for key in ("propertyNames", "additionalProperties")}
+    return {}
 
 
 def _locations(view: Callable[..., Any]) -> set[str]:

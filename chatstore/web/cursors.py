@@ -5,11 +5,13 @@ order, where the place would mean something else.
 """
 
 import hashlib
-from datetime import datetime
+from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from flask import current_app
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -39,7 +41,10 @@ def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace |
 
 
 def sign(place: list[Any], *, of: object) -> str:
-    """Return the cursor that holds this place in a list, of which `repr` tells all."""
+    """Return the cursor that holds this place in a list.
+
+    `of` is the dataclass that describes the list: what it is called and has set.
+    """
     text = _serializer(current_app.config["SECRET_KEY"]).dumps([_digest(of), *place])
     return text.decode() if isinstance(text, bytes) else text
 
@@ -60,10 +65,29 @@ def read(cursor: str, *, of: object) -> list[Any]:
 
 
 @lru_cache(maxsize=256)
-def _digest(of: object) -> str:
-    return hashlib.sha256(repr(of).encode()).hexdigest()[:16]
+def _digest(of: Any) -> str:
+    # Sorted by name and without None, so that a new optional filter or another order
+    # of the fields leaves the cursors of other lists valid.
+    form = [type(of).__name__, asdict(of, dict_factory=_given)]
+    text = orjson.dumps(
+        form,
+        default=_in_utc,
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME,
+    )
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _given(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in members if value is not None}
+
+
+def _in_utc(value: Any) -> str:
+    # Equal instants in two zones are one entry of the cache, so they are one text.
+    if not isinstance(value, datetime):
+        raise TypeError(f"no canonical form of {type(value).__name__}")
+    return value.astimezone(UTC).isoformat()
 
 
 @lru_cache(maxsize=1)
 def _serializer(secret: str) -> URLSafeSerializer:
-    return URLSafeSerializer(secret, salt="cursor")
+    return URLSafeSerializer(secret, salt="cursor-2")

@@ -9,13 +9,21 @@ import hashlib
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from flask import Response, make_response, request
+from werkzeug.wrappers import Response as BaseResponse
 
-from chatstore.db import MAX_RETRIES, in_transaction
-from chatstore.errors import IdempotencyKeyReused, MalformedRequest, OutcomeUnknown
+from chatstore.clock import Deadline
+from chatstore.db import MAX_RETRIES, new_deadline, run_transaction
+from chatstore.errors import (
+    ChatstoreError,
+    IdempotencyKeyReused,
+    MalformedRequest,
+    OutcomeUnknown,
+)
 from chatstore.models.access import KEY_LENGTH
 from chatstore.store import access
 from chatstore.web.auth import current_owner
@@ -25,6 +33,25 @@ _ENVIRON_NAME = "HTTP_IDEMPOTENCY_KEY"
 REPLAYED = "Idempotency-Replayed"
 # Headers that are part of the answer; the others are about its transport.
 _KEPT_HEADERS = ("Content-Type", "ETag", "Location")
+
+
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """What runs work in a transaction: `run_transaction`, or `run_together`."""
+
+    def __call__(self, work: Callable[[], T], *, deadline: Deadline) -> T: ...
+
+
+@dataclass(frozen=True)
+class _Keyed:
+    """A request that came with a key, as far as its record needs it."""
+
+    owner_id: str
+    key: str
+    request: str
+    body_sha256: str
 
 
 def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,20 +64,46 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = read_key()
-        if key is None:
+        keyed = _read_keyed()
+        if keyed is None:
             return view(*args, **kwargs)
-        work = partial(view, *args, **kwargs)
-        for _ in range(MAX_RETRIES):
-            try:
-                return in_transaction(_run_once, key, work)
-            except OutcomeUnknown:
-                continue  # the record says whether it was committed
-        return in_transaction(_run_once, key, work)
+        answer = partial(view, *args, **kwargs)
+        turn = (keyed.owner_id, keyed.key)
+        run = partial(run_transaction, turn=turn)
+        return _run_once(run, keyed, lambda: make_response(answer()))
 
-    wrapper._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
-    wrapper._apidoc["is_idempotent"] = True  # type: ignore[attr-defined]
-    return wrapper
+    return takes_key(wrapper)
+
+
+def takes_key(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Document that the view takes a key, for one that calls `answer_once` itself."""
+    view._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
+    view._apidoc["is_idempotent"] = True  # type: ignore[attr-defined]
+    return view
+
+
+def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse:
+    """Return `answer()`, run by `run` in a transaction, once for the request's key.
+
+    `answer` may run in another thread: it asks nothing of the request.
+    """
+    keyed = _read_keyed()
+    if keyed is None:
+        return run(answer, deadline=new_deadline())
+    return _run_once(run, keyed, answer)
+
+
+def _run_once(
+    run: Runner, keyed: _Keyed, answer: Callable[[], BaseResponse]
+) -> BaseResponse:
+    once = partial(_once, keyed, answer)
+    deadline = new_deadline()
+    for _ in range(MAX_RETRIES):
+        try:
+            return run(once, deadline=deadline)
+        except OutcomeUnknown:
+            continue  # the record says whether it was committed
+    return run(once, deadline=deadline)
 
 
 def read_key() -> str | None:
@@ -71,28 +124,46 @@ def read_key() -> str | None:
     return key
 
 
-def _run_once(key: str, work: Callable[[], Any]) -> Response:
-    owner_id = current_owner()
-    name = f"{request.method} {request.path.rstrip('/')}"
-    digest = hashlib.sha256(request.get_data()).hexdigest()
+def _read_keyed() -> _Keyed | None:
+    key = read_key()
+    if key is None:
+        return None
+    return _Keyed(
+        owner_id=current_owner(),
+        key=key,
+        request=f"{request.method} {request.path.rstrip('/')}",
+        body_sha256=hashlib.sha256(request.get_data()).hexdigest(),
+    )
+
+
+def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
     record = access.claim_record(
-        owner_id=owner_id, key=key, request=name, body_sha256=digest
+        owner_id=keyed.owner_id,
+        key=keyed.key,
+        request=keyed.request,
+        body_sha256=keyed.body_sha256,
     )
     if record is not None:
-        if (record.request, record.body_sha256) != (name, digest):
-            raise IdempotencyKeyReused(key)
+        if (record.request, record.body_sha256) != (keyed.request, keyed.body_sha256):
+            is_other_body = record.request == keyed.request
+            raise IdempotencyKeyReused(keyed.key, is_other_body=is_other_body)
         replay = Response(record.answer, record.status, record.headers)
         replay.headers[REPLAYED] = "true"
         return replay
-    response = make_response(work())
+    try:
+        response = answer()
+    except ChatstoreError:
+        # The transaction may be that of a group, which goes on.
+        access.release_record(owner_id=keyed.owner_id, key=keyed.key)
+        raise
     kept = {
         header: response.headers[header]
         for header in _KEPT_HEADERS
         if header in response.headers
     }
     access.finish_record(
-        owner_id=owner_id,
-        key=key,
+        owner_id=keyed.owner_id,
+        key=keyed.key,
         status=response.status_code,
         answer=response.get_data(as_text=True),
         headers=kept,

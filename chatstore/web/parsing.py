@@ -16,6 +16,7 @@ from chatstore import strict_json
 from chatstore.errors import (
     Flaw,
     MalformedRequest,
+    RequestTimeout,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -39,7 +40,7 @@ def taking(
             if location == "query":
                 loaded = _load_query(shape, settings)
             else:
-                loaded = load(shape, read_json(request, settings), settings)
+                loaded = load(shape, read_json(request, shape, settings), settings)
             return view(*args, loaded, **kwargs)
 
         return wrapper
@@ -56,15 +57,28 @@ def load(shape: Schema, given: Any, settings: Settings) -> Any:
         raise ValidationFailed(flatten(error.messages)) from None
 
 
-def read_json(req: Request, settings: Settings) -> Any:
+def read_json(req: Request, shape: Schema, settings: Settings) -> Any:
     """Return the value that the body stands for."""
+    encoding = req.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"The body has Content-Encoding {encoding[:100]!r}: send it uncompressed,"
+            " without this header."
+        )
     if not req.is_json:
         raise UnsupportedMediaType(
             f"The body must be sent as application/json, not"
             f" {req.mimetype or 'without a Content-Type'}."
         )
+    charset = req.mimetype_params.get("charset", "utf-8")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType(
+            f"The body has charset {charset[:100]!r}: send JSON in UTF-8."
+        )
     return strict_json.loads(
-        read_body(req, settings), max_depth=settings.max_json_depth
+        read_body(req, settings),
+        max_depth=settings.max_json_depth,
+        levels_around=getattr(shape, "levels_around", 0),
     )
 
 
@@ -107,7 +121,7 @@ def read_body(req: Request, settings: Settings) -> bytes:
     req.max_content_length = most + 1
     try:
         body = req.get_data()
-    except HTTPException:
+    except (HTTPException, RequestTimeout):
         raise
     except Exception as error:  # the server's own, for damaged chunks
         raise MalformedRequest("The body breaks off, or is damaged.") from error

@@ -1,15 +1,18 @@
 """Sends listings of any length in constant memory."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from threading import BoundedSemaphore
 
 import structlog
 from flask import Flask, Response, current_app
 
+from chatstore.db import new_deadline
 from chatstore.db_errors import db_error_text
 from chatstore.errors import TooManyStreams
+from chatstore.logs import LOGGED
 from chatstore.store.messages import MessageChunk, MessageRange
+from chatstore.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +59,23 @@ def _generate(
     yield _items(chunk)
     while chunk.rest is not None:
         try:
-            with app.app_context():
+            with app.app_context(), _turn_to_read(app):
                 chunk = read(chunk.rest)
         except Exception as error:
             log.warning("listing cut off", cause=db_error_text(error))
+            # gunicorn closes the connection for it, and would log a traceback.
+            error.add_note(LOGGED)
             raise
         if chunk.messages:
             yield b"," + _items(chunk)
     yield b'],"has_more":true}' if chunk.has_more else b'],"has_more":false}'
+
+
+def _turn_to_read(app: Flask) -> AbstractContextManager[None]:
+    # There are many more streams than connections: half of those are for the others.
+    width = max(1, app.config["CHATSTORE"].threads // 2)
+    turns: Turns = app.extensions.setdefault("chatstore-chunks", Turns(width=width))
+    return turns.taken("connections", new_deadline())
 
 
 def _items(chunk: MessageChunk) -> bytes:

@@ -7,12 +7,13 @@ Revises:
 import sqlalchemy as sa
 from alembic import op
 
-from chatstore.db import UtcDateTime
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+# On SQLite an instant is a text that sorts by time.
+INSTANT = sa.String(27).with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
@@ -21,8 +22,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("owner_id", sa.Text(), nullable=False),
         sa.Column("name", sa.String(255), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("last_updated_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("last_updated_at", INSTANT, nullable=False),
         sa.Column("llm_model_name", sa.String(255), nullable=False),
         sa.Column("rag_document_ids", sa.JSON(), nullable=False),
         sa.Column("metadata_tags", sa.JSON(), nullable=False),
@@ -30,7 +31,7 @@ def upgrade() -> None:
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.Column("last_message_preview", sa.String(200), nullable=True),
         sa.Column("pinned", sa.Boolean(), nullable=False),
-        sa.Column("archived_at", UtcDateTime(), nullable=True),
+        sa.Column("archived_at", INSTANT, nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_sessions"),
     )
@@ -48,7 +49,7 @@ def upgrade() -> None:
         ),
         sa.Column("session_id", sa.Uuid(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("timestamp", UtcDateTime(), nullable=False),
+        sa.Column("timestamp", INSTANT, nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=True),

@@ -7,12 +7,13 @@ Revises: 0001
 import sqlalchemy as sa
 from alembic import op
 
-from chatstore.db import UtcDateTime
-
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+
+# On SQLite an instant is a text that sorts by time.
+INSTANT = sa.String(27).with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
@@ -25,7 +26,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("headers", sa.JSON(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("owner_id", "key", name="pk_idempotency_records"),
     )
     op.create_index(

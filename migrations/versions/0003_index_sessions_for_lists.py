@@ -4,28 +4,22 @@ Revision ID: 0003
 Revises: 0002
 """
 
-from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-
-from chatstore.analyzer import fold
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-BATCH = 1000
+BATCH = 500
 FOLDED_LENGTH = 500
 INDEXES = (
-    ("ix_sessions_created_at", ("owner_id", "created_at", "id"), None),
-    ("ix_sessions_name", ("owner_id", "name_folded", "id"), None),
-    (
-        "ix_sessions_model",
-        ("owner_id", "llm_model_name", "last_updated_at", "id"),
-        None,
-    ),
+    ("ix_sessions_created_at", ("owner_id", "created_at", "id"), ""),
+    ("ix_sessions_name", ("owner_id", "name_folded", "id"), ""),
+    ("ix_sessions_model", ("owner_id", "llm_model_name", "last_updated_at", "id"), ""),
     (
         "ix_sessions_active",
         ("owner_id", "last_updated_at", "id"),
@@ -42,32 +36,52 @@ INDEXES = (
 sessions = sa.table(
     "sessions",
     sa.column("id", sa.Uuid()),
-    sa.column("owner_id", sa.Text()),
     sa.column("name", sa.Text()),
     sa.column("name_folded", sa.Text()),
-    sa.column("rag_document_ids", sa.JSON()),
-    sa.column("metadata_tags", sa.JSON()),
 )
-facets = sa.table(
-    "session_facets",
-    sa.column("session_id", sa.Uuid()),
-    sa.column("kind", sa.Text()),
-    sa.column("value", sa.Text()),
-    sa.column("owner_id", sa.Text()),
-)
+
+
+def prepare(work: Any) -> None:
+    # The facets themselves come with step 0006, in batches.
+    collation = "" if work.is_sqlite else 'COLLATE "C" '
+    definition = f"VARCHAR({FOLDED_LENGTH}) {collation}DEFAULT '' NOT NULL"
+    work.add_column("sessions", "name_folded", definition)
+    for name, columns, where in INDEXES:
+        # SQLite compares conditions as they are written, and writes true as 1.
+        condition = where.replace("true", "1") if work.is_sqlite else where
+        work.create_index(name, "sessions", columns, where=condition)
+    fold_names(work)
+
+
+def fold_names(work: Any) -> None:
+    """Fold the names that are not; broken off, it goes on."""
+    fold = work.frozen("words_0006").fold
+    unfolded = sa.select(sessions.c.id, sessions.c.name).where(
+        sessions.c.name != "", sessions.c.name_folded == ""
+    )
+    query, done = unfolded, 0
+    while rows := work.read(query.order_by(sessions.c.id).limit(BATCH)):
+        folded = [
+            {"of": row.id, "its": row.name, "folded": fold(row.name)[:FOLDED_LENGTH]}
+            for row in rows
+        ]
+        work.write(write_names, folded)
+        query = unfolded.where(sessions.c.id > rows[-1].id)
+        done += len(rows)
+        work.show(f"names: {done}")
+
+
+def write_names(connection: sa.Connection, folded: list[dict[str, Any]]) -> None:
+    # Rows in the order of their ids, and none that was renamed meanwhile.
+    this = sa.and_(
+        sessions.c.id == sa.bindparam("of", type_=sa.Uuid()),
+        sessions.c.name == sa.bindparam("its"),
+    )
+    change = sa.update(sessions).where(this)
+    connection.execute(change.values(name_folded=sa.bindparam("folded")), folded)
 
 
 def upgrade() -> None:
-    folded = sa.String(FOLDED_LENGTH)
-    op.add_column(
-        "sessions",
-        sa.Column(
-            "name_folded",
-            folded.with_variant(sa.String(FOLDED_LENGTH, collation="C"), "postgresql"),
-            server_default=sa.text("''"),
-            nullable=False,
-        ),
-    )
     op.create_table(
         "session_facets",
         sa.Column("session_id", sa.Uuid(), nullable=False),
@@ -85,62 +99,11 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    for batch in read_sessions():
-        fold_names(batch)
-        fill_facets(batch)
     op.create_index(
         "ix_session_facets_owner_id_kind_value_session_id",
         "session_facets",
         ["owner_id", "kind", "value", "session_id"],
     )
-    for name, columns, where in INDEXES:
-        op.create_index(
-            name,
-            "sessions",
-            list(columns),
-            sqlite_where=sa.text(where.replace("true", "1")) if where else None,
-            postgresql_where=sa.text(where) if where else None,
-        )
-
-
-def read_sessions() -> Iterator[list[sa.Row]]:
-    # In the order of the primary key, from where the last batch ended: a cursor
-    # would not outlive the changes that are made meanwhile.
-    query = sa.select(sessions).order_by(sessions.c.id).limit(BATCH)
-    batch = op.get_bind().execute(query).all()
-    while batch:
-        yield batch
-        following = query.where(sessions.c.id > batch[-1].id)
-        batch = op.get_bind().execute(following).all()
-
-
-def fold_names(batch: list[sa.Row]) -> None:
-    changes = [
-        {"of": row.id, "folded": fold(row.name)[:FOLDED_LENGTH]}
-        for row in batch
-        if row.name
-    ]
-    if changes:
-        op.get_bind().execute(
-            sa.update(sessions)
-            .where(sessions.c.id == sa.bindparam("of", type_=sa.Uuid()))
-            .values(name_folded=sa.bindparam("folded")),
-            changes,
-        )
-
-
-def fill_facets(batch: list[sa.Row]) -> None:
-    rows = [
-        {"session_id": row.id, "kind": kind, "value": value, "owner_id": row.owner_id}
-        for row in batch
-        for kind, values in (
-            ("tag", row.metadata_tags),
-            ("document", row.rag_document_ids),
-        )
-        for value in dict.fromkeys(values)
-    ]
-    if rows:
-        op.get_bind().execute(sa.insert(facets), rows)
 
 
 def downgrade() -> None:

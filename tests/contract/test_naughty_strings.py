@@ -1,8 +1,16 @@
-"""Each string of the big list of naughty strings comes back as it was sent."""
+"""Each naughty string comes back as it was sent, and is found when searched for."""
 
 import json
 
-from tests.support import JSON, SESSIONS, messages_url, shared_data
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatstore.db import in_transaction
+from chatstore.store.messages import append_messages
+from chatstore.store.search import Search, search
+from chatstore.store.sessions import create_session, delete_session
+from chatstore.web.auth import LOCAL_OWNER
+from tests.support import API, JSON, SESSIONS, messages_url, shared_data
 
 NAME_LENGTH = 255
 
@@ -85,3 +93,92 @@ def test_naughty_strings_with_what_cannot_be_stored_are_refused(alice, make_sess
             ]
             assert [response.status_code for response in refused] == [422, 422, 422]
     assert alice.get(url).json["messages"] == []
+
+
+PASTED = [
+    "git push --force origin -u main",
+    "rm -rf ./build && tar -xvf a.tar.gz -C /tmp",
+    "temperature -10, at night --5 °C",
+    'grep -rn "a -b" --include=*.py . | sort -k2,2 -nr',
+    "curl -H 'X-A: b' -d '{\"a\": [1, -2]}' https://a.example/b?c=d&e=-f#g",
+    "- one\n- two\n-- three\n--- a/x.py\n+++ b/x.py\n@@ -1,2 +1 @@\n-old\n+new",
+    "def getUserById(self, *args, **kw) -> int:\n    return self.client_300[-1]",
+    "x = -y if a OR b else -(c*d) OR",
+    "OR", "a OR", "OR b", "-a OR -b", "NOT a AND b NEAR/2 c", "*", "a* *b -c*",
+    "| a | b |\n|---|--:|\n| 1 | -2 |",
+    "SELECT * FROM t WHERE a <> 'b' -- no comment",
+    r"\frac{-1}{2} \alpha_{-i} $x^{-1}$ \'e",
+    "first.last+tag@mail.example <me@here.example>",
+    "C:\\Users\\me\\-x /etc/passwd ~/.config order_4300 10.0.1.50 3.11.7 POL-358",
+    "“curly -quotes” «-französisch» „-unten“ ‘-single’ `-tick` ‚-low‘ 「-角」",
+    '"never closed -minus', '-"a phrase', '"" -"" "-', '-"-"-a', '-“ x”', "--'a' -`b`",
+    "－fullwidth -＂wide＂ -´acute -½ -㎏ –en —em −math ‐hyphen",
+    "数据库 -很快 OR 慢", "日本語の-テキスト ｶﾞｽ -ガス", "한국어 -텍스트", "ภาษาไทย -น้ำ",
+    "Ελληνικά -ΚΕΊΜΕΝΟ", "русский -Текст", "हिन्दी -पाठ", "Tiếng -Việt",
+    "עברית -שָׁלוֹם", "العربية -عَرَبِيّ mixed", "ქართული -ტექსტი", "አማርኛ -ጽሑፍ",
+    "မြန်မာ -စာ", "ខ្មែរ -អក្សរ", "Latin \u202e-rtl\u202c end",
+    "👩\u200d👩\u200d👧 -👍🏽 🏳️\u200d🌈 1️⃣", "🚀", "-🚀",
+    "!@#$%", "-", "--", "\u200b", "\u200b\u200d \ufeff", "‼ ⁉ -!", "_", "___ -_-",
+    "=\u0338-x <\u0338 a\u0301-b -\u0301c", "\u1100\u1161-\u11a8 ᄀ ㄱㅏ",
+    "\ufdfa -\ufdfb ㍿", "Straße -GROẞ ǆ İ ı", "a\xa0-b\u2028-c\x85-d",
+    "end-", "a-b--c -d-e", "-!-!-!-x", "-a-" * 30, "x" * 300, "-" + "y" * 300,
+    "\ue000 \ue002force \ue003", "' OR 1=1 --", "words : (a) NOT b", "'a':1 & !b <-> c",
+]  # fmt: skip
+
+
+def test_each_text_is_found_by_itself(alice, make_session):
+    url = messages_url(make_session())
+    texts = [
+        text
+        for text in dict.fromkeys([*naughty_strings(), *PASTED])
+        if not cannot_be_stored(text) and text.strip()
+    ]
+    numbers = {}
+    for start in range(0, len(texts), 100):
+        some = texts[start : start + 100]
+        body = {"messages": [{"content": text} for text in some]}
+        made = post(alice, f"{url}/batch", body)
+        assert made.status_code == 201, made.json
+        numbers |= {
+            text: each["seq"]
+            for text, each in zip(some, made.json["messages"], strict=True)
+        }
+    for text in texts:
+        assert numbers[text] in found(alice, text), text
+
+
+def found(client, q):
+    """The seqs of all messages that are found."""
+    seqs, cursor = set(), None
+    while True:
+        query = {"q": q, "limit": 100} | ({"cursor": cursor} if cursor else {})
+        answer = client.get(f"{API}/search", query_string=query)
+        assert answer.status_code == 200, (q, answer.json)
+        seqs |= {hit["seq"] for hit in answer.json["hits"]}
+        cursor = answer.json["next_cursor"]
+        if cursor is None:
+            return seqs
+
+
+PIECES = ["a", "b", "OR", "-", "--", '"', "“", "*", "数据", "aB", " ", "!", "=", "'"]
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | st.text())
+def test_any_text_is_found_by_itself(db_session, text):
+    if cannot_be_stored(text) or not text.strip():
+        return
+    chat = in_transaction(
+        create_session, owner_id=LOCAL_OWNER, llm_model_name="m", name=None
+    )
+    turns = [{"content": text, "role": "user", "metadata": None}]
+    in_transaction(append_messages, chat.id, owner_id=LOCAL_OWNER, turns=turns)
+    where = Search(q=text, session_id=chat.id)
+    hits = search(where, owner_id=LOCAL_OWNER, limit=5).hits
+    db_session.rollback()
+    in_transaction(delete_session, chat.id, owner_id=LOCAL_OWNER)
+    assert [hit.session_id for hit in hits] == [chat.id]

@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from chatstore import analyzer, queries
-from chatstore.snippets import LENGTH
-from chatstore.store.search import WINDOW
+from chatstore import analyzer, layout, queries
+from chatstore.snippets import LENGTH, PAGE_CHARACTERS
+from chatstore.store.matches import WINDOW
+from chatstore.store.search import BATCH, CHECKED_CHARACTERS, MOST_TAKEN
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
@@ -16,17 +17,21 @@ TEXTS = [
     "A workplace pension usually comes first: your employer pays into it too. Plans"
     " differ in their fees, so compare those.",
     "数据库很快 🚀",
+    "$ git push --force  # after getUserById",
 ]
 # The seqs that each query of the table finds; None is the session's name.
 FINDS = {
     "pension plan": [1],
     '"pension plan"': [1],
     "pension -employer": [None, 1],
+    "plan OR fees part-time": [1],
+    "git push --force": [4],
     "plan*": [None, 1, 2],
     "CAFE": [1],
     "part-time": [1],
     "数据": [3],
     "🚀": [3],
+    "userById": [4],
 }
 
 
@@ -62,7 +67,13 @@ def test_the_answers_are_real(alice, chat):
 
 def test_the_numbers_are_those_of_the_code():
     assert f"about {LENGTH} characters" in DOC
-    assert (WINDOW, queries.MOST_WORDS) == (100, 100)
+    assert (BATCH, queries.MOST_WORDS) == (100, 100)
+    assert f"newest {WINDOW:,} matches" in DOC
+    assert f"up to {MOST_TAKEN};" in DOC
+    assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC
     assert f"first {analyzer.INDEXED_CHARACTERS:,} characters" in DOC
-    assert f"first {analyzer.LAST_PLACE:,} words" in DOC
-    assert f"{analyzer.PLACES_OF_A_WORD} times" in DOC
+    assert f"{analyzer.FOLDED_CHARACTERS:,} characters at most" in DOC
+    assert f"up to {analyzer.MOST_PARTS:,} parts" in DOC
+    assert f"{PAGE_CHARACTERS:,} characters in all" in DOC
+    assert f"first {layout.LAST_PLACE:,} words" in DOC
+    assert f"{layout.PLACES_OF_A_WORD} times" in DOC

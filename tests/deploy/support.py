@@ -84,7 +84,7 @@ def start_gunicorn(
 
     With `application`, that one; with `listener`, on it: as systemd hands it over.
     """
-    defaults = {"proxy_hops": "1", "log_format": "json"}
+    defaults = {"proxy_hops": "1", "log_format": "json", "allowed_hosts": ".example"}
     environ = {
         f"CHATSTORE_{name.upper()}": value
         for name, value in (defaults | settings).items()
@@ -120,6 +120,7 @@ class Nginx(Child):
                 "pid /run/nginx.pid;": f"pid {folder}/nginx.pid;",
                 "/var/log/nginx/": f"{folder}/",
                 "listen 80 default_server;": f"listen 127.0.0.1:{self.port};",
+                "# CHANGE: chat.example.org 0;": ".example 0;",
                 "/run/chatstore/": f"{folder}/",
                 "/etc/nginx/": f"{folder}/",
                 "http {": "http {\n" + _temporary_files(folder),

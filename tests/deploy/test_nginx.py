@@ -99,6 +99,18 @@ def test_what_nginx_refuses_it_refuses_as_a_problem(site, raw, status):
     assert_problem(site.send(raw), status)
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/metrics", "/echo", SESSIONS, f"{SESSIONS}1/messages"]
+)
+@pytest.mark.parametrize("host", ["evil.org", "127.0.0.2", "example.evil.org", "_"])
+def test_a_name_of_somebody_else_is_not_passed_on(site, host, path):
+    response = site.request("GET", path, headers={"Host": host})
+    problem = assert_problem(response, 421)
+    assert problem["type"] == "urn:chatstore:problem:misdirected-request"
+    # chatstore would name the setting.
+    assert "CHATSTORE" not in problem["detail"]
+
+
 # Nearly as much as nginx lets through; gunicorn must not answer it in HTML.
 @pytest.mark.parametrize(
     "lines",
@@ -175,7 +187,10 @@ def test_entity_tags_stay_strong_and_preconditions_work(site):
 
 def test_sixty_slow_bodies_keep_nobody_waiting(site):
     body = b'{"name": "slow"}'
-    head = f"POST {SESSIONS} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST {SESSIONS} HTTP/1.1\r\nHost: a.example\r\n"
+        "Content-Type: application/json\r\n"
+    )
     head += f"Content-Length: {len(body)}\r\n\r\n"
     with ExitStack() as stack:
         slow = [stack.enter_context(site.connect("127.0.0.12")) for _ in range(60)]
@@ -202,7 +217,7 @@ def open_stream(
 ) -> http.client.HTTPResponse:
     connection = site.connect(client)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
     response = http.client.HTTPResponse(connection)
     connection.close()  # the response holds it open
     response.begin()

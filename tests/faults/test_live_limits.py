@@ -127,7 +127,10 @@ def test_a_client_that_asks_first_is_spared_the_sending(server, messages):
 
 def test_a_body_that_ends_before_its_length_stores_nothing(server):
     body = b'{"name": "cut off"}'
-    head = f"POST {SESSIONS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST {SESSIONS} HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/json\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(f"{head}Content-Length: 50\r\n\r\n".encode() + body)
         client.shutdown(socket.SHUT_WR)

@@ -126,6 +126,8 @@ def test_a_client_can_tell_a_listing_that_was_cut_off(serve, database_url, app, 
     assert server.request("GET", SESSIONS).json["sessions"] == []
     lines = {each["event"]: each["level"] for each in server.log_lines()}
     assert lines["listing cut off"] == "warning"
+    assert set(lines.values()) == {"info", "warning"}
+    assert not [each for each in server.log_lines() if "exception" in each]
 
 
 def test_slow_readers_leave_threads_for_others(make_app, fill):

@@ -80,6 +80,7 @@ def test_the_whole_answer(alice, make_session, clock, say):
                 "snippet": "A plan",
                 "matches": [[2, 6]],
                 "score": 0.763942,
+                "indexed_in_part": False,
             },
             {
                 "session_id": str(chat.id),
@@ -91,6 +92,7 @@ def test_the_whole_answer(alice, make_session, clock, say):
                 "snippet": "Is <b>this</b>  a Plan?",
                 "matches": [[18, 22]],
                 "score": 0.749344,
+                "indexed_in_part": False,
             },
         ],
         "next_cursor": None,
@@ -133,7 +135,6 @@ A, B, C, X = (f"plan of {each}" for each in "abcx")
         ({"role": "tool"}, []),
         ({"after": "2026-01-02T03:04:07.678901Z"}, [C, B]),
         ({"before": "2026-01-02T03:04:07.678901Z"}, ["Plan a"]),
-        ({"session_id": MISSING_ID}, []),
         ({"limit": 2}, ["Plan a", C]),
     ],
 )
@@ -144,14 +145,24 @@ def test_a_search_heeds_its_query(alice, chats, query, expected):
 def test_a_search_within_one_session(alice, chats):
     assert found(alice, q="plan", session_id=chats["a"].id) == ["Plan a", A]
     assert found(alice, q="plan", session_id=chats["b"].id) == [B]
-    assert found(alice, q="plan", session_id=chats["x"].id) == []
+    assert found(alice, q="plan", session_id=chats["x"].id) == [X]
+    where = {"session_id": chats["x"].id, "archived": "false"}
+    assert found(alice, q="plan", **where) == []
+
+
+@pytest.mark.parametrize("q", ["plan", "nothing", "*"])
+def test_a_search_within_a_missing_session_is_a_404(alice, chats, q):
+    query = {"q": q, "session_id": MISSING_ID}
+    assert_problem(alice.get(SEARCH, query_string=query), 404, detail="no session")
 
 
 def test_nobody_finds_what_is_not_theirs(alice, make_session, chats):
     theirs = make_session(name="a plan of bob's", owner_id="bob", messages=1)
-    for where in ({}, {"archived": "any"}, {"session_id": theirs.id}):
+    for where in ({}, {"archived": "any"}):
         assert not found(alice, q="bob", **where)
-    assert not found(alice, q="m1", session_id=theirs.id)
+    for q in ("bob", "m1"):
+        query = {"q": q, "session_id": theirs.id}
+        assert_problem(alice.get(SEARCH, query_string=query), 404)
 
 
 def test_a_session_that_was_deleted_is_not_found(alice, chats):

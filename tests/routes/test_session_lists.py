@@ -1,5 +1,6 @@
 """Filters, order and pages of the list of sessions, over HTTP."""
 
+import uuid
 from urllib.parse import urlencode
 
 import pytest
@@ -163,6 +164,7 @@ def test_tags_are_trimmed_and_kept_once(alice, make_session):
 # Many at once
 
 BULK = f"{SESSIONS}bulk"
+UUID_HEX = "507de50be29c4a258b8ad2d7410a926d"
 
 
 def test_bulk_changes_what_the_filter_matches(alice, chats):
@@ -189,15 +191,21 @@ def test_bulk_changes_the_ids_it_is_given(alice, chats):
 
 def test_bulk_with_a_key_has_its_effect_once(alice, chats):
     headers = {"Idempotency-Key": "k"}
-    body = {"action": "pin", "filter": {}}
+    body = {"action": "pin", "all": True}
     first, second = (alice.post(BULK, json=body, headers=headers) for _ in range(2))
     assert first.json["changed"] == 2
     assert first.data == second.data
     assert second.headers["Idempotency-Replayed"] == "true"
 
 
+def test_bulk_of_all_leaves_the_archived_ones(alice, chats):
+    answer = alice.post(BULK, json={"action": "delete", "all": True}).json
+    assert (answer["matched"], answer["changed"]) == (3, 3)
+    assert names(alice, archived="any") == "x"
+
+
 def test_bulk_takes_true_and_any_for_archived(alice, chats):
-    for archived, matched in ((True, 1), ("any", 4), ("false", 3), (False, 3)):
+    for archived, matched in ((True, 1), ("any", 4), (False, 3)):
         body = {"action": "pin", "filter": {"archived": archived}, "dry_run": True}
         assert alice.post(BULK, json=body).json["matched"] == matched, archived
 
@@ -209,6 +217,21 @@ def test_bulk_takes_true_and_any_for_archived(alice, chats):
         ({"action": "sink", "ids": []}, "/action"),
         ({"action": "pin"}, ""),
         ({"action": "pin", "ids": [], "filter": {}}, ""),
+        ({"action": "pin", "ids": [], "all": True}, ""),
+        ({"action": "pin", "filter": {"pinned": True}, "all": True}, ""),
+        ({"action": "delete", "filter": {}}, "/filter"),
+        ({"action": "pin", "filter": {}}, "/filter"),
+        ({"action": "delete", "all": False}, "/all"),
+        ({"action": "delete", "all": "true"}, "/all"),
+        ({"action": "delete", "all": 1}, "/all"),
+        ({"action": "delete", "filter": {"pinned": "false"}}, "/filter/pinned"),
+        ({"action": "delete", "filter": {"pinned": 0}}, "/filter/pinned"),
+        ({"action": "delete", "filter": {"archived": "false"}}, "/filter/archived"),
+        ({"action": "delete", "filter": {"archived": None}}, "/filter/archived"),
+        ({"action": "pin", "filter": {"created_after": 1}}, "/filter/created_after"),
+        ({"action": "pin", "ids": [UUID_HEX]}, "/ids/0"),
+        ({"action": "pin", "ids": [f"urn:uuid:{uuid.UUID(UUID_HEX)}"]}, "/ids/0"),
+        ({"action": "pin", "ids": [f"{{{uuid.UUID(UUID_HEX)}}}"]}, "/ids/0"),
         ({"action": "pin", "ids": ["x"]}, "/ids/0"),
         ({"action": "pin", "ids": None}, "/ids"),
         ({"action": "pin", "filter": {"nope": 1}}, "/filter/nope"),
@@ -230,7 +253,7 @@ def test_bulk_refuses_a_malformed_body(alice, body, pointer):
 def test_bulk_refuses_more_than_it_may_change(make_app, make_session):
     client = make_app(max_bulk_sessions=1).test_client()
     ids = [str(make_session().id) for _ in range(2)]
-    for body, pointer in (({"ids": ids}, "/ids"), ({"filter": {}}, "/filter")):
+    for body, pointer in (({"ids": ids}, "/ids"), ({"all": True}, "/all")):
         answer = client.post(BULK, json={"action": "delete"} | body)
         problem = assert_problem(answer, 422, pointer=pointer)
         assert "CHATSTORE_MAX_BULK_SESSIONS" in problem["errors"][0]["detail"]

@@ -4,11 +4,13 @@ import pytest
 from marshmallow import Schema, ValidationError
 
 from chatstore.schemas.fields import (
+    BodyInteger,
     Instant,
     Limits,
     QueryInteger,
     at_most,
     json_bytes,
+    parse_instant,
     strings,
     utf8_bytes,
     within,
@@ -113,3 +115,54 @@ def test_a_list_of_strings_is_bounded(limits, value, messages):
     field = strings(most="max_tags", longest="max_tag_length", example=["a"])
     errors = Schema.from_dict({"tags": field})().validate({"tags": value})
     assert errors.get("tags", {}) == messages
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-28T10:00:00Z", "2026-11-28T10:00:00.000000Z"),
+        ("2026-11-28t10:00:00z", "2026-11-28T10:00:00.000000Z"),
+        ("2026-11-28T10:00:00.1234569Z", "2026-11-28T10:00:00.123456Z"),
+        ("2026-11-28T10:00:00.5+05:30", "2026-11-28T04:30:00.500000Z"),
+        ("2026-11-28T10:00:00-00:00", "2026-11-28T10:00:00.000000Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ("2016-12-31T18:59:60.7-05:00", "2017-01-01T00:00:00.000000Z"),
+    ],
+)
+def test_an_instant_is_read_as_rfc_3339_says(text, expected):
+    assert sent(parse_instant(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-28", "2026-11-28T10:00:00", "2026-11-28T10:00Z", "2026-11-28 10:00:00Z"]
+    + ["2026-W48-6", "2026-W48-6T10:00:00Z", "2026-332T10:00:00Z", "20260101T00Z"]
+    + ["2026-11-28T10:00:00,5Z", "2026-11-28T10:00:00.Z", "2026-11-28T24:00:00Z"]
+    + ["2026-11-28T10:00:00+0530", "2026-11-28T10:00:00+05", "2026-02-30T00:00:00Z"]
+    + ["2026-11-28T10:00:00+05:30:10", "2026-11-28T10:00:00+24:00", "0001-01-01"]
+    + ["2026-11-28T10:00:61Z", "2026-11-28T10:00:00Z\n", "٢٠٢٦-11-28T10:00:00Z"]
+    + ["9999-12-31T23:59:60Z", "0001-01-01T00:00:00+10:00", "", 1, None, True],
+)
+def test_what_rfc_3339_does_not_know_is_no_instant(text):
+    with pytest.raises(ValidationError):
+        Instant().deserialize(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("2026-11-28", "with a time and a zone, such as 2026-11-28T10:00:00Z"),
+        ("2026-11-28T10:00:00 02:00", "write %2B"),
+        ("2026-11-28T10:00:00.5 0200", "write %2B"),
+    ],
+)
+def test_an_instant_says_what_is_missing(text, detail):
+    with pytest.raises(ValidationError, match=detail):
+        Instant().deserialize(text)
+
+
+@pytest.mark.parametrize("value", [True, "1", 1.5, None, [1], 1e400])
+def test_a_whole_number_in_a_body_is_a_json_number(value):
+    with pytest.raises(ValidationError):
+        BodyInteger().deserialize(value)
+    assert [BodyInteger().deserialize(each) for each in (1, 1.0)] == [1, 1]

@@ -4,11 +4,12 @@ import pytest
 from sqlalchemy import select
 
 from chatstore.db import in_transaction
+from chatstore.enums import BulkAction
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.services.deleting import finish_deletions
-from chatstore.store import deletions, facets, indexed, messages, sessions, stats
+from chatstore.store import bulk, deletions, facets, indexed, messages, sessions, stats
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.verify import CHECKS
 from tests.store.statements import statements_of_write
@@ -184,3 +185,62 @@ def test_it_is_known_whose_it_was(chat, db_session):
         select(ChatSession.id, ChatSession.owner_id, ChatSession.former_owner_id)
     ).one()
     assert tuple(row) == (UUID(str(chat.id)), "", "alice")
+
+
+@pytest.mark.parametrize("part", ["content", "metadata"])
+def test_few_large_messages_are_hidden_too(make_session, db_session, monkeypatch, part):
+    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+    chats = {}
+    for size in (20, 200):
+        chats[size] = make_session(owner_id="alice")
+        large = "x" * size
+        turn = {"content": large} if part == "content" else {"metadata": {"m": large}}
+        in_transaction(
+            messages.append_message,
+            chats[size].id,
+            owner_id="alice",
+            **{"content": "x", **turn},
+        )
+    delete(chats[20])
+    assert deletions.find_hidden() is None
+    delete(chats[200])
+    assert deletions.find_hidden() == chats[200].id
+    finish_deletions()
+
+
+def test_a_batch_counts_metadata(make_session, db_session, monkeypatch):
+    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+    chat, ends, last = make_session(owner_id="alice"), [], 0
+    for _ in range(3):
+        in_transaction(
+            messages.append_message,
+            chat.id,
+            owner_id="alice",
+            content="x",
+            metadata={"m": "x" * 60},
+        )
+    delete(chat)
+    while last is not None:
+        last = in_transaction(deletions.delete_batch, chat.id, after=last)
+        ends.append(last)
+    assert ends == [1, 2, None]
+
+
+def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypatch):
+    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+    ids = []
+    for _ in range(3):
+        ids.append(make_session(owner_id="alice").id)
+        in_transaction(
+            messages.append_message, ids[-1], owner_id="alice", content="x" * 60
+        )
+    in_transaction(
+        bulk.change_sessions,
+        bulk.BulkChange(BulkAction.DELETE),
+        owner_id="alice",
+        selected=ids,
+        most=10,
+    )
+    assert (count(db_session, Message), deletions.count_hidden()) == (2, 2)
+    finish_deletions()
+    assert count(db_session, ChatSession) == 0

@@ -9,6 +9,7 @@ from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
+from chatstore.store import messages
 from chatstore.store.messages import (
     CHUNK_BYTES,
     CHUNK_MESSAGES,
@@ -465,3 +466,17 @@ def test_a_page_of_a_session_is_found_by_index(db_session, fill, database_kind):
     assert "uq_chat_messages_session_id_seq" in steps or "USING INDEX" in steps
     assert "SCAN chat_messages" not in steps and "Seq Scan" not in steps
     assert "Sort" not in steps and "TEMP B-TREE" not in steps
+
+
+def test_a_chunk_counts_metadata(make_session, db_session):
+    chat, wanted, sizes = make_session(owner_id="alice"), messages.MessageRange(), []
+    turn = {"content": "x", "role": "user", "metadata": {"m": "x" * 65_000}}
+    in_transaction(
+        messages.append_messages, chat.id, owner_id="alice", turns=[turn] * 30
+    )
+    while wanted is not None:
+        chunk = messages.list_messages(chat.id, owner_id="alice", wanted=wanted)
+        sizes.append(sum(map(len, chunk.messages)))
+        wanted = chunk.rest
+    assert sum(sizes) > 30 * 65_000
+    assert max(sizes) < messages.CHUNK_BYTES + 70_000

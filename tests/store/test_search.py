@@ -11,11 +11,15 @@ from sqlalchemy import text, update
 from chatstore.analyzer import words_of
 from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, Role, SearchSort
+from chatstore.errors import NotFound
+from chatstore.layout import index_words
 from chatstore.models import ChatSession, Message
 from chatstore.queries import parse_query
+from chatstore.store import matches
+from chatstore.store import search as search_module
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
-from chatstore.store.search import WINDOW, Search, search
+from chatstore.store.search import BATCH, CHECKED_CHARACTERS, Search, search
 from chatstore.store.sessions import create_session, delete_session, update_session
 from tests.store.statements import (
     MOST_TO_READ,
@@ -31,12 +35,12 @@ FUZZED = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 SORTS = list(SearchSort)
+NEWEST = SearchSort.NEWEST
 
 
 def new_chat(name=None, *contents, owner_id="alice", **columns):
-    chat = in_transaction(
-        create_session, owner_id=owner_id, llm_model_name="m", name=name, **columns
-    )
+    columns = {"llm_model_name": "m"} | columns
+    chat = in_transaction(create_session, owner_id=owner_id, name=name, **columns)
     if contents:
         say(chat, *contents)
     return chat
@@ -141,7 +145,8 @@ def test_the_better_match_comes_first_or_the_newer(db_session):
 def test_nobody_finds_what_is_not_theirs(db_session):
     chat = new_chat("plan", "plan")
     assert hits("plan", owner_id="bob") == []
-    assert hits("plan", owner_id="bob", session_id=chat.id) == []
+    with pytest.raises(NotFound):
+        hits("plan", owner_id="bob", session_id=chat.id)
     assert len(hits("plan", session_id=chat.id)) == 2
 
 
@@ -244,7 +249,7 @@ def test_pages_hold_each_match_once(db_session, sort, limit):
         "plan",
         *(
             "plan " * chance.randrange(1, 4) + "x " * chance.randrange(3)
-            for _ in range(2 * WINDOW + 30)
+            for _ in range(2 * BATCH + 30)
         ),
     )
     for _ in range(3):
@@ -252,21 +257,21 @@ def test_pages_hold_each_match_once(db_session, sort, limit):
     listed = list(pages("plan", sort=sort, limit=limit))
     assert all(len(page) <= limit for page in listed)
     ids = [(hit.session_id, hit.message_id) for page in listed for hit in page]
-    assert len(ids) == len(set(ids)) == 2 * WINDOW + 30 + 4
+    assert len(ids) == len(set(ids)) == 2 * BATCH + 30 + 4
     names = [number for _, number in ids if number is None]
     assert ids[: len(names)] == [(each, None) for each, _ in ids[: len(names)]]
     if sort is SearchSort.NEWEST:
         numbers = [number for _, number in ids[4:]]
         assert numbers == sorted(numbers, reverse=True)
     else:
-        scores = [hit.score for page in listed for hit in page][4 : 4 + WINDOW]
+        scores = [hit.score for page in listed for hit in page][4 : 4 + BATCH]
         assert scores == sorted(scores, reverse=True)
     assert chat.id in {each for each, _ in ids}
 
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
-    staying = new_chat(None, *(f"plan {number}" for number in range(WINDOW + 50)))
+    staying = new_chat(None, *(f"plan {number}" for number in range(BATCH + 50)))
     going = [new_chat(None, *["plan plan"] * 20) for _ in range(5)]
     seen = []
     for page in pages("plan", sort=sort, limit=30):
@@ -274,29 +279,100 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
         new_chat("a plan", "plan plan plan")
         if going:
             in_transaction(delete_session, going.pop().id, owner_id="alice")
-    assert len(seen) == len(set(seen)) == WINDOW + 50
+    assert len(seen) == len(set(seen)) == BATCH + 50
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    """Windows, and what is ranked of each, of a size that a test can fill."""
+    monkeypatch.setattr(matches, "WINDOW", 150)
+    monkeypatch.setattr(search_module, "BATCH", 20)
+    monkeypatch.setattr(search_module, "MOST_TAKEN", 60)
+
+
+@pytest.mark.parametrize("limit", [7, 20, 50])
+@pytest.mark.parametrize("sort", SORTS)
+def test_windows_hold_each_match_once(db_session, small_windows, sort, limit):
+    chance = random.Random(limit)
+    contents = ["plan " * chance.randrange(1, 4) + f"x{n}" for n in range(400)]
+    new_chat("plan", *contents)
+    listed = list(pages("plan", sort=sort, limit=limit))
+    ids = [hit.message_id for page in listed for hit in page]
+    assert ids[0] is None
+    assert sorted(ids[1:]) == list(range(1, 401))
+    assert all(page for page in listed)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_windows_hold_what_stays_while_messages_come_and_go(
+    db_session, small_windows, sort
+):
+    staying = new_chat(None, *(f"plan {number}" for number in range(350)))
+    going = [new_chat(None, *["plan plan"] * 20) for _ in range(9)]
+    seen = []
+    for page in pages("plan", sort=sort, limit=15):
+        seen += [hit.message_id for hit in page if hit.session_id == staying.id]
+        new_chat("a plan", "plan plan plan")
+        if going:
+            in_transaction(delete_session, going.pop().id, owner_id="alice")
+    assert sorted(seen) == list(range(1, 351))
+
+
+def test_a_good_old_match_comes_before_hundreds_of_weaker_new_ones(db_session):
+    weak = "so much else is said here before anybody speaks of the plan " * 3
+    new_chat(None, "plan plan plan", *[weak] * 700, "other")
+    first = hits("plan")[0]
+    assert (first.message_id, first.snippet) == (1, "plan plan plan")
+
+
+def test_the_window_is_ranked_and_not_what_is_older(db_session, small_windows):
+    new_chat(None, "plan plan plan", *["a plan and more"] * 150)
+    found = [hit.message_id for hit in hits("plan")]
+    assert found[-1] == 1
+    new_chat(None, "plan plan", "else")
+    assert hits("plan")[0].message_id == 152
+
+
+def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_session):
+    chats = [new_chat(None, f"plan {number}") for number in range(6)]
+    wanted = Search(q="plan")
+    first = search(wanted, owner_id="alice", limit=2)
+    shown = {hit.session_id for hit in first.hits}
+    (gone, *others) = [chat for chat in chats if chat.id not in shown]
+    in_transaction(
+        update_session, gone.id, owner_id="alice", changes={"archived": True}
+    )
+    rest = search(wanted, owner_id="alice", limit=9, place=first.next_place)
+    assert {hit.session_id for hit in rest.hits} == {chat.id for chat in others}
+    assert rest.next_place is None
+
+
+def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(
+    db_session, small_windows
+):
+    wanted = new_chat(None, "plan a", llm_model_name="rare")
+    for _ in range(101):  # more sessions than are asked for by themselves
+        new_chat(None, llm_model_name="rare")
+    new_chat(None, *["plan b"] * 310)
+    filters = SessionFilters(model="rare")
+    assert [hit.session_id for hit in hits("plan", filters=filters)] == [wanted.id]
 
 
 # The same on both databases: what Python finds with the same words
 
 
-known_words = cache(words_of)  # of the same texts for each query
-
-
-def matches(content, query):
-    words = known_words(content)
-    return all(term.count_in(words) for term in query.wanted) and not any(
-        term.count_in(words) for term in query.unwanted
-    )
+@cache  # the same texts for each query
+def known_words(content):
+    return index_words(content).in_a_row()
 
 
 def assert_finds_what_python_finds(q, contents):
     query = parse_query(q)
     expected = {
-        number for number, content in contents.items() if matches(content, query)
+        number
+        for number, content in contents.items()
+        if query.can_match and query.holds_among(known_words(content))
     }
-    if not query.wanted:
-        expected = set()
     assert {hit.message_id for hit in hits(q)} == expected, q
     return len(expected)
 
@@ -401,6 +477,37 @@ def test_ten_thousand_characters_are_no_error(searchable, q):
 # Long messages
 
 
+@pytest.mark.parametrize(("length", "is_partly"), [(100_000, False), (100_001, True)])
+@pytest.mark.parametrize("words", ["plan ", "数据"])
+def test_a_hit_says_that_its_message_is_indexed_in_part(
+    db_session, words, length, is_partly
+):
+    new_chat("plan 数据", (words * length)[:length])
+    by_name, by_text = hits(words)
+    assert not by_name.indexed_in_part
+    assert by_text.indexed_in_part is is_partly
+
+
+def test_a_match_far_in_a_text_is_shown(db_session):
+    new_chat(None, "x " * 30_000 + "the plan", "y " * 1_990 + "the plan " + "y " * 90)
+    assert [(hit.message_id, hit.snippet[-8:]) for hit in hits("plan", sort=NEWEST)][
+        1
+    ] == (1, "the plan")
+    for hit in hits("plan"):
+        ((start, end),) = hit.matches
+        assert hit.snippet[start:end] == "plan"
+
+
+def test_long_texts_are_read_a_few_at_a_time(db_session):
+    new_chat(None, *["x " * 30_000 + "plan"] * 20)
+    statements = statements_of_read(
+        search, Search(q="plan"), owner_id="alice", limit=20
+    )
+    reading = [each for each in statements if "substr" in each and "MATCH" not in each]
+    texts = [each for each in reading if "message_index" not in each]
+    assert len(texts) == 5
+
+
 def test_a_mebibyte_of_different_words_is_found_by_its_beginning(db_session):
     words = [f"w{number:06}" for number in range(131_072)]
     content = " ".join(words)
@@ -410,6 +517,8 @@ def test_a_mebibyte_of_different_words_is_found_by_its_beginning(db_session):
         assert [hit.session_id for hit in hits(words[number])] == [chat.id], number
         phrase = f'"{words[number]} {words[number + 1]}"'
         assert len(hits(phrase)) == (number < 12_499), phrase
+        wrong = f'"{words[number + 1]} {words[number]}"'
+        assert hits(wrong) == [], wrong
     assert hits(words[12_500]) == hits(words[-1]) == []
 
 
@@ -428,7 +537,68 @@ def test_a_word_said_more_often_than_an_index_counts_is_found(db_session):
     by_id = {message.id: message.content for message in say(chat, *contents)}
     for q in ("a", "end", "b", "c", '"b a"', "a -c"):
         assert_finds_what_python_finds(q, by_id)
-    assert hits('"b c"') == []  # the 301st b has no place in the index
+    assert len(hits('"b c"')) == 1  # the 301st b has no place in a tsvector
+    assert len(hits('"c b"')) == 0
+
+
+LATE = ["order_{}", "10.0.1.{}", "self.client_{}", "3.11.{}", "POL-{}", "/var/x-{}.log"]
+
+
+def test_what_stands_late_in_a_long_text_is_found(db_session):
+    lines = [
+        f"2026-11-28T10:{number // 60:02}:{number % 60:02}Z "
+        + " ".join(each.format(number) for each in LATE)
+        for number in range(1050)
+    ]
+    content = "\n".join(lines) + "\nsee getUserById\n我们的数据库很快"
+    assert 90_000 < len(content) < 100_000
+    new_chat(None, content)
+    for each in LATE:
+        for number in (3, 400, 1049):
+            assert len(hits(each.format(number))) == 1, each
+        assert hits(f'"{each.format(1050)}"') == []
+    for q in (
+        lines[1049],
+        lines[-2][:20],
+        "getUserById",
+        "user",
+        '"user by id"',
+        "getUser*",
+        "userById",
+        "数据库",
+        "据库很快",
+        "的",
+    ):
+        assert len(hits(q)) == 1, q
+    for q in ('"client_1049 order_1049"', '"id by user"', "库数据", "userByName"):
+        assert hits(q) == [], q
+
+
+def test_any_term_of_a_long_chinese_text_is_found(db_session):
+    chance = random.Random(3)
+    content = "".join(chr(chance.randrange(0x4E00, 0x5E00)) for _ in range(100_000))
+    new_chat(None, content)
+    for place in (0, 15_000, 17_000, 50_000, 99_990):
+        assert len(hits(content[place : place + 3])) == 1, place
+        assert len(hits(content[place : place + 10])) == 1, place
+    scattered = content[70_000:70_002] + content[20_000:20_002]
+    assert hits(scattered) == []
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_page_of_phrases_in_long_texts_ends_when_it_has_checked_enough(
+    db_session, sort
+):
+    filler = "word " * 19_990
+    new_chat(None, *[f"{filler} plan b {number}" for number in range(7)])
+    new_chat(None, *[f"plan {filler} b" for _ in range(7)])
+    sizes = [len(page) for page in pages('"plan b"', sort=sort)]
+    assert sum(sizes) == 7
+    if db.engine.dialect.name == "postgresql":  # SQLite need not look into the texts
+        assert len(sizes) >= 14 * len(filler) // CHECKED_CHARACTERS
+    else:
+        assert sizes == [7]
+    assert len({hit.message_id for hit in hits('"plan b"', sort=sort)}) == 7
 
 
 # What it costs

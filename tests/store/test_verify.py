@@ -129,15 +129,21 @@ DAMAGES = {
 
 
 def damage(database_url, *statements):
-    """Run the statements where nothing stops them: foreign keys are off."""
+    """Run the statements where nothing stops them: no foreign keys, no checks."""
     path = make_settings(database_url).sqlite_path
     if path is not None:
         connection = sqlite.driver().connect(path)
+        connection.execute("PRAGMA ignore_check_constraints = ON")
     else:
         import psycopg
 
         connection = psycopg.connect(database_url)
         connection.execute("SET session_replication_role = replica")
+        for table, name in connection.execute(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+            " WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+        ).fetchall():
+            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     with closing(connection):
         for statement in statements:
             assert connection.execute(statement).rowcount

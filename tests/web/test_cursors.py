@@ -1,4 +1,6 @@
-from datetime import UTC, datetime
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
@@ -8,7 +10,7 @@ from itsdangerous import URLSafeSerializer
 from chatstore.errors import MalformedRequest
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing
-from chatstore.web.cursors import decode_cursor, encode_cursor
+from chatstore.web.cursors import decode_cursor, encode_cursor, read, sign
 
 SECRET = "a secret of the tests"
 LISTING = SessionListing()
@@ -87,6 +89,37 @@ def test_what_is_no_cursor_is_refused(context, cursor):
     ],
 )
 def test_a_signature_over_something_else_is_refused(context, content):
-    cursor = URLSafeSerializer(SECRET, salt="cursor").dumps(content)
+    cursor = URLSafeSerializer(SECRET, salt="cursor-2").dumps(content)
     with pytest.raises(MalformedRequest, match="cursor"):
+        decode_cursor(cursor, LISTING)
+
+
+@dataclass(frozen=True)
+class Listed:
+    since: datetime | None = None
+    tag: str | None = None
+
+
+def test_a_list_is_known_by_its_values_not_by_their_order_or_zone(context):
+    @dataclass(frozen=True)
+    class Other:
+        tag: str | None = None
+        added: int | None = None
+        since: datetime | None = None
+
+    Other.__name__ = "Listed"
+    here = datetime(2026, 1, 2, 5, tzinfo=timezone(timedelta(hours=2)))
+    there = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    cursor = sign(["place"], of=Listed(since=there, tag="t"))
+    assert read(cursor, of=Other(since=here, tag="t")) == ["place"]
+    for other in (Listed(since=there), Listed(since=there, tag="u"), LISTING):
+        with pytest.raises(MalformedRequest, match="other filters"):
+            read(cursor, of=other)
+
+
+def test_a_cursor_of_the_old_form_is_refused(context):
+    digest = hashlib.sha256(repr(LISTING).encode()).hexdigest()[:16]
+    place = [digest, KEY.value.isoformat(), KEY.id.hex, None, False]
+    cursor = URLSafeSerializer(SECRET, salt="cursor").dumps(place)
+    with pytest.raises(MalformedRequest, match="not one that this service gave"):
         decode_cursor(cursor, LISTING)

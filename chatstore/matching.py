@@ -1,0 +1,96 @@
+"""Finds terms among words in one pass, however many terms there are; no database.
+
+Aho and Corasick's automaton (1975) over words: each word is looked at once, and a
+phrase that fails goes on with its longest beginning that still holds.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words that follow each other; the last may be only the beginning of one."""
+
+    words: tuple[str, ...]
+    is_prefix: bool = False
+
+    @property
+    def whole_words(self) -> tuple[str, ...]:
+        """Its words without the one that is only a beginning."""
+        return self.words[:-1] if self.is_prefix else self.words
+
+    def count_in(self, words: Iterable[str]) -> int:
+        """Return how often the term is among the words of a text."""
+        return Finder([self]).counts(words)[0]
+
+
+class Finder:
+    """Finds these terms in any number of texts."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        """Make the states: how far which terms hold up to a word."""
+        self._next: list[dict[str, int]] = [{}]
+        self._ends: list[list[int]] = [[]]
+        # Beginnings of words that end a term after this state.
+        self._prefixes: list[list[tuple[str, int]]] = [[]]
+        self._fallback = [0]
+        self._count = len(terms)
+        for number, term in enumerate(terms):
+            self._add(number, term)
+        self._link()
+        self._begins = [
+            tuple(word for word, _ in prefixes) for prefixes in self._prefixes
+        ]
+
+    def find(self, words: Iterable[str]) -> Iterator[tuple[int, int]]:
+        """Yield, for each match, the number of its last word and of its term."""
+        state, following, fallback = 0, self._next, self._fallback
+        for place, word in enumerate(words):
+            if self._begins[state] and word.startswith(self._begins[state]):
+                for beginning, number in self._prefixes[state]:
+                    if word.startswith(beginning):
+                        yield place, number
+            while state and word not in following[state]:
+                state = fallback[state]
+            state = following[state].get(word, 0)
+            for number in self._ends[state]:
+                yield place, number
+
+    def counts(self, words: Iterable[str]) -> list[int]:
+        """Return how often each term is there."""
+        counts = [0] * self._count
+        for _, number in self.find(words):
+            counts[number] += 1
+        return counts
+
+    def _add(self, number: int, term: Term) -> None:
+        state = 0
+        for word in term.whole_words:
+            if word not in self._next[state]:
+                self._next[state][word] = len(self._next)
+                self._next.append({})
+                self._ends.append([])
+                self._prefixes.append([])
+                self._fallback.append(0)
+            state = self._next[state][word]
+        if term.is_prefix:
+            self._prefixes[state].append((term.words[-1], number))
+        else:
+            self._ends[state].append(number)
+
+    def _link(self) -> None:
+        """Let each state fall back to that of its longest end that is a beginning."""
+        waiting = deque([0])
+        while waiting:
+            state = waiting.popleft()
+            for word, after in self._next[state].items():
+                waiting.append(after)
+                back = self._fallback[state]
+                while back and word not in self._next[back]:
+                    back = self._fallback[back]
+                target = self._next[back].get(word, 0)
+                self._fallback[after] = 0 if target == after else target
+                self._ends[after] += self._ends[self._fallback[after]]
+                self._prefixes[after] += self._prefixes[self._fallback[after]]

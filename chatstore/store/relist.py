@@ -1,0 +1,47 @@
+"""Writes again what lists find sessions by, where it is not what the sessions say.
+
+Older versions write sessions without it; no HTTP, no commit.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from chatstore.db import db
+from chatstore.models import ChatSession
+from chatstore.store.facets import COLUMNS, replace_facets
+from chatstore.store.sessions import folded_name
+
+BATCH = 200
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some sessions in the order of their ids, of which `last` is the last."""
+
+    count: int
+    last: UUID
+
+
+def relist_batch(*, after: UUID | None) -> Batch | None:
+    """Write names and facets of the next sessions; None when there are no more."""
+    query = select(ChatSession).order_by(ChatSession.id).limit(BATCH)
+    query = query.where(ChatSession.former_owner_id.is_(None))
+    if after is not None:
+        query = query.where(ChatSession.id > after)
+    chats = db.session.scalars(
+        query.with_for_update().execution_options(populate_existing=True)
+    ).all()
+    for chat in chats:
+        columns = {name: getattr(chat, name) for name in COLUMNS.values()}
+        replace_facets({chat.id: columns}, owner_id=chat.owner_id)
+        folded = folded_name(chat.name)
+        if chat.name_folded != folded:
+            db.session.execute(
+                update(ChatSession)
+                .where(ChatSession.id == chat.id)
+                .values(name_folded=folded)
+                .execution_options(synchronize_session=False)
+            )
+    return Batch(len(chats), chats[-1].id) if chats else None

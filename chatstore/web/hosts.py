@@ -1,0 +1,163 @@
+"""Which requests are meant for this server: by its name, and not from another site.
+
+A web page can point a name of its own at 127.0.0.1 (DNS rebinding) and then read
+whatever answers to that name; it can also send a request to any address blindly.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import Flask, request
+
+from chatstore.errors import CrossSiteRequest, MalformedRequest, MisdirectedRequest
+from chatstore.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_AUTHORITY = re.compile(
+    r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+)
+_LONGEST = 300  # a name has 255 characters at most
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# What a browser says of a request by a page of ours, or by the person at the keyboard.
+_OWN_SITES = frozenset({"same-origin", "none"})
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def init_hosts(app: Flask, settings: Settings) -> None:
+    """Answer only what is sent to a name of ours, and no page of another site.
+
+    Runs before every route, and before the answer that there is none.
+    """
+    # Each name is looked at once; most requests have the same.
+    is_ours = lru_cache(maxsize=256)(partial(_is_ours, _own_names(settings)))
+
+    @app.before_request
+    def refuse_strangers() -> None:
+        environ = request.environ
+        _check_host(environ, is_ours)
+        if environ["REQUEST_METHOD"] not in _SAFE_METHODS:
+            _check_site(environ)
+
+
+def _own_names(settings: Settings) -> tuple[str, ...]:
+    bound = "" if settings.bind.startswith("unix:") else settings.bind
+    name, _ = _parts(bound)
+    return (*settings.allowed_names, *([name] if name else ()))
+
+
+def _check_host(environ: "WSGIEnvironment", is_ours: Callable[[str], bool]) -> None:
+    for authority in _authorities(environ):
+        if len(authority) > _LONGEST or not (
+            is_ours(authority) or _is_local_address(environ, authority)
+        ):
+            raise MisdirectedRequest(
+                "This server does not answer to the name in the Host header. If it"
+                " should, list the name in CHATSTORE_ALLOWED_HOSTS."
+            )
+
+
+def _authorities(environ: "WSGIEnvironment") -> list[str]:
+    """Return every name that the request gives the server."""
+    host = environ.get("HTTP_HOST")
+    # A page that has rebound its name can send any X-Forwarded-Host to a server that
+    # believes it, so what stood in Host counts too.
+    before = environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST", host)
+    if before is None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
+        raise MalformedRequest("The request has no Host header.")
+    # HTTP/1.0 may leave it out. No browser does.
+    names = [each for each in (host, before) if each is not None]
+    if not environ.get("RAW_URI", "/").startswith("/"):
+        names += _target(environ["RAW_URI"])
+    return names
+
+
+def _target(uri: str) -> list[str]:
+    # In the absolute form, the target's authority overrules Host (RFC 9112, 3.2.2).
+    if uri == "*":
+        return []
+    try:
+        return [urlsplit(uri).netloc]
+    except ValueError:
+        return [""]
+
+
+def _is_ours(own: tuple[str, ...], authority: str) -> bool:
+    name, _ = _parts(authority)
+    if name is None:
+        return False
+    if "*" in own or name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _address(name)
+    if address is not None and address.is_loopback:
+        return True
+    return any(
+        name == each or (each.startswith(".") and f".{name}".endswith(each))
+        for each in own
+    )
+
+
+def _is_local_address(environ: "WSGIEnvironment", authority: str) -> bool:
+    """Whether the name is the address that the connection came to.
+
+    So a server that listens on all addresses is reached by each of them, and by the
+    health checks that know no name. An address cannot be rebound.
+    """
+    name, _ = _parts(authority)
+    connection = environ.get("gunicorn.socket")
+    if name is None or connection is None or _address(name) is None:
+        return False
+    local = connection.getsockname()
+    return isinstance(local, tuple) and _address(name) == _address(local[0])
+
+
+def _check_site(environ: "WSGIEnvironment") -> None:
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        is_own = site in _OWN_SITES
+    else:  # an older browser, or plain HTTP; a program sends neither
+        origin = environ.get("HTTP_ORIGIN")
+        is_own = origin is None or _is_same(origin, environ.get("HTTP_HOST", ""))
+    if not is_own:
+        raise CrossSiteRequest(
+            "A page of another site sent this request; only pages of this server and"
+            " programs may change anything."
+        )
+
+
+def _is_same(origin: str, host: str) -> bool:
+    """Whether `origin` is of the name and port in `host`; "null" never is."""
+    scheme, _, authority = origin.partition("://")
+    name, port = _parts(authority)
+    own_name, own_port = _parts(host)
+    default = _DEFAULT_PORTS.get(scheme)
+    if default is None or name is None or name != own_name:
+        return False
+    # nginx and other proxies leave the port out, which may not be their own.
+    return own_port is None or own_port == (port or default)
+
+
+def _parts(authority: str) -> tuple[str | None, str | None]:
+    """Return name and port; the name is None where it cannot be read."""
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or int(found["port"] or 0) > 65535:
+        return None, None
+    name = found["name"].lower()
+    if name.startswith("["):
+        name = name[1:-1]
+        return (name if _address(name) else None), found["port"]
+    return name.removesuffix(".") or None, found["port"]
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

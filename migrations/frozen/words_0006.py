@@ -1,0 +1,383 @@
+"""The search words of step 0006: a copy of analyzer.py, layout.py and entries.py.
+
+It changes no more: another format of the index is another step with another copy. A
+test compares its words with those that chatstore makes.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import add
+from uuid import UUID
+
+INDEXED_CHARACTERS = 100_000
+# Folding makes 18 characters of U+FDFA. What goes beyond this bound is left out.
+FOLDED_CHARACTERS = 2 * INDEXED_CHARACTERS
+WORD_LENGTH = 100
+# Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
+# Format allows 30, so we drop the others.
+_MARKS_OF_A_LETTER = 30
+# Quick to look for, and where all crowds of marks are.
+_NO_LETTER = re.compile("[^\\w\x00-\x7f]")
+_NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
+# Words that parts of identifiers may add to those of a text.
+MOST_PARTS = 10_000
+
+# Scripts without spaces between words, and Korean, whose words grow endings.
+_UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eff"  # Thai, Lao
+    "\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u17d7\u17dc-\u17dd"  # Myanmar, Khmer
+    "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"  # Hangul
+    "\u3005-\u3007\u3021-\u3029\u3041-\u3096\u3099-\u309a\u309d-\u309f"  # Hiragana
+    "\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31bf\u31f0-\u31ff"  # Katakana, Bopomofo
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+_FIRST_UNSPACED = "\u0e01"
+# Vowel signs and viramas, which belong to the word, but are no letters to Python.
+_SIGNS = "\u0900-\u0963\u0971-\u0d65\u0d70-\u0df3\u0f35-\u0f39\u0f71-\u0fbc"
+_PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+# The classes exclude each other, so that no text is read twice.
+_LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
+_TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
+
+# Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
+# soft hyphen and other things unseen.
+_UNWRITTEN = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+    "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
+    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]+"
+)
+# Letters that no normalization form takes apart.
+_PLAIN = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
+    | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
+)
+_HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
+
+
+def fold(text: str) -> str:
+    """Return `text` without case, accents and other ways to write the same.
+
+    The parts of a text between ASCII signs can be folded one by one or together.
+    """
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
+    text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
+    if _HAS_PLAIN.search(text):
+        text = text.translate(_PLAIN)
+    # Twice: what was folded may now be one character, and that have a plain form.
+    return unicodedata.normalize("NFKC", text)
+
+
+def without_crowds(text: str) -> str:
+    """Return `text` with at most 30 combining marks in a row."""
+    # Of 31 characters in a row, one is in the sample.
+    sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
+    if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
+        return text
+    return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of the part of `text` that is indexed, in their order."""
+    text = text[:INDEXED_CHARACTERS]
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return words_of_folded(fold(text)[:FOLDED_CHARACTERS])
+
+
+def words_of_folded(folded: str) -> list[str]:
+    """Return the words of a text that is folded already."""
+    if folded.isascii():  # as Vietnamese and most of Latin script are by now
+        return _ASCII_WORD.findall(folded)
+    words: list[str] = []
+    for run in _TOKEN.findall(folded):
+        if run < _FIRST_UNSPACED or not _IS_UNSPACED.match(run):
+            words.append(run if len(run) <= WORD_LENGTH else run[:WORD_LENGTH])
+        else:
+            words += map(add, run, run[1:])
+            words.append(run[-1])
+    return words
+
+
+def first_word(text: str) -> str | None:
+    """Return the first word of `text`."""
+    run = _TOKEN.search(fold(text))
+    if run is None:
+        return None
+    return run[0][:2] if _IS_UNSPACED.match(run[0]) else run[0][:WORD_LENGTH]
+
+
+def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield where an identifier in camelCase is, and its parts as they are written.
+
+    getUserById has the parts get, User, By, Id; HTTPServer has HTTP and Server;
+    parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such identifiers.
+    """
+    border, letter, part = _ascii_camel() if text.isascii() else _any_camel()
+    found = border.search(text)
+    while found is not None:
+        start = found.start()
+        while found.start() - start < WORD_LENGTH and letter.match(
+            text[start - 1 : start]
+        ):
+            start -= 1
+        run = letter.match(text, found.start())
+        end = run.end() if run else found.end()
+        if end - start <= WORD_LENGTH:
+            yield start, part.findall(text, start, end)
+        found = border.search(text, end)
+
+
+def parts_of(text: str) -> list[list[str]]:
+    """Return the words of the parts of each identifier in camelCase, once each."""
+    lines: dict[str, None] = {}
+    left = MOST_PARTS
+    for _, parts in identifiers_of(text):
+        line = " ".join(parts)
+        if line in lines:
+            continue
+        left -= len(parts)
+        if left < 0:
+            break
+        lines[line] = None
+    folded = fold("\n".join(lines)).split("\n") if lines else []
+    return [words_of_folded(line) for line in folded]
+
+
+@cache
+def _crowd() -> re.Pattern[str]:
+    marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
+    return re.compile(f"[{_ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
+
+
+@cache
+def _ascii_camel() -> tuple[re.Pattern[str], ...]:
+    return _camel("A-Z", "a-z", "0-9")
+
+
+@cache
+def _any_camel() -> tuple[re.Pattern[str], ...]:
+    # Python's regular expressions know no class of upper case.
+    # Beyond U+10FFF, but for Adlam, these are letters of mathematics.
+    codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
+    letters = [chr(code) for code in codes if chr(code).isalpha()]
+    upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
+    return _camel(_ranges(upper), _ranges(lower), "0-9")
+
+
+def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
+    # Begins with the upper case: most letters are lower case, and passed over quickly.
+    border = (
+        f"[{upper}](?:(?<=[{lower}][{upper}])|(?<=[{upper}][{upper}])[{lower}]{{2}})"
+    )
+    return (
+        re.compile(border),
+        re.compile(f"[{upper}{lower}{digits}]+"),
+        re.compile(f"[{upper}]+(?![{lower}])|[{upper}]?[{lower}]+|[{digits}]+"),
+    )
+
+
+def _ranges(characters: Iterator[str]) -> str:
+    """Return the characters, in their order, as the inside of a character class."""
+    ranges: list[list[str]] = []
+    for each in characters:
+        if ranges and ord(each) == ord(ranges[-1][1]) + 1:
+            ranges[-1][1] = each
+        else:
+            ranges.append([each, each])
+    return "".join(f"{first}-{last}" for first, last in ranges)
+
+
+# A tsvector counts places up to 16,383 and keeps 255 of a word. We stay below the
+# last, at which it puts all that come after.
+LAST_PLACE = 16_381
+PLACES_OF_A_WORD = 255
+# It holds just under 1 MiB of words and places; the scopes need a little.
+MOST_BYTES = 1_040_000
+# Pieces of a text without words that are indexed.
+MOST_SIGNS = 1000
+
+# Characters of private use, which no word of a text has.
+GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
+    "\ue000",
+    "\ue001",
+    "\ue002",
+    "\ue003",
+    "\ue004",
+)
+
+STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
+# A minus that parts no word, and what is written after it: up to the next space, or up
+# to the next quotation mark, and at most to the next such minus.
+_MINUS = re.compile(
+    r'(?<![\w-])-+(?:"((?:[^"-]|(?<=[\w-])-)*)|((?:[^\s"-]|(?<=[\w-])-)*))'
+)
+
+
+@dataclass(frozen=True)
+class IndexWords:
+    """What is indexed of a text.
+
+    `stretches` are words that follow each other; a phrase lies within one of them: the
+    text itself, and the parts of each identifier in camelCase. `loose` words have no
+    place: words that are written with a minus, and the signs of a text without words.
+    """
+
+    stretches: list[list[str]]
+    loose: list[str]
+
+    def in_a_row(self) -> list[str]:
+        """Return all words, with a gap where one does not follow the other."""
+        row = list(self.stretches[0])
+        for words in (*self.stretches[1:], *([word] for word in self.loose)):
+            row.append(GAP)
+            row += words
+        return row
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Words laid out for a tsvector.
+
+    `places` has the places of a word, none if there was no room. `is_complete` says
+    whether each time a word is written has its place.
+    """
+
+    places: dict[str, list[int]]
+    is_complete: bool
+
+
+def index_words(text: str) -> IndexWords:
+    """Return what is indexed of the first characters of `text`."""
+    text = text[:INDEXED_CHARACTERS]
+    words = words_of(text)
+    if not words:
+        return IndexWords([[]], sign_words(text))
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", without_crowds(text))
+    return IndexWords([words, *parts_of(text)], _written_words(text))
+
+
+def written(word: str) -> str:
+    """Return the word that says that `word` is written with its minus."""
+    return _WRITTEN + word
+
+
+def sign_words(text: str) -> list[str]:
+    """Return a word for each piece of a text that has nothing but signs, once each."""
+    pieces = list(dict.fromkeys(text.split()))[:MOST_SIGNS]
+    return [
+        _SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
+        for each in pieces
+    ]
+
+
+def lay_out(words: IndexWords) -> Layout:
+    """Give each word its places, as far as a tsvector holds them.
+
+    All words come first, and places get what is left: 100,000 characters have words of
+    8 bytes a character at most, pairs of Han beyond U+20000.
+    """
+    everything = [word for stretch in words.stretches for word in stretch]
+    places, free = _without_places([*everything, *words.loose])
+    is_complete, place = len(places) == len({*everything, *words.loose}), 0
+    for stretch in words.stretches:
+        place += 1 if place else 0
+        # A word without its place parts its neighbours.
+        is_apart = True
+        for word in stretch:
+            taken = places.get(word)
+            cost = 2 if taken else 5  # PostgreSQL's alignment, the count, one place
+            if (
+                taken is None
+                or place >= LAST_PLACE
+                or len(taken) == PLACES_OF_A_WORD
+                or cost > free
+            ):
+                place += not is_apart
+                is_apart, is_complete = True, False
+                continue
+            place += 1
+            taken.append(place)
+            free -= cost
+            is_apart = False
+    return Layout(places, is_complete)
+
+
+def _without_places(words: Iterable[str]) -> tuple[dict[str, list[int]], int]:
+    """Return the words that fit, without places, and how many bytes are left."""
+    places: dict[str, list[int]] = {}
+    free = MOST_BYTES
+    for word in dict.fromkeys(words):
+        size = len(word.encode())
+        if size <= free:
+            places[word] = []
+            free -= size
+    return places, free
+
+
+def _written_words(text: str) -> list[str]:
+    if "-" not in text:
+        return []
+    pieces = dict.fromkeys(
+        quoted or plain for quoted, plain in _MINUS.findall(text.translate(STRAIGHT))
+    )
+    words = filter(None, map(first_word, pieces))
+    return [written(word) for word in dict.fromkeys(words)]
+
+
+def _digest(piece: str) -> str:
+    encoded = piece.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
+
+
+_SCOPE_PREFIX = "_"  # no word of a text has an underscore
+
+# Matches the entries of texts with words that have no place.
+UNPLACED_TSQUERY = f"'{UNPLACED}'"
+
+
+def owner_scope(owner_id: str) -> str:
+    """Return the scope word of all that is this owner's."""
+    return "o" + hashlib.blake2b(owner_id.encode(), digest_size=8).hexdigest()
+
+
+def session_scope(session_id: UUID) -> str:
+    """Return the scope word of all that is in this session."""
+    return "s" + session_id.hex
+
+
+def role_scope(role: str) -> str:
+    """Return the scope word of all that is said in this role."""
+    return "r" + re.sub("[^a-z]", "", role)
+
+
+def scopes_of(owner_id: str, session_id: UUID, role: str = "") -> list[str]:
+    """Return the scope words of a message, or of a session's name."""
+    scopes = [owner_scope(owner_id), session_scope(session_id)]
+    return [*scopes, role_scope(role)] if role else scopes
+
+
+def fts5_words(text: str) -> str:
+    """Return what FTS5's tokenizer `ascii` takes apart into the words of `text`."""
+    return " ".join(index_words(text).in_a_row())
+
+
+def tsvector_words(text: str, scopes: Sequence[str]) -> str:
+    """Return the literal of the tsvector of `text`, never read by a text parser."""
+    layout = lay_out(index_words(text))
+    lexemes = [
+        f"'{word}':{','.join(map(str, places))}" if places else f"'{word}'"
+        for word, places in layout.places.items()
+    ]
+    if not layout.is_complete:
+        lexemes.append(UNPLACED_TSQUERY)
+    lexemes += [f"'{_SCOPE_PREFIX}{scope}'" for scope in scopes]
+    return " ".join(lexemes)

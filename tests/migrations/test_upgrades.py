@@ -1,0 +1,235 @@
+"""Old servers go on while their database is migrated: no request of theirs fails."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from io import BytesIO
+from pathlib import Path
+from shutil import which
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from chatstore import sqlite
+from chatstore.app import create_app
+from chatstore.db import db
+from chatstore.revisions import current_revision, head_revision, migrate
+from chatstore.store.verify import CHECKS
+from tests.conftest import make_settings
+from tests.support import ROOT, clean_environ, need
+
+# How long an old client waits at most: longer is an error there, and fails the test.
+BOUND_SECONDS = 5
+MESSAGES, SESSIONS = 100_000, 1000
+# What an old server does all the time, with the functions that its views call.
+CLIENT = """
+import json, sys, threading
+from pathlib import Path
+from dataclasses import replace
+from chatstore.app import create_app
+from chatstore.settings import Settings
+
+folder = Path(sys.argv[1])
+app = create_app(Settings.from_env())
+counts, errors = {"read": 0, "written": 0}, []
+lock = threading.Lock()
+
+def go_on(name, ask):
+    client = app.test_client()
+    while not (folder / "stop").exists() and not errors:
+        for answer in ask(client):
+            if answer.status_code >= 400:
+                errors.append([name, answer.status_code, answer.get_data(as_text=True)])
+        with lock:
+            counts[name] += 1
+        (folder / "started").touch()
+
+def write(client):
+    tags = {"name": "new", "metadata_tags": ["t"]}
+    made = client.post("/api/v1/sessions/", json=tags)
+    yield made
+    url = f"/api/v1/sessions/{made.json['id']}"
+    yield client.post(f"{url}/messages", json={"content": "written meanwhile"})
+    yield client.patch(url, json={"llm_model_name": "m2"})
+
+def read(client):
+    listed = client.get("/api/v1/sessions/?limit=20")
+    yield listed
+    url = f"/api/v1/sessions/{listed.json['sessions'][-1]['id']}"
+    yield client.get(f"{url}/messages?limit=20")
+
+threads = [threading.Thread(target=go_on, args=each)
+           for each in (("read", read), ("written", write), ("written", write))]
+for each in threads: each.start()
+for each in threads: each.join()
+print(json.dumps({"counts": counts, "errors": errors}))
+"""
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True)
+    return done.stdout if done.returncode == 0 else b""
+
+
+def commit_before(revision):
+    """The last commit that knows no such revision; empty where history is missing."""
+    steps = f"migrations/versions/{revision}*"
+    added = git("log", "--diff-filter=A", "--format=%H", "--", steps).split()
+    return git("rev-parse", f"{added[-1].decode()}^").decode().strip() if added else ""
+
+
+@pytest.fixture(params=["0002", "0006"])
+def old_code(request, tmp_path):
+    """A folder with the code that made the revision before this one."""
+    need("git", which("git") is not None)
+    commit = commit_before(request.param)
+    need("the history of git", bool(commit))
+    folder = tmp_path / "old"
+    with tarfile.open(fileobj=BytesIO(git("archive", commit))) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def environ(url, folder, code):
+    # The wait for a lock is bounded to less than the bound of the test: to wait for
+    # longer is to be refused.
+    return clean_environ(
+        CHATSTORE_DATABASE_URL=url,
+        CHATSTORE_SECRET_KEY="a secret of the tests",
+        CHATSTORE_LOCK_TIMEOUT_SECONDS=str(BOUND_SECONDS),
+        PYTHONPATH=str(code),
+    )
+
+
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+    " WHERE i < {count})",
+    "postgresql": "WITH n (i) AS (SELECT generate_series(1, {count}))",
+}
+
+
+def connected(url):
+    """An engine of the test's own, with the one SQLite library of the process.
+
+    Two of them on one file undo each other's locks.
+    """
+    if url.startswith("sqlite"):
+        return create_engine(url, module=sqlite.driver())
+    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+
+
+def fill(url, sessions=SESSIONS, messages=MESSAGES):
+    """Sessions and messages as the first release has them, by SQL alone."""
+    engine = connected(url)
+    kind = engine.dialect.name
+    numbers = NUMBERS[kind]
+    new_id = (
+        "printf('%08x00004000a000%012x', i, i)"
+        if kind == "sqlite"
+        else "CAST(lpad(to_hex(i), 8, '0') || '00004000a000' ||"
+        " lpad(to_hex(i), 12, '0') AS uuid)"
+    )
+    each = messages // sessions
+    pinned = "0" if kind == "sqlite" else "false"
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO sessions (id, owner_id, name, created_at, last_updated_at,"
+                " llm_model_name, rag_document_ids, metadata_tags, message_count,"
+                " last_message_preview, last_seq, pinned, revision)"
+                f" {numbers.format(count=sessions)}"
+                f" SELECT {new_id}, 'local', 'Café ' || i,"
+                " '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:40.000000Z', 'm',"
+                f" '[]', '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
+            )
+            if kind == "sqlite"
+            else text(
+                f"{numbers.format(count=sessions)} INSERT INTO sessions (id, owner_id,"
+                " name, created_at, last_updated_at, llm_model_name,"
+                " rag_document_ids, metadata_tags, message_count, last_message_preview,"
+                " last_seq, pinned,"
+                f" revision) SELECT {new_id}, 'local', 'Café ' || i,"
+                " '2026-01-01T00:00:00Z', '2026-01-01T00:01:40Z', 'm', '[]',"
+                f" '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
+            )
+        )
+        instant = (
+            "printf('2026-01-01T00:%02d:%02d.000000Z', i / 60, i % 60)"
+            if kind == "sqlite"
+            else "TIMESTAMPTZ '2026-01-01T00:00:00Z' + i * interval '1 second'"
+        )
+        insert = "INSERT INTO chat_messages (session_id, seq, timestamp, role, content)"
+        chosen = (
+            f"SELECT sessions.id, i, {instant}, 'user', 'word ' || i"
+            " FROM n CROSS JOIN sessions"
+        )
+        statement = (
+            f"{insert} {numbers} {chosen}"
+            if kind == "sqlite"
+            else f"{numbers} {insert} {chosen}"
+        )
+        connection.execute(text(statement.format(count=each)))
+    engine.dispose()
+
+
+def test_old_servers_go_on_while_a_new_one_migrates(
+    old_code, empty_database_url, tmp_path
+):
+    url = empty_database_url
+    env = environ(url, tmp_path, old_code)
+    # The old version makes its database itself.
+    subprocess.run(
+        [sys.executable, "-m", "chatstore", "migrate"],
+        cwd=old_code,
+        env=env,
+        check=True,
+    )
+    fill(url)
+    with (
+        (tmp_path / "errors").open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", CLIENT, tmp_path],
+            cwd=old_code,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as old,
+    ):
+        wait_for(tmp_path / "started", old)
+        app = create_app(make_settings(url))
+        with app.app_context():
+            assert migrate()
+        (tmp_path / "stop").touch()
+        said = json.loads(old.communicate(timeout=60)[0])
+    assert said["errors"] == []
+    assert min(said["counts"].values()) > 10
+    with app.app_context():
+        assert current_revision() == head_revision()
+        assert migrate() == []
+        assert counts() >= (MESSAGES, SESSIONS)
+        db.session.rollback()
+        unknown = {"search", "facets", "names"}  # what old code has written since
+        assert [
+            line
+            for check in CHECKS
+            if check.name not in unknown
+            for line in check.find()
+        ] == []
+        db.session.remove()
+        db.engine.dispose()
+
+
+def counts():
+    query = "SELECT (SELECT count(*) FROM message_index), count(*) FROM sessions"
+    return tuple(db.session.execute(text(query)).one())
+
+
+def wait_for(path: Path, process):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, os.fspath(path.with_name("errors"))
+        assert time.monotonic() < deadline
