@@ -237,7 +237,15 @@ def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     chunk = rows(_SENT.label("sent"), Message.seq)
     chunk = bounded(chunk, select(fitting).scalar_subquery())
     found = select(whole.c.found).scalar_subquery()
-    return Prepared(in_one(chunk, found, last_seq))
+    in_order = in_one(
+        chunk,
+        found,
+        last_seq,
+        collected=("sent", "seq"),
+        by=("seq",),
+        is_falling=order is Order.DESC,
+    )
+    return Prepared(in_order)
 
 
 def _count_fitting(

@@ -23,6 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 
+from chatstore import sqlite
 from chatstore.schemas.compiled import Member
 
 # A character that no JSON text holds as it is (RFC 7464 parts texts with it too).
@@ -81,7 +82,7 @@ def _json_value(element: Any, compiler: Any, **options: Any) -> str:
     return texts[kind.name].format(compiler.process(column, **options))
 
 
-class _formatted(FunctionElement[str]):
+class formatted(FunctionElement[str]):
     """SQL for a text with a value in each of its places."""
 
     name = "formatted"
@@ -89,7 +90,7 @@ class _formatted(FunctionElement[str]):
     inherit_cache = True
 
 
-@compiles(_formatted)
+@compiles(formatted)
 def _format(element: Any, compiler: Any, **options: Any) -> str:
     arguments = ", ".join(compiler.process(each, **options) for each in element.clauses)
     name = "format" if compiler.dialect.name == "postgresql" else "printf"
@@ -126,17 +127,25 @@ def as_json(
     """
     template = ",".join(f'"{each.name}":%s' for each in members)
     values = [json_value(each.kind, columns[each.attribute]) for each in members]
-    return _formatted(literal_column(f"'{{{template}}}'"), *values)
+    return formatted(literal_column(f"'{{{template}}}'"), *values)
 
 
-def in_one(rows: Select[Any], *more: ColumnElement[Any]) -> Select[Any]:
-    """Return a query for one row: of each column of `rows` all the values, and `more`.
+def in_one(
+    rows: Select[Any],
+    *more: ColumnElement[Any],
+    collected: Sequence[str],
+    by: Sequence[str],
+    is_falling: bool,
+) -> Select[Any]:
+    """Return a query for one row: all values of the `collected` columns, and `more`.
 
-    `apart` takes them apart again. Both databases feed an aggregate in the order of
-    the subquery that it is over.
+    They are in the order of the columns `by`, all falling or all rising. `apart` takes
+    them apart again.
     """
-    columns: list[Any] = [*map(_all_of, rows.subquery().c), *more]
-    return select(*columns)
+    found = rows.subquery().c
+    keys = [found[name].desc() if is_falling else found[name].asc() for name in by]
+    columns: list[Any] = [_all_of(found[name], keys) for name in collected]
+    return select(*columns, *more)
 
 
 def apart(values: str | None) -> Sequence[str]:
@@ -144,9 +153,28 @@ def apart(values: str | None) -> Sequence[str]:
     return values.split(_SEPARATOR) if values is not None else []
 
 
-def _all_of(column: ColumnElement[Any]) -> ColumnElement[str]:
+def _all_of(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[str]:
     text = column if isinstance(column.type, Text) else cast(column, Text)
-    return func.aggregate_strings(text, _SEPARATOR)
+    values = func.aggregate_strings(text, _SEPARATOR)
+    return _in_order(values, values.aggregate_order_by(*keys))
+
+
+class _in_order(FunctionElement[str]):
+    """SQL for an aggregate: given without its order, and with it written."""
+
+    name = "in_order"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_in_order)
+def _write_order(element: Any, compiler: Any, **options: Any) -> str:
+    unordered, ordered = element.clauses
+    # SQLite before 3.44 cannot write it. Such a release feeds an aggregate in the
+    # order of the subquery that it is over.
+    is_old = compiler.dialect.name == "sqlite" and not sqlite.orders_aggregates()
+    text: str = compiler.process(unordered if is_old else ordered, **options)
+    return text
 
 
 def as_instant(sent: datetime | str) -> datetime:
