@@ -118,6 +118,28 @@ def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
     return f"({' + '.join(sizes)})"
 
 
+class held_bytes(FunctionElement[int]):
+    """SQL for the bytes that these columns take in the database, without reading them.
+
+    PostgreSQL counts what it has compressed.
+    """
+
+    name = "held_bytes"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(held_bytes)
+def _held_bytes(element: Any, compiler: Any, **options: Any) -> str:
+    is_postgresql = compiler.dialect.name == "postgresql"
+    size = "pg_column_size" if is_postgresql else "octet_length"
+    sizes = (
+        f"coalesce({size}({compiler.process(each, **options)}), 0)"
+        for each in element.clauses
+    )
+    return f"({' + '.join(sizes)})"
+
+
 def as_json(
     members: Sequence[Member], columns: Mapping[str, SQLCoreOperations[Any]]
 ) -> ColumnElement[str]:

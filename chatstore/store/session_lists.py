@@ -53,6 +53,8 @@ SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
 
 # A page ends before its sessions are more. The database makes at most twice as many.
 PAGE_BYTES = 8 * 1024 * 1024
+# What JSON can make of three texts of some 250 characters, and of the small members.
+_REST_BYTES = 5000
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ class _Sent(NamedTuple):
     def bytes(self) -> int:
         if self.is_large:
             size: int = orjson.loads(self.text)[2]
-            return size
+            return size + _REST_BYTES
         return len(self.text.encode())
 
 
@@ -229,7 +231,7 @@ def _sent(listing: SessionListing) -> Select[Any]:
     return select(*columns)
 
 
-# What a session can be large by: all else of it is some 3 kB at most. Its size is known
+# What a session can be large by; all else is `_REST_BYTES` at most. Its size is known
 # without reading it, and what is not made costs nothing.
 _SIZE = stored_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags)
 _SHARE = bindparam("share", type_=Integer)
