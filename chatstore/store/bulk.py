@@ -22,7 +22,7 @@ from chatstore.store.sent import held_bytes
 # As many as fit into one statement on both databases, with room to spare.
 _CHUNK = 500
 # What one request may change in its one transaction: every other writer waits for it.
-MOST_FACETS = 50_000
+MOST_FACETS = 20_000
 MOST_BYTES = 64 * 1024 * 1024
 # Tags are read and written so many bytes at a time.
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -250,7 +250,7 @@ def _with_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str
     return tags
 
 
-def _without(change: BulkChange, _: UUID, old: list[str]) -> list[str]:
+def _without(change: BulkChange, old: list[str]) -> list[str]:
     return [tag for tag in old if tag not in change.tags]
 
 

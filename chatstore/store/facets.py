@@ -72,7 +72,7 @@ def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
         for value in dict.fromkeys(its.get(column) or ())
     ]
     if rows:
-        db.session.execute(insert(SessionFacet), rows)
+        db.session.execute(insert(SessionFacet.__table__), rows)
 
 
 def list_tags(*, owner_id: str, limit: int) -> list[Counted]:
