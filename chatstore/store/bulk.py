@@ -22,7 +22,8 @@ from chatstore.store.sent import held_bytes
 # As many as fit into one statement on both databases, with room to spare.
 _CHUNK = 500
 # What one request may change in its one transaction: every other writer waits for it.
-MOST_FACETS = 20_000
+MOST_TAGS = 10_000
+MOST_FACETS = 50_000
 MOST_BYTES = 64 * 1024 * 1024
 # Tags are read and written so many bytes at a time.
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -166,13 +167,13 @@ def _check_facets(chats: Sequence[Row[Any]]) -> None:
         )
         some = its.limit(room + 1).subquery()
         room -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_room(room)
+        _check_room(room, MOST_FACETS, "tags and document ids")
 
 
-def _check_room(room: int) -> None:
+def _check_room(room: int, most: int, what: str) -> None:
     if room < 0:
         detail = (
-            f"More than {MOST_FACETS} tags and document ids of sessions would change:"
+            f"More than {most:,} {what} of sessions would change:"
             " name fewer sessions at once."
         )
         raise ValidationFailed([Flaw("", detail)])
@@ -209,7 +210,7 @@ def _change_tags(
     change: BulkChange, chats: list[Row[Any]], owner_id: str, *, is_dry_run: bool
 ) -> int:
     """Add or remove tags, reading and writing some sessions at a time; count them."""
-    changed, size, room = 0, 0, MOST_FACETS
+    changed, size, room = 0, 0, MOST_TAGS
     is_adding = change.action is BulkAction.ADD_TAGS
     for chunk in _small_chunks(chats):
         query = select(ChatSession.id, ChatSession.metadata_tags).where(
@@ -230,7 +231,7 @@ def _change_tags(
             room -= len(facets[chat.id])
             size += chat.bytes
             changed += 1
-            _check_room(room if changed > 1 else 0)
+            _check_room(room if changed > 1 else 0, MOST_TAGS, "tags")
             _check_size(size if changed > 1 else 0)
         if not is_dry_run and changes:
             _update(changes)

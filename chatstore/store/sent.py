@@ -12,12 +12,9 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Integer,
-    Select,
     Text,
-    cast,
     func,
     literal_column,
-    select,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import SQLCoreOperations
@@ -152,33 +149,28 @@ def as_json(
     return formatted(literal_column(f"'{{{template}}}'"), *values)
 
 
-def in_one(
-    rows: Select[Any],
-    *more: ColumnElement[Any],
-    collected: Sequence[str],
-    by: Sequence[str],
-    is_falling: bool,
-) -> Select[Any]:
-    """Return a query for one row: all values of the `collected` columns, and `more`.
+def all_of(
+    column: ColumnElement[Any], *, by: Sequence[ColumnElement[Any]], is_falling: bool
+) -> ColumnElement[str]:
+    """Return SQL for one text of all values of a column; `apart` takes it apart.
 
-    They are in the order of the columns `by`, all falling or all rising. `apart` takes
-    them apart again.
+    They are in the order of the columns `by`, all falling or all rising. SQLite sorts
+    for each such text of a statement, and holds it twice: one is enough.
     """
-    found = rows.subquery().c
-    keys = [found[name].desc() if is_falling else found[name].asc() for name in by]
-    columns: list[Any] = [_all_of(found[name], keys) for name in collected]
-    return select(*columns, *more)
+    values = func.aggregate_strings(column, _SEPARATOR)
+    keys = [each.desc() if is_falling else each.asc() for each in by]
+    return _in_order(values, values.aggregate_order_by(*keys))
+
+
+def side_by_side(*columns: ColumnElement[str]) -> ColumnElement[str]:
+    """Return SQL for one text of several; `apart` takes these apart, too."""
+    places = _SEPARATOR.join("%s" for _ in columns)
+    return formatted(literal_column(f"'{places}'"), *columns)
 
 
 def apart(values: str | None) -> Sequence[str]:
-    """Return the values of a column that `in_one` put together."""
+    """Return the values that `all_of` put together."""
     return values.split(_SEPARATOR) if values is not None else []
-
-
-def _all_of(column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[str]:
-    text = column if isinstance(column.type, Text) else cast(column, Text)
-    values = func.aggregate_strings(text, _SEPARATOR)
-    return _in_order(values, values.aggregate_order_by(*keys))
 
 
 class _in_order(FunctionElement[str]):

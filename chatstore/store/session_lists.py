@@ -35,11 +35,12 @@ from chatstore.store.filters import (
 )
 from chatstore.store.paging import Page, SessionPlace
 from chatstore.store.sent import (
+    all_of,
     apart,
     as_instant,
     formatted,
-    in_one,
     json_value,
+    side_by_side,
     stored_bytes,
 )
 from chatstore.store.sessions import SENT_SESSION
@@ -97,11 +98,8 @@ def list_sessions(
         rare = find_rare_facet(connection, filters, owner_id=owner_id)
         prepared = _prepare(shape, walks, rare, connection.dialect.name)
         parts = prepared.rows(connection, named)
-        chats = [
-            _Sent(*each)
-            for _, texts, keys in parts
-            for each in zip(apart(texts), apart(keys), strict=True)
-        ]
+        texts = [text for _, its in parts for text in apart(its)]
+        chats = list(map(_Sent, texts[::2], texts[1::2]))
         page = _fitting(chats[:limit])
         texts = _texts_of(connection, page, owner_id)
     more = len(chats) > len(page)
@@ -170,6 +168,10 @@ class _Sent(NamedTuple):
 
 def _fitting(chats: Sequence[_Sent]) -> list[_Sent]:
     """Return those that a page has room for: one at least."""
+    if sum(len(chat.text) for chat in chats) <= PAGE_BYTES // 4 and not any(
+        chat.is_large for chat in chats
+    ):
+        return list(chats)  # as almost always, at most 4 bytes a character
     total = 0
     for number, chat in enumerate(chats):
         total += chat.bytes()
@@ -222,9 +224,9 @@ def _prepare(
 def _sent(listing: SessionListing) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
     key = json_value(kind, SORT_COLUMNS[listing.sort])
+    sent = case((_SIZE <= _SHARE, SENT_SESSION), else_=_LARGE)
     columns: list[Any] = [
-        case((_SIZE <= _SHARE, SENT_SESSION), else_=_LARGE).label("sent"),
-        key.label("key"),
+        side_by_side(sent, key).label("sent"),
         SORT_COLUMNS[listing.sort].label("sort"),
         ChatSession.id.label("id"),
     ]
@@ -250,13 +252,11 @@ def _select_walks(
     parts: list[Select[Any]] = []
     for number, walk in enumerate(walks):
         offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
-        part = in_one(
-            _select_walk(listing, rows, walk, offset),
-            collected=("sent", "key"),
-            by=("sort", "id"),
-            is_falling=_is_falling(listing, walk),
-        ).subquery()
-        parts.append(select(literal_column(str(number)).label("number"), *part.c))
+        met = _select_walk(listing, rows, walk, offset).subquery().c
+        is_falling = _is_falling(listing, walk)
+        texts = all_of(met.sent, by=[met.sort, met.id], is_falling=is_falling)
+        numbered: list[Any] = [literal_column(str(number)).label("number"), texts]
+        parts.append(select(*numbered))
     if len(parts) == 1:
         return parts[0]
     whole = union_all(*parts).subquery()

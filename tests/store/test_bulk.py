@@ -216,11 +216,12 @@ def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_
     before = stored("revision")
     tags = ("t", "u") if action == "remove_tags" else ("x", "y")
     rows = 18 if action == "delete" else 6
-    monkeypatch.setattr(bulk, "MOST_FACETS", rows - 1)
+    bound = "MOST_FACETS" if action == "delete" else "MOST_TAGS"
+    monkeypatch.setattr(bulk, bound, rows - 1)
     with pytest.raises(ValidationFailed):
         change(action, tags=tags, is_dry_run=is_dry_run)
     assert stored("revision") == before
-    monkeypatch.setattr(bulk, "MOST_FACETS", rows)
+    monkeypatch.setattr(bulk, bound, rows)
     assert change(action, tags=tags, is_dry_run=is_dry_run).changed == 3
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 

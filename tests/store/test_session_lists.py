@@ -1,6 +1,7 @@
 import re
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import product
 
 import pytest
 
@@ -223,7 +224,7 @@ def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
     )
     named = {"the_owner": "alice", "most": 1001, "offset": 0, "share": 20}
     with read_connection() as connection:
-        ((_, texts, _),) = shape.rows(connection, named)
+        ((_, texts),) = shape.rows(connection, named)
     assert len(texts.encode()) < 13 * 1000
     assert texts.count('["') == sum(bool(c.rag_document_ids) for c in large_lists)
 
@@ -234,18 +235,17 @@ def test_a_large_page_costs_few_statements(large_lists):
 
 
 def test_the_order_of_what_is_collected_is_written(db_session):
-    prepared = [
-        session_lists._prepare(listing, session_lists._walks(listing, None), None, kind)
-        for kind in [db.engine.dialect.name]
-        for listing in (SessionListing(sort=sort) for sort in SessionSort)
-    ]
-    prepared += [messages._prepare_range(order, has_role=False) for order in Order]
-    for each in prepared:
-        text = str(each._for(db.engine.dialect).text)
-        aggregates = re.findall(r"(?:group_concat|string_agg)\(", text)
-        ordered = re.findall(
-            r"(?:group_concat|string_agg)\([^()]*(?:\([^()]*\))?"
-            r"[^()]*ORDER BY",
-            text,
+    kind = db.engine.dialect.name
+    prepared = [(messages._prepare_range(order, has_role=False), 1) for order in Order]
+    for sort, first in product(SessionSort, (True, False)):
+        listing = SessionListing(sort=sort, pinned_first=first)
+        walks = session_lists._walks(listing, None)
+        prepared.append(
+            (session_lists._prepare(listing, walks, None, kind), len(walks))
         )
-        assert len(aggregates) == len(ordered) == 2, text
+    for each, parts in prepared:
+        text = str(each._for(db.engine.dialect).text)
+        aggregate = r"(?:group_concat|string_agg)\("
+        ordered = rf"{aggregate}[^()]* ORDER BY [^()]*\)"
+        assert len(re.findall(aggregate, text)) == parts, text
+        assert len(re.findall(ordered, text)) == parts, text
