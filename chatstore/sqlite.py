@@ -35,6 +35,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 # The first release that tells the size of a text without reading it.
 _FIRST_WITH_SIZES = (3, 43, 0)
+# The first release that takes ORDER BY in an aggregate.
+_FIRST_WITH_ORDER = (3, 44, 0)
 
 
 _BEGIN = {mode: Prepared(text(f"BEGIN {mode}")) for mode in ("DEFERRED", "IMMEDIATE")}
@@ -54,6 +56,12 @@ def knows_sizes() -> bool:
     """Whether asking for the size of a text costs less than reading it."""
     version: tuple[int, ...] = driver().sqlite_version_info
     return version >= _FIRST_WITH_SIZES
+
+
+def orders_aggregates() -> bool:
+    """Whether the order of what an aggregate collects can be written."""
+    version: tuple[int, ...] = driver().sqlite_version_info
+    return version >= _FIRST_WITH_ORDER
 
 
 def _octet_length(text: str | None) -> int | None:

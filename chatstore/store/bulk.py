@@ -6,20 +6,27 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import db
 from chatstore.enums import BulkAction
 from chatstore.errors import Flaw, ValidationFailed
-from chatstore.models import ChatSession
+from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
-from chatstore.store.facets import COLUMNS, replace_facets
+from chatstore.store.facets import add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
+from chatstore.store.sent import held_bytes
 
 # As many as fit into one statement on both databases, with room to spare.
 _CHUNK = 500
+# What one request may change in its one transaction: every other writer waits for it.
+MOST_TAGS = 10_000
+MOST_FACETS = 50_000
+MOST_BYTES = 64 * 1024 * 1024
+# Tags are read and written so many bytes at a time.
+_CHUNK_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -54,26 +61,34 @@ def change_sessions(
     would have too many tags.
     """
     chats = _lock(owner_id, selected, most)
+    if change.action in _TAG_ACTIONS:
+        changed = _change_tags(change, chats, owner_id, is_dry_run=is_dry_run)
+        return BulkOutcome(matched=len(chats), changed=changed)
     changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
-    if not is_dry_run:
-        if change.action is BulkAction.DELETE:
-            _delete([chat for chat, _ in changes])
-        else:
-            _update(changes, owner_id)
+    _check_bytes([chat for chat, _ in changes])
+    if change.action is BulkAction.DELETE:
+        doomed = [chat for chat, _ in changes]
+        _check_facets(doomed)
+        if not is_dry_run:
+            _delete(doomed)
+    elif not is_dry_run:
+        _update(changes)
     return BulkOutcome(matched=len(chats), changed=len(changes))
 
 
 Columns = dict[str, Any]
 Changes = list[tuple[Row[Any], Columns]]
 
+_TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
+# No list of a session is read here: thousands of them are gigabytes.
 _COLUMNS: tuple[Any, ...] = (
     ChatSession.id,
     ChatSession.pinned,
     ChatSession.archived_at,
-    ChatSession.metadata_tags,
-    ChatSession.rag_document_ids,
     ChatSession.message_count,
     ChatSession.revision,
+    held_bytes(ChatSession.metadata_tags).label("tag_bytes"),
+    held_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags).label("bytes"),
 )
 
 
@@ -94,7 +109,7 @@ def _lock(
         chats = list(db.session.execute(query.limit(most + 1)))
         if len(chats) > most:
             raise _too_many(most, selected)
-        return [chat for chat in chats if _has_facets(chat, selected)]
+        return _having_facets(chats, selected)
     chats = []
     for chunk in _chunks(sorted(set(selected))):
         mine = locking.where(
@@ -104,13 +119,64 @@ def _lock(
     return chats
 
 
-def _has_facets(chat: Row[Any], filters: SessionFilters) -> bool:
+def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[Any]]:
     # PostgreSQL, when it had to wait for a row, looks at it again, but not at what
     # other tables have of it: a tag may have been taken off meanwhile.
-    return all(
-        not set(values).isdisjoint(getattr(chat, COLUMNS[kind]))
-        for kind, values in filters.facets()
-    )
+    if db.engine.dialect.name == "sqlite":
+        return chats
+    for kind, values in filters.facets():
+        having: set[UUID] = set()
+        for chunk in _chunks(chats):
+            having.update(
+                db.session.scalars(
+                    select(SessionFacet.session_id).where(
+                        SessionFacet.session_id.in_([chat.id for chat in chunk]),
+                        SessionFacet.kind == kind,
+                        SessionFacet.value.in_(values),
+                    )
+                )
+            )
+        chats = [chat for chat in chats if chat.id in having]
+    return chats
+
+
+def _check_bytes(chats: Sequence[Row[Any]]) -> None:
+    # SQLite writes the whole row again, whatever changes in it.
+    if len(chats) > 1:
+        _check_size(sum(chat.bytes for chat in chats))
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_BYTES:
+        detail = (
+            "The tags and document ids of these sessions are more than"
+            f" {MOST_BYTES} bytes: name fewer sessions at once."
+        )
+        raise ValidationFailed([Flaw("", detail)])
+
+
+def _check_facets(chats: Sequence[Row[Any]]) -> None:
+    # One takes four bytes at least, as long as nothing is compressed.
+    is_exact = db.engine.dialect.name == "sqlite"
+    if is_exact and sum(chat.bytes for chat in chats) <= 4 * MOST_FACETS:
+        return
+    room = MOST_FACETS
+    for chunk in _chunks(chats if len(chats) > 1 else ()):
+        its = select(SessionFacet.session_id).where(
+            SessionFacet.session_id.in_([chat.id for chat in chunk])
+        )
+        some = its.limit(room + 1).subquery()
+        room -= db.session.scalar(select(func.count()).select_from(some)) or 0
+        _check_room(room, MOST_FACETS, "tags and document ids")
+
+
+def _check_room(room: int, most: int, what: str) -> None:
+    if room < 0:
+        detail = (
+            f"More than {most:,} {what} of sessions would change:"
+            " name fewer sessions at once."
+        )
+        raise ValidationFailed([Flaw("", detail)])
 
 
 def _too_many(most: int, selected: SessionFilters) -> ValidationFailed:
@@ -140,20 +206,53 @@ def _unpin(change: BulkChange, chat: Row[Any]) -> Columns:
     return {"pinned": False} if chat.pinned else {}
 
 
-def _add_tags(change: BulkChange, chat: Row[Any]) -> Columns:
-    tags = list(dict.fromkeys([*chat.metadata_tags, *change.tags]))
-    if len(tags) > max(change.most_tags, len(chat.metadata_tags)):
+def _change_tags(
+    change: BulkChange, chats: list[Row[Any]], owner_id: str, *, is_dry_run: bool
+) -> int:
+    """Add or remove tags, reading and writing some sessions at a time; count them."""
+    changed, size, room = 0, 0, MOST_TAGS
+    is_adding = change.action is BulkAction.ADD_TAGS
+    for chunk in _small_chunks(chats):
+        query = select(ChatSession.id, ChatSession.metadata_tags).where(
+            ChatSession.id.in_([chat.id for chat in chunk])
+        )
+        tags_of = {row[0]: row[1] for row in db.session.execute(query)}
+        changes: Changes = []
+        facets: dict[UUID, set[str]] = {}
+        for chat in chunk:
+            old = tags_of[chat.id]
+            new = (
+                _with_tags(change, chat.id, old) if is_adding else _without(change, old)
+            )
+            if new == old:
+                continue
+            changes.append((chat, {"metadata_tags": new}))
+            facets[chat.id] = set(new).symmetric_difference(old)
+            room -= len(facets[chat.id])
+            size += chat.bytes
+            changed += 1
+            _check_room(room if changed > 1 else 0, MOST_TAGS, "tags")
+            _check_size(size if changed > 1 else 0)
+        if not is_dry_run and changes:
+            _update(changes)
+            change_tags = add_tags if is_adding else remove_tags
+            change_tags(facets, owner_id=owner_id)
+    return changed
+
+
+def _with_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str]:
+    tags = list(dict.fromkeys([*old, *change.tags]))
+    if len(tags) > max(change.most_tags, len(old)):
         detail = (
-            f"Session {chat.id} would have {len(tags)}: at most {change.most_tags}"
+            f"Session {session_id} would have {len(tags)}: at most {change.most_tags}"
             f" ({PREFIX}MAX_TAGS)."
         )
         raise ValidationFailed([Flaw("/tags", detail)])
-    return {"metadata_tags": tags} if tags != chat.metadata_tags else {}
+    return tags
 
 
-def _remove_tags(change: BulkChange, chat: Row[Any]) -> Columns:
-    tags = [tag for tag in chat.metadata_tags if tag not in change.tags]
-    return {"metadata_tags": tags} if tags != chat.metadata_tags else {}
+def _without(change: BulkChange, old: list[str]) -> list[str]:
+    return [tag for tag in old if tag not in change.tags]
 
 
 def _mark(change: BulkChange, chat: Row[Any]) -> Columns:
@@ -165,8 +264,6 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
     BulkAction.UNARCHIVE: _unarchive,
     BulkAction.PIN: _pin,
     BulkAction.UNPIN: _unpin,
-    BulkAction.ADD_TAGS: _add_tags,
-    BulkAction.REMOVE_TAGS: _remove_tags,
     BulkAction.DELETE: _mark,
 }
 
@@ -199,14 +296,26 @@ def _delete(chats: list[Row[Any]]) -> None:
             apply(ChatSession.id.in_(chunk))
 
 
-def _update(changes: Changes, owner_id: str) -> None:
+def _update(changes: Changes) -> None:
     for chunk in _chunks(changes):
         rows = [
             {"id": chat.id, **columns, "revision": chat.revision + 1}
             for chat, columns in chunk
         ]
         db.session.execute(update(ChatSession), rows)
-        replace_facets({chat.id: columns for chat, columns in chunk}, owner_id=owner_id)
+
+
+def _small_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
+    chunk: list[Row[Any]] = []
+    size = 0
+    for chat in chats:
+        if chunk and (len(chunk) == _CHUNK or size + chat.tag_bytes > _CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(chat)
+        size += chat.tag_bytes
+    if chunk:
+        yield chunk
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -1,6 +1,6 @@
 """Queries over the tags, documents and models of sessions; no HTTP, no commit."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -46,6 +46,24 @@ def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) 
     _add(changes, owner_id)
 
 
+def add_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
+    """Write down tags that these sessions have from now on."""
+    _add({each: {"metadata_tags": its} for each, its in tags.items()}, owner_id)
+
+
+def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
+    """Delete tags that these sessions have no more, some of the same few of all."""
+    values = set[str]().union(*tags.values())
+    db.session.execute(
+        delete(SessionFacet).where(
+            SessionFacet.owner_id == owner_id,
+            SessionFacet.session_id.in_(tags),
+            SessionFacet.kind == Facet.TAG,
+            SessionFacet.value.in_(values),
+        )
+    )
+
+
 def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
     rows = [
         {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
@@ -54,7 +72,7 @@ def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
         for value in dict.fromkeys(its.get(column) or ())
     ]
     if rows:
-        db.session.execute(insert(SessionFacet), rows)
+        db.session.execute(insert(SessionFacet.__table__), rows)
 
 
 def list_tags(*, owner_id: str, limit: int) -> list[Counted]:

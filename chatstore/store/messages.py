@@ -30,10 +30,12 @@ from chatstore.schemas.messages import MessageSchema
 from chatstore.store.appending import draft_messages, write_messages
 from chatstore.store.sent import (
     AppendedMessage,
+    all_of,
     apart,
     as_json,
     attributes,
-    in_one,
+    json_value,
+    side_by_side,
     stored_bytes,
 )
 from chatstore.store.sessions import OWNED, no_such_session, owned, whose
@@ -189,15 +191,16 @@ def list_messages(
     }
     query = _prepare_range(wanted.order, has_role=wanted.role is not None)
     with read_connection() as connection:
-        ((texts, seqs, found, last_seq),) = query.rows(connection, named)
+        ((texts, found, last_seq),) = query.rows(connection, named)
     if last_seq is None:
         raise no_such_session(session_id)
-    messages = apart(texts)
+    parts = apart(texts)
+    seqs, messages = parts[::2], parts[1::2]
     if found == len(messages):
         return MessageChunk(messages, rest=None, has_more=False)
     if len(messages) == wanted.limit:
         return MessageChunk(messages, rest=None, has_more=True)
-    rest = wanted.following(list(map(int, apart(seqs))), end=last_seq + 1)
+    rest = wanted.following(list(map(int, seqs)), end=last_seq + 1)
     return MessageChunk(messages, rest=rest, has_more=False)
 
 
@@ -234,10 +237,14 @@ def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     fitting = case(
         (whole.c.bytes <= CHUNK_BYTES, size), else_=_count_fitting(sizes, order, size)
     )
-    chunk = rows(_SENT.label("sent"), Message.seq)
+    seq_and_text = side_by_side(json_value("integer", Message.seq), _SENT)
+    chunk = rows(seq_and_text.label("sent"), Message.seq)
     chunk = bounded(chunk, select(fitting).scalar_subquery())
     found = select(whole.c.found).scalar_subquery()
-    return Prepared(in_one(chunk, found, last_seq))
+    sent = chunk.subquery()
+    is_falling = order is Order.DESC
+    texts = all_of(sent.c.sent, by=[sent.c.seq], is_falling=is_falling)
+    return Prepared(select(texts, found, last_seq))
 
 
 def _count_fitting(

@@ -12,17 +12,15 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Integer,
-    Select,
     Text,
-    cast,
     func,
     literal_column,
-    select,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
 
+from chatstore import sqlite
 from chatstore.schemas.compiled import Member
 
 # A character that no JSON text holds as it is (RFC 7464 parts texts with it too).
@@ -81,7 +79,7 @@ def _json_value(element: Any, compiler: Any, **options: Any) -> str:
     return texts[kind.name].format(compiler.process(column, **options))
 
 
-class _formatted(FunctionElement[str]):
+class formatted(FunctionElement[str]):
     """SQL for a text with a value in each of its places."""
 
     name = "formatted"
@@ -89,7 +87,7 @@ class _formatted(FunctionElement[str]):
     inherit_cache = True
 
 
-@compiles(_formatted)
+@compiles(formatted)
 def _format(element: Any, compiler: Any, **options: Any) -> str:
     arguments = ", ".join(compiler.process(each, **options) for each in element.clauses)
     name = "format" if compiler.dialect.name == "postgresql" else "printf"
@@ -117,6 +115,28 @@ def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
     return f"({' + '.join(sizes)})"
 
 
+class held_bytes(FunctionElement[int]):
+    """SQL for the bytes that these columns take in the database, without reading them.
+
+    PostgreSQL counts what it has compressed.
+    """
+
+    name = "held_bytes"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(held_bytes)
+def _held_bytes(element: Any, compiler: Any, **options: Any) -> str:
+    is_postgresql = compiler.dialect.name == "postgresql"
+    size = "pg_column_size" if is_postgresql else "octet_length"
+    sizes = (
+        f"coalesce({size}({compiler.process(each, **options)}), 0)"
+        for each in element.clauses
+    )
+    return f"({' + '.join(sizes)})"
+
+
 def as_json(
     members: Sequence[Member], columns: Mapping[str, SQLCoreOperations[Any]]
 ) -> ColumnElement[str]:
@@ -126,27 +146,49 @@ def as_json(
     """
     template = ",".join(f'"{each.name}":%s' for each in members)
     values = [json_value(each.kind, columns[each.attribute]) for each in members]
-    return _formatted(literal_column(f"'{{{template}}}'"), *values)
+    return formatted(literal_column(f"'{{{template}}}'"), *values)
 
 
-def in_one(rows: Select[Any], *more: ColumnElement[Any]) -> Select[Any]:
-    """Return a query for one row: of each column of `rows` all the values, and `more`.
+def all_of(
+    column: ColumnElement[Any], *, by: Sequence[ColumnElement[Any]], is_falling: bool
+) -> ColumnElement[str]:
+    """Return SQL for one text of all values of a column; `apart` takes it apart.
 
-    `apart` takes them apart again. Both databases feed an aggregate in the order of
-    the subquery that it is over.
+    They are in the order of the columns `by`, all falling or all rising. SQLite sorts
+    for each such text of a statement, and holds it twice: one is enough.
     """
-    columns: list[Any] = [*map(_all_of, rows.subquery().c), *more]
-    return select(*columns)
+    values = func.aggregate_strings(column, _SEPARATOR)
+    keys = [each.desc() if is_falling else each.asc() for each in by]
+    return _in_order(values, values.aggregate_order_by(*keys))
+
+
+def side_by_side(*columns: ColumnElement[str]) -> ColumnElement[str]:
+    """Return SQL for one text of several; `apart` takes these apart, too."""
+    places = _SEPARATOR.join("%s" for _ in columns)
+    return formatted(literal_column(f"'{places}'"), *columns)
 
 
 def apart(values: str | None) -> Sequence[str]:
-    """Return the values of a column that `in_one` put together."""
+    """Return the values that `all_of` put together."""
     return values.split(_SEPARATOR) if values is not None else []
 
 
-def _all_of(column: ColumnElement[Any]) -> ColumnElement[str]:
-    text = column if isinstance(column.type, Text) else cast(column, Text)
-    return func.aggregate_strings(text, _SEPARATOR)
+class _in_order(FunctionElement[str]):
+    """SQL for an aggregate: given without its order, and with it written."""
+
+    name = "in_order"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_in_order)
+def _write_order(element: Any, compiler: Any, **options: Any) -> str:
+    unordered, ordered = element.clauses
+    # SQLite before 3.44 cannot write it. Such a release feeds an aggregate in the
+    # order of the subquery that it is over.
+    is_old = compiler.dialect.name == "sqlite" and not sqlite.orders_aggregates()
+    text: str = compiler.process(unordered if is_old else ordered, **options)
+    return text
 
 
 def as_instant(sent: datetime | str) -> datetime:

@@ -1,5 +1,6 @@
 """Lists of sessions: filtered, sorted, page by page in both directions; no HTTP."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Integer,
     Select,
     bindparam,
@@ -32,7 +34,15 @@ from chatstore.store.filters import (
     select_matching,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sent import apart, as_instant, in_one, json_value
+from chatstore.store.sent import (
+    all_of,
+    apart,
+    as_instant,
+    formatted,
+    json_value,
+    side_by_side,
+    stored_bytes,
+)
 from chatstore.store.sessions import SENT_SESSION
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
@@ -40,6 +50,12 @@ SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.CREATED_AT: ChatSession.created_at,
     SessionSort.NAME: ChatSession.name_folded,
 }
+
+
+# A page ends before its sessions are more. The database makes at most twice as many.
+PAGE_BYTES = 8 * 1024 * 1024
+# What JSON can make of three texts of some 250 characters, and of the small members.
+_REST_BYTES = 5000
 
 
 @dataclass(frozen=True)
@@ -65,7 +81,8 @@ def list_sessions(
 ) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before it if that looks back.
 
-    Each is the JSON that is sent. `offset` passes over so many of them first.
+    Each is the JSON that is sent. `offset` passes over so many of them first. The page
+    ends before it is larger than `PAGE_BYTES`, unless one session alone is.
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
@@ -73,6 +90,7 @@ def list_sessions(
     shape = replace(listing, filters=filters.shape())
     # The one more says whether there is another page.
     named: dict[str, Any] = {"most": limit + 1, "offset": offset}
+    named["share"] = PAGE_BYTES // limit
     named |= {"the_owner": owner_id, **filters.named()}
     if place is not None:
         named |= {"place_value": place.value, "place_id": place.id}
@@ -80,19 +98,21 @@ def list_sessions(
         rare = find_rare_facet(connection, filters, owner_id=owner_id)
         prepared = _prepare(shape, walks, rare, connection.dialect.name)
         parts = prepared.rows(connection, named)
-    chats = [
-        _Sent(*each)
-        for _, texts, keys in parts
-        for each in zip(apart(texts), apart(keys), strict=True)
-    ]
-    page = chats[:limit][::-1] if is_backward else chats[:limit]
-    more = len(chats) > limit
+        texts = [text for _, its in parts for text in apart(its)]
+        chats = list(map(_Sent, texts[::2], texts[1::2]))
+        page = _fitting(chats[:limit])
+        texts = _texts_of(connection, page, owner_id)
+    more = len(chats) > len(page)
+    if is_backward:
+        page.reverse()
+        texts.reverse()
     if not page and place is not None:
         # All that was there is gone: the way back is all that there is.
         back = _turned(place, listing)
         return Page([], back if is_backward else None, None if is_backward else back)
     return _page(
         page,
+        texts,
         listing,
         has_next=is_backward or more,
         has_previous=more if is_backward else bool(place or offset),
@@ -127,10 +147,55 @@ def _walks(listing: SessionListing, place: SessionPlace | None) -> Walks:
 
 
 class _Sent(NamedTuple):
-    """A session as the JSON that is sent, and that of what it is sorted by."""
+    """A session as the JSON that is sent, and that of what it is sorted by.
+
+    Of one that is larger than its share of a page, the text is `[id, pinned, bytes]`.
+    """
 
     text: str
     key: str
+
+    @property
+    def is_large(self) -> bool:
+        return self.text.startswith("[")
+
+    def bytes(self) -> int:
+        if self.is_large:
+            size: int = orjson.loads(self.text)[2]
+            return size + _REST_BYTES
+        return len(self.text.encode())
+
+
+def _fitting(chats: Sequence[_Sent]) -> list[_Sent]:
+    """Return those that a page has room for: one at least."""
+    if sum(len(chat.text) for chat in chats) <= PAGE_BYTES // 4 and not any(
+        chat.is_large for chat in chats
+    ):
+        return list(chats)  # as almost always, at most 4 bytes a character
+    total = 0
+    for number, chat in enumerate(chats):
+        total += chat.bytes()
+        if number and total > PAGE_BYTES:
+            return list(chats[:number])
+    return list(chats)
+
+
+def _texts_of(
+    connection: Connection, chats: Sequence[_Sent], owner_id: str
+) -> list[str]:
+    """Return what is sent of the sessions that are still there."""
+    ids = [UUID(orjson.loads(chat.text)[0]) for chat in chats if chat.is_large]
+    if not ids:
+        return [chat.text for chat in chats]
+    query = select(ChatSession.id, SENT_SESSION).where(
+        ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
+    )
+    large = {row[0]: row[1] for row in connection.execute(query)}
+    texts = (
+        large.get(UUID(orjson.loads(chat.text)[0])) if chat.is_large else chat.text
+        for chat in chats
+    )
+    return [text for text in texts if text is not None]
 
 
 class _Walk(NamedTuple):
@@ -159,8 +224,25 @@ def _prepare(
 def _sent(listing: SessionListing) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
     key = json_value(kind, SORT_COLUMNS[listing.sort])
-    columns: list[Any] = [SENT_SESSION.label("sent"), key.label("key")]
+    sent = case((_SIZE <= _SHARE, SENT_SESSION), else_=_LARGE)
+    columns: list[Any] = [
+        side_by_side(sent, key).label("sent"),
+        SORT_COLUMNS[listing.sort].label("sort"),
+        ChatSession.id.label("id"),
+    ]
     return select(*columns)
+
+
+# What a session can be large by; all else is `_REST_BYTES` at most. Its size is known
+# without reading it, and what is not made costs nothing.
+_SIZE = stored_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags)
+_SHARE = bindparam("share", type_=Integer)
+_LARGE = formatted(
+    literal_column("'[%s,%s,%s]'"),
+    json_value("uuid", ChatSession.id),
+    json_value("boolean", ChatSession.pinned),
+    _SIZE,
+)
 
 
 def _select_walks(
@@ -170,8 +252,11 @@ def _select_walks(
     parts: list[Select[Any]] = []
     for number, walk in enumerate(walks):
         offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
-        part = in_one(_select_walk(listing, rows, walk, offset)).subquery()
-        parts.append(select(literal_column(str(number)).label("number"), *part.c))
+        met = _select_walk(listing, rows, walk, offset).subquery().c
+        is_falling = _is_falling(listing, walk)
+        texts = all_of(met.sent, by=[met.sort, met.id], is_falling=is_falling)
+        numbered: list[Any] = [literal_column(str(number)).label("number"), texts]
+        parts.append(select(*numbered))
     if len(parts) == 1:
         return parts[0]
     whole = union_all(*parts).subquery()
@@ -196,7 +281,7 @@ def _select_walk(
     if walk.pinned is not None:
         rows = rows.where(pinned_is(walk.pinned))
     column = SORT_COLUMNS[listing.sort]
-    is_falling = (listing.order is Order.DESC) != walk.is_backward
+    is_falling = _is_falling(listing, walk)
     if walk.has_start:
         rows = rows.where(_is_beyond(column, is_falling))
     if is_falling:
@@ -204,6 +289,10 @@ def _select_walk(
     else:
         rows = rows.order_by(column.asc(), ChatSession.id.asc())
     return bounded(rows, bindparam("most"), offset)
+
+
+def _is_falling(listing: SessionListing, walk: _Walk) -> bool:
+    return (listing.order is Order.DESC) != walk.is_backward
 
 
 def _is_beyond(
@@ -219,12 +308,12 @@ def _is_beyond(
 
 def _page(
     chats: list[_Sent],
+    texts: list[str],
     listing: SessionListing,
     *,
     has_next: bool,
     has_previous: bool,
 ) -> Page[str]:
-    texts = [chat.text for chat in chats]
     if not chats:
         return Page(texts, None)
     next_place = _place_of(chats[-1], listing) if has_next else None
@@ -248,5 +337,10 @@ def _place_of(chat: _Sent, listing: SessionListing) -> SessionPlace:
     sent, value = orjson.loads(chat.text), orjson.loads(chat.key)
     if listing.sort is not SessionSort.NAME:
         value = as_instant(value)
-    pinned = sent["pinned"] if listing.pinned_first else None
-    return SessionPlace(value, UUID(sent["id"]), pinned)
+    if chat.is_large:
+        session_id, pinned, _ = sent
+    else:
+        session_id, pinned = sent["id"], sent["pinned"]
+    return SessionPlace(
+        value, UUID(session_id), pinned if listing.pinned_first else None
+    )

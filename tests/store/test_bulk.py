@@ -1,16 +1,17 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, BulkAction
 from chatstore.errors import ValidationFailed
-from chatstore.models import ChatSession, Message
+from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.services.deleting import finish_deletions
-from chatstore.store import deletions
+from chatstore.store import bulk, deletions
 from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
@@ -193,3 +194,80 @@ def is_held_up(work):
         return work.running()
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     return db.session.scalar(text(waiting)) > 0
+
+
+@pytest.fixture
+def laden(db_session, make_session):
+    """Three sessions with two tags and four documents each."""
+    return [
+        make_session(
+            owner_id="alice",
+            name=name,
+            metadata_tags=["t", "u"],
+            rag_document_ids=[f"{each}{'x' * 50}" for each in range(4)],
+        )
+        for name in "abc"
+    ]
+
+
+@pytest.mark.parametrize("action", ["add_tags", "remove_tags", "delete"])
+@pytest.mark.parametrize("is_dry_run", [False, True])
+def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_run):
+    before = stored("revision")
+    tags = ("t", "u") if action == "remove_tags" else ("x", "y")
+    rows = 18 if action == "delete" else 6
+    bound = "MOST_FACETS" if action == "delete" else "MOST_TAGS"
+    monkeypatch.setattr(bulk, bound, rows - 1)
+    with pytest.raises(ValidationFailed):
+        change(action, tags=tags, is_dry_run=is_dry_run)
+    assert stored("revision") == before
+    monkeypatch.setattr(bulk, bound, rows)
+    assert change(action, tags=tags, is_dry_run=is_dry_run).changed == 3
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+@pytest.mark.parametrize("action", ["pin", "archive", "add_tags", "delete"])
+def test_too_many_bytes_at_once_change_none_but_one_alone(laden, monkeypatch, action):
+    before = stored("revision")
+    monkeypatch.setattr(bulk, "MOST_BYTES", 100)
+    with pytest.raises(ValidationFailed):
+        change(action, tags=("x",))
+    assert stored("revision") == before
+    assert change(action, [laden[0].id], tags=("x",)).changed == 1
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+@pytest.mark.parametrize("action", list(BulkAction))
+def test_no_document_ids_are_read_and_tags_only_to_change_them(laden, action):
+    with recorded_statements() as statements:
+        change(action, SessionFilters(tag=("t",), document=None), tags=("x",))
+    # Sizes are asked for, and nothing else of the lists.
+    size = r"(octet_length|pg_column_size)\([^()]*\)"
+    rest = [re.sub(size, "", each) for each in statements]
+    assert not any("rag_document_ids" in each for each in rest), rest
+    reads_tags = any(re.search("SELECT.*metadata_tags", each, re.S) for each in rest)
+    assert reads_tags is (action in (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS))
+
+
+def test_only_the_tags_that_change_are_written(laden, db_session):
+    query = select(func.count()).select_from(SessionFacet)
+    assert db_session.scalar(query) == 18
+    with recorded_statements() as statements:
+        change("add_tags", tags=("x", "t"))
+    assert not any("DELETE FROM session_facets" in each for each in statements)
+    assert db.session.scalar(query) == 21
+    change("remove_tags", tags=("x", "t"))
+    assert db.session.scalar(query) == 15
+
+
+def test_tags_are_read_some_bytes_at_a_time(laden, monkeypatch):
+    monkeypatch.setattr(bulk, "_CHUNK_BYTES", 1)
+    with recorded_statements() as statements:
+        assert change("add_tags", tags=("x",)).changed == 3
+    reads = [
+        each
+        for each in statements
+        if re.match("SELECT.*metadata_tags", each, re.DOTALL)
+    ]
+    assert len(reads) == 4, reads  # the one that locks, and one for each
+    assert stored("metadata_tags") == {x: ["t", "u", "x"] for x in "abc"}

@@ -1,14 +1,18 @@
+import re
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import product
 
 import pytest
 
-from chatstore.db import in_transaction
+from chatstore.db import db, in_transaction, read_connection
 from chatstore.enums import Order, SessionSort
+from chatstore.store import messages, session_lists
 from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing, list_sessions
 from chatstore.store.sessions import delete_session, update_session
+from tests.store.statements import MOST_TO_READ, statements_of_read
 from tests.support import parsed
 
 STILL = timedelta(0)
@@ -144,3 +148,104 @@ def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_sessi
     last = parsed(page.items)[-1]
     moved = datetime.fromisoformat(last.last_updated_at)
     assert page.next_place == SessionPlace(moved, last.id)
+
+
+PAGE_BYTES = 20_000
+
+
+@pytest.fixture
+def large_lists(db_session, make_session, monkeypatch):
+    """Sessions of very different sizes, one larger than a page may be."""
+    monkeypatch.setattr(session_lists, "PAGE_BYTES", PAGE_BYTES)
+    counts = [0, 30, 1, 60, 10, 250, 0, 35, 20, 5, 50, 50, 0]
+    chats = [
+        make_session(
+            owner_id="alice",
+            name=f"{number * 7 % 13:02}",
+            rag_document_ids=[f"{each}{'é' * 90}" for each in range(count)],
+        )
+        for number, count in enumerate(counts)
+    ]
+    for chat in chats[::3]:
+        in_transaction(
+            update_session, chat.id, owner_id="alice", changes={"pinned": True}
+        )
+    return chats
+
+
+@pytest.mark.parametrize("pinned_first", [False, True])
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("sort", list(SessionSort))
+def test_a_page_ends_before_it_is_too_large_both_ways(
+    large_lists, monkeypatch, sort, order, pinned_first
+):
+    listing = SessionListing(sort=sort, order=order, pinned_first=pinned_first)
+    read = partial(list_sessions, owner_id="alice", listing=listing)
+    with monkeypatch.context() as patch:
+        patch.setattr(session_lists, "PAGE_BYTES", 10**9)
+        expected = ids_of(read(limit=1000))
+    for limit in (2, 1000):
+        page, pages = read(limit=limit), []
+        pages.append(page)
+        while page.next_place:
+            page = read(limit=limit, place=page.next_place)
+            pages.append(page)
+        assert sum(map(ids_of, pages), []) == expected
+        back = []
+        while page.previous_place:
+            page = read(limit=limit, place=page.previous_place)
+            back = ids_of(page) + back
+            pages.append(page)
+        assert back == expected[: len(back)]
+        assert len(back) == len(expected) - len(ids_of(pages[-1 - count_back(pages)]))
+        for page in pages:
+            assert len(page.items) == 1 or bytes_of(page) <= PAGE_BYTES
+        if limit == 1000:
+            assert any(len(page.items) > 1 for page in pages)
+    offset = read(limit=1000, offset=4)
+    assert ids_of(offset) == expected[4 : 4 + len(offset.items)]
+    assert offset.next_place and offset.previous_place
+
+
+def count_back(pages):
+    """How many pages at the end were read on the way back."""
+    last = next(n for n, page in enumerate(pages) if not page.next_place)
+    return len(pages) - 1 - last
+
+
+def bytes_of(page):
+    return sum(len(text.encode()) for text in page.items)
+
+
+def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
+    listing = SessionListing()
+    shape = session_lists._prepare(
+        listing, session_lists._walks(listing, None), None, db.engine.dialect.name
+    )
+    named = {"the_owner": "alice", "most": 1001, "offset": 0, "share": 20}
+    with read_connection() as connection:
+        ((_, texts),) = shape.rows(connection, named)
+    assert len(texts.encode()) < 13 * 1000
+    assert texts.count('["') == sum(bool(c.rag_document_ids) for c in large_lists)
+
+
+def test_a_large_page_costs_few_statements(large_lists):
+    statements = statements_of_read(list_sessions, owner_id="alice", limit=1000)
+    assert len(statements) <= MOST_TO_READ, statements
+
+
+def test_the_order_of_what_is_collected_is_written(db_session):
+    kind = db.engine.dialect.name
+    prepared = [(messages._prepare_range(order, has_role=False), 1) for order in Order]
+    for sort, first in product(SessionSort, (True, False)):
+        listing = SessionListing(sort=sort, pinned_first=first)
+        walks = session_lists._walks(listing, None)
+        prepared.append(
+            (session_lists._prepare(listing, walks, None, kind), len(walks))
+        )
+    for each, parts in prepared:
+        text = str(each._for(db.engine.dialect).text)
+        aggregate = r"(?:group_concat|string_agg)\("
+        ordered = rf"{aggregate}[^()]* ORDER BY [^()]*\)"
+        assert len(re.findall(aggregate, text)) == parts, text
+        assert len(re.findall(ordered, text)) == parts, text
