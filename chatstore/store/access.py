@@ -11,6 +11,7 @@ from chatstore.clock import utc_now
 from chatstore.db import db, write_connection
 from chatstore.driver import Prepared
 from chatstore.models import IdempotencyRecord
+from chatstore.store.paging import fitting
 from chatstore.store.sent import stored_bytes
 
 _PURGE_BATCH = 1000
@@ -120,15 +121,10 @@ def purge_records(*, before: datetime) -> int:
         .where(IdempotencyRecord.created_at < before)
         .limit(_PURGE_BATCH)
     )
-    total = 0
-    keys: list[tuple[str, str]] = []
-    for owner_id, name, size_of_one in db.session.execute(old).all():
-        total += size_of_one
-        if keys and total > PURGE_BYTES:
-            break
-        keys.append((owner_id, name))
-    if not keys:
+    records = fitting(db.session.execute(old).all(), lambda row: row[2], PURGE_BYTES)
+    if not records:
         return 0
+    keys = [(record.owner_id, record.key) for record in records]
     purged = db.session.scalars(
         delete(IdempotencyRecord)
         .where(tuple_(*key).in_(keys))

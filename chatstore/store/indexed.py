@@ -29,6 +29,7 @@ from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import new_number
 from chatstore.store.index import Entry, delete_keys, is_fts5, put_words, words_of
+from chatstore.store.paging import fitting
 
 BATCH = 500
 # Of more text than that a batch has one row only.
@@ -182,14 +183,9 @@ def _next_messages(after: int) -> list[int]:
         .order_by(Message.id)
         .limit(BATCH)
     ).all()
-    total = 0
-    ids: list[int] = []
-    for id_, size in sizes:
-        total += min(size, 4 * INDEXED_CHARACTERS)
-        if ids and total > BATCH_BYTES:
-            break
-        ids.append(id_)
-    return ids
+    most_of_one = 4 * INDEXED_CHARACTERS
+    batch = fitting(sizes, lambda row: min(row[1], most_of_one), BATCH_BYTES)
+    return [row.id for row in batch]
 
 
 def _messages() -> Select[Any]:

@@ -1,6 +1,6 @@
-"""Keyset paging: pages that stay right while rows come and go; no HTTP here."""
+"""Pages that stay right while rows come and go, and how much one holds; no HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -30,3 +30,15 @@ class Page(Generic[T]):
     items: Sequence[T]
     next_place: SessionPlace | None
     previous_place: SessionPlace | None = None
+
+
+def fitting(items: Iterable[T], size_of: Callable[[T], int], most: int) -> list[T]:
+    """Return the first items, of sizes up to `most` in all: one at least, if any."""
+    total = 0
+    taken: list[T] = []
+    for item in items:
+        total += size_of(item)
+        if taken and total > most:
+            break
+        taken.append(item)
+    return taken

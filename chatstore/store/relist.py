@@ -11,9 +11,16 @@ from sqlalchemy import select, update
 from chatstore.db import db
 from chatstore.models import ChatSession
 from chatstore.store.facets import COLUMNS, replace_facets
+from chatstore.store.paging import fitting
+from chatstore.store.sent import stored_bytes
 from chatstore.store.sessions import folded_name
 
 BATCH = 200
+# Of more tags and document ids than that a batch has one session only: thousands of
+# short ones are written in a tenth of a second.
+BATCH_BYTES = 64 * 1024
+
+_SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
 
 
 @dataclass(frozen=True)
@@ -26,13 +33,15 @@ class Batch:
 
 def relist_batch(*, after: UUID | None) -> Batch | None:
     """Write names and facets of the next sessions; None when there are no more."""
-    query = select(ChatSession).order_by(ChatSession.id).limit(BATCH)
-    query = query.where(ChatSession.former_owner_id.is_(None))
+    sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
+    sizes = sizes.where(ChatSession.former_owner_id.is_(None))
     if after is not None:
-        query = query.where(ChatSession.id > after)
-    chats = db.session.scalars(
-        query.with_for_update().execution_options(populate_existing=True)
-    ).all()
+        sizes = sizes.where(ChatSession.id > after)
+    rows = db.session.execute(sizes.with_for_update()).all()
+    batch = fitting(rows, lambda row: row[1], BATCH_BYTES)
+    these = select(ChatSession).where(ChatSession.id.in_([row.id for row in batch]))
+    fresh = these.order_by(ChatSession.id).execution_options(populate_existing=True)
+    chats = db.session.scalars(fresh).all()
     for chat in chats:
         columns = {name: getattr(chat, name) for name in COLUMNS.values()}
         replace_facets({chat.id: columns}, owner_id=chat.owner_id)

@@ -33,7 +33,7 @@ from chatstore.store.filters import (
     select_all_matching,
     select_matching,
 )
-from chatstore.store.paging import Page, SessionPlace
+from chatstore.store.paging import Page, SessionPlace, fitting
 from chatstore.store.sent import (
     all_of,
     apart,
@@ -172,12 +172,7 @@ def _fitting(chats: Sequence[_Sent]) -> list[_Sent]:
         chat.is_large for chat in chats
     ):
         return list(chats)  # as almost always, at most 4 bytes a character
-    total = 0
-    for number, chat in enumerate(chats):
-        total += chat.bytes()
-        if number and total > PAGE_BYTES:
-            return list(chats[:number])
-    return list(chats)
+    return fitting(chats, _Sent.bytes, PAGE_BYTES)
 
 
 def _texts_of(
