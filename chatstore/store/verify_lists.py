@@ -12,14 +12,16 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.store.facets import COLUMNS
 from chatstore.store.sessions import folded_name
 
-_BATCH = 1000
+# Of those with the most tags and document ids, a hundred hold some 100 MiB.
+_BATCH = 100
 
 FacetSet = set[tuple[str, str, str]]
 
 
 def find_wrong_facets() -> Iterator[str]:
     """Yield a sentence for each session whose tags or documents are not its facets."""
-    for chats in _batches():
+    lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
+    for chats in _batches(ChatSession.owner_id, *lists):
         found = _facets([chat.id for chat in chats])
         for chat in chats:
             if found[chat.id] != _expected(chat):
@@ -33,21 +35,15 @@ def find_wrong_facets() -> Iterator[str]:
 
 def find_wrong_names() -> Iterator[str]:
     """Yield a sentence for each session that is sorted by another name than its own."""
-    for chats in _batches():
+    for chats in _batches(ChatSession.name, ChatSession.name_folded):
         for chat in chats:
             if chat.name_folded != folded_name(chat.name):
                 yield f"session {chat.id} is sorted by {chat.name_folded!r}"
 
 
-def _batches() -> Iterator[Sequence[Row[Any]]]:
-    columns: tuple[Any, ...] = (
-        ChatSession.id,
-        ChatSession.owner_id,
-        ChatSession.name,
-        ChatSession.name_folded,
-        *(getattr(ChatSession, column) for column in COLUMNS.values()),
-    )
-    query = select(*columns).order_by(ChatSession.id).limit(_BATCH)
+def _batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:
+    """Yield these columns of all sessions, and their ids, some sessions at a time."""
+    query = select(ChatSession.id, *columns).order_by(ChatSession.id).limit(_BATCH)
     chats = db.session.execute(query).all()
     while chats:
         yield chats

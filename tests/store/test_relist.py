@@ -2,7 +2,7 @@ from sqlalchemy import delete
 
 from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store import relist
+from chatstore.store import relist, verify_lists
 from chatstore.store.verify_lists import find_wrong_facets, find_wrong_names
 
 
@@ -20,7 +20,10 @@ def violations():
     return len(found)
 
 
-def test_what_lists_find_sessions_by_is_written_again(db_session, make_session):
+def test_what_lists_find_sessions_by_is_written_again(
+    db_session, make_session, monkeypatch
+):
+    monkeypatch.setattr(verify_lists, "_BATCH", 2)
     for number in range(3):
         make_session(rag_document_ids=["a", "b"], metadata_tags=[str(number)])
     with transaction():
