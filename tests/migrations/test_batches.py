@@ -1,5 +1,8 @@
 """Steps that are broken off go on, and refuse by name what they cannot do."""
 
+import signal
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
@@ -20,9 +23,28 @@ from chatstore.store.verify import CHECKS
 from tests.conftest import make_settings
 from tests.contract.test_naughty_strings import cannot_be_stored, naughty_strings
 from tests.migrations.test_upgrades import connected, fill
+from tests.support import clean_environ
 
 ON_SQLITE = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+
+# Migrates, and is killed when a statement that begins so has run.
+KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from chatstore.app import create_app
+from chatstore.db import db
+from chatstore.revisions import migrate
+from chatstore.settings import Settings
+
+def kill(connection, cursor, statement, *_):
+    if statement.startswith(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with create_app(Settings.from_env()).app_context():
+    sa.event.listen(db.engine, "after_cursor_execute", kill)
+    migrate()
+"""
 
 
 @pytest.fixture
@@ -158,6 +180,37 @@ def test_an_invalid_index_is_built_again(app, empty_database_url):
     columns = sa.inspect(db.session.connection()).get_indexes("sessions")
     (found,) = [each for each in columns if each["name"] == "ix_sessions_created_at"]
     assert found["column_names"] == ["owner_id", "created_at", "id"]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "last",
+    [
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema",
+        "PRAGMA schema_version = ",
+        "PRAGMA writable_schema = RESET",
+        "UPDATE alembic_version SET version_num='0007'",
+    ],
+)
+def test_a_process_killed_while_checks_are_added_leaves_a_sound_file(
+    app, empty_database_url, last
+):
+    db.session.remove()
+    environ = clean_environ(
+        CHATSTORE_DATABASE_URL=empty_database_url, CHATSTORE_SECRET_KEY="x"
+    )
+    killed = subprocess.run([sys.executable, "-c", KILLED, last], env=environ)
+    assert killed.returncode == -signal.SIGKILL
+    assert current_revision() == "0006"
+    assert db.session.scalar(sa.text("PRAGMA integrity_check")) == "ok"
+    db.session.rollback()
+    migrate()
+    assert current_revision() == head_revision()
+    with pytest.raises(sa.exc.IntegrityError):
+        execute("UPDATE chat_messages SET role = 'nobody' WHERE id = 1")
+    db.session.rollback()
+    assert_all_is_well()
 
 
 @pytest.mark.parametrize(
