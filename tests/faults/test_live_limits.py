@@ -147,3 +147,22 @@ def test_what_cannot_be_read_as_a_request_is_not_logged(server):
     assert b"application/problem+json" in answer
     assert "Invalid request from" in server.log
     assert "dear diary" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "status"),
+    [(240, 8, 200), (260, 8, 431), (300, 8000, 431)],
+)
+def test_headers_are_bounded(server, count, size, status):
+    head = ["GET /healthz HTTP/1.1", *[f"A: {'a' * size}"] * count]
+    answer = answer_to(server, head)
+    if status == 200:
+        assert answer.status_code == 200
+    else:
+        assert_problem(answer, status)
+
+
+@pytest.mark.parametrize("header", ["Script_Name: /x", "Path_Info: /openapi.json"])
+def test_no_header_of_a_client_says_where_the_application_is(server, header):
+    answer = answer_to(server, ["GET /healthz HTTP/1.1", header])
+    assert (answer.status_code, answer.json["status"]) == (200, "ok")
