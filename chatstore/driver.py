@@ -81,7 +81,8 @@ class Prepared:
     ) -> None:
         self._statement = statement
         self._is_planned_anew = is_planned_anew
-        self._compiled: dict[str, _Compiled] = {}
+        # By driver: what SQL it takes depends on the release of SQLite in it.
+        self._compiled: dict[Any, _Compiled] = {}
 
     def rows(
         self, connection: Connection, named: Mapping[str, Any]
@@ -123,9 +124,9 @@ class Prepared:
             cursor.close()
 
     def _for(self, dialect: Dialect) -> _Compiled:
-        known = self._compiled.get(dialect.name)
+        known = self._compiled.get(dialect.dbapi)
         if known is None:
-            known = self._compiled[dialect.name] = _compile(self._statement, dialect)
+            known = self._compiled[dialect.dbapi] = _compile(self._statement, dialect)
         return known
 
 
