@@ -107,7 +107,8 @@ class PostgresServer:
         """What a test may have changed: revision, columns, constraints, indexes."""
         return self.execute(
             "SELECT 'revision', version_num, '' FROM alembic_version UNION ALL"
-            " SELECT attrelid::regclass::text, attname, attnotnull::text"
+            " SELECT attrelid::regclass::text, attname,"
+            " attnotnull || format_type(atttypid, atttypmod)"
             " FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid"
             " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 UNION ALL"
             " SELECT 'constraint', conname, pg_get_constraintdef(oid)"
