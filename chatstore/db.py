@@ -48,7 +48,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from chatstore import sqlite
 from chatstore.clock import Deadline, format_instant
-from chatstore.db_errors import db_error_text, is_lock_timeout, is_transient
+from chatstore.db_errors import (
+    db_error_text,
+    is_lock_timeout,
+    is_stale_statement,
+    is_transient,
+)
 from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.settings import Settings
 from chatstore.turns import Turns
@@ -221,6 +226,7 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     # Whoever waits for a lock holds a connection: most of them are for the others.
     app.extensions["chatstore-blocked"] = Turns(width=max(1, settings.threads // 4))
     event.listen(engine, "handle_error", _hide_values)
+    event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
     event.listen(engine, "checkout", _drop_if_closed)
     event.listen(engine, "begin", _leave_autocommit)
     if settings.database_pooler == "pgbouncer":
@@ -297,6 +303,14 @@ def _hide_values(context: ExceptionContext) -> None:
     if primary and context.sqlalchemy_exception is not None:
         context.original_exception.args = (primary,)
         context.sqlalchemy_exception.args = (primary,)
+
+
+def _replace_connections_of_stale_statements(context: ExceptionContext) -> None:
+    # psycopg would run the same prepared statement again and again. A new connection
+    # has prepared none, so we count this one as lost, and the retries do the rest. All
+    # others in the pool are replaced too: a migration makes theirs stale as well.
+    if is_stale_statement(context.original_exception):
+        context.is_disconnect = True
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:

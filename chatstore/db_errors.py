@@ -16,6 +16,11 @@ from chatstore.errors import DatabaseFull, DatabaseUnavailable
 # Serialization failure and deadlock: PostgreSQL's request to run it again.
 _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
 _LOCK_TIMEOUT_SQLSTATE = "55P03"
+# A prepared statement that DEALLOCATE or DISCARD has dropped.
+_NO_SUCH_STATEMENT_SQLSTATE = "26000"
+# The function of PostgreSQL that refuses a plan whose columns have other types now. It
+# shares its SQLSTATE with other errors, and its words may be translated.
+_REFUSES_OLD_PLANS = "RevalidateCachedQuery"
 # A standby, or a primary that was told to refuse writes.
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
@@ -50,6 +55,14 @@ def is_transient(error: DBAPIError) -> bool:
 def is_lock_timeout(error: DBAPIError) -> bool:
     """Whether PostgreSQL ended a wait for a lock: its `lock_timeout` was over."""
     return _code(error) == _LOCK_TIMEOUT_SQLSTATE
+
+
+def is_stale_statement(error: BaseException) -> bool:
+    """Whether the driver's `error` says: a prepared statement cannot run any more."""
+    diagnosis = getattr(error, "diag", None)
+    if getattr(diagnosis, "sqlstate", None) == _NO_SUCH_STATEMENT_SQLSTATE:
+        return True
+    return getattr(diagnosis, "source_function", None) == _REFUSES_OLD_PLANS
 
 
 def db_error_text(error: BaseException) -> str:

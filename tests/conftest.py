@@ -64,7 +64,8 @@ END_OTHERS = (
 # What a test may have changed: revision, columns, constraints, settings.
 SCHEMA = (
     "SELECT 'revision', version_num, '' FROM alembic_version UNION ALL"
-    " SELECT attrelid::regclass::text, attname, attnotnull::text"
+    " SELECT attrelid::regclass::text, attname,"
+    " attnotnull || format_type(atttypid, atttypmod)"
     " FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid"
     " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 UNION ALL"
     " SELECT 'constraint', conname, pg_get_constraintdef(oid)"

@@ -1,5 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from threading import Barrier
@@ -10,6 +10,7 @@ from sqlalchemy import inspect, literal, select, text, update
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
+    NotSupportedError,
     OperationalError,
     PendingRollbackError,
     StatementError,
@@ -25,10 +26,13 @@ from chatstore.db import (
     in_core_transaction,
     in_transaction,
     next_instant,
+    read_connection,
+    reading,
     transaction,
     write_connection,
 )
 from chatstore.db_errors import is_transient, is_unavailable
+from chatstore.driver import Prepared
 from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.models import ChatSession, Message
 from chatstore.sqlite import driver
@@ -566,6 +570,75 @@ def test_connections_lost_while_idle_are_replaced_unnoticed(
     )
     assert alice.get(session_url(chat)).status_code == 200
     assert alice.post(messages_url(chat), json={"content": "x"}).status_code == 201
+
+
+# Statements that PostgreSQL has prepared, and can no longer run
+
+RETYPE = "ALTER TABLE sessions ALTER COLUMN revision TYPE numeric"
+
+
+def run_unnoticed(app, statement):
+    """Return the first value, from the pool's one connection, unseen by psycopg."""
+    with app.app_context(), closing(db.engine.raw_connection()) as connection:
+        result = connection.driver_connection.pgconn.exec_(statement.encode())
+        assert not result.error_message
+        return result.get_value(0, 0)
+
+
+@on_postgresql
+@pytest.mark.parametrize("forget", ["DEALLOCATE ALL", "DISCARD ALL", RETYPE])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "", None),
+        ("GET", "/messages", None),
+        ("POST", "/messages", {"content": "x"}),
+        ("PATCH", "", {"name": "x"}),
+    ],
+)
+def test_a_stale_statement_is_prepared_again(
+    make_app, make_session, forget, method, path, body
+):
+    app = make_app(threads=1)
+    url, client = session_url(make_session(messages=1)) + path, app.test_client()
+    for _ in range(8):  # psycopg prepares what it has run five times
+        first = client.open(url, method=method, json=body)
+    assert int(run_unnoticed(app, "SELECT count(*) FROM pg_prepared_statements")) > 0
+    run_unnoticed(app, forget)
+    for _ in range(8):
+        again = client.open(url, method=method, json=body)
+        assert again.status_code == first.status_code
+
+
+@on_postgresql
+def test_a_migration_makes_the_statements_of_all_connections_stale(
+    app, make_app, make_session
+):
+    make_session()
+    revision = Prepared(select(ChatSession.revision))
+
+    def read():
+        with read_connection() as connection:
+            return revision.rows(connection, {})
+
+    with make_app(threads=MAX_RETRIES + 2).app_context():
+        with ExitStack() as all_connections:
+            for _ in range(MAX_RETRIES + 2):
+                connection = all_connections.enter_context(read_connection())
+                for _ in range(8):
+                    revision.rows(connection, {})
+        with app.app_context(), db.engine.begin() as migration:
+            migration.execute(text(RETYPE))
+        assert reading(read) == [(1,)]
+
+
+@on_postgresql
+def test_what_postgresql_does_not_know_is_raised_and_costs_no_connection(db_session):
+    query = text("SELECT count(*) FROM sessions FOR UPDATE")
+    with pytest.raises(NotSupportedError) as caught:
+        db_session.execute(query)
+    assert caught.value.orig.sqlstate == "0A000"
+    assert not is_transient(caught.value)
 
 
 # Waiting for somebody else's lock
