@@ -11,6 +11,7 @@ from bench.numbers import Spread, short
 
 Found = dict[str, Any]
 READS = FIGURES[:3]
+_RELEVANCE = ("mean reciprocal rank", "recall at 10")
 _READ = ("get session", "100 messages", "50 sessions", "search")
 
 
@@ -236,6 +237,24 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
     yield [f"seconds from start to first answer, {kind}", short(start), verdict]
     idle = max(found["start"]["idle_worker_mb"])
     yield [f"memory of an idle worker in MB, {kind}", short(idle), ""]
+
+
+def relevance(found: Found) -> list[str]:
+    """How well search finds the right texts, by kind of text and database."""
+    databases: dict[str, Found] = found["databases"]
+    heads = ["texts", "questions"]
+    heads += [f"{name}, {kind}" for kind in databases for name in _RELEVANCE]
+    lines = table(heads, _relevance_rows(databases))
+    for kind, figures in databases.items():
+        missed = ", ".join(f"`{text}`" for text in figures["all"]["not answered"])
+        lines += ["", f"Without any right text, {kind}: {missed or 'none'}."]
+    return lines
+
+
+def _relevance_rows(databases: dict[str, Found]) -> Iterator[list[object]]:
+    for name, first in next(iter(databases.values())).items():
+        rates = (each[name][key] for each in databases.values() for key in _RELEVANCE)
+        yield [name, first["questions"], *(f"{rate:.3f}" for rate in rates)]
 
 
 def _not_measured(missing: dict[str, str]) -> list[str]:
