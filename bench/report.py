@@ -13,7 +13,7 @@ from bench.server import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
-NAMES = ("speed", "tail", "libraries", "growth", "many", "relevance")
+NAMES = ("speed", "keyed", "tail", "libraries", "growth", "many", "relevance")
 _NOTHING = "Not measured yet."
 
 

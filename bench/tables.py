@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench import targets
-from bench.contenders import BATCH, FIGURES, KEYED
+from bench.contenders import BATCH, FIGURES
 from bench.databases import KINDS
 from bench.numbers import Spread, short
 
@@ -81,9 +81,6 @@ def _derived(contenders: Found) -> list[str]:
         times = BATCH * rate["batch of 100"] / rate["append"]
         verdict = targets.at_least(times, targets.BATCH_OF_SINGLE)
         rows.append([f"messages/s in batches, {kind}", f"{short(times)} ×", verdict])
-        times = rate[KEYED] / rate["append"]
-        verdict = targets.at_least(times, targets.KEYED_OF_PLAIN)
-        rows.append([f"appends with a key, {kind}", f"{short(times)} ×", verdict])
         for figure in READS if peer else ():
             peers = max(peer[figure]["per_second"]["median"], 1e-9)
             times = rate[figure] / peers
@@ -95,6 +92,21 @@ def _derived(contenders: Found) -> list[str]:
             verdict = targets.at_most(tail, targets.P99_OF_P50)
             rows.append([f"p99/p50 of {figure}, {kind}", short(tail), verdict])
     return table(["also", "is", "target"], iter(rows))
+
+
+def keyed(found: Found) -> list[str]:
+    """Appends with a key beside those without."""
+    heads = ["database", "appends/s", "with a key", "ratio", "target", "errors"]
+    return table(heads, (_keyed(*each) for each in found["databases"].items()))
+
+
+def _keyed(kind: str, found: Found) -> list[object]:
+    spreads = [
+        Spread.read(found[key])
+        for key in ("plain_per_second", "keyed_per_second", "ratio")
+    ]
+    verdict = targets.at_least(spreads[-1].median, targets.KEYED_OF_PLAIN)
+    return [kind, *spreads, verdict, found["errors"]]
 
 
 def libraries(found: Found) -> list[str]:
