@@ -1,0 +1,127 @@
+"""What the worst requests within the limits cost others: `python -m bench.worst`.
+
+Each case has a server of its own on a database that is filled before. Measured are the
+time of the request, the longest wait of small requests of other clients meanwhile, and
+by how much a server process grows at most.
+"""
+
+import argparse
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bench.databases import KINDS, Databases, databases
+from bench.fill import Plan, fill
+from bench.numbers import Spread
+from bench.others import small_requests
+from bench.results import progress, read_results, write_results
+from bench.server import Running, forget_peak, peak_bytes, running_chatstore
+from bench.worst_cases import BULK, CASES, Ground, Run
+
+_QUIET_SECONDS = 1.0
+# A slow upload is cut off after this time: by default it would take a minute.
+READ_SECONDS = 5
+
+
+def prepare(
+    made: Databases, kind: str, *, rounds: int, factor: float = 1
+) -> tuple[str, dict[str, list[Run]]]:
+    """Fill a database; return its URL and, by case, what to run in each round."""
+    url = made.new_url(kind)
+    bulk = max(1, round(BULK * factor))
+    fill(url, Plan(bulk * rounds, bulk * rounds))
+    cases: dict[str, list[Run]] = {}
+    with running_chatstore(database_url=url) as server:
+        ground = Ground(url, server.port, rounds, factor)
+        for name, case in CASES.items():
+            progress(f"worst, {kind}: filling for {name}")
+            if runs := case(ground):
+                cases[name] = runs
+    return url, cases
+
+
+@contextmanager
+def serving(url: str) -> Iterator[Running]:
+    """Run the server that is measured."""
+    settings = {"database_url": url, "request_read_seconds": READ_SECONDS}
+    with running_chatstore(**settings) as server:
+        yield server
+
+
+def measure_case(server: Running, runs: list[Run]) -> dict[str, Any]:
+    """Run the rounds of a case one after another, and return what they cost."""
+    took: list[float] = []
+    answers: set[str] = set()
+    with small_requests(server.port) as waits:
+        time.sleep(_QUIET_SECONDS)
+        first, refused = len(waits.ms), waits.refused
+        workers = server.workers()
+        for pid in workers:
+            forget_peak(pid)
+        before = {pid: peak_bytes(pid) for pid in workers}
+        for run in runs:
+            begun = time.perf_counter()
+            answers.add(_answer(run, server.port))
+            took.append((time.perf_counter() - begun) * 1000)
+    if server.workers() != workers:
+        raise RuntimeError("a server process ended")
+    return {
+        "ms": Spread.of(took),
+        "answers": sorted(answers),
+        "others_alone_max_ms": max(waits.ms[:first], default=0.0),
+        "others_max_ms": max(waits.ms[first:], default=0.0),
+        "others_refused": waits.refused - refused,
+        "grew_mb": max(peak_bytes(pid) - before[pid] for pid in workers) / 1e6,
+    }
+
+
+def _answer(run: Run, port: int) -> str:
+    try:
+        return run(port)
+    except (OSError, http.client.HTTPException) as error:
+        return repr(error)
+
+
+def measure(
+    made: Databases, kind: str, *, rounds: int, factor: float
+) -> dict[str, dict[str, Any]]:
+    """Return what each case costs on one kind of database."""
+    url, cases = prepare(made, kind, rounds=rounds, factor=factor)
+    found: dict[str, dict[str, Any]] = {}
+    for name, runs in cases.items():
+        progress(f"worst, {kind}: {name}")
+        with serving(url) as server:
+            found[name] = measure_case(server, runs)
+    progress("")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--database", choices=KINDS, action="append")
+    options = parser.parse_args()
+    # What is measured on one kind of database leaves the other's figures.
+    found = (read_results("worst") or {"databases": {}})["databases"]
+    how = {"rounds": options.rounds, "scale": options.scale}
+    with databases() as made:
+        for kind in options.database or KINDS:
+            found[kind] = measure(
+                made, kind, rounds=options.rounds, factor=options.scale
+            )
+            for name, each in found[kind].items():
+                print(
+                    f"{kind:<10} {name:<55} {each['ms']} ms, others at most"
+                    f" {each['others_max_ms']:.0f} ms"
+                    f" (alone {each['others_alone_max_ms']:.0f}),"
+                    f" {each['others_refused']} refused,"
+                    f" grew {each['grew_mb']:.1f} MB, {', '.join(each['answers'])}"
+                )
+            write_results("worst", {"how": how, "databases": found})
+
+
+if __name__ == "__main__":
+    main()
