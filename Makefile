@@ -37,6 +37,7 @@ bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, beside others;
 	$(BIN)/python -m bench.libraries
 	$(BIN)/python -m bench.many
 	$(BIN)/python -m bench.growth --scale $(SCALE)
+	$(BIN)/python -m bench.worst --scale $(SCALE)
 	$(BIN)/python -m bench.relevance
 	$(BIN)/python -m bench.report
 

@@ -13,7 +13,10 @@ from bench.server import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
-NAMES = ("speed", "keyed", "tail", "libraries", "growth", "many", "relevance")
+NAMES = (
+    *("speed", "keyed", "tail", "libraries", "growth", "many"),
+    *("worst", "relevance"),
+)
 _NOTHING = "Not measured yet."
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from bench import targets
@@ -249,6 +250,34 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
     yield [f"seconds from start to first answer, {kind}", short(start), verdict]
     idle = max(found["start"]["idle_worker_mb"])
     yield [f"memory of an idle worker in MB, {kind}", short(idle), ""]
+
+
+def worst(found: Found) -> list[str]:
+    """What the worst requests within the limits cost, and cost others."""
+    heads = ["case", "of", "answers", "ms", "others wait at most, ms", "target"]
+    heads += ["alone, ms", "others refused", "a process grows, MB"]
+    rows = (
+        _worst(name, kind, figures[name])
+        for name in dict.fromkeys(chain(*found["databases"].values()))
+        for kind, figures in found["databases"].items()
+        if name in figures
+    )
+    return table(heads, rows)
+
+
+def _worst(name: str, kind: str, found: Found) -> list[object]:
+    waited = found["others_max_ms"]
+    return [
+        name,
+        kind,
+        ", ".join(found["answers"]),
+        Spread.read(found["ms"]),
+        short(waited),
+        targets.at_most(waited, targets.OTHERS_MAX_MS),
+        short(found["others_alone_max_ms"]),
+        found["others_refused"],
+        short(found["grew_mb"]),
+    ]
 
 
 def relevance(found: Found) -> list[str]:

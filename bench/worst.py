@@ -43,10 +43,11 @@ def prepare(
 
 
 @contextmanager
-def serving(url: str) -> Iterator[Running]:
+def serving(url: str, *, read_seconds: int = READ_SECONDS) -> Iterator[Running]:
     """Run the server that is measured."""
-    settings = {"database_url": url, "request_read_seconds": READ_SECONDS}
-    with running_chatstore(**settings) as server:
+    with running_chatstore(
+        database_url=url, request_read_seconds=read_seconds
+    ) as server:
         yield server
 
 

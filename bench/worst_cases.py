@@ -126,6 +126,10 @@ def search_in(ground: Ground, turns: list[dict[str, Any]], query: str) -> list[R
     """Search for 20 hits in a session of these messages."""
     session_id = ground.create_with(turns).removeprefix(_SESSIONS)
     path = f"/api/v1/search?q={quote(query)}&session_id={session_id}&limit=20"
+    with Client(ground.port) as client:
+        _, answer = client.send("GET", path)
+    if len(orjson.loads(answer)["hits"]) != min(20, len(turns)):
+        raise RuntimeError(f"{query[:20]} is not found: {answer[:200]!r}")
     return [sent("GET", path)] * ground.rounds
 
 

@@ -97,6 +97,28 @@ def test_appends_with_a_key_are_compared_round_by_round():
     ]
 
 
+def test_the_worst_cases_say_how_long_others_wait():
+    case = {
+        "ms": spread(2000.0),
+        "answers": ["201", "503"],
+        "others_alone_max_ms": 9.0,
+        "others_max_ms": 1001.0,
+        "others_refused": 2,
+        "grew_mb": 40.0,
+    }
+    found = {"databases": {"sqlite": {"a": case}, "postgresql": {"b": case, "a": case}}}
+    lines = tables.worst(found)[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [
+        ["| a", "sqlite"],
+        ["| a", "postgresql"],
+        ["| b", "postgresql"],
+    ]
+    assert lines[0] == (
+        "| a | sqlite | 201, 503 | 2,000 (1,000 to 4,000) | 1,001"
+        " | ≤ 1000: **not reached** | 9 | 2 | 40 |"
+    )
+
+
 def test_targets_are_reached_at_their_value():
     assert targets.at_least(3, 3) == "≥ 3: reached"
     assert targets.at_most(3, 3) == "≤ 3: reached"
