@@ -17,7 +17,7 @@ _BODY = json.dumps({"content": TEXT}).encode()
 
 @dataclass
 class Waits:
-    """The milliseconds of each small request, and how many were not answered well."""
+    """The milliseconds of each request, and how many were not answered well."""
 
     ms: list[float] = field(default_factory=list)
     refused: int = 0
@@ -34,7 +34,7 @@ class Waits:
 
 
 @contextmanager
-def small_requests(port: int) -> Iterator[Waits]:
+def small_requests(port: int) -> Iterator[dict[str, Waits]]:
     """Append to a session, get another, ask for the health, over and over.
 
     Each request has a new connection: the server has to accept it, too. What is under
@@ -42,20 +42,20 @@ def small_requests(port: int) -> Iterator[Waits]:
     """
     with Client(port) as client:
         written, read = (client.create_session() for _ in range(2))
-    requests = [
-        ("POST", f"{written}/messages", _BODY),
-        ("GET", read, None),
-        ("GET", "/healthz", None),
-    ]
-    waits, over = Waits(), threading.Event()
+    requests: dict[str, tuple[str, str, bytes | None]] = {
+        "append": ("POST", f"{written}/messages", _BODY),
+        "get session": ("GET", read, None),
+        "health": ("GET", "/healthz", None),
+    }
+    waits, over = {name: Waits() for name in requests}, threading.Event()
 
-    def repeat(method: str, path: str, body: bytes | None) -> None:
+    def repeat(name: str) -> None:
         while True:
-            waits.add(lambda: send_once(port, method, path, body))
+            waits[name].add(lambda: send_once(port, *requests[name]))
             if over.wait(_PAUSE_SECONDS):
                 return
 
-    threads = [threading.Thread(target=repeat, args=each) for each in requests]
+    threads = [threading.Thread(target=repeat, args=[each]) for each in requests]
     for thread in threads:
         thread.start()
     try:

@@ -254,8 +254,9 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
 
 def worst(found: Found) -> list[str]:
     """What the worst requests within the limits cost, and cost others."""
-    heads = ["case", "of", "answers", "ms", "others wait at most, ms", "target"]
-    heads += ["alone, ms", "others refused", "a process grows, MB"]
+    heads = ["case", "of", "answers", "ms", "all is done, ms"]
+    heads += ["others wait at most, ms", "target", "alone, ms", "others refused"]
+    heads += ["a process grows, MB"]
     rows = (
         _worst(name, kind, figures[name])
         for name in dict.fromkeys(chain(*found["databases"].values()))
@@ -267,14 +268,16 @@ def worst(found: Found) -> list[str]:
 
 def _worst(name: str, kind: str, found: Found) -> list[object]:
     waited = found["others_max_ms"]
+    settled = found["settled_ms"]
     return [
         name,
         kind,
         ", ".join(found["answers"]),
         Spread.read(found["ms"]),
-        short(waited),
-        targets.at_most(waited, targets.OTHERS_MAX_MS),
-        short(found["others_alone_max_ms"]),
+        Spread.read(settled) if settled else "",
+        ", ".join(f"{what} {short(ms)}" for what, ms in waited.items()),
+        targets.at_most(max(waited.values()), targets.OTHERS_MAX_MS),
+        short(max(found["others_alone_max_ms"].values())),
         found["others_refused"],
         short(found["grew_mb"]),
     ]

@@ -1,7 +1,7 @@
 """The worst requests within the limits: one function a case, all of them in `CASES`.
 
 A case fills what it needs, and returns what to run in each round; nothing where the
-database has no such case. A run returns what was answered.
+database has no such case.
 """
 
 import random
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
 from typing import Any
@@ -24,8 +24,6 @@ from bench.inside import connection_to, is_deleting
 from bench.others import send_once
 from bench.texts import Texts
 
-Run = Callable[[int], str]
-
 BULK = 10_000
 _SESSIONS = "/api/v1/sessions/"
 _BODY_BYTES = 8 * 1024 * 1024
@@ -33,6 +31,14 @@ _CONTENT_BYTES = 1024 * 1024
 _BATCH_BYTES = 7_800_000
 _WORD, _CHINESE_WORD = "pension", "数据"
 _LOOK_SECONDS, _HELD_SECONDS, _PATIENCE_SECONDS = 0.02, 3, 300
+
+
+@dataclass(frozen=True)
+class Run:
+    """Send to a port, and return what was answered; then perhaps wait for the rest."""
+
+    send: Callable[[int], str]
+    settle: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ Case = Callable[[Ground], list[Run]]
 
 def sent(method: str, path: str, body: bytes | None = None) -> Run:
     """Send one request."""
-    return lambda port: str(send_once(port, method, path, body))
+    return Run(lambda port: str(send_once(port, method, path, body)))
 
 
 def english(characters: int) -> str:
@@ -136,7 +142,7 @@ def search_in(ground: Ground, turns: list[dict[str, Any]], query: str) -> list[R
 def search_ligatures(ground: Ground) -> list[Run]:
     """One character that stands for 18, as often as a message may have it."""
     turns = [{"content": "\ufdfa" * ground.part(340_000)}]
-    return search_in(ground, turns, "\ufdfa")
+    return search_in(ground, turns, '"الله عليه"')
 
 
 def search_repeated(ground: Ground, *, characters: int) -> list[Run]:
@@ -163,22 +169,17 @@ def list_documents(ground: Ground) -> list[Run]:
 
 
 def delete_session(ground: Ground) -> list[Run]:
-    """Messages of 1 MiB, 8 MiB in all, until the last is gone."""
+    """Messages of 1 MiB, 8 MiB in all."""
     turns = [{"content": english(ground.part(_CONTENT_BYTES))}] * 8
     paths = [ground.create_with(turns) for _ in range(ground.rounds)]
-    return [_until_gone(ground.url, sent("DELETE", path)) for path in paths]
+    gone = partial(_wait_until_gone, ground.url)
+    return [replace(sent("DELETE", path), settle=gone) for path in paths]
 
 
-def _until_gone(url: str, run: Run) -> Run:
-    def wait(port: int) -> str:
-        answer, deadline = run(port), time.monotonic() + _PATIENCE_SECONDS
-        while is_deleting(url):
-            if time.monotonic() > deadline:
-                return f"{answer}, and rows are left"
-            time.sleep(_LOOK_SECONDS)
-        return answer
-
-    return wait
+def _wait_until_gone(url: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while is_deleting(url) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
 
 
 def tag_many(ground: Ground) -> list[Run]:
@@ -193,7 +194,8 @@ def tag_many(ground: Ground) -> list[Run]:
 def delete_many(ground: Ground) -> list[Run]:
     """As many sessions as one request may change, others in each round."""
     bodies = [{"action": "delete", "ids": ids} for ids in _filled_ids(ground)]
-    return [_until_gone(ground.url, _bulk(body)) for body in bodies]
+    gone = partial(_wait_until_gone, ground.url)
+    return [replace(_bulk(body), settle=gone) for body in bodies]
 
 
 def _bulk(body: dict[str, Any]) -> Run:
@@ -253,7 +255,7 @@ def wait_for_row(ground: Ground) -> list[Run]:
             connection.execute(lock, [session_id])
             answers: list[str] = []
             threads = [
-                threading.Thread(target=lambda: answers.append(append(port)))
+                threading.Thread(target=lambda: answers.append(append.send(port)))
                 for _ in range(8)
             ]
             for thread in threads:
@@ -264,7 +266,7 @@ def wait_for_row(ground: Ground) -> list[Run]:
                 thread.join()
         return ", ".join(sorted(set(answers)))
 
-    return [run] * ground.rounds
+    return [Run(run)] * ground.rounds
 
 
 def stop_halfway(ground: Ground) -> list[Run]:
@@ -285,7 +287,7 @@ def stop_halfway(ground: Ground) -> list[Run]:
             each.sendall(half)
         return ", ".join(sorted({_read_status(each) for each in sockets}))
 
-    return [run] * ground.rounds
+    return [Run(run)] * ground.rounds
 
 
 def _read_status(upload: socket.socket) -> str:

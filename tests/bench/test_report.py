@@ -101,12 +101,16 @@ def test_the_worst_cases_say_how_long_others_wait():
     case = {
         "ms": spread(2000.0),
         "answers": ["201", "503"],
-        "others_alone_max_ms": 9.0,
-        "others_max_ms": 1001.0,
+        "settled_ms": None,
+        "others_alone_max_ms": {"append": 9.0, "health": 8.0},
+        "others_max_ms": {"append": 1001.0, "health": 12.0},
         "others_refused": 2,
         "grew_mb": 40.0,
     }
-    found = {"databases": {"sqlite": {"a": case}, "postgresql": {"b": case, "a": case}}}
+    other = case | {"settled_ms": spread(3000.0)}
+    found = {
+        "databases": {"sqlite": {"a": case}, "postgresql": {"b": other, "a": case}}
+    }
     lines = tables.worst(found)[2:]
     assert [line.split(" | ")[:2] for line in lines] == [
         ["| a", "sqlite"],
@@ -114,9 +118,10 @@ def test_the_worst_cases_say_how_long_others_wait():
         ["| b", "postgresql"],
     ]
     assert lines[0] == (
-        "| a | sqlite | 201, 503 | 2,000 (1,000 to 4,000) | 1,001"
+        "| a | sqlite | 201, 503 | 2,000 (1,000 to 4,000) |  | append 1,001, health 12"
         " | ≤ 1000: **not reached** | 9 | 2 | 40 |"
     )
+    assert "| 3,000 (1,500 to 6,000) |" in lines[2]
 
 
 def test_targets_are_reached_at_their_value():

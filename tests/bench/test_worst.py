@@ -11,6 +11,7 @@ from bench.server import forget_peak, peak_bytes, resident_bytes, running_chatst
 from bench.worst import measure_case, prepare, serving
 from bench.worst_cases import (
     CASES,
+    Run,
     chinese,
     english,
     many_brackets,
@@ -46,7 +47,8 @@ def test_every_case_runs_and_is_answered(kind):
         url, cases = prepare(made, kind, rounds=1, factor=FACTOR)
         with serving(url, read_seconds=1) as server:
             answers = {
-                name: {run(server.port) for run in runs} for name, runs in cases.items()
+                name: {run.send(server.port) for run in runs}
+                for name, runs in cases.items()
             }
     wanted = {
         name: next(answer for key, answer in ANSWERS.items() if name.startswith(key))
@@ -57,24 +59,28 @@ def test_every_case_runs_and_is_answered(kind):
 
 
 def test_a_case_is_measured_with_others_and_memory():
-    grown: list[bytes] = []
+    grown: list[str] = []
 
-    def run(port: int) -> str:
-        grown.append(b"")
-        if len(grown) == 2:
+    def send(port: int) -> str:
+        grown.append("sent")
+        if len(grown) == 1:
             raise ConnectionResetError
         return "200"
 
+    runs = [Run(send), Run(send, settle=lambda: grown.append("settled"))]
     with running_chatstore() as server:
-        found = measure_case(server, [run, run])
+        found = measure_case(server, runs)
+        with small_requests(server.port) as waits:
+            pass
+    assert all(each.ms and not each.refused for each in waits.values())
+    assert grown == ["sent", "sent", "settled"]
     assert found["answers"] == ["200", "ConnectionResetError()"]
     assert found["others_refused"] == 0
-    assert found["others_alone_max_ms"] > 0
-    assert found["others_max_ms"] > 0
+    assert list(found["others_max_ms"]) == ["append", "get session", "health"]
+    assert list(found["others_alone_max_ms"]) == ["append", "get session", "health"]
     assert found["grew_mb"] >= 0
     assert found["ms"].least <= found["ms"].most
-    with pytest.raises(OSError), small_requests(server.port):
-        pass  # it has stopped: nobody is there to wait for
+    assert found["settled_ms"].least >= found["ms"].least
 
 
 def test_waits_count_what_was_refused_or_broken():
