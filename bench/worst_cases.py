@@ -221,13 +221,14 @@ def body_of(ground: Ground, *, write: Callable[[int], bytes]) -> list[Run]:
 
 def many_values(size: int) -> bytes:
     """As many empty lists as a body may have."""
-    values = b",".join([b"[]"] * min(size // 3, 990_000))
+    values = b",".join([b"[]"] * min(size // 3, 495_000))
     return b'{"content": "x", "metadata": {"a": [' + values + b"]}}"
 
 
-def many_keys(size: int) -> bytes:
-    """Keys that all differ."""
-    keys = b",".join(b'"%07d":0' % number for number in range(size // 12))
+def many_keys(size: int, *, digits: int) -> bytes:
+    """Keys that all differ: of 12 digits as many as a body may have, of 7 too many."""
+    each = b'"%%0%dd":0' % digits
+    keys = b",".join(each % number for number in range(size // (digits + 5)))
     return b'{"content": "x", "metadata": {' + keys + b"}}"
 
 
@@ -325,8 +326,9 @@ CASES: dict[str, Case] = {
     "delete a session of 8 MiB": delete_session,
     "tag 10,000 sessions": tag_many,
     "delete 10,000 sessions": delete_many,
-    "body of 990,000 values": partial(body_of, write=many_values),
-    "body of 8 MiB of keys": partial(body_of, write=many_keys),
+    "body of 495,000 empty lists": partial(body_of, write=many_values),
+    "body of 8 MiB of keys": partial(body_of, write=partial(many_keys, digits=12)),
+    "body of too many keys": partial(body_of, write=partial(many_keys, digits=7)),
     "body of 8 MiB of brackets": partial(body_of, write=many_brackets),
     "body of 8 MiB of escapes": partial(body_of, write=many_escapes),
     "8 appends to a row that is locked for 3 s": wait_for_row,
