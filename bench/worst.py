@@ -7,6 +7,7 @@ by how much a server process grows at most.
 
 import argparse
 import http.client
+import math
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -74,8 +75,9 @@ def measure_case(server: Running, runs: list[Run]) -> dict[str, Any]:
             answers.add(_answer(run, server.port))
             took.append((time.perf_counter() - begun) * 1000)
             if run.settle:
-                run.settle()
-                settled.append((time.perf_counter() - begun) * 1000)
+                has_ended = run.settle()
+                lasted = (time.perf_counter() - begun) * 1000
+                settled.append(lasted if has_ended else math.nan)
     if server.workers() != workers:
         raise RuntimeError("a server process ended")
     return {

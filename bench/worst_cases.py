@@ -35,10 +35,13 @@ _LOOK_SECONDS, _HELD_SECONDS, _PATIENCE_SECONDS = 0.02, 3, 300
 
 @dataclass(frozen=True)
 class Run:
-    """Send to a port, and return what was answered; then perhaps wait for the rest."""
+    """Send to a port, and return what was answered.
+
+    `settle` waits for what goes on after the answer, and returns whether it ended.
+    """
 
     send: Callable[[int], str]
-    settle: Callable[[], None] | None = None
+    settle: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,10 +179,13 @@ def delete_session(ground: Ground) -> list[Run]:
     return [replace(sent("DELETE", path), settle=gone) for path in paths]
 
 
-def _wait_until_gone(url: str) -> None:
+def _wait_until_gone(url: str) -> bool:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while is_deleting(url) and time.monotonic() < deadline:
+    while is_left := is_deleting(url):
+        if time.monotonic() > deadline:
+            break
         time.sleep(_LOOK_SECONDS)
+    return not is_left
 
 
 def tag_many(ground: Ground) -> list[Run]:

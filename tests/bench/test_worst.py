@@ -69,7 +69,11 @@ def test_a_case_is_measured_with_others_and_memory():
             raise ConnectionResetError
         return "200"
 
-    runs = [Run(send), Run(send, settle=lambda: grown.append("settled"))]
+    def settle() -> bool:
+        grown.append("settled")
+        return True
+
+    runs = [Run(send), Run(send, settle=settle)]
     with running_chatstore() as server:
         found = measure_case(server, runs)
         with small_requests(server.port) as waits:
