@@ -32,10 +32,13 @@ check: $(VENV)/.dev  ## lint, types, security, tests
 # An hour or two on a quiet machine; SCALE=0.01 fills in a hundredth.
 bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, beside others; write docs/performance.md
 	$(BIN)/python -m bench.speed
+	$(BIN)/python -m bench.keyed
 	$(BIN)/python -m bench.tail
 	$(BIN)/python -m bench.libraries
 	$(BIN)/python -m bench.many
 	$(BIN)/python -m bench.growth --scale $(SCALE)
+	$(BIN)/python -m bench.worst --scale $(SCALE)
+	$(BIN)/python -m bench.relevance
 	$(BIN)/python -m bench.report
 
 bench-quick: $(VENV)/.load  ## say in two minutes what has become slower

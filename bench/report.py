@@ -13,7 +13,10 @@ from bench.server import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
-NAMES = ("speed", "tail", "libraries", "growth", "many")
+NAMES = (
+    *("speed", "keyed", "tail", "libraries", "growth", "many"),
+    *("worst", "relevance"),
+)
 _NOTHING = "Not measured yet."
 
 
@@ -40,7 +43,8 @@ def block(name: str, *, results: Path, charts: Path) -> list[str]:
         return [_NOTHING]
     from bench import charts as drawing  # matplotlib is slow to import
 
-    paths = getattr(drawing, name)(found, charts)
+    draw = getattr(drawing, name, None)  # not every table has a chart
+    paths = draw(found, charts) if draw else []
     images = [f"![{path.stem}]({charts.name}/{path.name})" for path in paths]
     return [tables.how(found), "", *getattr(tables, name)(found), "", *images]
 

@@ -41,8 +41,22 @@ def free_port() -> int:
 
 def resident_bytes(pid: int) -> int:
     """Return how much memory of the process is in RAM, shared pages included."""
+    return _memory(pid, "VmRSS:")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most that was in RAM since the start, or since `forget_peak`."""
+    return _memory(pid, "VmHWM:")
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_bytes` begin with what is in RAM now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _memory(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     raise ValueError(f"process {pid} is gone")
 

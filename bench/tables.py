@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from bench import targets
-from bench.contenders import BATCH, FIGURES, KEYED
+from bench.contenders import BATCH, FIGURES
 from bench.databases import KINDS
 from bench.numbers import Spread, short
 
 Found = dict[str, Any]
 READS = FIGURES[:3]
+_RELEVANCE = ("mean reciprocal rank", "recall at 10")
 _READ = ("get session", "100 messages", "50 sessions", "search")
 
 
@@ -80,9 +82,6 @@ def _derived(contenders: Found) -> list[str]:
         times = BATCH * rate["batch of 100"] / rate["append"]
         verdict = targets.at_least(times, targets.BATCH_OF_SINGLE)
         rows.append([f"messages/s in batches, {kind}", f"{short(times)} ×", verdict])
-        times = rate[KEYED] / rate["append"]
-        verdict = targets.at_least(times, targets.KEYED_OF_PLAIN)
-        rows.append([f"appends with a key, {kind}", f"{short(times)} ×", verdict])
         for figure in READS if peer else ():
             peers = max(peer[figure]["per_second"]["median"], 1e-9)
             times = rate[figure] / peers
@@ -94,6 +93,21 @@ def _derived(contenders: Found) -> list[str]:
             verdict = targets.at_most(tail, targets.P99_OF_P50)
             rows.append([f"p99/p50 of {figure}, {kind}", short(tail), verdict])
     return table(["also", "is", "target"], iter(rows))
+
+
+def keyed(found: Found) -> list[str]:
+    """Appends with a key beside those without."""
+    heads = ["database", "appends/s", "with a key", "ratio", "target", "errors"]
+    return table(heads, (_keyed(*each) for each in found["databases"].items()))
+
+
+def _keyed(kind: str, found: Found) -> list[object]:
+    spreads = [
+        Spread.read(found[key])
+        for key in ("plain_per_second", "keyed_per_second", "ratio")
+    ]
+    verdict = targets.at_least(spreads[-1].median, targets.KEYED_OF_PLAIN)
+    return [kind, *spreads, verdict, found["errors"]]
 
 
 def libraries(found: Found) -> list[str]:
@@ -236,6 +250,55 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
     yield [f"seconds from start to first answer, {kind}", short(start), verdict]
     idle = max(found["start"]["idle_worker_mb"])
     yield [f"memory of an idle worker in MB, {kind}", short(idle), ""]
+
+
+def worst(found: Found) -> list[str]:
+    """What the worst requests within the limits cost, and cost others."""
+    heads = ["case", "of", "answers", "ms", "all is done, ms"]
+    heads += ["others wait at most, ms", "target", "alone, ms", "others refused"]
+    heads += ["a process grows, MB"]
+    rows = (
+        _worst(name, kind, figures[name])
+        for name in dict.fromkeys(chain(*found["databases"].values()))
+        for kind, figures in found["databases"].items()
+        if name in figures
+    )
+    return table(heads, rows)
+
+
+def _worst(name: str, kind: str, found: Found) -> list[object]:
+    waited = found["others_max_ms"]
+    settled = found["settled_ms"]
+    return [
+        name,
+        kind,
+        ", ".join(found["answers"]),
+        Spread.read(found["ms"]),
+        Spread.read(settled) if settled else "",
+        ", ".join(f"{what} {short(ms)}" for what, ms in waited.items()),
+        targets.at_most(max(waited.values()), targets.OTHERS_MAX_MS),
+        short(max(found["others_alone_max_ms"].values())),
+        found["others_refused"],
+        short(found["grew_mb"]),
+    ]
+
+
+def relevance(found: Found) -> list[str]:
+    """How well search finds the right texts, by kind of text and database."""
+    databases: dict[str, Found] = found["databases"]
+    heads = ["texts", "questions"]
+    heads += [f"{name}, {kind}" for kind in databases for name in _RELEVANCE]
+    lines = table(heads, _relevance_rows(databases))
+    for kind, figures in databases.items():
+        missed = ", ".join(f"`{text}`" for text in figures["all"]["not answered"])
+        lines += ["", f"Without any right text, {kind}: {missed or 'none'}."]
+    return lines
+
+
+def _relevance_rows(databases: dict[str, Found]) -> Iterator[list[object]]:
+    for name, first in next(iter(databases.values())).items():
+        rates = (each[name][key] for each in databases.values() for key in _RELEVANCE)
+        yield [name, first["questions"], *(f"{rate:.3f}" for rate in rates)]
 
 
 def _not_measured(missing: dict[str, str]) -> list[str]:

@@ -6,12 +6,18 @@ from dataclasses import asdict
 import pytest
 
 from bench import tables, targets
+from bench.keyed import summed_up
+from bench.load import Answers
 from bench.numbers import Spread
 from bench.report import DOCUMENT, NAMES, block, fill_document
 
 
 def spread(median: float) -> dict[str, float]:
     return asdict(Spread(median, median / 2, median * 2))
+
+
+def kept(found: object) -> object:
+    return json.loads(json.dumps(found, default=asdict))
 
 
 def figures(per_second: float, ratio: float) -> dict[str, object]:
@@ -77,6 +83,45 @@ def test_the_table_derives_batches_and_the_peer():
         "| 50 sessions beside the FastAPI peer, sqlite | 5 × | ≥ 3: reached |" in lines
     )
     assert "FastAPI peer, postgresql: not measured: no such driver" in lines
+
+
+def test_appends_with_a_key_are_compared_round_by_round():
+    plain, keyed = (
+        [Answers(rate, 1, 2, 3, errors=1) for rate in rates]
+        for rates in ((100, 200, 100), (50, 180, 80))
+    )
+    found = {"databases": {"sqlite": kept(summed_up(plain, keyed))}}
+    assert tables.keyed(found)[2:] == [
+        "| sqlite | 100 (100 to 200) | 80 (50 to 180) | 0.8 (0.5 to 0.9)"
+        " | ≥ 0.8: reached | 6 |"
+    ]
+
+
+def test_the_worst_cases_say_how_long_others_wait():
+    case = {
+        "ms": spread(2000.0),
+        "answers": ["201", "503"],
+        "settled_ms": None,
+        "others_alone_max_ms": {"append": 9.0, "health": 8.0},
+        "others_max_ms": {"append": 1001.0, "health": 12.0},
+        "others_refused": 2,
+        "grew_mb": 40.0,
+    }
+    other = case | {"settled_ms": spread(3000.0)}
+    found = {
+        "databases": {"sqlite": {"a": case}, "postgresql": {"b": other, "a": case}}
+    }
+    lines = tables.worst(found)[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [
+        ["| a", "sqlite"],
+        ["| a", "postgresql"],
+        ["| b", "postgresql"],
+    ]
+    assert lines[0] == (
+        "| a | sqlite | 201, 503 | 2,000 (1,000 to 4,000) |  | append 1,001, health 12"
+        " | ≤ 1000: **not reached** | 9 | 2 | 40 |"
+    )
+    assert "| 3,000 (1,500 to 6,000) |" in lines[2]
 
 
 def test_targets_are_reached_at_their_value():

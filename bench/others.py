@@ -1,0 +1,79 @@
+"""Small requests of other clients, and how long one of them waits at most."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from bench.contenders import TEXT, Client
+
+_PAUSE_SECONDS = 0.005
+_PATIENCE_SECONDS = 120
+_BODY = json.dumps({"content": TEXT}).encode()
+
+
+@dataclass
+class Waits:
+    """The milliseconds of each request, and how many were not answered well."""
+
+    ms: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    def add(self, send: Callable[[], int]) -> None:
+        """Send one request and keep what it took."""
+        begun = time.perf_counter()
+        try:
+            is_well = send() < 400
+        except (OSError, http.client.HTTPException):
+            is_well = False
+        self.ms.append((time.perf_counter() - begun) * 1000)
+        self.refused += not is_well
+
+
+@contextmanager
+def small_requests(port: int) -> Iterator[dict[str, Waits]]:
+    """Append to a session, get another, ask for the health, over and over.
+
+    Each request has a new connection: the server has to accept it, too. What is under
+    way when the block ends counts.
+    """
+    with Client(port) as client:
+        written, read = (client.create_session() for _ in range(2))
+    requests: dict[str, tuple[str, str, bytes | None]] = {
+        "append": ("POST", f"{written}/messages", _BODY),
+        "get session": ("GET", read, None),
+        "health": ("GET", "/healthz", None),
+    }
+    waits, over = {name: Waits() for name in requests}, threading.Event()
+
+    def repeat(name: str) -> None:
+        while True:
+            waits[name].add(lambda: send_once(port, *requests[name]))
+            if over.wait(_PAUSE_SECONDS):
+                return
+
+    threads = [threading.Thread(target=repeat, args=[each]) for each in requests]
+    for thread in threads:
+        thread.start()
+    try:
+        yield waits
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def send_once(port: int, method: str, path: str, body: bytes | None = None) -> int:
+    """Send one request on a connection of its own; return the status."""
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=_PATIENCE_SECONDS
+    )
+    headers = {"Content-Type": "application/json"} if body else {}
+    with closing(connection):
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        response.read()
+        return response.status
