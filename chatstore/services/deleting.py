@@ -6,7 +6,8 @@ when it starts, or when it hides the next one.
 
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,9 @@ from chatstore.store import deletions
 _EXTENSION = "chatstore-deleter"
 _PAUSE_SECONDS = 60.0
 _MOST_SECONDS = 1.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +92,8 @@ def finish_deletions() -> bool:
     is_well, last = True, None
     while session_id := reading(deletions.find_hidden, after=last):
         try:
+            while _in_turn(deletions.delete_small):
+                pass
             _finish_deletion(session_id)
         except Exception as error:
             _log_unfinished(error)
@@ -99,11 +105,16 @@ def finish_deletions() -> bool:
 def _finish_deletion(session_id: UUID) -> None:
     last: int | None = 0
     while last is not None:
-        begun = time.monotonic()
-        last = in_transaction(deletions.delete_batch, session_id, after=last)
-        # Whoever asks for SQLite's lock again at once has it again: others wait for
-        # seconds. So they get as long as the batch took.
-        time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))
+        last = _in_turn(deletions.delete_batch, session_id, after=last)
+
+
+def _in_turn(delete: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
+    begun = time.monotonic()
+    deleted = in_transaction(delete, *arguments, **keywords)
+    # Whoever asks for SQLite's lock again at once has it again: others wait for
+    # seconds. So they get as long as the batch took.
+    time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))
+    return deleted
 
 
 def _log_unfinished(error: Exception) -> None:

@@ -16,6 +16,7 @@ from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import NOBODY
 from chatstore.store import index
+from chatstore.store.paging import fitting
 from chatstore.store.sent import stored_bytes
 
 # What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
@@ -72,6 +73,26 @@ def find_hidden(*, after: UUID | None = None) -> UUID | None:
 def count_hidden() -> int:
     """Return how many sessions are hidden, and not deleted yet."""
     return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
+
+
+def delete_small() -> int:
+    """Delete hidden sessions that are one batch together; return how many.
+
+    Those that are a batch alone are for `delete_batch`.
+    """
+    locking = (
+        select(ChatSession.id, ChatSession.message_count)
+        .where(_IS_HIDDEN, ChatSession.message_count < BATCH)
+        .order_by(ChatSession.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    rows = db.session.execute(locking).all()
+    few = fitting(rows, lambda row: max(row.message_count, 1), BATCH)
+    sizes = sizes_of([row.id for row in few])
+    small = [row.id for row in few if sizes.get(row.id, 0) <= BATCH_BYTES]
+    ids = fitting(small, lambda each: sizes.get(each, 0), BATCH_BYTES)
+    return len(delete_sessions(ChatSession.id.in_(ids))) if ids else 0
 
 
 def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:

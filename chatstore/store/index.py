@@ -33,9 +33,13 @@ from chatstore.driver import Prepared
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
+from chatstore.store.paging import in_batches
 
 # Key, text, scopes.
 Entry = tuple[int, str, list[str]]
+# PostgreSQL has a bound on the time of a statement, and the driver copies it: a batch
+# of Chinese has tens of millions of letters of words.
+PUT_LETTERS = 4 * 1024 * 1024
 
 # One statement for any number of entries; an entry that is there is replaced.
 _PUT_FTS5 = {
@@ -107,16 +111,17 @@ def put_entries(index: str, entries: Sequence[Entry]) -> None:
 
 
 def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
-    """Write entries whose words are made already: one statement, however many."""
+    """Write entries whose words are made already, `PUT_LETTERS` in a statement."""
     connection = write_connection()
+    entries = zip(keys, words, strict=True)
     if is_fts5():
-        rows = [
-            {"id": key, **each._asdict()} for key, each in zip(keys, words, strict=True)
-        ]
+        rows = [{"id": key, **each._asdict()} for key, each in entries]
         _PUT_FTS5[index].run(connection, rows)
         return
-    texts = [each.words for each in words]
-    connection.execute(_PUT_TSVECTOR[index], {"ids": list(keys), "words": texts})
+    for some in in_batches(entries, lambda entry: len(entry[1].words), PUT_LETTERS):
+        texts = [each.words for _, each in some]
+        ids = [key for key, _ in some]
+        connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})
 
 
 def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:

@@ -1,6 +1,6 @@
 """Pages that stay right while rows come and go, and how much one holds; no HTTP."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -32,13 +32,23 @@ class Page(Generic[T]):
     previous_place: SessionPlace | None = None
 
 
+def in_batches(
+    items: Iterable[T], size_of: Callable[[T], int], most: int
+) -> Iterator[list[T]]:
+    """Yield the items in batches of sizes up to `most` in all: one at least in each."""
+    total = 0
+    batch: list[T] = []
+    for item in items:
+        size = size_of(item)
+        if batch and total + size > most:
+            yield batch
+            total, batch = 0, []
+        total += size
+        batch.append(item)
+    if batch:
+        yield batch
+
+
 def fitting(items: Iterable[T], size_of: Callable[[T], int], most: int) -> list[T]:
     """Return the first items, of sizes up to `most` in all: one at least, if any."""
-    total = 0
-    taken: list[T] = []
-    for item in items:
-        total += size_of(item)
-        if taken and total > most:
-            break
-        taken.append(item)
-    return taken
+    return next(in_batches(items, size_of, most), [])

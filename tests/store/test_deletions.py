@@ -244,3 +244,41 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
     assert (count(db_session, Message), deletions.count_hidden()) == (2, 2)
     finish_deletions()
     assert count(db_session, ChatSession) == 0
+
+
+def finished():
+    left = []
+    while deleted := in_transaction(deletions.delete_small):
+        left.append(deleted)
+    return left
+
+
+def test_small_sessions_go_together(make_session, db_session):
+    chats = [make_session(owner_id="alice", messages=1) for _ in range(3 * BATCH)]
+    change = bulk.BulkChange(BulkAction.DELETE)
+    selected = [chat.id for chat in chats]
+    in_transaction(
+        bulk.change_sessions, change, owner_id="alice", selected=selected, most=100
+    )
+    assert deletions.count_hidden() == 2 * BATCH
+    assert finished() == [BATCH, BATCH]
+    assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
+
+
+def test_small_sessions_that_go_together_are_bounded_in_bytes(
+    chat, make_session, monkeypatch
+):
+    monkeypatch.setattr(deletions, "BATCH_BYTES", 10)
+    in_transaction(deletions.hide_sessions, ChatSession.id == chat.id)
+    for size in (4, 4, 4, 11):
+        few = make_session(owner_id="alice")
+        in_transaction(
+            messages.append_message, few.id, owner_id="alice", content="x" * size
+        )
+        in_transaction(deletions.hide_sessions, ChatSession.id == few.id)
+    monkeypatch.setattr(deletions, "BATCH", 9)
+    assert sorted(finished()) == [1, 2]
+    assert deletions.count_hidden() == 2  # the large one, and the one of large text
+    assert finish_deletions()
+    assert deletions.count_hidden() == 0
