@@ -53,7 +53,7 @@ _UNWRITTEN = re.compile(
     "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]+"
 )
 # Letters that no normalization form takes apart.
-_PLAIN = str.maketrans(
+PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
@@ -83,7 +83,7 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
     text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
     if _HAS_PLAIN.search(text):
-        text = text.translate(_PLAIN)
+        text = text.translate(PLAIN)
     # Twice: what was folded may now be one character, and that have a plain form.
     return unicodedata.normalize("NFKC", text)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from chatstore.analyzer import parts_of, words_of
 from chatstore.layout import GAP
 from chatstore.matching import Finder, Term
+from chatstore.nearby import parts_near
 from chatstore.queries import Query
 
 # How much of a text counts, and how long one usually is. A constant stands where BM25
@@ -35,7 +36,8 @@ def score_text(text: str, query: Query) -> float:
 
 
 def _counts(text: str, terms: Sequence[Term]) -> list[int]:
-    words = list(_words(text))
+    near = "\n".join(text[start:end] for start, end in parts_near(text, terms))
+    words = list(_words(near))
     if any(len(term.words) > 1 or term.is_prefix for term in terms):
         return Finder(terms).counts(words)
     if len(terms) <= 3:

@@ -1,0 +1,167 @@
+"""Finds the parts of a text that may hold a term, so that only these are folded.
+
+To fold a text takes longer than all else that is done with it. Here it is looked at as
+it is written, for the first letters of the words that are sought, in any of their forms.
+Too much may be found, but never too little.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from chatstore.analyzer import PLAIN, fold, is_unspaced
+from chatstore.matching import Term
+
+Range = tuple[int, int]
+
+# Signs that part words in every script, and fold by themselves.
+_APART = frozenset(
+    [*(chr(code) for code in range(0x80) if not chr(code).isalnum())]
+    + [*"\u060c\u061b\u061f\u0964\u0965\u3001\u3002\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"]
+)
+_SIGN_APART = re.compile(f"[{re.escape(''.join(sorted(_APART)))}]")
+# With more words, a pattern takes longer than looking at each word of a text.
+_MOST_WORDS = 10
+# So many letters of a word tell most others apart.
+_LETTERS = 3
+# What folding takes away, or joins to the letter before: marks, which are no letters,
+# tatweel, and the later letters of a Hangul syllable and sound marks in all forms.
+_PASSED = (
+    "(?:[^\\w\0-\x7f]|\u0640|[\u1160-\u11ff\u3130-\u318f]"
+    "|[\ud7b0-\ud7ff\uff9e-\uffdc]|[\ufcf2-\ufcf4\ufe70-\ufe7f])*"
+)
+# Beyond the first plane, whatever may fold to something else. None of it is frequent.
+_STYLED = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
+# Where characters are that change when they are folded. Han and Hangul never do.
+_CHANGING = (*range(0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0xFFFE))
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """By folded character: what is folded to it alone, and to it and others."""
+
+    alone: dict[str, list[str]]
+    among: dict[str, list[str]]
+
+
+def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
+    """Yield the parts of the text, in their order, that may hold a term.
+
+    A part begins and ends between words, so that it folds as it does in the text. It is
+    the whole text if that is quicker: for words of one letter and for phrases, which
+    have signs between their words.
+    """
+    begins = frozenset(term.words[0] for term in terms)
+    if not text or not begins:
+        return
+    if len(begins) > _MOST_WORDS or not all(map(_is_in_one_part, terms)):
+        yield 0, len(text)
+        return
+    if text.isascii():
+        pattern, looked_at = _ascii_pattern(begins), text.lower()
+    else:
+        pattern, looked_at = _pattern(begins), text
+    end = 0
+    found = pattern.search(looked_at)
+    while found is not None:
+        start = found.start()
+        while start > end and text[start - 1] not in _APART:
+            start -= 1
+        sign = _SIGN_APART.search(text, found.start())
+        end = sign.start() if sign else len(text)
+        # A sign that is sought itself, such as an emoji, is no part by itself.
+        yield start, end
+        found = pattern.search(looked_at, end)
+
+
+def _is_in_one_part(term: Term) -> bool:
+    """Whether no sign can be in the term: it is a word, or a run without spaces."""
+    if len(term.words) == 1:
+        return len(term.words[0]) > 1 or not term.words[0].isalnum() or (
+            is_unspaced(term.words[0])
+        )
+    pairs = zip(term.words, term.words[1:], strict=False)
+    return all(
+        is_unspaced(one) and len(one) == 2 and one[1] == other[0]
+        for one, other in pairs
+    )
+
+
+@lru_cache(maxsize=64)
+def _ascii_pattern(begins: frozenset[str]) -> re.Pattern[str]:
+    words = sorted(re.escape(word) for word in begins if word.isascii())
+    return re.compile("|".join(words) or "(?!)")
+
+
+@lru_cache(maxsize=64)
+def _pattern(begins: frozenset[str]) -> re.Pattern[str]:
+    """Return what matches where one of the words may begin.
+
+    It begins with all first letters at once: Python looks for a class quickly.
+    """
+    words = [_letters(word) for word in sorted(begins)]
+    forms = _forms()
+    firsts = {each for word in words for each in _written(word[0])}
+    # Of these, others of the letters may come.
+    several = {
+        each
+        for word in words
+        for letter in word
+        for part in _beginnings(letter)
+        for each in forms.among.get(part, ())
+    }
+    on_sight = _inside(several) + _STYLED
+    endings = sorted(
+        {
+            "".join(f"{_PASSED}[{_inside(_written(letter))}]" for letter in word[1:])
+            for word in words
+        }
+    )
+    return re.compile(
+        f"[{_inside(firsts)}{on_sight}](?:(?<=[{on_sight}])|{'|'.join(endings)})"
+    )
+
+
+def _letters(word: str) -> str:
+    """Return the first letters of a word, up to a mark that may change its place."""
+    for place in range(1, min(_LETTERS, len(word))):
+        if unicodedata.combining(word[place]):
+            return word[:place]
+    return word[:_LETTERS]
+
+
+def _beginnings(letter: str) -> Iterator[str]:
+    """Yield the letters to which marks or letters are joined to make this one."""
+    parts = unicodedata.normalize("NFD", letter)
+    for length in range(1, len(parts) + 1):
+        yield unicodedata.normalize("NFC", parts[:length])
+
+
+def _written(letter: str) -> set[str]:
+    """Return the characters that a text may have for the letter."""
+    forms = _forms().alone
+    parts = list(_beginnings(letter))
+    return {*parts, *(each for part in parts for each in forms.get(part, ()))}
+
+
+@cache
+def _forms() -> _Forms:
+    characters = [
+        each
+        for each in map(chr, _CHANGING)
+        if unicodedata.decomposition(each) or each.casefold() != each or ord(each) in PLAIN
+    ]
+    alone: dict[str, list[str]] = {}
+    among: dict[str, list[str]] = {}
+    folded = fold("\n".join(characters)).split("\n")
+    for character, becomes in zip(characters, folded, strict=True):
+        for each in becomes:
+            forms = alone if len(becomes) == 1 else among
+            forms.setdefault(each, []).append(character)
+    return _Forms(alone, among)
+
+
+def _inside(characters: Iterable[str]) -> str:
+    return re.escape("".join(sorted(characters)))
