@@ -50,7 +50,7 @@ _ASCII_RUN = re.compile("[a-z0-9]+")
 _UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
-    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]+"
+    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
 )
 # Letters that no normalization form takes apart.
 PLAIN = str.maketrans(

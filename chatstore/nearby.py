@@ -76,17 +76,24 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
         found = pattern.search(looked_at, end)
 
 
+def run_of(term: Term) -> str | None:
+    """Return the run without spaces that the term is: 数据库 for 数据 and 据库."""
+    if len(term.words) == 1 and term.is_prefix and is_unspaced(term.words[0]):
+        return term.words[0]
+    if not all(len(word) == 2 and is_unspaced(word) for word in term.words):
+        return None
+    pairs = zip(term.words, term.words[1:], strict=False)
+    if term.is_prefix or any(one[1] != other[0] for one, other in pairs):
+        return None
+    return term.words[0][0] + "".join(word[1] for word in term.words)
+
+
 def _is_in_one_part(term: Term) -> bool:
     """Whether no sign can be in the term: it is a word, or a run without spaces."""
-    if len(term.words) == 1:
-        return len(term.words[0]) > 1 or not term.words[0].isalnum() or (
-            is_unspaced(term.words[0])
-        )
-    pairs = zip(term.words, term.words[1:], strict=False)
-    return all(
-        is_unspaced(one) and len(one) == 2 and one[1] == other[0]
-        for one, other in pairs
-    )
+    if len(term.words) > 1:
+        return run_of(term) is not None
+    word = term.words[0]
+    return len(word) > 1 or is_unspaced(word) or not word.isalnum()
 
 
 @lru_cache(maxsize=64)
