@@ -47,7 +47,7 @@ _ASCII_RUN = re.compile("[a-z0-9]+")
 
 # Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
 # soft hyphen and other things unseen.
-_UNWRITTEN = re.compile(
+UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
     "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
@@ -81,7 +81,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
-    text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
+    text = UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
     if _HAS_PLAIN.search(text):
         text = text.translate(PLAIN)
     # Twice: what was folded may now be one character, and that have a plain form.

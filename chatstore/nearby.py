@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from chatstore.analyzer import PLAIN, fold, is_unspaced
+from chatstore.analyzer import PLAIN, UNWRITTEN, fold, is_unspaced
 from chatstore.matching import Term
 
 Range = tuple[int, int]
@@ -25,13 +25,9 @@ _SIGN_APART = re.compile(f"[{re.escape(''.join(sorted(_APART)))}]")
 # With more words, a pattern takes longer than looking at each word of a text.
 _MOST_WORDS = 10
 # So many letters of a word tell most others apart.
-_LETTERS = 3
-# What folding takes away, or joins to the letter before: marks, which are no letters,
-# tatweel, and the later letters of a Hangul syllable and sound marks in all forms.
-_PASSED = (
-    "(?:[^\\w\0-\x7f]|\u0640|[\u1160-\u11ff\u3130-\u318f]"
-    "|[\ud7b0-\ud7ff\uff9e-\uffdc]|[\ufcf2-\ufcf4\ufe70-\ufe7f])*"
-)
+_LETTERS = 4
+# The later letters of a Hangul syllable, which join the first.
+_LATER_LETTERS = (*range(0x1160, 0x1200), *range(0xD7B0, 0xD800))
 # Beyond the first plane, whatever may fold to something else. None of it is frequent.
 _STYLED = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
 # Where characters are that change when they are folded. Han and Hangul never do.
@@ -40,10 +36,15 @@ _CHANGING = (*range(0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0xFFFE))
 
 @dataclass(frozen=True)
 class _Forms:
-    """By folded character: what is folded to it alone, and to it and others."""
+    """What texts have for a folded character.
+
+    `alone` is folded to the character, `among` to it and others. `passed` is folded
+    away, or joined to the character before.
+    """
 
     alone: dict[str, list[str]]
     among: dict[str, list[str]]
+    passed: str
 
 
 def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
@@ -110,6 +111,7 @@ def _pattern(begins: frozenset[str]) -> re.Pattern[str]:
     """
     words = [_letters(word) for word in sorted(begins)]
     forms = _forms()
+    passed = f"[{forms.passed}]*"
     firsts = {each for word in words for each in _written(word[0])}
     # Of these, others of the letters may come.
     several = {
@@ -122,7 +124,7 @@ def _pattern(begins: frozenset[str]) -> re.Pattern[str]:
     on_sight = _inside(several) + _STYLED
     endings = sorted(
         {
-            "".join(f"{_PASSED}[{_inside(_written(letter))}]" for letter in word[1:])
+            "".join(f"{passed}[{_inside(_written(letter))}]" for letter in word[1:])
             for word in words
         }
     )
@@ -155,19 +157,29 @@ def _written(letter: str) -> set[str]:
 
 @cache
 def _forms() -> _Forms:
-    characters = [
-        each
-        for each in map(chr, _CHANGING)
-        if unicodedata.decomposition(each) or each.casefold() != each or ord(each) in PLAIN
-    ]
+    characters = [*filter(_is_changed, map(chr, _CHANGING))]
     alone: dict[str, list[str]] = {}
     among: dict[str, list[str]] = {}
+    joined, gone = set(map(chr, _LATER_LETTERS)), []
     folded = fold("\n".join(characters)).split("\n")
     for character, becomes in zip(characters, folded, strict=True):
+        joined |= {*unicodedata.normalize("NFD", becomes)[len(becomes) :]}
         for each in becomes:
             forms = alone if len(becomes) == 1 else among
             forms.setdefault(each, []).append(character)
-    return _Forms(alone, among)
+        if not becomes:
+            gone.append(character)
+    passed = [*joined, *gone, *(form for one in joined for form in alone.get(one, ()))]
+    return _Forms(alone, among, _inside({*passed}))
+
+
+def _is_changed(character: str) -> bool:
+    return (
+        unicodedata.decomposition(character) != ""
+        or character.casefold() != character
+        or ord(character) in PLAIN
+        or UNWRITTEN.match(character) is not None
+    )
 
 
 def _inside(characters: Iterable[str]) -> str:
