@@ -5,7 +5,7 @@ Must not know what an index can hold: `layout` knows.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import add
@@ -198,7 +198,7 @@ def parts_of(text: str) -> list[list[str]]:
 @cache
 def _crowd() -> re.Pattern[str]:
     marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
-    return re.compile(f"[{_ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
+    return re.compile(f"[{ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
 
 
 @cache
@@ -213,7 +213,7 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
     codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
     letters = [chr(code) for code in codes if chr(code).isalpha()]
     upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
-    return _camel(_ranges(upper), _ranges(lower), "0-9")
+    return _camel(ranges(upper), ranges(lower), "0-9")
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
@@ -228,12 +228,15 @@ def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
     )
 
 
-def _ranges(characters: Iterator[str]) -> str:
+def ranges(characters: Iterable[str]) -> str:
     """Return the characters, in their order, as the inside of a character class."""
-    ranges: list[list[str]] = []
+    found: list[list[str]] = []
     for each in characters:
-        if ranges and ord(each) == ord(ranges[-1][1]) + 1:
-            ranges[-1][1] = each
+        if found and ord(each) == ord(found[-1][1]) + 1:
+            found[-1][1] = each
         else:
-            ranges.append([each, each])
-    return "".join(f"{first}-{last}" for first, last in ranges)
+            found.append([each, each])
+    return "".join(
+        re.escape(first) if first == last else f"{re.escape(first)}-{re.escape(last)}"
+        for first, last in found
+    )

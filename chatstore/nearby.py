@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from chatstore.analyzer import PLAIN, UNWRITTEN, fold, is_unspaced
+from chatstore.analyzer import PLAIN, UNWRITTEN, fold, is_unspaced, ranges
 from chatstore.matching import Term
 
 Range = tuple[int, int]
@@ -19,32 +19,41 @@ Range = tuple[int, int]
 # Signs that part words in every script, and fold by themselves.
 _APART = frozenset(
     [*(chr(code) for code in range(0x80) if not chr(code).isalnum())]
-    + [*"\u060c\u061b\u061f\u0964\u0965\u3001\u3002\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"]
+    + [
+        *"\u060c\u061b\u061f\u0964\u0965\u3001\u3002\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+    ]
 )
 _SIGN_APART = re.compile(f"[{re.escape(''.join(sorted(_APART)))}]")
 # With more words, a pattern takes longer than looking at each word of a text.
 _MOST_WORDS = 10
 # So many letters of a word tell most others apart.
 _LETTERS = 4
-# The later letters of a Hangul syllable, which join the first.
-_LATER_LETTERS = (*range(0x1160, 0x1200), *range(0xD7B0, 0xD800))
-# Beyond the first plane, whatever may fold to something else. None of it is frequent.
-_STYLED = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
-# Where characters are that change when they are folded. Han and Hangul never do.
-_CHANGING = (*range(0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0xFFFE))
+# Signs, ligatures, wide and narrow forms, and mathematicians' and old letters: they may
+# fold to anything. A word that has one is always looked at; few texts have many.
+_ODD = (
+    "\u2070-\u209f\u2100-\u218f\u2460-\u24ff\u3200-\u33ff\ufb00-\ufdff\ufe30-\ufefe"
+    "\uff10-\uff19\uff21-\uffdf"
+)
+_ODD_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
+# Where the other characters are that change when they are folded.
+_CHANGING = (*range(0x2100), *range(0x2C00, 0x3200), *range(0xA000, 0xAC00)) + (
+    *range(0xF900, 0xFB00),
+    *range(0xFF01, 0xFF21),
+)
+
+
+# What folding takes away or joins to the letter before: marks, which are no letters to
+# Python, and some letters: tatweel, and the later ones of a Hangul syllable.
+_MARKS = "[^\\w\0-\x7f]*"
+_JOINING = "\u0640\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7ff"
 
 
 @dataclass(frozen=True)
 class _Forms:
-    """What texts have for a folded character.
-
-    `alone` is folded to the character, `among` to it and others. `passed` is folded
-    away, or joined to the character before.
-    """
+    """By folded character: what is folded to it alone, and to it and others."""
 
     alone: dict[str, list[str]]
     among: dict[str, list[str]]
-    passed: str
 
 
 def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
@@ -63,7 +72,7 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
     if text.isascii():
         pattern, looked_at = _ascii_pattern(begins), text.lower()
     else:
-        pattern, looked_at = _pattern(begins), text
+        pattern, looked_at = _pattern(begins, _is_basic(text)), text
     end = 0
     found = pattern.search(looked_at)
     while found is not None:
@@ -104,41 +113,57 @@ def _ascii_pattern(begins: frozenset[str]) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=64)
-def _pattern(begins: frozenset[str]) -> re.Pattern[str]:
+def _pattern(begins: frozenset[str], is_basic: bool) -> re.Pattern[str]:
     """Return what matches where one of the words may begin.
 
-    It begins with all first letters at once: Python looks for a class quickly.
+    It begins with all first letters at once: Python looks for a class quickly, unless
+    that has characters beyond the first plane.
     """
     words = [_letters(word) for word in sorted(begins)]
-    forms = _forms()
-    passed = f"[{forms.passed}]*"
-    firsts = {each for word in words for each in _written(word[0])}
-    # Of these, others of the letters may come.
-    several = {
-        each
-        for word in words
-        for letter in word
-        for part in _beginnings(letter)
-        for each in forms.among.get(part, ())
-    }
-    on_sight = _inside(several) + _STYLED
-    endings = sorted(
-        {
-            "".join(f"{passed}[{_inside(_written(letter))}]" for letter in word[1:])
-            for word in words
-        }
-    )
-    return re.compile(
-        f"[{_inside(firsts)}{on_sight}](?:(?<=[{on_sight}])|{'|'.join(endings)})"
-    )
+    on_sight = _among(word[0] for word in words) + _ODD
+    if not is_basic:
+        on_sight += _ODD_BEYOND
+    firsts = _inside({each for word in words for each in _written(word[0])})
+    endings = "|".join(sorted({_ending(word[1:]) for word in words}))
+    return re.compile(f"[{firsts}{on_sight}](?:{endings}|(?<=[{on_sight}]))")
+
+
+def _ending(letters: str) -> str:
+    """Return a pattern for letters, up to the first character that may be several."""
+    if not letters:
+        return ""
+    alone = _inside(_written(letters[0]))
+    several = _among(letters[0]) + _JOINING + _ODD + _ODD_BEYOND
+    if len(letters) == 1:
+        return f"{_MARKS}[{alone}{several}]"
+    return f"{_MARKS}(?:[{alone}]{_ending(letters[1:])}|[{several}])"
+
+
+def _is_basic(text: str) -> bool:
+    """Whether all characters are of Unicode's first plane, as in most texts."""
+    return len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text)
+
+
+def _among(letters: Iterable[str]) -> str:
+    """Return the characters that fold to one of the letters and to others."""
+    forms = _forms().among
+    parts = {part for letter in letters for part in _beginnings(letter)}
+    return _inside({each for part in parts for each in forms.get(part, ())})
 
 
 def _letters(word: str) -> str:
-    """Return the first letters of a word, up to a mark that may change its place."""
-    for place in range(1, min(_LETTERS, len(word))):
-        if unicodedata.combining(word[place]):
-            return word[:place]
-    return word[:_LETTERS]
+    """Return some letters of a word, up to a mark that may change its place.
+
+    Not the first two if there are enough others: many words share these.
+    """
+    start = min(2, max(0, len(word) - _LETTERS))
+    if unicodedata.combining(word[start]):
+        start = 0
+    end = start + 1
+    last = min(start + _LETTERS, len(word))
+    while end < last and not unicodedata.combining(word[end]):
+        end += 1
+    return word[start:end]
 
 
 def _beginnings(letter: str) -> Iterator[str]:
@@ -160,17 +185,12 @@ def _forms() -> _Forms:
     characters = [*filter(_is_changed, map(chr, _CHANGING))]
     alone: dict[str, list[str]] = {}
     among: dict[str, list[str]] = {}
-    joined, gone = set(map(chr, _LATER_LETTERS)), []
     folded = fold("\n".join(characters)).split("\n")
     for character, becomes in zip(characters, folded, strict=True):
-        joined |= {*unicodedata.normalize("NFD", becomes)[len(becomes) :]}
         for each in becomes:
             forms = alone if len(becomes) == 1 else among
             forms.setdefault(each, []).append(character)
-        if not becomes:
-            gone.append(character)
-    passed = [*joined, *gone, *(form for one in joined for form in alone.get(one, ()))]
-    return _Forms(alone, among, _inside({*passed}))
+    return _Forms(alone, among)
 
 
 def _is_changed(character: str) -> bool:
@@ -183,4 +203,4 @@ def _is_changed(character: str) -> bool:
 
 
 def _inside(characters: Iterable[str]) -> str:
-    return re.escape("".join(sorted(characters)))
+    return ranges(sorted(characters))
