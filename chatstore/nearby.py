@@ -1,7 +1,7 @@
 """Finds the parts of a text that may hold a term, so that only these are folded.
 
 To fold a text takes longer than all else that is done with it. Here it is looked at as
-it is written, for the first letters of the words that are sought, in any of their forms.
+it is written, for some letters of the words that are sought, in any of their forms.
 Too much may be found, but never too little.
 """
 
@@ -81,7 +81,6 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
             start -= 1
         sign = _SIGN_APART.search(text, found.start())
         end = sign.start() if sign else len(text)
-        # A sign that is sought itself, such as an emoji, is no part by itself.
         yield start, end
         found = pattern.search(looked_at, end)
 

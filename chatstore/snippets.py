@@ -151,10 +151,11 @@ class _Part:
 def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
     """Return a place before which no term begins; None if none begins at all."""
     begins = {term.words[0] for term in terms}
-    if not begins or len(begins) > _MOST_IN_A_PATTERN:
+    if not begins or len(begins) > _MOST_IN_A_PATTERN or len(folded) <= LENGTH:
         return 0 if begins else None
+    before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
     patterns = [
-        re.escape(word) if is_unspaced(word) else WORD_START + re.escape(word)
+        re.escape(word) if is_unspaced(word) else before + re.escape(word)
         for word in sorted(begins)
     ]
     match = re.search("|".join(patterns), folded)
