@@ -44,7 +44,10 @@ _CHANGING = (*range(0x2100), *range(0x2C00, 0x3200), *range(0xA000, 0xAC00)) + (
 
 # What folding takes away or joins to the letter before: marks, which are no letters to
 # Python, and some letters: tatweel, and the later ones of a Hangul syllable.
-_MARKS = "[^\\w\0-\x7f]*"
+_MARK = "[^\\w\0-\x7f]"
+# With more of them in a row, a place is looked at: to pass any number would take
+# quadratic time.
+_MOST_MARKS = 3
 _JOINING = "\u0640\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7ff"
 
 
@@ -73,13 +76,16 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
         pattern, looked_at = _ascii_pattern(begins), text.lower()
     else:
         pattern, looked_at = _pattern(begins, _is_basic(text)), text
-    end = 0
+    end = number = 0
     found = pattern.search(looked_at)
     while found is not None:
         start = found.start()
         while start > end and text[start - 1] not in _APART:
             start -= 1
-        sign = _SIGN_APART.search(text, found.start())
+        # Each part is longer than the one before, so that no text has many.
+        number += 1
+        longer = start + number * number // 16
+        sign = _SIGN_APART.search(text, max(found.start(), longer))
         end = sign.start() if sign else len(text)
         yield start, end
         found = pattern.search(looked_at, end)
@@ -133,9 +139,11 @@ def _ending(letters: str) -> str:
         return ""
     alone = _inside(_written(letters[0]))
     several = _among(letters[0]) + _JOINING + _ODD + _ODD_BEYOND
-    if len(letters) == 1:
-        return f"{_MARKS}[{alone}{several}]"
-    return f"{_MARKS}(?:[{alone}]{_ending(letters[1:])}|[{several}])"
+    following = f"[{alone}{several}]"
+    if len(letters) > 1:
+        following = f"(?:[{alone}]{_ending(letters[1:])}|[{several}])"
+    many = f"{_MARK}{{{_MOST_MARKS + 1}}}"
+    return f"(?:{many}|{_MARK}{{0,{_MOST_MARKS}}}{following})"
 
 
 def _is_basic(text: str) -> bool:
