@@ -40,6 +40,7 @@ _PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
 _TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_STANDS_ALONE = re.compile(f"[{_UNSPACED}{_PICTURES}]")
 # Where a word may begin, unless the script has no spaces.
 WORD_START = f"(?<!{_LETTER})(?<![{_SIGNS}])"
 _ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
@@ -156,6 +157,11 @@ def first_word(text: str) -> str | None:
 def is_unspaced(word: str) -> bool:
     """Whether the word is of a script without spaces between words."""
     return _IS_UNSPACED.match(word) is not None
+
+
+def stands_alone(word: str) -> bool:
+    """Whether the word may come right after a letter: an emoji does, and a pair."""
+    return _STANDS_ALONE.match(word) is not None
 
 
 def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -11,8 +11,8 @@ from chatstore.analyzer import (
     WORD_START,
     fold,
     identifiers_of,
-    is_unspaced,
     spans_of,
+    stands_alone,
 )
 from chatstore.folded import FoldedText, Range
 from chatstore.matching import Finder, Term
@@ -110,7 +110,7 @@ class _Part:
         return match[0] + self.start, match[1] + self.start
 
     def _before(self, end: int) -> Iterator[Range]:
-        if self._first:
+        if self._first and self._first[0] < end:
             yield self._first
             yield from self._find_parts(end)
         if self._word:
@@ -155,7 +155,7 @@ def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
         return 0 if begins else None
     before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
     patterns = [
-        re.escape(word) if is_unspaced(word) else before + re.escape(word)
+        re.escape(word) if stands_alone(word) else before + re.escape(word)
         for word in sorted(begins)
     ]
     match = re.search("|".join(patterns), folded)
