@@ -5,7 +5,7 @@ Must not know what an index can hold: `layout` knows.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import add
@@ -40,6 +40,7 @@ _PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
 _TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_STANDS_ALONE = re.compile(f"[{_UNSPACED}{_PICTURES}]")
 # Where a word may begin, unless the script has no spaces.
 WORD_START = f"(?<!{_LETTER})(?<![{_SIGNS}])"
 _ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
@@ -47,13 +48,13 @@ _ASCII_RUN = re.compile("[a-z0-9]+")
 
 # Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
 # soft hyphen and other things unseen.
-_UNWRITTEN = re.compile(
+UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
-    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]+"
+    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
 )
 # Letters that no normalization form takes apart.
-_PLAIN = str.maketrans(
+PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
@@ -81,9 +82,9 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
-    text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
+    text = UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
     if _HAS_PLAIN.search(text):
-        text = text.translate(_PLAIN)
+        text = text.translate(PLAIN)
     # Twice: what was folded may now be one character, and that have a plain form.
     return unicodedata.normalize("NFKC", text)
 
@@ -158,6 +159,11 @@ def is_unspaced(word: str) -> bool:
     return _IS_UNSPACED.match(word) is not None
 
 
+def stands_alone(word: str) -> bool:
+    """Whether the word may come right after a letter: an emoji does, and a pair."""
+    return _STANDS_ALONE.match(word) is not None
+
+
 def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield where an identifier in camelCase is, and its parts as they are written.
 
@@ -198,7 +204,7 @@ def parts_of(text: str) -> list[list[str]]:
 @cache
 def _crowd() -> re.Pattern[str]:
     marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
-    return re.compile(f"[{_ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
+    return re.compile(f"[{ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
 
 
 @cache
@@ -213,7 +219,7 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
     codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
     letters = [chr(code) for code in codes if chr(code).isalpha()]
     upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
-    return _camel(_ranges(upper), _ranges(lower), "0-9")
+    return _camel(ranges(upper), ranges(lower), "0-9")
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
@@ -228,12 +234,15 @@ def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
     )
 
 
-def _ranges(characters: Iterator[str]) -> str:
+def ranges(characters: Iterable[str]) -> str:
     """Return the characters, in their order, as the inside of a character class."""
-    ranges: list[list[str]] = []
+    found: list[list[str]] = []
     for each in characters:
-        if ranges and ord(each) == ord(ranges[-1][1]) + 1:
-            ranges[-1][1] = each
+        if found and ord(each) == ord(found[-1][1]) + 1:
+            found[-1][1] = each
         else:
-            ranges.append([each, each])
-    return "".join(f"{first}-{last}" for first, last in ranges)
+            found.append([each, each])
+    return "".join(
+        re.escape(first) if first == last else f"{re.escape(first)}-{re.escape(last)}"
+        for first, last in found
+    )

@@ -16,12 +16,13 @@ _JOINING = re.compile(
     "[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\ud7b0-\ud7ff\uff9e-\uffdc]"
 )
 _RUN = re.compile("[A-Za-z0-9\x80-\U0010ffff]+|[^A-Za-z0-9\x80-\U0010ffff]+")
-# A character with the marks that belong to it, or the letters of a Hangul syllable.
-_CLUSTER = re.compile(
-    "[\u1100-\u11ff]+|.[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f"
-    "\u0670\u06d6-\u06ed\u3099\u309a\uff9e\uff9f\u093c\u00ad\u0640\u2060\ufeff]*",
-    re.DOTALL,
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u3099\u309a\uff9e\uff9f\u093c\u00ad\u0640\u2060\ufeff"
 )
+# A character with the marks that belong to it, or the letters of a Hangul syllable.
+_CLUSTER = re.compile(f"[\u1100-\u11ff]+|.[{_MARKS}]*", re.DOTALL)
+_HAS_CLUSTER = re.compile(f"[\u1100-\u11ff{_MARKS}]")
 
 Range = tuple[int, int]
 
@@ -83,6 +84,11 @@ def _origins(block: str, start: int) -> Iterator[Range]:
     The whole run, for all of them, if there is such a thing as is folded together only.
     """
     for run in _RUN.finditer(block):
+        whole = fold(run[0])
+        if _is_one_to_one(run[0], whole):
+            for place in range(start + run.start(), start + run.end()):
+                yield place, place + 1
+            continue
         folded, origins = "", []
         for cluster in _CLUSTER.finditer(run[0]):
             part = fold(cluster[0])
@@ -91,8 +97,16 @@ def _origins(block: str, start: int) -> Iterator[Range]:
             origins += [(start + run.start() + begin, start + run.start() + end)] * len(
                 part
             )
-        whole = fold(run[0])
         if folded != whole:
             first, last = run.span()
             origins = [(start + first, start + last)] * len(whole)
         yield from origins
+
+
+def _is_one_to_one(text: str, folded: str) -> bool:
+    """Whether nothing but the case of letters was folded."""
+    return (
+        len(text) == len(folded)
+        and text.lower() == folded
+        and _HAS_CLUSTER.search(text) is None
+    )

@@ -6,6 +6,7 @@ Must not know how a database is asked.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from chatstore.analyzer import Token, parts_of, tokens_of
 from chatstore.layout import STRAIGHT, index_words, sign_words, unwritten, written
@@ -48,13 +49,13 @@ class Query:
         terms = (term for clause in self.wanted for term in clause)
         return any(len(term.words) > 1 for term in (*terms, *unwanted))
 
-    @property
+    @cached_property
     def terms(self) -> tuple[Term, ...]:
         """Every term that is wanted, as it stands in a text."""
         terms = (term for clause in self.wanted for term in clause)
         return tuple(dict.fromkeys(map(_as_it_stands, terms)))
 
-    @property
+    @cached_property
     def clauses(self) -> list[list[int]]:
         """For each clause, the numbers that its alternatives have in `terms`."""
         numbers = {term: number for number, term in enumerate(self.terms)}

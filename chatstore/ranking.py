@@ -1,11 +1,13 @@
 """How well a text answers a query: the same number on every database."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from chatstore.analyzer import parts_of, words_of
+from chatstore.analyzer import fold, parts_of, words_of_folded
 from chatstore.layout import GAP
 from chatstore.matching import Finder, Term
+from chatstore.nearby import parts_near, run_of
 from chatstore.queries import Query
 
 # How much of a text counts, and how long one usually is. A constant stands where BM25
@@ -14,6 +16,7 @@ from chatstore.queries import Query
 _RANKED_CHARACTERS = 4000
 # Folding can make many words of one character.
 _RANKED_WORDS = 4000
+_RANKED_FOLDED = 2 * _RANKED_CHARACTERS
 _USUAL_CHARACTERS = 600
 _SATURATION = 1.2
 _LENGTH_WEIGHT = 0.75
@@ -35,7 +38,25 @@ def score_text(text: str, query: Query) -> float:
 
 
 def _counts(text: str, terms: Sequence[Term]) -> list[int]:
-    words = list(_words(text))
+    near = "\n".join(text[start:end] for start, end in parts_near(text, terms))
+    folded = fold(near)[:_RANKED_FOLDED]
+    runs = [run_of(term) for term in terms]
+    counts = [_count(run, folded) if run else 0 for run in runs]
+    others = [number for number, run in enumerate(runs) if not run]
+    if others:
+        words = list(_words(near, folded))
+        found = _count_words(words, [terms[number] for number in others])
+        for number, count in zip(others, found, strict=True):
+            counts[number] = count
+    return counts
+
+
+def _count(run: str, folded: str) -> int:
+    """Count also those that overlap."""
+    return len(re.findall(f"(?={re.escape(run)})", folded)) if run in folded else 0
+
+
+def _count_words(words: Sequence[str], terms: Sequence[Term]) -> list[int]:
     if any(len(term.words) > 1 or term.is_prefix for term in terms):
         return Finder(terms).counts(words)
     if len(terms) <= 3:
@@ -44,8 +65,8 @@ def _counts(text: str, terms: Sequence[Term]) -> list[int]:
     return [counted[term.words[0]] for term in terms]
 
 
-def _words(text: str) -> Iterator[str]:
-    yield from words_of(text)[:_RANKED_WORDS]
+def _words(text: str, folded: str) -> Iterator[str]:
+    yield from words_of_folded(folded)[:_RANKED_WORDS]
     for parts in parts_of(text):
         yield GAP
         yield from parts

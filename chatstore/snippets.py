@@ -4,18 +4,19 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from chatstore.analyzer import (
     INDEXED_CHARACTERS,
     WORD_START,
     fold,
     identifiers_of,
-    is_unspaced,
     spans_of,
+    stands_alone,
 )
 from chatstore.folded import FoldedText, Range
 from chatstore.matching import Finder, Term
+from chatstore.nearby import parts_near
 
 LENGTH = 160
 # Characters that the snippets of one page look at.
@@ -52,36 +53,65 @@ def cut_snippet(
     Looks for it in the first `most` characters of the indexed part; without a match
     there, returns the beginning.
     """
-    matches = _Matches(text[: min(most, INDEXED_CHARACTERS)], terms)
-    start, end = _window(text, matches.first or (0, 0))
+    parts = _parts(text[: min(most, INDEXED_CHARACTERS)], terms)
+    found = next((part for part in parts if part.first), None)
+    start, end = _window(text, found.first if found and found.first else (0, 0))
     head, tail = "…" if start else "", "…" if end < len(text) else ""
     shift = len(head) - start
     return Snippet(
         head + text[start:end].translate(_LINE) + tail,
         [
             (max(one, start) + shift, min(two, end) + shift)
-            for one, two in _merge(matches.before(end))
+            for one, two in _merge(_matches([found] if found else [], parts, end))
         ],
     )
 
 
-class _Matches:
-    """Where the terms are in a text, by its words and by the parts of identifiers."""
+def _parts(text: str, terms: Sequence[Term]) -> Iterator["_Part"]:
+    finder = Finder(terms)
+    for start, end in parts_near(text, terms):
+        yield _Part(text[start:end], start, terms, finder)
 
-    def __init__(self, text: str, terms: Sequence[Term]) -> None:
+
+def _matches(
+    found: Iterable["_Part"], others: Iterable["_Part"], end: int
+) -> Iterator[Range]:
+    """Yield the matches that lie before `end`."""
+    for part in chain(found, takewhile(lambda each: each.start < end, others)):
+        yield from part.before(end)
+
+
+class _Part:
+    """Where the terms are in part of a text: words, and parts of identifiers."""
+
+    def __init__(
+        self, text: str, start: int, terms: Sequence[Term], finder: Finder
+    ) -> None:
         """Find the first match."""
-        self._text, self._terms, self._finder = text, terms, Finder(terms)
+        self.start, self._text = start, text
+        self._terms, self._finder = terms, finder
         self._folded = FoldedText(text)
         self._word = self._first_word()
         word = self._word and self._folded.origin(*self._word)
         # An identifier is of interest only before that.
         part = next(self._find_parts(word[0] if word else len(text)), None)
-        self.first = min(filter(None, (word, part)), default=None)
+        self._first = min(filter(None, (word, part)), default=None)
+
+    @property
+    def first(self) -> Range | None:
+        """The first match, where it is in the whole text."""
+        return self._first and self._placed(self._first)
 
     def before(self, end: int) -> Iterator[Range]:
         """Yield the matches from the first on that lie before `end`."""
-        if self.first:
-            yield self.first
+        return map(self._placed, self._before(end - self.start))
+
+    def _placed(self, match: Range) -> Range:
+        return match[0] + self.start, match[1] + self.start
+
+    def _before(self, end: int) -> Iterator[Range]:
+        if self._first and self._first[0] < end:
+            yield self._first
             yield from self._find_parts(end)
         if self._word:
             last = self._folded.place_after(end)
@@ -121,10 +151,11 @@ class _Matches:
 def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
     """Return a place before which no term begins; None if none begins at all."""
     begins = {term.words[0] for term in terms}
-    if not begins or len(begins) > _MOST_IN_A_PATTERN:
+    if not begins or len(begins) > _MOST_IN_A_PATTERN or len(folded) <= LENGTH:
         return 0 if begins else None
+    before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
     patterns = [
-        re.escape(word) if is_unspaced(word) else WORD_START + re.escape(word)
+        re.escape(word) if stands_alone(word) else before + re.escape(word)
         for word in sorted(begins)
     ]
     match = re.search("|".join(patterns), folded)

@@ -136,3 +136,14 @@ def test_parts_of_an_identifier_are_marked():
     assert marked("call ПервыйВторой", "второй") == ["Второй"]
     assert marked("rm --force", "--force") == ["force"]
     assert marked("b or c", "a OR c") == ["c"]
+
+
+@pytest.mark.parametrize("padding", [0, 300])
+def test_an_emoji_right_after_a_letter_is_marked(padding):
+    assert marked("é" + "x" * padding + "🚀 a", "🚀") == ["🚀"]
+
+
+@pytest.mark.parametrize("between", [" ", "—", "é—"])
+def test_a_match_after_the_snippet_is_not_marked(between):
+    text = "é user " + between * 200 + "user" + between * 200
+    assert marked(text, "user") == ["user"]

@@ -6,7 +6,7 @@ window comes newest first, and then the next window. So a common word costs hard
 than a rare one, and every match is reached in the end.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
@@ -261,9 +261,10 @@ def _page(
 ) -> HitPage:
     """Return the first hits of what was found, and where the next page begins."""
     place = replace(place, low=found.low, is_taken=not found.has_more)
-    rows = found.rows
+    rows, scores = found.rows, {}
     if asked.by_rank and not _is_rest(place):
-        rows = sorted(rows, key=lambda row: _rank(row, asked.query), reverse=True)
+        scores = _scores(rows, asked.query)
+        rows = sorted(rows, key=lambda row: (scores[row.key], row.key), reverse=True)
         limit = min(limit, _checkable(rows[:limit], asked))
         place = replace(place, taken=(*place.taken, *(row.key for row in rows)))
         place = replace(place, rest=tuple(row.key for row in rows[limit:]))
@@ -271,7 +272,8 @@ def _page(
         limit = _checkable(rows, asked)
         if found.has_more or limit < len(rows):
             place = replace(place, high=rows[limit - 1].key, is_taken=False)
-    hits = list(_hits(connection, rows[:limit], asked))
+    rows = rows[:limit]
+    hits = list(_hits(connection, rows, scores or _scores(rows, asked.query), asked))
     return HitPage(hits, _next_place(place, asked))
 
 
@@ -289,7 +291,8 @@ def _shown_again(
     following = _next_place(replace(place, rest=place.rest[limit:]), asked)
     if following is None and in_names:
         following = SearchPlace(SearchPart.MESSAGES)
-    return HitPage(list(_hits(connection, rows, asked)), following)
+    scores = _scores(rows, asked.query)
+    return HitPage(list(_hits(connection, rows, scores, asked)), following)
 
 
 def _next_place(place: SearchPlace, asked: _Asked) -> SearchPlace | None:
@@ -300,12 +303,15 @@ def _next_place(place: SearchPlace, asked: _Asked) -> SearchPlace | None:
     return None
 
 
-def _rank(row: Found, query: Query) -> tuple[float, int]:
-    return score_text(row.text, query), row.key
+def _scores(rows: Sequence[Found], query: Query) -> dict[int, float]:
+    return {row.key: score_text(row.text, query) for row in rows}
 
 
 def _hits(
-    connection: Connection, rows: Sequence[Found], asked: _Asked
+    connection: Connection,
+    rows: Sequence[Found],
+    scores: Mapping[int, float],
+    asked: _Asked,
 ) -> Iterator[Hit]:
     """Yield what is shown of rows, without those that do not hold a phrase after all.
 
@@ -329,7 +335,7 @@ def _hits(
             ready[key] = snippet, len(text) > INDEXED_CHARACTERS
     for row in rows:
         if row.key in ready:
-            yield _hit(row, *ready[row.key], score_text(row.text, asked.query))
+            yield _hit(row, *ready[row.key], scores[row.key])
 
 
 def _holds(text: str, asked: _Asked) -> bool:

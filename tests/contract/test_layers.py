@@ -14,6 +14,7 @@ RUNGS = [
         "analyzer",
         "entries",
         "folded",
+        "nearby",
         "layout",
         "matching",
         "queries",
