@@ -39,6 +39,7 @@ bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, beside others;
 	$(BIN)/python -m bench.growth --scale $(SCALE)
 	$(BIN)/python -m bench.worst --scale $(SCALE)
 	$(BIN)/python -m bench.relevance
+	$(BIN)/python -m bench.scripts
 	$(BIN)/python -m bench.report
 
 bench-quick: $(VENV)/.load  ## say in two minutes what has become slower
