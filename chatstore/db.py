@@ -181,6 +181,8 @@ def init_database(app: Flask, settings: Settings) -> None:
         ) from error
     app.teardown_appcontext(_let_go)
     app.extensions["chatstore-wait-seconds"] = settings.lock_timeout_seconds
+    few = max(1, settings.threads // 4)
+    app.extensions["chatstore-searches"] = Turns(width=few, wanted_by="searches")
     if settings.sqlite_path is None:
         _prepare_postgresql(app, settings)
     else:
@@ -608,6 +610,15 @@ def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -
             raise
 
     return _with_retries(attempt, new_deadline(), event="read retried")
+
+
+def searching() -> AbstractContextManager[None]:
+    """Wait, without a connection, until few others of the process search.
+
+    A search can take seconds, and must leave connections for all else.
+    """
+    searches: Turns = current_app.extensions["chatstore-searches"]
+    return searches.taken("connections", new_deadline())
 
 
 def _with_retries(attempt: Callable[[int], T], deadline: Deadline, *, event: str) -> T:

@@ -24,8 +24,8 @@ class Turns:
     take it.
     """
 
-    def __init__(self, *, width: int) -> None:
-        self._width = width
+    def __init__(self, *, width: int, wanted_by: str = "writers") -> None:
+        self._width, self._wanted_by = width, wanted_by
         self._lock = threading.Lock()
         self._queues: dict[Hashable, _Queue] = {}
 
@@ -59,7 +59,7 @@ class Turns:
                 return
             queue.waiting.remove(my_turn)
         raise DatabaseUnavailable(
-            "Too many writers are waiting (CHATSTORE_LOCK_TIMEOUT_SECONDS)."
+            f"Too many {self._wanted_by} are waiting (CHATSTORE_LOCK_TIMEOUT_SECONDS)."
         )
 
     def _leave(self, key: Hashable) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import current_app
 
-from chatstore.db import reading
+from chatstore.db import reading, searching
 from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
@@ -39,13 +39,14 @@ def search_all(query: dict[str, Any]) -> dict[str, Any]:
         **{name: query[name] for name in _WHERE if name in query},
     )
     most = current_app.config["CHATSTORE"].max_page_size
-    page = reading(
-        search,
-        wanted,
-        owner_id=current_owner(),
-        limit=query.get("limit", min(DEFAULT_LIMIT, most)),
-        place=_place(query.get("cursor"), wanted),
-    )
+    with searching():
+        page = reading(
+            search,
+            wanted,
+            owner_id=current_owner(),
+            limit=query.get("limit", min(DEFAULT_LIMIT, most)),
+            place=_place(query.get("cursor"), wanted),
+        )
     return {"hits": page.hits, "next_cursor": _cursor(page.next_place, wanted)}
 
 

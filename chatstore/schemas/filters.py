@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from chatstore.analyzer import fold
 from chatstore.enums import Archived
 from chatstore.schemas.fields import (
     Flag,
@@ -84,6 +85,12 @@ class SessionFilterSchema(Schema):
     updated_before = _instant("Only those whose last_updated_at is earlier.")
 
 
+def _some_letter(name: str) -> None:
+    # Every name has nothing in it, so that a change would be made to every session.
+    if not fold(name):
+        raise ValidationError("It has nothing to look for: leave it out.")
+
+
 class SessionBodyFilterSchema(SessionFilterSchema):
     """The filters in a JSON body, where true and false are no words."""
 
@@ -92,4 +99,10 @@ class SessionBodyFilterSchema(SessionFilterSchema):
     pinned = Flag(metadata={"description": "Only pinned ones, or only others."})
     archived = BodyArchivedField(
         metadata={"description": 'false, the default, true or "any".'},
+    )
+    name = QueryString(
+        validate=[validate.Length(min=1, max=255), _some_letter],
+        metadata={
+            "description": "Only with this in the name, whatever the case and accents."
+        },
     )

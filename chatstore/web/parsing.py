@@ -5,6 +5,7 @@ long-numbered JSON; nor does it know our limits.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -13,6 +14,7 @@ from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chatstore import strict_json
+from chatstore.db import new_deadline
 from chatstore.errors import (
     Flaw,
     MalformedRequest,
@@ -23,8 +25,13 @@ from chatstore.errors import (
 from chatstore.schemas.fields import Limits
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
+from chatstore.turns import Turns
 
 _MOST_REMEMBERED_BYTES = 200
+# Objects take twenty times the bytes of their JSON. So a process makes those of one
+# larger body at a time, and holds up no smaller one for it.
+LARGE_BYTES = 1024 * 1024
+large_bodies = Turns(width=1, wanted_by="large bodies")
 
 
 def taking(
@@ -40,12 +47,20 @@ def taking(
             if location == "query":
                 loaded = _load_query(shape, settings)
             else:
-                loaded = load(shape, read_json(request, shape, settings), settings)
+                body = read_json_body(request, settings)
+                with _turn_of(body):
+                    loaded = load(shape, parse(body, shape, settings), settings)
             return view(*args, loaded, **kwargs)
 
         return wrapper
 
     return decorator
+
+
+def _turn_of(body: bytes) -> AbstractContextManager[None]:
+    if len(body) <= LARGE_BYTES:
+        return nullcontext()
+    return large_bodies.taken("process", new_deadline())
 
 
 def load(shape: Schema, given: Any, settings: Settings) -> Any:
@@ -57,8 +72,17 @@ def load(shape: Schema, given: Any, settings: Settings) -> Any:
         raise ValidationFailed(flatten(error.messages)) from None
 
 
-def read_json(req: Request, shape: Schema, settings: Settings) -> Any:
-    """Return the value that the body stands for."""
+def parse(body: bytes, shape: Schema, settings: Settings) -> Any:
+    """Return the value that the JSON stands for."""
+    return strict_json.loads(
+        body,
+        max_depth=settings.max_json_depth,
+        levels_around=getattr(shape, "levels_around", 0),
+    )
+
+
+def read_json_body(req: Request, settings: Settings) -> bytes:
+    """Return the body of a request that says it is JSON."""
     encoding = req.headers.get("Content-Encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(
@@ -75,11 +99,7 @@ def read_json(req: Request, shape: Schema, settings: Settings) -> Any:
         raise UnsupportedMediaType(
             f"The body has charset {charset[:100]!r}: send JSON in UTF-8."
         )
-    return strict_json.loads(
-        read_body(req, settings),
-        max_depth=settings.max_json_depth,
-        levels_around=getattr(shape, "levels_around", 0),
-    )
+    return read_body(req, settings)
 
 
 @lru_cache(maxsize=256)

@@ -221,6 +221,8 @@ def test_bulk_takes_true_and_any_for_archived(alice, chats):
         ({"action": "pin", "filter": {"pinned": True}, "all": True}, ""),
         ({"action": "delete", "filter": {}}, "/filter"),
         ({"action": "pin", "filter": {}}, "/filter"),
+        ({"action": "delete", "filter": {"name": ""}}, "/filter/name"),
+        ({"action": "delete", "filter": {"name": "\u0301"}}, "/filter/name"),
         ({"action": "delete", "all": False}, "/all"),
         ({"action": "delete", "all": "true"}, "/all"),
         ({"action": "delete", "all": 1}, "/all"),
