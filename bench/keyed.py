@@ -1,4 +1,4 @@
-"""Appends with an Idempotency-Key beside appends without: `python -m bench.keyed`.
+"""Compares appends with an Idempotency-Key with plain ones: `python -m bench.keyed`.
 
 The two take turns in many short rounds, and who begins changes from round to round, so
 that a busy machine hurts both alike. Ratios are of one round.

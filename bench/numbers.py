@@ -1,5 +1,6 @@
 """The arithmetic of measurements: medians with their spread, percentiles, ratios."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:
 
 def short(number: float) -> str:
     """Write a number with three digits that count, and no exponent."""
-    if number != number:
+    if not math.isfinite(number):
         return "none"
     if abs(number) >= 100:
         return f"{number:,.0f}"

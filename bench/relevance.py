@@ -74,7 +74,7 @@ def read_set(path: Path = PATH) -> Collected:
 
 
 def reciprocal_rank(found: Sequence[str], right: Collection[str]) -> float:
-    """Return one by the place of the first right text, 0 without one."""
+    """Return 1 / rank of the first right text, 0 without one."""
     places = (place for place, name in enumerate(found, 1) if name in right)
     return 1 / next(places, float("inf"))
 

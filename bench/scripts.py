@@ -1,6 +1,6 @@
 """What the scores and snippets of a page of hits cost, for each script.
 
-All texts have the same number of words, as the search counts them: a character is
+All texts have about the same number of words, as the search counts them: a character is
 nearly a word in Chinese and a fifth of one in Hindi. Run `python -m bench.scripts`.
 """
 
@@ -199,6 +199,7 @@ def main() -> None:
     times = parser.parse_args().times
     ways = [(word, often) for word in (1, 2) for often in (False, True)]
     print("ms of CPU: median (least to most), times English")
+    print("one word, rare | one word, often | two words, rare | two words, often")
     english: dict[tuple[int, bool, bool], float] = {}
     for (script, sentences), lines in product(SENTENCES.items(), (True, False)):
         cells = []

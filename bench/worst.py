@@ -77,7 +77,7 @@ def measure_case(server: Running, runs: list[Run]) -> dict[str, Any]:
             if run.settle:
                 has_ended = run.settle()
                 lasted = (time.perf_counter() - begun) * 1000
-                settled.append(lasted if has_ended else math.nan)
+                settled.append(lasted if has_ended else math.inf)
     if server.workers() != workers:
         raise RuntimeError("a server process ended")
     return {
@@ -126,9 +126,10 @@ def main() -> None:
     parser.add_argument("--case", help="only cases whose names have this")
     options = parser.parse_args()
     names = [name for name in CASES if (options.case or "") in name]
-    # What is measured of one kind of database leaves the other's figures.
-    found = (read_results("worst") or {"databases": {}})["databases"]
     how = {"rounds": options.rounds, "scale": options.scale}
+    # Figures of other cases stay, if they were measured in the same way.
+    before = read_results("worst") or {}
+    found = before["databases"] if before.get("how") == how else {}
     with databases() as made:
         for kind in options.database or KINDS:
             kept = found.setdefault(kind, {})

@@ -49,8 +49,8 @@ class IndexWords:
     """What is indexed of a text.
 
     `stretches` are words that follow each other; a phrase lies within one of them: the
-    text itself, and the parts of each identifier in camelCase. `loose` words have no
-    place: words that are written with a minus, and the signs of a text without words.
+    text itself, and what `parts_of` makes of it. `loose` words have no place: words
+    that are written with a minus, and the signs of a text without words.
     """
 
     stretches: list[list[str]]

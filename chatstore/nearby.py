@@ -1,8 +1,8 @@
 """Finds the parts of a text that may hold a term, so that only these are folded.
 
-To fold a text takes longer than all else that is done with it. Here it is looked at as
-it is written, for some letters of the words that are sought, in any of their forms.
-Too much may be found, but never too little.
+Folding costs more than all other work on a text. So a pattern first looks in the
+unfolded text for a few letters of each word, in every form that folds to them. It may
+match too much, never too little.
 """
 
 import re
@@ -25,14 +25,14 @@ _APART = frozenset(
 )
 _SIGN_APART = re.compile(f"[{re.escape(''.join(sorted(_APART)))}]")
 # With more words, a pattern takes longer than looking at each word of a text.
-_MOST_WORDS = 10
-# So many letters of a word tell most others apart.
-_LETTERS = 4
+MOST_IN_A_PATTERN = 10
+# A pattern has this many letters of a word: enough to tell it from most others.
+_MOST_LETTERS = 4
 # Signs, ligatures, wide and narrow forms, and mathematicians' and old letters: they may
 # fold to anything. A word that has one is always looked at; few texts have many.
 _ODD = (
     "\u2070-\u209f\u2100-\u218f\u2460-\u24ff\u3200-\u33ff\ufb00-\ufdff\ufe30-\ufefe"
-    "\uff10-\uff19\uff21-\uffdf"
+    "\uff10-\uff19\uff21-\uffef"
 )
 _ODD_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
 # Where the other characters are that change when they are folded.
@@ -41,12 +41,11 @@ _CHANGING = (*range(0x2100), *range(0x2C00, 0x3200), *range(0xA000, 0xAC00)) + (
     *range(0xFF01, 0xFF21),
 )
 
-
-# What folding takes away or joins to the letter before: marks, which are no letters to
-# Python, and some letters: tatweel, and the later ones of a Hangul syllable.
+# Folding removes marks or joins them to the letter before. Python counts most of them
+# as no letters; tatweel and the later letters of a Hangul syllable are letters.
 _MARK = "[^\\w\0-\x7f]"
-# With more of them in a row, a place is looked at: to pass any number would take
-# quadratic time.
+# A pattern that skipped any number of marks would take quadratic time, so more than
+# this many in a row always match.
 _MOST_MARKS = 3
 _JOINING = "\u0640\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7ff"
 
@@ -55,21 +54,21 @@ _JOINING = "\u0640\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7ff"
 class _Forms:
     """By folded character: what is folded to it alone, and to it and others."""
 
-    alone: dict[str, list[str]]
-    among: dict[str, list[str]]
+    to_one: dict[str, list[str]]
+    to_several: dict[str, list[str]]
 
 
 def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
     """Yield the parts of the text, in their order, that may hold a term.
 
     A part begins and ends between words, so that it folds as it does in the text. It is
-    the whole text if that is quicker: for words of one letter and for phrases, which
-    have signs between their words.
+    the whole text if that is quicker: for words of one letter, and for numbers and
+    phrases, which have signs between them.
     """
     begins = frozenset(term.words[0] for term in terms)
     if not text or not begins:
         return
-    if len(begins) > _MOST_WORDS or not all(map(_is_in_one_part, terms)):
+    if len(begins) > MOST_IN_A_PATTERN or not all(map(_is_in_one_part, terms)):
         yield 0, len(text)
         return
     if text.isascii():
@@ -108,6 +107,8 @@ def _is_in_one_part(term: Term) -> bool:
     if len(term.words) > 1:
         return run_of(term) is not None
     word = term.words[0]
+    if word.isdecimal():  # may be in a row of numbers, as in 2026-03-05T10:35
+        return False
     return len(word) > 1 or is_unspaced(word) or not word.isalnum()
 
 
@@ -125,19 +126,19 @@ def _pattern(begins: frozenset[str], is_basic: bool) -> re.Pattern[str]:
     that has characters beyond the first plane.
     """
     words = [_letters(word) for word in sorted(begins)]
-    on_sight = _among(word[0] for word in words) + _ODD
+    always = _among(word[0] for word in words) + _ODD
     if not is_basic:
-        on_sight += _ODD_BEYOND
-    firsts = _inside({each for word in words for each in _written(word[0])})
+        always += _ODD_BEYOND
+    firsts = _class_of({each for word in words for each in _written(word[0])})
     endings = "|".join(sorted({_ending(word[1:]) for word in words}))
-    return re.compile(f"[{firsts}{on_sight}](?:{endings}|(?<=[{on_sight}]))")
+    return re.compile(f"[{firsts}{always}](?:{endings}|(?<=[{always}]))")
 
 
 def _ending(letters: str) -> str:
     """Return a pattern for letters, up to the first character that may be several."""
     if not letters:
         return ""
-    alone = _inside(_written(letters[0]))
+    alone = _class_of(_written(letters[0]))
     several = _among(letters[0]) + _JOINING + _ODD + _ODD_BEYOND
     following = f"[{alone}{several}]"
     if len(letters) > 1:
@@ -153,9 +154,9 @@ def _is_basic(text: str) -> bool:
 
 def _among(letters: Iterable[str]) -> str:
     """Return the characters that fold to one of the letters and to others."""
-    forms = _forms().among
+    forms = _forms().to_several
     parts = {part for letter in letters for part in _beginnings(letter)}
-    return _inside({each for part in parts for each in forms.get(part, ())})
+    return _class_of({each for part in parts for each in forms.get(part, ())})
 
 
 def _letters(word: str) -> str:
@@ -163,11 +164,11 @@ def _letters(word: str) -> str:
 
     Not the first two if there are enough others: many words share these.
     """
-    start = min(2, max(0, len(word) - _LETTERS))
+    start = min(2, max(0, len(word) - _MOST_LETTERS))
     if unicodedata.combining(word[start]):
         start = 0
     end = start + 1
-    last = min(start + _LETTERS, len(word))
+    last = min(start + _MOST_LETTERS, len(word))
     while end < last and not unicodedata.combining(word[end]):
         end += 1
     return word[start:end]
@@ -182,7 +183,7 @@ def _beginnings(letter: str) -> Iterator[str]:
 
 def _written(letter: str) -> set[str]:
     """Return the characters that a text may have for the letter."""
-    forms = _forms().alone
+    forms = _forms().to_one
     parts = list(_beginnings(letter))
     return {*parts, *(each for part in parts for each in forms.get(part, ()))}
 
@@ -190,14 +191,14 @@ def _written(letter: str) -> set[str]:
 @cache
 def _forms() -> _Forms:
     characters = [*filter(_is_changed, map(chr, _CHANGING))]
-    alone: dict[str, list[str]] = {}
-    among: dict[str, list[str]] = {}
+    to_one: dict[str, list[str]] = {}
+    to_several: dict[str, list[str]] = {}
     folded = fold("\n".join(characters)).split("\n")
     for character, becomes in zip(characters, folded, strict=True):
         for each in becomes:
-            forms = alone if len(becomes) == 1 else among
+            forms = to_one if len(becomes) == 1 else to_several
             forms.setdefault(each, []).append(character)
-    return _Forms(alone, among)
+    return _Forms(to_one, to_several)
 
 
 def _is_changed(character: str) -> bool:
@@ -209,5 +210,5 @@ def _is_changed(character: str) -> bool:
     )
 
 
-def _inside(characters: Iterable[str]) -> str:
+def _class_of(characters: Iterable[str]) -> str:
     return ranges(sorted(characters))

@@ -41,7 +41,7 @@ def _counts(text: str, terms: Sequence[Term]) -> list[int]:
     near = "\n".join(text[start:end] for start, end in parts_near(text, terms))
     folded = fold(near)[:_RANKED_FOLDED]
     runs = [run_of(term) for term in terms]
-    counts = [_count(run, folded) if run else 0 for run in runs]
+    counts = [_count_run(run, folded) if run else 0 for run in runs]
     others = [number for number, run in enumerate(runs) if not run]
     if others:
         words = list(_words(near, folded))
@@ -51,8 +51,8 @@ def _counts(text: str, terms: Sequence[Term]) -> list[int]:
     return counts
 
 
-def _count(run: str, folded: str) -> int:
-    """Count also those that overlap."""
+def _count_run(run: str, folded: str) -> int:
+    """Return how often the run is in the folded text, overlapping ones included."""
     return len(re.findall(f"(?={re.escape(run)})", folded)) if run in folded else 0
 
 

@@ -58,16 +58,17 @@ timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
 # By itself gunicorn takes any release of its parser in C that is installed. That saves
-# 1 to 15 µs a request, less than 3 %, and answers otherwise: the release that
+# 1 to 15 µs a request, less than 3 %, but it answers differently: the release that
 # gunicorn[fast] asks for does not install, and 0.6.10 answers 400 for 431 and 501.
 http_parser = "python"
 # A search of 10,000 characters, each of four bytes that are percent-encoded, as nginx
 # lets it through. gunicorn has a bound of its own below that, or none at all.
 limit_request_line = gunicorn.http.message.MAX_REQUEST_LINE = 128 * 1024
-# gunicorn looks through all headers again for each 8 KiB that come. So many of 8 KiB
-# each cost it half a second, a thousand seven.
+# gunicorn parses all headers again after each 8 KiB. That takes half a second for 250
+# headers of 8 KiB, and seven seconds for 1,000.
 limit_request_fields = 250
-# It would take a path from headers of these names, of any client on the same machine.
+# By default gunicorn takes SCRIPT_NAME and PATH_INFO from headers of any client on the
+# same machine.
 forwarder_headers = ""
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
 

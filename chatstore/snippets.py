@@ -10,13 +10,13 @@ from chatstore.analyzer import (
     INDEXED_CHARACTERS,
     WORD_START,
     fold,
-    identifiers_of,
+    parted_of,
     spans_of,
     stands_alone,
 )
 from chatstore.folded import FoldedText, Range
 from chatstore.matching import Finder, Term
-from chatstore.nearby import parts_near
+from chatstore.nearby import MOST_IN_A_PATTERN, parts_near
 
 LENGTH = 160
 # Characters that the snippets of one page look at.
@@ -25,8 +25,8 @@ _BEFORE = 40
 # How far a cut may move to come between two words.
 _SLACK = 20
 _LINE = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
-# With more words, a pattern takes longer than looking at each word of a text.
-_MOST_IN_A_PATTERN = 10
+# A pattern costs more than reading all words of a text as short as this.
+_SHORT = 160
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def cut_snippet(
     """
     parts = _parts(text[: min(most, INDEXED_CHARACTERS)], terms)
     found = next((part for part in parts if part.first), None)
-    start, end = _window(text, found.first if found and found.first else (0, 0))
+    first = found.first if found else None
+    start, end = _window(text, first or (0, 0))
     head, tail = "…" if start else "", "…" if end < len(text) else ""
     shift = len(head) - start
     return Snippet(
@@ -140,18 +141,16 @@ class _Part:
             yield recent[-len(self._terms[number].words)][1], recent[-1][2]
 
     def _find_parts(self, end: int) -> Iterator[Range]:
-        for start, parts in identifiers_of(self._text[:end]):
-            spans, place = [], start
-            for part in parts:
-                spans.append((fold(part), place, place + len(part)))
-                place += len(part)
-            yield from self._find(spans)
+        for parts in parted_of(self._text[:end]):
+            yield from self._find(
+                (fold(part), start, stop) for part, start, stop in parts
+            )
 
 
 def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
     """Return a place before which no term begins; None if none begins at all."""
     begins = {term.words[0] for term in terms}
-    if not begins or len(begins) > _MOST_IN_A_PATTERN or len(folded) <= LENGTH:
+    if not begins or len(begins) > MOST_IN_A_PATTERN or len(folded) <= _SHORT:
         return 0 if begins else None
     before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
     patterns = [

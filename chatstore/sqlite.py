@@ -59,7 +59,7 @@ def knows_sizes() -> bool:
 
 
 def orders_aggregates() -> bool:
-    """Whether the order of what an aggregate collects can be written."""
+    """Whether this release of SQLite takes ORDER BY inside an aggregate."""
     version: tuple[int, ...] = driver().sqlite_version_info
     return version >= _FIRST_WITH_ORDER
 

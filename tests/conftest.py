@@ -127,7 +127,7 @@ class PostgresServer:
 
     def give_back(self, name: str, template: str) -> None:
         """Empty the database for the next test, or drop it if its schema changed."""
-        if not self.schemas:
+        if template not in self.schemas:
             with self.connected(template) as connection:
                 self.schemas[template] = connection.execute(SCHEMA).fetchall()
         with self.connected(name) as connection:

@@ -144,6 +144,14 @@ IDENTIFIERS = {
     "пользовательИмя ΓάταΣκύλος": [["пользователь", "имя"], ["γατα", "σκυλοσ"]],
     "caféBar": [["cafe", "bar"]],
     "PDFs order4300 UPPER lower Title v2": [],
+    "2026-03-05T10:35:07.25Z": [["2026", "03", "05"], ["10", "35", "07", "25"]],
+    "v3.11.7 1.2rc getX3.4": [
+        ["3", "11", "7"],
+        ["1", "2"],
+        ["get", "x", "3"],
+        ["3", "4"],
+    ],
+    "2026-03-05 10:35:07, 10.0.1.50 3.11.7 T1 1T": [],
     "数据库 aB" + "x" * 100: [],
 }
 
@@ -152,6 +160,11 @@ IDENTIFIERS = {
 def test_an_identifier_has_these_parts(text):
     text = unicodedata.normalize("NFC", text)
     assert parts_of(text) == IDENTIFIERS[unicodedata.normalize("NFC", text)]
+
+
+@pytest.mark.parametrize("text", ["1" * 100_000, "1." * 50_000, "1.1a" * 25_000])
+def test_numbers_add_a_bounded_number_of_words(text):
+    assert sum(map(len, parts_of(text))) <= 2
 
 
 def test_identifiers_add_a_bounded_number_of_words():

@@ -13,7 +13,7 @@ from chatstore.queries import parse_query
 STRANGE = (
     "aAäßæﬁſİıKÅ¼ǆªⓐ㎏ａ𝐚ﷺ\u0301\u0323\u0345\u00ad\u0640\u2060\ufe0f\u200d"
     "бБйЙёςσΣΐᾳлшשׁש\u05c1عـًهﻻ한하ㅎㅏ\u1112\u1161\u11abﾡﾂ"
-    "かが\u3099\u309aｶﾞ゛नऩ\u093c\u094d\u0951कফ\u09bc\u09c7\u09be\u09cb"
+    "￭￮かが\u3099\u309aｶﾞ゛नऩ\u093c\u094d\u0951कফ\u09bc\u09c7\u09be\u09cb"
     "ำําู่ไท数据库，。、 \n-_'”—1２²½🚀\U0001f3fd\U0001e900"
 )
 TEXTS = st.text(st.one_of(st.sampled_from(STRANGE), st.characters(codec="utf-8")))

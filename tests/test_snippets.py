@@ -138,6 +138,14 @@ def test_parts_of_an_identifier_are_marked():
     assert marked("b or c", "a OR c") == ["c"]
 
 
+def test_dates_times_and_versions_next_to_letters_are_marked():
+    text = "2026-03-05T10:35:07Z ERROR in v3.11.7"
+    assert marked(text, "2026-03-05") == ["2026-03-05"]
+    assert marked(text, "10:35") == ["10:35"]
+    assert marked(text, "3.11.7") == ["3.11.7"]
+    assert marked(text, "05") == ["05"]
+
+
 @pytest.mark.parametrize("padding", [0, 300])
 def test_an_emoji_right_after_a_letter_is_marked(padding):
     assert marked("é" + "x" * padding + "🚀 a", "🚀") == ["🚀"]

@@ -91,28 +91,43 @@ def finish_deletions() -> bool:
     """
     is_well, last = True, None
     while session_id := reading(deletions.find_hidden, after=last):
-        try:
-            while _in_turn(deletions.delete_small):
-                pass
-            _finish_deletion(session_id)
-        except Exception as error:
-            _log_unfinished(error)
-            is_well = False
+        # A batch that fails must not keep the sessions outside it.
+        is_small_done = _is_done(_delete_small)
+        is_this_done = _is_done(_finish_deletion, session_id)
+        is_well = is_well and is_small_done and is_this_done
         last = session_id
     return is_well
+
+
+def _is_done(
+    work: Callable[P, None], /, *arguments: P.args, **keywords: P.kwargs
+) -> bool:
+    try:
+        work(*arguments, **keywords)
+    except Exception as error:
+        _log_unfinished(error)
+        return False
+    return True
+
+
+def _delete_small() -> None:
+    while _delete_then_pause(deletions.delete_small):
+        pass
 
 
 def _finish_deletion(session_id: UUID) -> None:
     last: int | None = 0
     while last is not None:
-        last = _in_turn(deletions.delete_batch, session_id, after=last)
+        last = _delete_then_pause(deletions.delete_batch, session_id, after=last)
 
 
-def _in_turn(delete: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
+def _delete_then_pause(
+    delete: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
+) -> T:
     begun = time.monotonic()
     deleted = in_transaction(delete, *arguments, **keywords)
-    # Whoever asks for SQLite's lock again at once has it again: others wait for
-    # seconds. So they get as long as the batch took.
+    # A thread that asks for SQLite's write lock again at once gets it again, and other
+    # writers wait for seconds. So we pause as long as the batch took.
     time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))
     return deleted
 

@@ -11,7 +11,7 @@ from chatstore.clock import utc_now
 from chatstore.db import db, write_connection
 from chatstore.driver import Prepared
 from chatstore.models import IdempotencyRecord
-from chatstore.store.paging import fitting
+from chatstore.store.batches import fitting
 from chatstore.store.sent import stored_bytes
 
 _PURGE_BATCH = 1000

@@ -15,6 +15,7 @@ from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
+from chatstore.store.batches import in_batches
 from chatstore.store.facets import add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.sent import held_bytes
@@ -25,7 +26,8 @@ _CHUNK = 500
 MOST_TAGS = 10_000
 MOST_FACETS = 50_000
 MOST_BYTES = 64 * 1024 * 1024
-# Tags are read and written so many bytes at a time.
+# Bytes of tags that are read and written at a time, as the database holds them:
+# PostgreSQL may hold them compressed.
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
@@ -57,20 +59,21 @@ def change_sessions(
     """Change the selected sessions of the owner, or only count those it would.
 
     Ids of no session of the owner are passed over; `last_updated_at` stays. Raises
-    ValidationFailed when the filters match more than `most`, or when a session
-    would have too many tags.
+    ValidationFailed when the filters match more than `most`, when a session would get
+    too many tags, or when the request would change more than `MOST_TAGS`,
+    `MOST_FACETS` or `MOST_BYTES` allow.
     """
     chats = _lock(owner_id, selected, most)
     if change.action in _TAG_ACTIONS:
         changed = _change_tags(change, chats, owner_id, is_dry_run=is_dry_run)
         return BulkOutcome(matched=len(chats), changed=changed)
     changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
-    _check_bytes([chat for chat, _ in changes])
+    touched = [chat for chat, _ in changes]
+    _check_bytes(touched)
     if change.action is BulkAction.DELETE:
-        doomed = [chat for chat, _ in changes]
-        _check_facets(doomed)
+        _check_facets(touched)
         if not is_dry_run:
-            _delete(doomed)
+            _delete(touched)
     elif not is_dry_run:
         _update(changes)
     return BulkOutcome(matched=len(chats), changed=len(changes))
@@ -95,7 +98,7 @@ _COLUMNS: tuple[Any, ...] = (
 def _lock(
     owner_id: str, selected: Collection[UUID] | SessionFilters, most: int
 ) -> list[Row[Any]]:
-    # In the order of the id: two that lock the same rows never wait for each other.
+    # Lock rows in id order so that two bulk requests cannot deadlock.
     locking = select(*_COLUMNS).order_by(ChatSession.id).with_for_update()
     if isinstance(selected, SessionFilters):
         connection = db.session.connection()
@@ -120,8 +123,9 @@ def _lock(
 
 
 def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[Any]]:
-    # PostgreSQL, when it had to wait for a row, looks at it again, but not at what
-    # other tables have of it: a tag may have been taken off meanwhile.
+    # PostgreSQL checks a row again after it waited for the row's lock, but not the
+    # facets, which are in another table. A tag may have gone meanwhile, so we look
+    # again.
     if db.engine.dialect.name == "sqlite":
         return chats
     for kind, values in filters.facets():
@@ -156,12 +160,14 @@ def _check_size(size: int) -> None:
 
 
 def _check_facets(chats: Sequence[Row[Any]]) -> None:
-    # One takes four bytes at least, as long as nothing is compressed.
-    is_exact = db.engine.dialect.name == "sqlite"
-    if is_exact and sum(chat.bytes for chat in chats) <= 4 * MOST_FACETS:
+    # SQLite does not compress, and a value in a JSON list takes at least four bytes
+    # there, so a few bytes prove that there are few facets.
+    is_uncompressed = db.engine.dialect.name == "sqlite"
+    size = sum(chat.bytes for chat in chats)
+    if len(chats) < 2 or (is_uncompressed and size <= 4 * MOST_FACETS):
         return
     room = MOST_FACETS
-    for chunk in _chunks(chats if len(chats) > 1 else ()):
+    for chunk in _chunks(chats):
         its = select(SessionFacet.session_id).where(
             SessionFacet.session_id.in_([chat.id for chat in chunk])
         )
@@ -306,16 +312,8 @@ def _update(changes: Changes) -> None:
 
 
 def _small_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
-    chunk: list[Row[Any]] = []
-    size = 0
-    for chat in chats:
-        if chunk and (len(chunk) == _CHUNK or size + chat.tag_bytes > _CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(chat)
-        size += chat.tag_bytes
-    if chunk:
-        yield chunk
+    for chunk in _chunks(chats):
+        yield from in_batches(chunk, lambda chat: chat.tag_bytes, _CHUNK_BYTES)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -2,7 +2,8 @@
 
 Whoever writes meanwhile would wait for all of them. So a session is hidden first: from
 then on it is nobody's, and no query of an owner finds it. Its messages go in batches,
-a transaction each, and its row with the last batch.
+a transaction each, and its row with the last batch. Hidden sessions that are small go
+many to a transaction.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import NOBODY
 from chatstore.store import index
-from chatstore.store.paging import fitting
+from chatstore.store.batches import fitting
 from chatstore.store.sent import stored_bytes
 
 # What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
@@ -76,9 +77,9 @@ def count_hidden() -> int:
 
 
 def delete_small() -> int:
-    """Delete hidden sessions that are one batch together; return how many.
+    """Delete the next hidden sessions that fit into one batch; return how many.
 
-    Those that are a batch alone are for `delete_batch`.
+    A session that fills a batch alone is left to `delete_batch`.
     """
     locking = (
         select(ChatSession.id, ChatSession.message_count)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.db import db
@@ -14,6 +15,8 @@ from chatstore.models import ChatSession, SessionFacet
 
 # Which column of a session lists its facets of a kind.
 COLUMNS = {Facet.TAG: "metadata_tags", Facet.DOCUMENT: "rag_document_ids"}
+
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,15 @@ def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) 
 
 
 def add_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
-    """Write down tags that these sessions have from now on."""
+    """Add the facets of tags that these sessions have gained."""
     _add({each: {"metadata_tags": its} for each, its in tags.items()}, owner_id)
 
 
 def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
-    """Delete tags that these sessions have no more, some of the same few of all."""
+    """Delete the facets of all these tags from all these sessions.
+
+    So none of the sessions may keep a tag that another one loses.
+    """
     values = set[str]().union(*tags.values())
     db.session.execute(
         delete(SessionFacet).where(
@@ -72,7 +78,10 @@ def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
         for value in dict.fromkeys(its.get(column) or ())
     ]
     if rows:
-        db.session.execute(insert(SessionFacet.__table__), rows)
+        insert = _INSERTS[db.engine.dialect.name]
+        # A version without facets may have left some that no list names any more.
+        adding = insert(SessionFacet.__table__).on_conflict_do_nothing()
+        db.session.execute(adding, rows)
 
 
 def list_tags(*, owner_id: str, limit: int) -> list[Counted]:

@@ -33,12 +33,12 @@ from chatstore.driver import Prepared
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.store.paging import in_batches
+from chatstore.store.batches import in_batches
 
 # Key, text, scopes.
 Entry = tuple[int, str, list[str]]
-# PostgreSQL has a bound on the time of a statement, and the driver copies it: a batch
-# of Chinese has tens of millions of letters of words.
+# PostgreSQL bounds the time of a statement, and the driver copies its parameters. The
+# words of a Chinese batch have tens of millions of characters, so they go in parts.
 PUT_LETTERS = 4 * 1024 * 1024
 
 # One statement for any number of entries; an entry that is there is replaced.
@@ -111,7 +111,10 @@ def put_entries(index: str, entries: Sequence[Entry]) -> None:
 
 
 def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
-    """Write entries whose words are made already, `PUT_LETTERS` in a statement."""
+    """Write entries whose words are made already.
+
+    On PostgreSQL a statement has `PUT_LETTERS` of words at most, or one entry.
+    """
     connection = write_connection()
     entries = zip(keys, words, strict=True)
     if is_fts5():

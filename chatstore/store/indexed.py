@@ -28,8 +28,8 @@ from chatstore.entries import (
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import new_number
+from chatstore.store.batches import fitting
 from chatstore.store.index import Entry, delete_keys, is_fts5, put_words, words_of
-from chatstore.store.paging import fitting
 
 BATCH = 500
 # Of more text than that a batch has one row only.

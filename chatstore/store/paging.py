@@ -1,6 +1,6 @@
-"""Pages that stay right while rows come and go, and how much one holds; no HTTP."""
+"""Keyset paging: pages that stay right while rows come and go; no HTTP here."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -30,25 +30,3 @@ class Page(Generic[T]):
     items: Sequence[T]
     next_place: SessionPlace | None
     previous_place: SessionPlace | None = None
-
-
-def in_batches(
-    items: Iterable[T], size_of: Callable[[T], int], most: int
-) -> Iterator[list[T]]:
-    """Yield the items in batches of sizes up to `most` in all: one at least in each."""
-    total = 0
-    batch: list[T] = []
-    for item in items:
-        size = size_of(item)
-        if batch and total + size > most:
-            yield batch
-            total, batch = 0, []
-        total += size
-        batch.append(item)
-    if batch:
-        yield batch
-
-
-def fitting(items: Iterable[T], size_of: Callable[[T], int], most: int) -> list[T]:
-    """Return the first items, of sizes up to `most` in all: one at least, if any."""
-    return next(in_batches(items, size_of, most), [])

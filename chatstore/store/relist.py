@@ -10,14 +10,14 @@ from sqlalchemy import select, update
 
 from chatstore.db import db
 from chatstore.models import ChatSession
+from chatstore.store.batches import fitting
 from chatstore.store.facets import COLUMNS, replace_facets
-from chatstore.store.paging import fitting
 from chatstore.store.sent import stored_bytes
 from chatstore.store.sessions import folded_name
 
 BATCH = 200
-# Of more tags and document ids than that a batch has one session only: thousands of
-# short ones are written in a tenth of a second.
+# Most bytes of tags and document ids in a batch of more than one session: thousands of
+# short ones, which take a tenth of a second to write.
 BATCH_BYTES = 64 * 1024
 
 _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
@@ -37,11 +37,17 @@ def relist_batch(*, after: UUID | None) -> Batch | None:
     sizes = sizes.where(ChatSession.former_owner_id.is_(None))
     if after is not None:
         sizes = sizes.where(ChatSession.id > after)
-    rows = db.session.execute(sizes.with_for_update()).all()
+    rows = db.session.execute(sizes).all()
     batch = fitting(rows, lambda row: row[1], BATCH_BYTES)
-    these = select(ChatSession).where(ChatSession.id.in_([row.id for row in batch]))
-    fresh = these.order_by(ChatSession.id).execution_options(populate_existing=True)
-    chats = db.session.scalars(fresh).all()
+    these = (
+        select(ChatSession)
+        .where(ChatSession.id.in_([row.id for row in batch]))
+        .where(ChatSession.former_owner_id.is_(None))
+        .order_by(ChatSession.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    chats = db.session.scalars(these).all()
     for chat in chats:
         columns = {name: getattr(chat, name) for name in COLUMNS.values()}
         replace_facets({chat.id: columns}, owner_id=chat.owner_id)
@@ -53,4 +59,4 @@ def relist_batch(*, after: UUID | None) -> Batch | None:
                 .values(name_folded=folded)
                 .execution_options(synchronize_session=False)
             )
-    return Batch(len(chats), chats[-1].id) if chats else None
+    return Batch(len(chats), batch[-1].id) if batch else None

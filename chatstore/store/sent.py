@@ -154,8 +154,9 @@ def all_of(
 ) -> ColumnElement[str]:
     """Return SQL for one text of all values of a column; `apart` takes it apart.
 
-    They are in the order of the columns `by`, all falling or all rising. SQLite sorts
-    for each such text of a statement, and holds it twice: one is enough.
+    Values are ordered by the columns `by`, all descending or all ascending. SQLite
+    sorts once for each `all_of` in a statement and holds its text twice, so use one per
+    statement.
     """
     values = func.aggregate_strings(column, _SEPARATOR)
     keys = [each.desc() if is_falling else each.asc() for each in by]
@@ -163,13 +164,13 @@ def all_of(
 
 
 def side_by_side(*columns: ColumnElement[str]) -> ColumnElement[str]:
-    """Return SQL for one text of several; `apart` takes these apart, too."""
+    """Return SQL for one text of several values; `apart` splits it."""
     places = _SEPARATOR.join("%s" for _ in columns)
     return formatted(literal_column(f"'{places}'"), *columns)
 
 
 def apart(values: str | None) -> Sequence[str]:
-    """Return the values that `all_of` put together."""
+    """Return the values that `all_of` and `side_by_side` joined."""
     return values.split(_SEPARATOR) if values is not None else []
 
 

@@ -26,6 +26,7 @@ from chatstore.db import db, read_connection
 from chatstore.driver import Prepared, bounded
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
+from chatstore.store.batches import fitting
 from chatstore.store.filters import (
     SessionFilters,
     find_rare_facet,
@@ -33,7 +34,7 @@ from chatstore.store.filters import (
     select_all_matching,
     select_matching,
 )
-from chatstore.store.paging import Page, SessionPlace, fitting
+from chatstore.store.paging import Page, SessionPlace
 from chatstore.store.sent import (
     all_of,
     apart,

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from heapq import merge
 from operator import add
 from uuid import UUID
 
@@ -42,6 +43,10 @@ _PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 # The classes exclude each other, so that no text is read twice.
 _LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
 _TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
+# Numbers in a row, as in dates, times, versions and addresses.
+_NUMBERS = re.compile("(?<![0-9])[0-9]++(?:[-.:/][0-9]++)++")
+_NUMBER = re.compile("[0-9]+")
+_ASCII_LETTER = re.compile("[A-Za-z]")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
 
@@ -114,12 +119,32 @@ def first_word(text: str) -> str | None:
     return run[0][:2] if _IS_UNSPACED.match(run[0]) else run[0][:WORD_LENGTH]
 
 
-def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield where an identifier in camelCase is, and its parts as they are written.
+Span = tuple[str, int, int]
 
-    getUserById has the parts get, User, By, Id; HTTPServer has HTTP and Server;
-    parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such identifiers.
+
+def parted_of(text: str) -> Iterator[list[Span]]:
+    """Yield the parts of what is one word, or has words with letters at their ends.
+
+    Each part is as it is written, with where it begins and ends. They are the parts of
+    identifiers in camelCase: getUserById has get, User, By, Id; HTTPServer has HTTP and
+    Server; parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such
+    identifiers. And they are numbers in a row with a letter before or after them: those
+    of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
     """
+    return merge(_camel_parts(text), _numbers(text), key=lambda parts: parts[0][1])
+
+
+def _numbers(text: str) -> Iterator[list[Span]]:
+    for row in _NUMBERS.finditer(text):
+        start, end = row.span()
+        if _ASCII_LETTER.match(text[start - 1 : start]) or _ASCII_LETTER.match(
+            text, end
+        ):
+            found = _NUMBER.finditer(text, start, end)
+            yield [(each[0], *each.span()) for each in found]
+
+
+def _camel_parts(text: str) -> Iterator[list[Span]]:
     border, letter, part = _ascii_camel() if text.isascii() else _any_camel()
     found = border.search(text)
     while found is not None:
@@ -131,16 +156,17 @@ def identifiers_of(text: str) -> Iterator[tuple[int, list[str]]]:
         run = letter.match(text, found.start())
         end = run.end() if run else found.end()
         if end - start <= WORD_LENGTH:
-            yield start, part.findall(text, start, end)
+            parts = part.finditer(text, start, end)
+            yield [(each[0], *each.span()) for each in parts]
         found = border.search(text, end)
 
 
 def parts_of(text: str) -> list[list[str]]:
-    """Return the words of the parts of each identifier in camelCase, once each."""
+    """Return the words of the parts of each identifier and the like, once each."""
     lines: dict[str, None] = {}
     left = MOST_PARTS
-    for _, parts in identifiers_of(text):
-        line = " ".join(parts)
+    for parts in parted_of(text):
+        line = " ".join(part for part, _, _ in parts)
         if line in lines:
             continue
         left -= len(parts)

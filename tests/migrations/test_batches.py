@@ -288,7 +288,13 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
     scopes = entries.scopes_of("alice", UUID(int=1), "user")
     assert frozen.scopes_of("alice", UUID(int=1), "user") == scopes
     storable = [each for each in naughty_strings() if not cannot_be_stored(each)]
-    code = ["order_4300 10.0.1.50", "getUserById", "git push --force -x", "?! --"]
+    code = [
+        "order_4300 10.0.1.50",
+        "getUserById v3.11",
+        "2026-03-05T10:35:07Z",
+        "git push --force -x",
+        "?! --",
+    ]
     for text in [*storable, "数据库很快 " * 200, "a " * 500, *code]:
         assert frozen.fold(text) == analyzer.fold(text)
         assert frozen.fts5_words(text) == entries.fts5_words(text)

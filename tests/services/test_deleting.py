@@ -196,3 +196,37 @@ def test_a_server_that_starts_goes_on_with_it(
             assert [each["seq"] for each in answer.json["messages"]] == [1, 2]
         finally:
             server.stop()
+
+
+REFUSALS = {
+    "sqlite": "CREATE TRIGGER stays BEFORE DELETE ON sessions WHEN"
+    " old.id = '{id}' BEGIN SELECT RAISE(ABORT, 'it stays'); END",
+    "postgresql": "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$BEGIN RAISE 'it stays'; END$$;"
+    "CREATE TRIGGER stays BEFORE DELETE ON sessions FOR EACH ROW"
+    " WHEN (old.id = '{id}') EXECUTE FUNCTION stays()",
+}
+
+
+def test_a_session_that_stays_keeps_no_other(app, make_session, monkeypatch):
+    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    chats = [make_session(messages=1) for _ in range(5)]
+    first = min(chat.id for chat in chats)
+    with app.app_context():
+        kind = db.engine.dialect.name
+        name = first.hex if kind == "sqlite" else str(first)
+        db.session.connection().exec_driver_sql(REFUSALS[kind].format(id=name))
+        db.session.commit()
+        for chat in chats:
+            in_transaction(deletions.hide_sessions, ChatSession.id == chat.id)
+        assert not finish_deletions()
+        assert deletions.find_hidden() == first
+        assert deletions.count_hidden() == 1
+        drop = {
+            "sqlite": "DROP TRIGGER stays",
+            "postgresql": "DROP FUNCTION stays CASCADE",
+        }
+        db.session.connection().exec_driver_sql(drop[kind])
+        db.session.commit()
+        assert finish_deletions()
+        assert deletions.count_hidden() == 0

@@ -271,3 +271,13 @@ def test_tags_are_read_some_bytes_at_a_time(laden, monkeypatch):
     ]
     assert len(reads) == 4, reads  # the one that locks, and one for each
     assert stored("metadata_tags") == {x: ["t", "u", "x"] for x in "abc"}
+
+
+def test_a_facet_left_over_is_no_error_when_its_tag_is_added(db_session, make_session):
+    chat = make_session(owner_id="alice", name="a")
+    with transaction():
+        left = {"session_id": chat.id, "kind": "tag", "value": "t", "owner_id": "alice"}
+        db.session.execute(SessionFacet.__table__.insert(), left)
+    assert change("add_tags", tags=("t",)) == BulkOutcome(matched=1, changed=1)
+    assert stored("metadata_tags") == {"a": ["t"]}
+    assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]

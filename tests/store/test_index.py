@@ -8,7 +8,9 @@ from chatstore.db import db, transaction
 from chatstore.entries import scopes_of
 from chatstore.models import ChatSession, Message
 from chatstore.models.indexes import NAMES
+from chatstore.store import index
 from chatstore.store.index import put_entries
+from tests.store.statements import recorded_statements
 from tests.store.test_indexed import violations
 from tests.store.test_search import hits, new_chat
 from tests.store.test_sessions import number_after
@@ -50,3 +52,15 @@ def test_a_session_without_a_name_is_not_found_by_one_that_was_left(db_session, 
     assert hits("plan") == []
     new_chat("a plan")
     assert len(hits("plan")) == 1
+
+
+def test_a_large_batch_is_indexed_by_several_statements(db_session, monkeypatch):
+    monkeypatch.setattr(index, "PUT_LETTERS", 1)
+    with recorded_statements() as statements:
+        new_chat(None, "plan a", "plan b", "plan c")
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    assert sum("INTO message_index" in each for each in statements) == (
+        1 if is_sqlite else 3
+    )
+    assert len(hits("plan")) == 3
+    assert violations() == []
