@@ -62,12 +62,16 @@ def tsvector_words(text: str, scopes: Sequence[str]) -> str:
 
 
 def fts5_query(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
-    """Return `query` in the language of MATCH: one scope of each list must hold."""
+    """Return `query` in the language of MATCH: one scope of each list must hold.
+
+    Of a query that `has_repeats`, more texts match than those that it holds for.
+    """
     wanted = " AND ".join(map(_fts5_clause, query.wanted))
     # FTS5 looks for the next entry of each part of an AND in turn. The NOT, of nothing
     # if need be, makes one part of all the words: a scope with a million entries is
     # looked into where all of them are, up to seven times as fast.
-    unwanted = " OR ".join([_quoted(NOTHING), *map(_fts5_exclusion, query.unwanted)])
+    exact = [each for each in query.unwanted if each.term.looked_up is each.term]
+    unwanted = " OR ".join([_quoted(NOTHING), *map(_fts5_exclusion, exact)])
     within = [f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes]
     return " AND ".join([f"words : (({wanted}) NOT ({unwanted}))", *within])
 
@@ -107,6 +111,7 @@ def _fts5_exclusion(exclusion: "Exclusion") -> str:
 
 
 def _fts5_term(term: "Term") -> str:
+    term = term.looked_up
     return _quoted(" ".join(term.words)) + (" *" if term.is_prefix else "")
 
 

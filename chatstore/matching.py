@@ -4,9 +4,12 @@ Aho and Corasick's automaton (1975) over words: each word is looked at once, and
 phrase that fails goes on with its longest beginning that still holds.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+MOST_REPEATS = 2
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,20 @@ class Term:
     def whole_words(self) -> tuple[str, ...]:
         """Its words without the one that is only a beginning."""
         return self.words[:-1] if self.is_prefix else self.words
+
+    @cached_property
+    def looked_up(self) -> "Term":
+        """The term, up to a word that is in it for the third time.
+
+        An index reads all places of a word each time: those of a phrase of one word
+        that a text repeats are millions.
+        """
+        counted = Counter[str]()
+        for number, word in enumerate(self.words):
+            counted[word] += 1
+            if counted[word] > MOST_REPEATS:
+                return Term(self.words[:number])
+        return self
 
     def count_in(self, words: Iterable[str]) -> int:
         """Return how often the term is among the words of a text."""

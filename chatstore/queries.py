@@ -45,9 +45,18 @@ class Query:
     @property
     def has_phrase(self) -> bool:
         """Whether words must follow each other, or must not."""
-        unwanted = (exclusion.term for exclusion in self.unwanted)
-        terms = (term for clause in self.wanted for term in clause)
-        return any(len(term.words) > 1 for term in (*terms, *unwanted))
+        return any(len(term.words) > 1 for term in self._all_terms())
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether a phrase repeats a word so often that it is not looked up whole."""
+        return any(term.looked_up is not term for term in self._all_terms())
+
+    def _all_terms(self) -> Iterator[Term]:
+        for clause in self.wanted:
+            yield from clause
+        for exclusion in self.unwanted:
+            yield exclusion.term
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:

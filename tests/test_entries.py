@@ -14,6 +14,7 @@ from chatstore.entries import (
     tsquery,
     tsvector_words,
 )
+from chatstore.layout import NOTHING
 from chatstore.queries import parse_query
 
 ID = UUID("12345678-1234-4678-9234-567812345678")
@@ -116,3 +117,23 @@ def test_what_is_not_wanted_is_written_for_each_database():
 
 def test_any_word_is_asked_for_to_rank_by():
     assert any_tsquery(parse_query('a OR "b c"* -d a')) == "'a' | 'b' | 'c':*"
+
+
+@pytest.mark.parametrize(
+    ("q", "words"),
+    [
+        ('"a b a b c"', ["a", "b", "a", "b", "c"]),
+        ('"a b a b a c"', ["a", "b", "a", "b"]),
+        ('"b a a a*"', ["b", "a", "a"]),
+        ("数" * 50, ["数数", "数数"]),
+    ],
+)
+def test_a_phrase_is_looked_up_to_a_word_that_is_in_it_for_the_third_time(q, words):
+    asked = fts5_query(parse_query(q), [])
+    assert f'(("{" ".join(words)}") NOT' in asked
+
+
+def test_an_exclusion_that_is_not_looked_up_whole_is_left_to_the_text():
+    query = parse_query('plan -"a a a"')
+    assert query.has_repeats
+    assert fts5_query(query, []) == f'words : (("plan") NOT ("{NOTHING}"))'

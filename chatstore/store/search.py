@@ -136,8 +136,14 @@ class _Asked:
 
     @property
     def must_recheck(self) -> bool:
-        """Whether the index may not know all places of words that follow each other."""
-        return self.query.has_phrase and self.dialect_name != "sqlite"
+        """Whether a text may lack a phrase although the index finds it.
+
+        PostgreSQL's does not know all places of a word; FTS5 is not asked for all of a
+        phrase that repeats a word.
+        """
+        if self.dialect_name == "sqlite":
+            return self.query.has_repeats
+        return self.query.has_phrase
 
 
 def search(
@@ -339,7 +345,8 @@ def _hits(
 
 
 def _holds(text: str, asked: _Asked) -> bool:
-    is_sure = not asked.must_recheck or len(text) <= PLACES_OF_A_WORD
+    has_all_places = asked.dialect_name != "sqlite" and len(text) <= PLACES_OF_A_WORD
+    is_sure = not asked.must_recheck or has_all_places
     return is_sure or asked.query.holds(text)
 
 

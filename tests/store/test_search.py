@@ -662,3 +662,20 @@ def test_rows_of_before_numbers_are_found_by_their_messages(db_session):
         update_session, chat.id, owner_id="alice", changes={"name": "another plan"}
     )
     assert [hit.seq for hit in hits("plan")] == [1]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_phrase_that_repeats_a_word_finds_what_repeats_it_as_often(db_session, sort):
+    new_chat(None, "b a a", "b a a a", "a b a b a", "数数数", "数" * 50, "a " * 30_000)
+
+    def found(q):
+        return sorted(hit.seq for hit in hits(q, sort=sort))
+
+    assert found('"a a a"') == [2, 6]
+    assert found('"b a a a"') == [2]
+    assert found('"a b a b a"') == [3]
+    assert found("数数数") == [4, 5]
+    assert found("数" * 49) == [5]
+    assert found('a -"a a a"') == [1, 3]
+    assert found('b -"a b a b a"') == [1, 2]
+    assert found('"a a a" OR "b a"') == [1, 2, 3, 6]
