@@ -18,6 +18,7 @@ TEXTS = [
     " differ in their fees, so compare those.",
     "数据库很快 🚀",
     "$ git push --force  # after getUserById",
+    "2026-03-05T10:35:07Z ERROR in v3.11.7",
 ]
 # The seqs that each query of the table finds; None is the session's name.
 FINDS = {
@@ -32,6 +33,7 @@ FINDS = {
     "数据": [3],
     "🚀": [3],
     "userById": [4],
+    "2026-03-05": [5],
 }
 
 
