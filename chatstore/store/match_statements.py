@@ -275,9 +275,16 @@ def _count_own(shape: Shape, newest: ColumnElement[int]) -> ColumnElement[int]:
         series = select(numbered).subquery("probes")
     probed = newest - sql_cast(series.c.value, BigInteger) * (newest // PROBES)
     chats = ChatSession.__table__
+    session_id: ColumnElement[Any] = Message.session_id.expression
+    owner: ColumnElement[Any] = ChatSession.owner_id.expression
+    if shape.is_fts5:
+        # With the plus no index has them: or SQLite begins with all of the owner's
+        # sessions and messages, and takes seconds.
+        session_id = literal_column("+chat_messages.session_id", session_id.type)
+        owner = literal_column("+sessions.owner_id", owner.type)
     rows = series.join(Message, Message.id == probed)
-    rows = rows.join(chats, ChatSession.id == Message.session_id)
-    own = select(func.count()).select_from(rows).where(ChatSession.owner_id == _OWNER)
+    rows = rows.join(chats, ChatSession.id == session_id)
+    own = select(func.count()).select_from(rows).where(owner == _OWNER)
     return own.scalar_subquery()
 
 
