@@ -278,8 +278,8 @@ def _count_own(shape: Shape, newest: ColumnElement[int]) -> ColumnElement[int]:
     session_id: ColumnElement[Any] = Message.session_id.expression
     owner: ColumnElement[Any] = ChatSession.owner_id.expression
     if shape.is_fts5:
-        # With the plus no index has them: or SQLite begins with all of the owner's
-        # sessions and messages, and takes seconds.
+        # The plus keeps SQLite from using an index on them: it would begin with all
+        # sessions and messages of the owner, which takes seconds.
         session_id = literal_column("+chat_messages.session_id", session_id.type)
         owner = literal_column("+sessions.owner_id", owner.type)
     rows = series.join(Message, Message.id == probed)

@@ -202,9 +202,8 @@ def test_the_index_comes_first_and_rows_are_looked_up(crowd):
         assert lines[0].startswith("SEARCH chat_messages USING INTEGER PRIMARY KEY")
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_sample_of_messages_is_looked_up_by_their_ids(crowd):
-    if db.engine.dialect.name != "sqlite":
-        return  # a sequential scan of it is seen by the test of whole tables
     for plan in plans(q="plan"):
         assert "(session_id=?)" not in plan
         assert "SEARCH sessions USING COVERING INDEX" not in plan
