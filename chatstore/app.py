@@ -17,7 +17,7 @@ from chatstore.grouping import init_grouping
 from chatstore.logs import configure_logs
 from chatstore.revisions import init_migrations
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
-from chatstore.services.deleting import init_deleting
+from chatstore.services.background import init_background
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
 from chatstore.web.api import Api
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, *, makes_files: bool = True) ->
         _configure_proxies,
     ):
         configure(app, settings)
-    init_deleting(app)
+    init_background(app)
     init_shell(app)
     return app
 

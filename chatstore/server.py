@@ -336,7 +336,7 @@ def _wait_until(worker: Any, attempt: Callable[[], str | None]) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Do not serve a database of another revision; go on with deletions.
+    """Do not serve a database of another revision; finish what is left to do.
 
     A server that starts on one stops. A worker that replaces another one waits, while
     the others go on.
@@ -344,7 +344,7 @@ def post_worker_init(worker: Any) -> None:
     from gunicorn.arbiter import Arbiter
 
     from chatstore.db import db
-    from chatstore.services.deleting import deleter_of
+    from chatstore.services.background import finisher_of
 
     app = worker.wsgi
     with app.app_context():
@@ -359,7 +359,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    deleter_of(app).start()
+    finisher_of(app).start()
     if worker.age == 1:
         _greet(worker.ppid)
 

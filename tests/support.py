@@ -68,7 +68,7 @@ def parsed(texts: Iterable[str]) -> list[Any]:
 def wait_for_deletions() -> None:
     """Wait until no thread of this process deletes what requests have hidden."""
     for thread in threading.enumerate():
-        if thread.name == "deletions":
+        if thread.name == "background":
             thread.join(timeout=60)
             assert not thread.is_alive()
 

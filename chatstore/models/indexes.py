@@ -5,6 +5,8 @@ one; the migration has what they look like.
 """
 
 MESSAGES, NAMES = "message_index", "name_index"
+# Ids of messages that have no entry yet, on SQLite only.
+PENDING = "message_index_pending"
 
 
 def is_index_table(name: str) -> bool:

@@ -19,6 +19,7 @@ from chatstore.schemas.messages import (
     MessageQuerySchema,
     MessageSchema,
 )
+from chatstore.services.background import index_appended
 from chatstore.store import messages
 from chatstore.store.sent import AppendedMessage
 from chatstore.web.answers import answering
@@ -87,12 +88,14 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
         turns=body["messages"],
         expected_seq=body.get("expected_seq"),
     )
-    return _append(
+    response = _append(
         partial(run_transaction, is_core=True),
         session_id,
         lambda: _answer_messages(append()),
         count=len(body["messages"]),
     )
+    index_appended()
+    return response
 
 
 def _append(

@@ -19,7 +19,6 @@ from chatstore.db import UtcDateTime, next_instant, write_connection
 from chatstore.driver import Prepared
 from chatstore.entries import scopes_of
 from chatstore.models import ChatSession, Message
-from chatstore.models.indexes import MESSAGES
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store import index
 from chatstore.store.sent import AppendedMessage, as_instant
@@ -109,7 +108,7 @@ def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]
         return []
     ((last_seq, moved_at),) = moved
     messages = _insert(draft, last_seq, as_instant(moved_at))
-    index.put_words(MESSAGES, [each.id for each in messages], draft.words)
+    index.put_new_words([each.id for each in messages], draft.words)
     return messages
 
 

@@ -32,14 +32,17 @@ from chatstore.db import db, write_connection
 from chatstore.driver import Prepared
 from chatstore.entries import fts5_words, scopes_of, tsvector_words
 from chatstore.models import ChatSession, Message
-from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.store.batches import in_batches
+from chatstore.models.indexes import MESSAGES, NAMES, PENDING
+from chatstore.store.batches import fitting, in_batches
 
 # Key, text, scopes.
 Entry = tuple[int, str, list[str]]
 # PostgreSQL bounds the time of a statement, and the driver copies its parameters. The
 # words of a Chinese batch have tens of millions of characters, so they go in parts.
 PUT_LETTERS = 4 * 1024 * 1024
+# FTS5 takes up to 0.7 µs a word under SQLite's write lock. A Chinese batch of 8 MB has
+# 2.5 million words, so an append writes the entries of its first messages only.
+APPEND_WORDS = 400_000
 
 # One statement for any number of entries; an entry that is there is replaced.
 _PUT_FTS5 = {
@@ -51,6 +54,7 @@ _PUT_FTS5 = {
     )
     for index in (MESSAGES, NAMES)
 }
+_MARK_PENDING = insert(table(PENDING, column("id", BigInteger)))
 _PUT_TSVECTOR = {
     index: text(
         f"INSERT INTO {index} (id, words)"  # nosec B608
@@ -125,6 +129,21 @@ def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
         texts = [each.words for _, each in some]
         ids = [key for key, _ in some]
         connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})
+
+
+def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:
+    """Write the entries of new messages.
+
+    On SQLite those beyond `APPEND_WORDS` are marked as pending instead, for
+    `indexed.index_pending` to write after the commit.
+    """
+    if is_fts5():
+        at_once = len(fitting(words, lambda each: each.words.count(" "), APPEND_WORDS))
+        pending = [{"id": key} for key in keys[at_once:]]
+        if pending:
+            write_connection().execute(_MARK_PENDING, pending)
+        keys, words = keys[:at_once], words[:at_once]
+    put_words(MESSAGES, keys, words)
 
 
 def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:

@@ -12,7 +12,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
+    case,
     column,
+    delete,
     func,
     literal,
     select,
@@ -26,7 +28,7 @@ from chatstore.entries import (
     scopes_of,
 )
 from chatstore.models import ChatSession, Message
-from chatstore.models.indexes import MESSAGES, NAMES
+from chatstore.models.indexes import MESSAGES, NAMES, PENDING
 from chatstore.models.sessions import new_number
 from chatstore.store.batches import fitting
 from chatstore.store.index import Entry, delete_keys, is_fts5, put_words, words_of
@@ -34,6 +36,10 @@ from chatstore.store.index import Entry, delete_keys, is_fts5, put_words, words_
 BATCH = 500
 # Of more text than that a batch has one row only.
 BATCH_BYTES = 1024 * 1024
+_MOST_BYTES = 4 * INDEXED_CHARACTERS
+_BYTES = func.octet_length(Message.content)
+_INDEXED_BYTES = case((_BYTES < _MOST_BYTES, _BYTES), else_=_MOST_BYTES)
+_PENDING = table(PENDING, column("id", BigInteger))
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,63 @@ def reindex_batch(index: str, *, after: int) -> Callable[[], Batch | None]:
     are gone or have another name by now: whoever changed them wrote their entry.
     """
     entries = reading(read_entries, index, after=after)
-    words = [words_of(text, scopes) for _, text, scopes in entries]
+    write_entries = _prepare_writing(index, entries)
 
     def write() -> Batch | None:
         if not entries:
             return None
-        keys = [key for key, _, _ in entries]
+        write_entries()
+        last = entries[-1][0]
+        if index == MESSAGES and is_fts5():
+            db.session.execute(
+                delete(_PENDING).where(_PENDING.c.id.between(after + 1, last))
+            )
+        return Batch(len(entries), last)
+
+    return write
+
+
+@prepared_first
+def index_pending(*, until: int) -> Callable[[], bool]:
+    """Write entries of the next pending messages, of ids up to `until`.
+
+    Returns False when no such message was pending. SQLite only.
+    """
+    keys = reading(_next_pending, until)
+    entries = reading(read_entries, MESSAGES, among=keys) if keys else []
+    write_entries = _prepare_writing(MESSAGES, entries)
+
+    def write() -> bool:
+        done = delete(_PENDING).where(_PENDING.c.id.in_(keys))
+        # Where none is pending any more, another process was faster.
+        if db.session.scalars(done.returning(_PENDING.c.id)).all():
+            write_entries()
+        return bool(keys)
+
+    return write
+
+
+def last_pending() -> int:
+    """Return the greatest id of a message that is pending; 0 if none is."""
+    if not is_fts5():
+        return 0
+    return db.session.scalar(select(func.max(_PENDING.c.id))) or 0
+
+
+def _next_pending(until: int) -> list[int]:
+    pending = select(_PENDING.c.id).where(_PENDING.c.id <= until)
+    keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(BATCH)).all()
+    sizes = select(Message.id, _INDEXED_BYTES).where(Message.id.in_(keys))
+    rows: Sequence[Any] = db.session.execute(sizes).all()
+    bytes_of = dict(rows)
+    return fitting(keys, lambda key: bytes_of.get(key, 0), BATCH_BYTES)
+
+
+def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]:
+    words = [words_of(text, scopes) for _, text, scopes in entries]
+    keys = [key for key, _, _ in entries]
+
+    def write() -> None:
         present = _lock_rows(index, keys)
         same = [
             (key, its_words)
@@ -66,7 +123,6 @@ def reindex_batch(index: str, *, after: int) -> Callable[[], Batch | None]:
         ]
         if same:
             put_words(index, [key for key, _ in same], [each for _, each in same])
-        return Batch(len(entries), keys[-1])
 
     return write
 
@@ -138,8 +194,16 @@ def read_batches(index: str) -> Iterator[list[Entry]]:
     """Yield the entries that should be there, a batch at a time."""
     after = 0
     while entries := read_entries(index, after=after):
-        yield entries
         after = entries[-1][0]
+        pending = _pending_among(index, entries)
+        yield [entry for entry in entries if entry[0] not in pending]
+
+
+def _pending_among(index: str, entries: Sequence[Entry]) -> set[int]:
+    if index != MESSAGES or not is_fts5():
+        return set()
+    keys = _PENDING.c.id.between(entries[0][0], entries[-1][0])
+    return set(db.session.scalars(select(_PENDING.c.id).where(keys)))
 
 
 def find_unnumbered() -> Iterator[Any]:
@@ -178,14 +242,12 @@ def read_entries(
 def _next_messages(after: int) -> list[int]:
     """Return the ids of the next messages, of `BATCH_BYTES` of indexed text at most."""
     sizes = db.session.execute(
-        select(Message.id, func.octet_length(Message.content))
+        select(Message.id, _INDEXED_BYTES)
         .where(Message.id > after)
         .order_by(Message.id)
         .limit(BATCH)
     ).all()
-    most_of_one = 4 * INDEXED_CHARACTERS
-    batch = fitting(sizes, lambda row: min(row[1], most_of_one), BATCH_BYTES)
-    return [row.id for row in batch]
+    return [row.id for row in fitting(sizes, lambda row: row[1], BATCH_BYTES)]
 
 
 def _messages() -> Select[Any]:

@@ -97,7 +97,7 @@ def test_sessions_are_deleted_with_what_is_in_them(chats, db_session):
 def test_sessions_of_too_many_messages_are_hidden_all_or_none(
     chats, app, db_session, monkeypatch
 ):
-    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    monkeypatch.delitem(app.extensions, "chatstore-background")
     monkeypatch.setattr(deletions, "BATCH", 2)
     with pytest.raises(ZeroDivisionError), transaction():
         change("delete")

@@ -23,7 +23,7 @@ BATCH, MANY = 3, 10
 def by_hand(app, monkeypatch):
     """Batches are small, and nobody works on them in the background."""
     monkeypatch.setattr(deletions, "BATCH", BATCH)
-    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    monkeypatch.delitem(app.extensions, "chatstore-background")
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from sqlalchemy import event, func, select, text
 
 from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, Message
-from chatstore.services import deleting
-from chatstore.services.deleting import deleter_of, finish_deletions
+from chatstore.services import background
+from chatstore.services.background import finisher_of
+from chatstore.services.deleting import finish_deletions
 from chatstore.store import deletions
 from chatstore.store.sessions import delete_session
 from tests.deploy.support import wait_until
@@ -33,7 +34,7 @@ def rows(db_session):
 @pytest.fixture
 def working(small_batches, monkeypatch):
     """Batches are small, and the thread that deletes them is waited for."""
-    monkeypatch.setattr(deleting, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(background, "_PAUSE_SECONDS", 0.01)
     yield
     wait_for_deletions()
 
@@ -122,15 +123,15 @@ def test_a_thread_that_cannot_start_fails_no_request(
     with monkeypatch.context() as none_left:
         none_left.setattr(threading.Thread, "start", refuse)
         assert alice.delete(session_url(chat)).status_code == 204
-    assert "deletion not started" in caplog.text
-    deleter_of(alice.application).start()
+    assert "background thread not started" in caplog.text
+    finisher_of(alice.application).start()
     wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)
 
 
 def test_two_at_once_share_the_work(app, make_session, small_batches, monkeypatch):
-    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    monkeypatch.delitem(app.extensions, "chatstore-background")
     chats = [make_session(messages=10) for _ in range(3)]
 
     def finish(_):
@@ -172,7 +173,7 @@ def test_what_goes_wrong_is_logged_and_tried_again(
         for statement in OBSTACLE[database_kind]:
             in_transaction(db.session.execute, text(statement))
         delete(chat)
-        wait_until(lambda: caplog.text.count("deletion not finished") > 1)
+        wait_until(lambda: caplog.text.count("background work not finished") > 1)
         assert "not now" in caplog.text
         assert rows(db.session) == (1, 10)
         for statement in AWAY[database_kind]:
@@ -184,7 +185,7 @@ def test_what_goes_wrong_is_logged_and_tried_again(
 def test_a_server_that_starts_goes_on_with_it(
     app, make_session, database_url, tmp_path, small_batches, monkeypatch
 ):
-    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    monkeypatch.delitem(app.extensions, "chatstore-background")
     chat, kept = make_session(messages=10), make_session(messages=2)
     with app.app_context():
         delete(chat)
@@ -209,7 +210,7 @@ REFUSALS = {
 
 
 def test_a_session_that_stays_keeps_no_other(app, make_session, monkeypatch):
-    monkeypatch.delitem(app.extensions, "chatstore-deleter")
+    monkeypatch.delitem(app.extensions, "chatstore-background")
     chats = [make_session(messages=1) for _ in range(5)]
     first = min(chat.id for chat in chats)
     with app.app_context():

@@ -1,0 +1,30 @@
+"""let SQLite mark messages whose search entries are still to be written
+
+Revision ID: 0008
+Revises: 0007
+"""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("CREATE TABLE message_index_pending (id INTEGER PRIMARY KEY)")
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    if connection.dialect.name != "sqlite":
+        return
+    pending = "SELECT count(*) FROM message_index_pending"
+    if count := connection.exec_driver_sql(pending).scalar_one():
+        raise RuntimeError(
+            f"{count} messages are not in the search index yet, which the version"
+            " before would not know. A server that starts writes them."
+        )
+    op.execute("DROP TABLE message_index_pending")
