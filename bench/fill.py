@@ -22,9 +22,9 @@ from sqlalchemy import Connection
 from bench.texts import Texts, Turn, chat_lengths
 from chatstore.app import create_app
 from chatstore.db import db
+from chatstore.db.revisions import migrate
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
-from chatstore.revisions import migrate
 from chatstore.settings import Settings
 from chatstore.web.auth import LOCAL_OWNER
 

@@ -88,9 +88,9 @@ def append_pair(app: Flask, text: str) -> Pair:
 
 
 def _without_index(post: Any) -> None:
-    if find_spec("chatstore.store.index") is None:
+    if find_spec("chatstore.store.search.entries") is None:
         raise NotThere("this version writes no search index")
-    index: Any = import_module("chatstore.store.index")
+    index: Any = import_module("chatstore.store.search.entries")
     written = index.put_words, index.words_of
     index.put_words = lambda *_, **__: None
     # PostgreSQL: an entry without words

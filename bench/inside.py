@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.pairs import NotThere
 from bench.timing import each_time
-from chatstore.sqlite import driver
+from chatstore.db.sqlite import driver
 
 # The tables of the search index, with what SQLite's FTS5 keeps them in.
 _SEARCH = ("message_index", "name_index")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from chatstore.sqlite import WriterLock, driver
+from chatstore.db.sqlite import WriterLock, driver
 
 PROCESSES = 2
 THREADS = 4

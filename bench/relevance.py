@@ -19,8 +19,8 @@ from bench.databases import KINDS, databases
 from bench.inprocess import application
 from bench.results import progress, write_results
 from chatstore.db import in_transaction
+from chatstore.db.revisions import migrate
 from chatstore.enums import Role
-from chatstore.revisions import migrate
 from chatstore.store.messages import append_messages
 from chatstore.store.sessions import create_session
 from chatstore.web.auth import LOCAL_OWNER

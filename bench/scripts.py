@@ -12,12 +12,12 @@ from statistics import median
 from time import process_time
 from typing import Any
 
-from chatstore import nearby
-from chatstore.analyzer import words_of
 from chatstore.enums import SearchPart
-from chatstore.queries import parse_query
-from chatstore.store.matches import Best, Found
-from chatstore.store.search import Search, SearchPlace, _Asked, _page
+from chatstore.fulltext import candidates
+from chatstore.fulltext.query import parse_query
+from chatstore.fulltext.words import words_of
+from chatstore.store.search.pages import Search, SearchPlace, _Asked, _page
+from chatstore.store.search.plans import Best, Found
 
 MESSAGES, HITS, WORDS = 100, 20, 600
 
@@ -160,8 +160,8 @@ def plant(text: str, q: str, chance: random.Random) -> str:
 def forget_queries() -> None:
     """Let the next page be that of a new query."""
     re.purge()
-    nearby._pattern.cache_clear()
-    nearby._ascii_pattern.cache_clear()
+    candidates._pattern.cache_clear()
+    candidates._ascii_pattern.cache_clear()
 
 
 def measure(

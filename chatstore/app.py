@@ -12,10 +12,10 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from chatstore.db import init_database
+from chatstore.db.group_commit import init_grouping
+from chatstore.db.revisions import init_migrations
 from chatstore.errors import SettingsError
-from chatstore.grouping import init_grouping
 from chatstore.logs import configure_logs
-from chatstore.revisions import init_migrations
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.background import init_background
 from chatstore.settings import PREFIX, Settings
@@ -23,7 +23,7 @@ from chatstore.shell import init_shell
 from chatstore.web.api import Api
 from chatstore.web.cookies import NoCookies
 from chatstore.web.hosts import init_hosts
-from chatstore.web.json import OrjsonProvider
+from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
 from chatstore.web.problems import init_problems
 

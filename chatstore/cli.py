@@ -23,22 +23,25 @@ from chatstore import __version__
 from chatstore.app import create_app
 from chatstore.clock import utc_now
 from chatstore.db import db, in_transaction
-from chatstore.db_errors import db_error_text
-from chatstore.errors import ChatstoreError
-from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.revisions import COMMAND as MIGRATE
-from chatstore.revisions import (
+from chatstore.db.errors import db_error_text
+from chatstore.db.revisions import COMMAND as MIGRATE
+from chatstore.db.revisions import (
     check_revision,
     current_revision,
     head_revision,
     is_empty,
     migrate,
 )
-from chatstore.services import backup
-from chatstore.services.contents import counted
+from chatstore.db.sqlite import network_file_system
+from chatstore.errors import ChatstoreError
+from chatstore.fulltext.index_format import MESSAGES, NAMES
+from chatstore.services import doctor
+from chatstore.services.backup import backup
+from chatstore.services.backup.integrity import counted
 from chatstore.settings import Settings
-from chatstore.sqlite import network_file_system
-from chatstore.store import access, doctor, indexed, relist, stats, verify
+from chatstore.store import idempotency, rebuild_lists, stats
+from chatstore.store.search import rebuild
+from chatstore.store.verify import checks
 
 
 class Commands(click.Group):
@@ -126,15 +129,15 @@ def verify_command() -> None:
         size = f"{counted(sessions, 'session')}, {counted(messages, 'message')}"
         if broken:
             raise click.ClickException(f"{counted(broken, 'violation')} in {size}.")
-        click.echo(f"ok: {size}, {counted(len(verify.CHECKS), 'check')}")
+        click.echo(f"ok: {size}, {counted(len(checks.CHECKS), 'check')}")
 
 
 def _verify() -> int:
     """Say what is broken; return how much."""
     broken = 0
     with _progress_line() as show:
-        for number, check in enumerate(verify.CHECKS, start=1):
-            show(f"{number} of {len(verify.CHECKS)}: {check.name}")
+        for number, check in enumerate(checks.CHECKS, start=1):
+            show(f"{number} of {len(checks.CHECKS)}: {check.name}")
             for violation in check.find(show):
                 show("")
                 click.echo(f"{check.name}: {violation}")
@@ -150,7 +153,7 @@ def reindex_command() -> None:
     """
     with _admin_app().app_context(), _progress_line() as show:
         check_revision()
-        while in_transaction(indexed.number_sessions):
+        while in_transaction(rebuild.number_sessions):
             pass
         _relist(show)
         names = _reindex(NAMES, "names", show)
@@ -160,7 +163,7 @@ def reindex_command() -> None:
 
 def _relist(show: Callable[[str], None]) -> None:
     done, last = 0, None
-    while batch := in_transaction(relist.relist_batch, after=last):
+    while batch := in_transaction(rebuild_lists.relist_batch, after=last):
         last = batch.last
         done += batch.count
         show(f"{done} sessions listed")
@@ -168,9 +171,9 @@ def _relist(show: Callable[[str], None]) -> None:
 
 def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:
     done, last = 0, 0
-    while in_transaction(indexed.delete_strays, index, limit=indexed.BATCH):
+    while in_transaction(rebuild.delete_strays, index, limit=rebuild.BATCH):
         pass
-    while batch := in_transaction(indexed.reindex_batch, index, after=last):
+    while batch := in_transaction(rebuild.reindex_batch, index, after=last):
         last = batch.last
         done += batch.count
         show(f"{done} {noun} indexed")
@@ -257,7 +260,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
         check_revision()
         purged = 0
         before = utc_now() - older_than
-        while count := in_transaction(access.purge_records, before=before):
+        while count := in_transaction(idempotency.purge_records, before=before):
             purged += count
             if sys.stderr.isatty():
                 click.echo(f"\r{purged} purged", nl=False, err=True)

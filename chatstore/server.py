@@ -367,9 +367,9 @@ def post_worker_init(worker: Any) -> None:
 def _find_wrong_revision() -> str | None:
     """Return what is wrong with the revision; None, too, if nobody can say."""
     from chatstore.db import db
-    from chatstore.db_errors import db_error_text, is_unavailable
+    from chatstore.db.errors import db_error_text, is_unavailable
+    from chatstore.db.revisions import check_revision
     from chatstore.errors import WrongRevision
-    from chatstore.revisions import check_revision
 
     try:
         check_revision()

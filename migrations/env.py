@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 import chatstore.models  # noqa: F401, autogenerate compares with these
 from chatstore.db import UtcDateTime, db
 from chatstore.errors import WrongRevision
-from chatstore.models.indexes import is_index_table
+from chatstore.fulltext.index_format import is_index_table
 
 # Any number, as long as nobody else uses it.
 ADVISORY_LOCK = 0x63686174

@@ -16,9 +16,9 @@ from flask.testing import FlaskClient
 from chatstore import clock as clock_module
 from chatstore.app import create_app
 from chatstore.db import db, in_transaction
+from chatstore.db.revisions import migrate
+from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession
-from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.revisions import migrate
 from chatstore.settings import Settings
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session

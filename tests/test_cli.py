@@ -10,9 +10,9 @@ from sqlalchemy import Pool, event, text
 from chatstore import __version__
 from chatstore.cli import main
 from chatstore.db import db
-from chatstore.revisions import head_revision
-from chatstore.store import verify
-from tests.store.test_verify import damage as damage_rows
+from chatstore.db.revisions import head_revision
+from chatstore.store.verify import checks
+from tests.store.verify.test_checks import damage as damage_rows
 from tests.support import free_port
 
 COMMANDS = sorted(main.commands)
@@ -218,8 +218,8 @@ def test_verify_finds_nothing_in_sound_data(run, make_session, database_url):
     make_session(messages=3)
     make_session()
     result = run("verify", database_url=database_url)
-    checks = len(verify.CHECKS)
-    assert result.stdout == f"ok: 2 sessions, 3 messages, {checks} checks\n"
+    count = len(checks.CHECKS)
+    assert result.stdout == f"ok: 2 sessions, 3 messages, {count} checks\n"
     assert (result.exit_code, result.stderr) == (0, "")
 
 

@@ -17,7 +17,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
-from chatstore.revisions import head_revision
+from chatstore.db.revisions import head_revision
 from tests.support import (
     ROOT,
     SESSIONS,

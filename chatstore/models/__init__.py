@@ -1,7 +1,7 @@
 """The declarative models; importing this package registers them all for Alembic."""
 
-from chatstore.models.access import IdempotencyRecord
 from chatstore.models.facets import SessionFacet
+from chatstore.models.idempotency import IdempotencyRecord
 from chatstore.models.messages import Message
 from chatstore.models.sessions import ChatSession
 

@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from chatstore.revisions import check_revision
+from chatstore.db.revisions import check_revision
 from chatstore.schemas.health import HealthSchema
 from chatstore.web.api import Blueprint
 from chatstore.web.observe import metrics_text

@@ -9,7 +9,7 @@ from flask import Response, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, reading, run_transaction
-from chatstore.grouping import run_together
+from chatstore.db.group_commit import run_together
 from chatstore.models import Message
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
@@ -21,12 +21,12 @@ from chatstore.schemas.messages import (
 )
 from chatstore.services.background import index_appended
 from chatstore.store import messages
-from chatstore.store.sent import AppendedMessage
-from chatstore.web.answers import answering
+from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import LOCATION_DOC, Blueprint
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.idempotency import REPLAYED, answer_once, takes_key
 from chatstore.web.observe import note_appended_messages
+from chatstore.web.responses import answering
 from chatstore.web.streaming import answer_messages
 
 bp = Blueprint(

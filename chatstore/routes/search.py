@@ -9,7 +9,7 @@ from chatstore.db import reading, searching
 from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
-from chatstore.store.search import Search, SearchPlace, search
+from chatstore.store.search.pages import Search, SearchPlace, search
 from chatstore.web.api import Blueprint
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import read, sign

@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from chatstore.analyzer import fold
 from chatstore.enums import Archived
+from chatstore.fulltext.words import fold
 from chatstore.schemas.fields import (
     Flag,
     Instant,

@@ -12,8 +12,8 @@ from flask import Flask, current_app
 from sqlalchemy import event
 
 from chatstore.db import db, new_deadline
-from chatstore.services.deleting import finish_deletions
-from chatstore.services.indexing import finish_indexing
+from chatstore.services.background_deletions import finish_deletions
+from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.steps import log_unfinished
 from chatstore.store import deletions
 

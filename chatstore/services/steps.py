@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from chatstore.db import in_transaction
-from chatstore.db_errors import db_error_text, is_unavailable
+from chatstore.db.errors import db_error_text, is_unavailable
 from chatstore.errors import ChatstoreError
 
 _MOST_SECONDS = 1.0

@@ -18,7 +18,7 @@ from chatstore.store import deletions
 from chatstore.store.batches import in_batches
 from chatstore.store.facets import add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
-from chatstore.store.sent import held_bytes
+from chatstore.store.json_rows import held_bytes
 
 # As many as fit into one statement on both databases, with room to spare.
 _CHUNK = 500

@@ -13,12 +13,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
 from chatstore.db import db
+from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
-from chatstore.models.indexes import MESSAGES, NAMES
 from chatstore.models.sessions import NOBODY
-from chatstore.store import index
 from chatstore.store.batches import fitting
-from chatstore.store.sent import stored_bytes
+from chatstore.store.json_rows import stored_bytes
+from chatstore.store.search import entries
 
 # What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
 BATCH = 1000
@@ -31,7 +31,7 @@ IS_WHOLE = ChatSession.former_owner_id.is_(None)
 
 def delete_sessions(condition: ColumnElement[bool]) -> list[UUID]:
     """Delete the sessions, with their messages; return their ids."""
-    index.delete_entries(condition)
+    entries.delete_entries(condition)
     deleted = delete(ChatSession).where(condition).returning(ChatSession.id)
     return list(db.session.scalars(deleted))
 
@@ -58,7 +58,7 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
         ids = [row.id for row in rows]
         db.session.execute(delete(SessionFacet).where(SessionFacet.session_id.in_(ids)))
         numbers = [row.number for row in rows if row.number is not None]
-        db.session.execute(index.delete_keys(NAMES, numbers))
+        db.session.execute(entries.delete_keys(NAMES, numbers))
     return [row.id for row in rows]
 
 
@@ -113,9 +113,9 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     these = and_(
         Message.session_id == session_id, Message.seq > after, Message.seq <= last
     )
-    if index.is_fts5():
+    if entries.is_fts5():
         keys = select(Message.id).where(these)
-        db.session.execute(index.delete_keys(MESSAGES, keys))
+        db.session.execute(entries.delete_keys(MESSAGES, keys))
     db.session.execute(delete(Message).where(these))
     return last
 

@@ -23,9 +23,9 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatstore.analyzer import fold
-from chatstore.driver import Prepared, bounded
+from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Archived, Facet
+from chatstore.fulltext.words import fold
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.store.facets import COLUMNS
 

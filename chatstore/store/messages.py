@@ -19,16 +19,15 @@ from sqlalchemy import (
     select,
 )
 
-from chatstore import sqlite
-from chatstore.db import db, prepared, prepared_first, read_connection
-from chatstore.driver import Prepared, bounded
+from chatstore.db import db, prepared, prepared_first, read_connection, sqlite
+from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
 from chatstore.models import ChatSession, Message
-from chatstore.schemas.compiled import members_of
+from chatstore.schemas.dumping import members_of
 from chatstore.schemas.messages import MessageSchema
-from chatstore.store.appending import draft_messages, write_messages
-from chatstore.store.sent import (
+from chatstore.store.appends import draft_messages, write_messages
+from chatstore.store.json_rows import (
     AppendedMessage,
     all_of,
     apart,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.db import db, read_connection
-from chatstore.driver import Prepared, bounded
+from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.store.batches import fitting
@@ -34,8 +34,7 @@ from chatstore.store.filters import (
     select_all_matching,
     select_matching,
 )
-from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sent import (
+from chatstore.store.json_rows import (
     all_of,
     apart,
     as_instant,
@@ -44,6 +43,7 @@ from chatstore.store.sent import (
     side_by_side,
     stored_bytes,
 )
+from chatstore.store.paging import Page, SessionPlace
 from chatstore.store.sessions import SENT_SESSION
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {

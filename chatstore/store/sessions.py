@@ -15,18 +15,19 @@ from sqlalchemy import (
     update,
 )
 
-from chatstore.analyzer import fold
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, prepared_first, read_connection
-from chatstore.driver import Prepared
+from chatstore.db.prepared import Prepared
 from chatstore.errors import NotFound, PreconditionFailed
+from chatstore.fulltext.words import fold
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
-from chatstore.schemas.compiled import members_of
+from chatstore.schemas.dumping import members_of
 from chatstore.schemas.sessions import SessionSchema
-from chatstore.store import deletions, index
+from chatstore.store import deletions
 from chatstore.store.facets import add_facets, replace_facets
-from chatstore.store.sent import as_json, attributes
+from chatstore.store.json_rows import as_json, attributes
+from chatstore.store.search import entries
 
 Named = BindParameter[Any]
 
@@ -47,7 +48,7 @@ def create_session(
 ) -> Callable[[], ChatSession]:
     """Add an empty session and return it."""
     session_id, folded = uuid4(), folded_name(name)
-    words = index.words_of_name(name, owner_id, session_id)
+    words = entries.words_of_name(name, owner_id, session_id)
 
     def create() -> ChatSession:
         now = utc_now()
@@ -67,7 +68,7 @@ def create_session(
         facets = {"metadata_tags": metadata_tags, "rag_document_ids": rag_document_ids}
         add_facets(chat.id, owner_id=owner_id, columns=facets)
         if words is not None:
-            index.put_name(chat, words)
+            entries.put_name(chat, words)
         return chat
 
     return create
@@ -130,7 +131,7 @@ def update_session(
     PreconditionFailed when `if_revisions` is given and does not hold the present one.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    words = index.words_of_name(changes.get("name"), owner_id, session_id)
+    words = entries.words_of_name(changes.get("name"), owner_id, session_id)
     columns = _columns(changes)
 
     def change() -> ChatSession:
@@ -147,7 +148,7 @@ def update_session(
             raise _why_missing(session_id, owner_id)
         replace_facets({session_id: changes}, owner_id=owner_id)
         if "name" in changes:
-            index.put_name(chat, words)
+            entries.put_name(chat, words)
         return chat
 
     return change

@@ -31,9 +31,9 @@ from chatstore.schemas.filters import BodyArchivedField
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
-from chatstore.web.answers import answering
 from chatstore.web.parsing import refuse_repeated_parameters, taking
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
+from chatstore.web.responses import answering
 
 IDEMPOTENCY_KEY = "IDEMPOTENCY_KEY"
 IF_MATCH = "IF_MATCH"

@@ -24,8 +24,8 @@ from chatstore.errors import (
     MalformedRequest,
     OutcomeUnknown,
 )
-from chatstore.models.access import KEY_LENGTH
-from chatstore.store import access
+from chatstore.models.idempotency import KEY_LENGTH
+from chatstore.store import idempotency
 from chatstore.web.auth import current_owner
 
 HEADER = "Idempotency-Key"
@@ -137,7 +137,7 @@ def _read_keyed() -> _Keyed | None:
 
 
 def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
-    record = access.claim_record(
+    record = idempotency.claim_record(
         owner_id=keyed.owner_id,
         key=keyed.key,
         request=keyed.request,
@@ -154,14 +154,14 @@ def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
         response = answer()
     except ChatstoreError:
         # The transaction may be that of a group, which goes on.
-        access.release_record(owner_id=keyed.owner_id, key=keyed.key)
+        idempotency.release_record(owner_id=keyed.owner_id, key=keyed.key)
         raise
     kept = {
         header: response.headers[header]
         for header in _KEPT_HEADERS
         if header in response.headers
     }
-    access.finish_record(
+    idempotency.finish_record(
         owner_id=keyed.owner_id,
         key=keyed.key,
         status=response.status_code,

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chatstore import strict_json
 from chatstore.db import new_deadline
+from chatstore.db.turns import Turns
 from chatstore.errors import (
     Flaw,
     MalformedRequest,
@@ -25,7 +26,6 @@ from chatstore.errors import (
 from chatstore.schemas.fields import Limits
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
-from chatstore.turns import Turns
 
 _MOST_REMEMBERED_BYTES = 200
 # Objects take twenty times the bytes of their JSON. So a process makes those of one

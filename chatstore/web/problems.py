@@ -7,7 +7,7 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from chatstore.db_errors import db_error_text, explain_unavailable, is_unavailable
+from chatstore.db.errors import db_error_text, explain_unavailable, is_unavailable
 from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,

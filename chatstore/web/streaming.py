@@ -8,11 +8,11 @@ import structlog
 from flask import Flask, Response, current_app
 
 from chatstore.db import new_deadline
-from chatstore.db_errors import db_error_text
+from chatstore.db.errors import db_error_text
+from chatstore.db.turns import Turns
 from chatstore.errors import TooManyStreams
 from chatstore.logs import LOGGED
 from chatstore.store.messages import MessageChunk, MessageRange
-from chatstore.turns import Turns
 
 log = structlog.get_logger(__name__)
 

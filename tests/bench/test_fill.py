@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from bench.fill import RARE_TAG, Plan, fill
 from bench.texts import COMMON, PHRASE, RARE, Texts, chat_lengths
 from chatstore.models import ChatSession, Message
-from chatstore.store.verify import CHECKS
+from chatstore.store.verify.checks import CHECKS
 from tests.support import count
 
 PLAN = Plan(sessions=1000, messages=2000, long_sessions=(300,))

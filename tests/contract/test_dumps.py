@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select
 
 from chatstore.enums import Archived, Role
 from chatstore.models import ChatSession, Message
-from chatstore.schemas.compiled import compile_dump, compile_dump_all
+from chatstore.schemas.dumping import compile_dump, compile_dump_all
 from chatstore.schemas.fields import Instant
 from chatstore.schemas.messages import MessageSchema
 from chatstore.schemas.sessions import SessionPageSchema, SessionSchema

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chatstore.db import in_transaction
 from chatstore.store.messages import append_messages
-from chatstore.store.search import Search, search
+from chatstore.store.search.pages import Search, search
 from chatstore.store.sessions import create_session, delete_session
 from chatstore.web.auth import LOCAL_OWNER
 from tests.support import (

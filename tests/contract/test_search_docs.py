@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from chatstore import analyzer, layout, queries
-from chatstore.snippets import LENGTH, PAGE_CHARACTERS
-from chatstore.store.matches import WINDOW
-from chatstore.store.search import BATCH, CHECKED_CHARACTERS, MOST_TAKEN
+from chatstore.fulltext import positions, query, words
+from chatstore.fulltext.snippets import LENGTH, PAGE_CHARACTERS
+from chatstore.store.search.pages import BATCH, CHECKED_CHARACTERS, MOST_TAKEN
+from chatstore.store.search.plans import WINDOW
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
@@ -57,9 +57,9 @@ def test_the_examples_find_what_they_say(alice, chat):
 
 def test_the_answers_are_real(alice, chat):
     answers = [json.loads(line) for line in re.findall(r"^\{.+\}$", DOC, re.MULTILINE)]
-    for written, query in zip(answers, ({}, {"limit": 1}), strict=True):
-        q = "pension plan" if not query else "pension"
-        answer = search(alice, q=q, **query).json
+    for written, given in zip(answers, ({}, {"limit": 1}), strict=True):
+        q = "pension plan" if not given else "pension"
+        answer = search(alice, q=q, **given).json
         own = ("session_id", "timestamp")
         for hit in [*written["hits"], *answer["hits"]]:
             assert all(hit.pop(name) for name in own)
@@ -69,13 +69,13 @@ def test_the_answers_are_real(alice, chat):
 
 def test_the_numbers_are_those_of_the_code():
     assert f"about {LENGTH} characters" in DOC
-    assert (BATCH, queries.MOST_WORDS) == (100, 100)
+    assert (BATCH, query.MOST_WORDS) == (100, 100)
     assert f"newest {WINDOW:,} matches" in DOC
     assert f"up to {MOST_TAKEN};" in DOC
     assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC
-    assert f"first {analyzer.INDEXED_CHARACTERS:,} characters" in DOC
-    assert f"{analyzer.FOLDED_CHARACTERS:,} characters at most" in DOC
-    assert f"up to {analyzer.MOST_PARTS:,} parts" in DOC
+    assert f"first {words.INDEXED_CHARACTERS:,} characters" in DOC
+    assert f"{words.FOLDED_CHARACTERS:,} characters at most" in DOC
+    assert f"up to {words.MOST_PARTS:,} parts" in DOC
     assert f"{PAGE_CHARACTERS:,} characters in all" in DOC
-    assert f"first {layout.LAST_PLACE:,} words" in DOC
-    assert f"{layout.PLACES_OF_A_WORD} times" in DOC
+    assert f"first {positions.LAST_PLACE:,} words" in DOC
+    assert f"{positions.PLACES_OF_A_WORD} times" in DOC

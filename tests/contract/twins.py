@@ -14,8 +14,8 @@ from sqlalchemy import true
 
 from chatstore import clock
 from chatstore.db import db, transaction
-from chatstore.store.index import delete_entries
-from chatstore.store.verify import CHECKS
+from chatstore.store.search.entries import delete_entries
+from chatstore.store.verify.checks import CHECKS
 from tests.contract.model import KINDS, Chat, Model, Posted, Turn, place
 from tests.contract.strategies import LIMITS
 from tests.support import API, JSON, SESSIONS, assert_problem

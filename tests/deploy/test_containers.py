@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 
 from chatstore.db import db
-from chatstore.services.postgres_tools import connection_environ
+from chatstore.services.backup.postgres_tools import connection_environ
 from tests.deploy.test_files import DOCS
-from tests.services.copies import execute, restore, rows
+from tests.services.backup.copies import execute, restore, rows
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 DUMP, CHECK, RESTORE = re.findall(

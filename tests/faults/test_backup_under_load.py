@@ -13,8 +13,8 @@ from sqlalchemy import select
 from chatstore.app import create_app
 from chatstore.db import db
 from chatstore.models import Message
-from chatstore.services.backup import restore_backup, write_backup
-from chatstore.store import verify
+from chatstore.services.backup.backup import restore_backup, write_backup
+from chatstore.store.verify import checks
 from tests.conftest import make_settings
 from tests.support import SESSIONS, LiveServer, messages_url
 
@@ -63,7 +63,7 @@ def contents_by_session(app: Flask) -> dict[str, list[str]]:
     """Read a database in order of seq, and prove the promises about it."""
     found: dict[str, list[str]] = {}
     with app.app_context():
-        assert [line for check in verify.CHECKS for line in check.find()] == []
+        assert [line for check in checks.CHECKS for line in check.find()] == []
         for message in db.session.scalars(select(Message).order_by(Message.seq)):
             contents = found.setdefault(str(message.session_id), [])
             contents.append(message.content)

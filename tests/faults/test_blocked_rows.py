@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from chatstore.db import db
-from chatstore.turns import Turns
+from chatstore.db.turns import Turns
 from tests.faults.proxy import wait_until
 from tests.support import SESSIONS, messages_url, session_url
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from chatstore.store import verify
+from chatstore.store.verify import checks
 from tests.support import SESSIONS, TickingClock, messages_url, session_url
 
 YEAR = timedelta(days=365)
@@ -52,7 +52,7 @@ def test_the_order_of_messages_is_not_the_clocks(
         f"m{seq}" for seq in range(1, len(moves) + 1)
     ]
     with app.app_context():
-        assert [line for check in verify.CHECKS for line in check.find()] == []
+        assert [line for check in checks.CHECKS for line in check.find()] == []
 
 
 @pytest.mark.parametrize("moves", MOVES.values(), ids=MOVES)

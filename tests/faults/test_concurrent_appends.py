@@ -5,7 +5,7 @@ from chatstore.db import db, in_transaction
 from chatstore.models import Message
 from chatstore.store.messages import MessageRange, list_messages
 from chatstore.store.sessions import delete_session, get_session
-from chatstore.store.verify import CHECKS
+from chatstore.store.verify.checks import CHECKS
 from tests.faults.workers import run_workers
 from tests.support import SESSIONS, count, messages_url, parsed, session_url
 

@@ -12,7 +12,7 @@ from flask import Flask
 
 from chatstore.app import create_app
 from chatstore.db import db
-from chatstore.store import verify
+from chatstore.store.verify import checks
 from tests.conftest import PostgresServer, make_settings
 from tests.support import SESSIONS, assert_problem, messages_url, need, session_url
 
@@ -75,7 +75,7 @@ def small_app(small_database_url: str, small_disk: Path) -> Iterator[Flask]:
 
 def violations(app: Flask) -> list[str]:
     with app.app_context():
-        return [line for check in verify.CHECKS for line in check.find()]
+        return [line for check in checks.CHECKS for line in check.find()]
 
 
 def random_text() -> str:

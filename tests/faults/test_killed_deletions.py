@@ -7,7 +7,7 @@ from pathlib import Path
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
 from chatstore.store.deletions import BATCH
-from chatstore.store.verify import CHECKS
+from chatstore.store.verify.checks import CHECKS
 from tests.faults.proxy import wait_until
 from tests.support import SESSIONS, count, messages_url, session_url
 

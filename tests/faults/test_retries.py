@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import psycopg
 import pytest
 
-from chatstore import sqlite
-from chatstore.db import db
+from chatstore.db import db, sqlite
 from chatstore.models import IdempotencyRecord, Message
 from chatstore.store.messages import CHUNK_MESSAGES
 from tests.faults.proxy import Lost, behind_proxy, wait_until

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import pytest
 from click.testing import CliRunner
 
-from chatstore import entries
 from chatstore.cli import main
 from chatstore.db import (
     db,
@@ -15,15 +14,16 @@ from chatstore.db import (
     prepared,
     run_transaction,
 )
-from chatstore.models.indexes import MESSAGES
-from chatstore.store import indexed
+from chatstore.fulltext import index_format
+from chatstore.fulltext.index_format import MESSAGES
 from chatstore.store.messages import append_message
+from chatstore.store.search import rebuild
 from chatstore.store.sessions import delete_session
-from tests.store.test_indexed import violations
+from tests.db.test_transactions import be_refused_for_now
+from tests.store.search.test_rebuild import violations
 from tests.support import SESSIONS, messages_url, session_url
-from tests.test_db import be_refused_for_now
 
-MAKERS = {entries.fts5_words.__code__, entries.tsvector_words.__code__}
+MAKERS = {index_format.fts5_words.__code__, index_format.tsvector_words.__code__}
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def test_reindexing_makes_words_between_its_transactions(
     make_session(messages=7, name="a plan")
     with app.app_context(), watched as held:
         last = 0
-        while batch := in_transaction(indexed.reindex_batch, MESSAGES, after=last):
+        while batch := in_transaction(rebuild.reindex_batch, MESSAGES, after=last):
             last = batch.last
     assert held == [False] * 7
     environ = {"CHATSTORE_DATABASE_URL": database_url, "CHATSTORE_SECRET_KEY": "x"}
@@ -112,7 +112,7 @@ def test_reindexing_makes_words_between_its_transactions(
 
 
 def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatch):
-    monkeypatch.setattr(indexed, "BATCH_BYTES", 25)
+    monkeypatch.setattr(rebuild, "BATCH_BYTES", 25)
     chat = make_session()
     with app.app_context():
         for size in (10, 10, 10, 40, 10):
@@ -120,7 +120,7 @@ def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatc
                 append_message, chat.id, owner_id="local", content="x" * size
             )
         counts, last = [], 0
-        while batch := in_transaction(indexed.reindex_batch, MESSAGES, after=last):
+        while batch := in_transaction(rebuild.reindex_batch, MESSAGES, after=last):
             last = batch.last
             counts.append(batch.count)
     assert counts == [2, 1, 1, 1]
@@ -129,7 +129,7 @@ def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatc
 def test_a_row_that_is_deleted_meanwhile_gets_no_entry(app, make_session):
     chat, kept = make_session(messages=2), make_session(messages=1)
     with app.app_context():
-        write = prepared(indexed.reindex_batch, MESSAGES, after=0)
+        write = prepared(rebuild.reindex_batch, MESSAGES, after=0)
         in_transaction(delete_session, chat.id, owner_id=chat.owner_id)
         assert run_transaction(write).count == 3
         assert violations() == []

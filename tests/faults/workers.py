@@ -10,8 +10,8 @@ from uuid import UUID
 
 from chatstore.app import create_app
 from chatstore.db import in_transaction
+from chatstore.db.sqlite import WriterLock
 from chatstore.settings import Settings
-from chatstore.sqlite import WriterLock
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import get_session, update_session
 from tests.support import ROOT, clean_environ

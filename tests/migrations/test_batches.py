@@ -8,18 +8,18 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from chatstore import analyzer, entries
 from chatstore.app import create_app
 from chatstore.db import db
-from chatstore.errors import WrongRevision
-from chatstore.revisions import (
+from chatstore.db.revisions import (
     check_revision,
     current_revision,
     head_revision,
     migrate,
     migrations_folder,
 )
-from chatstore.store.verify import CHECKS
+from chatstore.errors import WrongRevision
+from chatstore.fulltext import index_format, words
+from chatstore.store.verify.checks import CHECKS
 from tests.conftest import make_settings
 from tests.contract.test_naughty_strings import (
     cannot_be_stored,
@@ -37,7 +37,7 @@ import os, signal, sys
 import sqlalchemy as sa
 from chatstore.app import create_app
 from chatstore.db import db
-from chatstore.revisions import migrate
+from chatstore.db.revisions import migrate
 from chatstore.settings import Settings
 
 def kill(connection, cursor, statement, *_):
@@ -287,8 +287,8 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
     spec = importlib.util.spec_from_file_location("frozen_words", path)
     frozen = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(frozen)
-    assert frozen.INDEXED_CHARACTERS == analyzer.INDEXED_CHARACTERS
-    scopes = entries.scopes_of("alice", UUID(int=1), "user")
+    assert frozen.INDEXED_CHARACTERS == words.INDEXED_CHARACTERS
+    scopes = index_format.scopes_of("alice", UUID(int=1), "user")
     assert frozen.scopes_of("alice", UUID(int=1), "user") == scopes
     naughty = naughty_strings_if_any()
     storable = [each for each in naughty if not cannot_be_stored(each)]
@@ -300,8 +300,8 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
         "?! --",
     ]
     for text in [*storable, "数据库很快 " * 200, "a " * 500, *code]:
-        assert frozen.fold(text) == analyzer.fold(text)
-        assert frozen.fts5_words(text) == entries.fts5_words(text)
-        assert frozen.tsvector_words(text, scopes) == entries.tsvector_words(
+        assert frozen.fold(text) == words.fold(text)
+        assert frozen.fts5_words(text) == index_format.fts5_words(text)
+        assert frozen.tsvector_words(text, scopes) == index_format.tsvector_words(
             text, scopes
         )

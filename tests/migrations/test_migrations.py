@@ -23,18 +23,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from chatstore.app import create_app
 from chatstore.clock import format_instant
 from chatstore.db import db, in_transaction, transaction
-from chatstore.models import ChatSession, Message
-from chatstore.models.indexes import is_index_table
-from chatstore.revisions import (
+from chatstore.db.revisions import (
     current_revision,
     head_revision,
     migrate,
     migrations_folder,
 )
+from chatstore.fulltext.index_format import is_index_table
+from chatstore.models import ChatSession, Message
 from chatstore.store.deletions import hide_sessions
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session
-from chatstore.store.verify import CHECKS
+from chatstore.store.verify.checks import CHECKS
 from tests.conftest import make_settings
 from tests.migrations import gate
 from tests.support import clean_environ, need

@@ -15,9 +15,9 @@ from alembic import command
 from chatstore.app import create_app
 from chatstore.clock import format_instant, utc_now
 from chatstore.db import db
-from chatstore.revisions import migrate, migrations_folder
-from chatstore.store.search import Search, search
-from chatstore.store.verify import CHECKS
+from chatstore.db.revisions import migrate, migrations_folder
+from chatstore.store.search.pages import Search, search
+from chatstore.store.verify.checks import CHECKS
 from tests.conftest import make_settings
 from tests.support import clean_environ
 

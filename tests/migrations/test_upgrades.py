@@ -13,11 +13,10 @@ from shutil import which
 import pytest
 from sqlalchemy import create_engine, text
 
-from chatstore import sqlite
 from chatstore.app import create_app
-from chatstore.db import db
-from chatstore.revisions import current_revision, head_revision, migrate
-from chatstore.store.verify import CHECKS
+from chatstore.db import db, sqlite
+from chatstore.db.revisions import current_revision, head_revision, migrate
+from chatstore.store.verify.checks import CHECKS
 from tests.conftest import make_settings
 from tests.support import ROOT, clean_environ, need
 

@@ -8,7 +8,7 @@ from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, Message
 from chatstore.services import background
 from chatstore.services.background import finisher_of
-from chatstore.services.deleting import finish_deletions
+from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import deletions
 from chatstore.store.sessions import delete_session
 from tests.deploy.support import wait_until

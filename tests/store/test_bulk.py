@@ -10,12 +10,12 @@ from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, BulkAction
 from chatstore.errors import ValidationFailed
 from chatstore.models import ChatSession, Message, SessionFacet
-from chatstore.services.deleting import finish_deletions
+from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import bulk, deletions
 from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
-from chatstore.store.verify import CHECKS
+from chatstore.store.verify.checks import CHECKS
 from tests.faults.proxy import wait_until
 from tests.store.crowd import fill_sessions
 from tests.store.statements import MOST_TO_WRITE, recorded_statements

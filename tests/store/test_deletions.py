@@ -6,14 +6,15 @@ from sqlalchemy import select
 from chatstore.db import in_transaction
 from chatstore.enums import BulkAction
 from chatstore.errors import NotFound, PreconditionFailed
+from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
-from chatstore.models.indexes import MESSAGES, NAMES
-from chatstore.services.deleting import finish_deletions
-from chatstore.store import bulk, deletions, facets, indexed, messages, sessions, stats
+from chatstore.services.background_deletions import finish_deletions
+from chatstore.store import bulk, deletions, facets, messages, sessions, stats
+from chatstore.store.search import rebuild
 from chatstore.store.session_lists import list_sessions
-from chatstore.store.verify import CHECKS
+from chatstore.store.verify.checks import CHECKS
+from tests.store.search.test_pages import hits
 from tests.store.statements import statements_of_write
-from tests.store.test_search import hits
 from tests.support import count, parsed
 
 BATCH, MANY = 3, 10
@@ -150,7 +151,7 @@ def test_to_hide_costs_the_same_however_many_messages(make_session, db_session):
 def test_nothing_of_it_stays_in_the_index(chat, other):
     delete(chat)
     finish_deletions()
-    assert list(indexed.find_strays(MESSAGES)) == list(indexed.find_strays(NAMES)) == []
+    assert list(rebuild.find_strays(MESSAGES)) == list(rebuild.find_strays(NAMES)) == []
     assert len(hits("m*")) == BATCH
 
 

@@ -13,14 +13,13 @@ from sqlalchemy import select, text
 from chatstore.app import create_app
 from chatstore.cli import main
 from chatstore.db import db, in_transaction
+from chatstore.db.revisions import FIRST_CONTENTLESS, check_revision, migrate
+from chatstore.db.sqlite import driver
 from chatstore.errors import WrongRevision
 from chatstore.models import Message
-from chatstore.revisions import FIRST_CONTENTLESS, check_revision, migrate
-from chatstore.sqlite import driver
 from chatstore.store.sessions import delete_session, update_session
 from tests.conftest import make_settings
-from tests.store.test_indexed import LONG, damage, reindex, violations
-from tests.store.test_search import (
+from tests.store.search.test_pages import (
     TEXTS,
     assert_finds_what_python_finds,
     found,
@@ -28,6 +27,7 @@ from tests.store.test_search import (
     new_chat,
     say,
 )
+from tests.store.search.test_rebuild import LONG, damage, reindex, violations
 from tests.support import need
 
 OWN, WHEEL = DRIVERS = ("sqlite3", "pysqlite3.dbapi2")

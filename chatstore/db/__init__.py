@@ -1,0 +1,49 @@
+"""The database: object, column types and transactions; no models, no HTTP."""
+
+from chatstore.db.engine import (
+    Base,
+    db,
+    init_database,
+)
+from chatstore.db.transactions import (
+    MAX_RETRIES,
+    core_transaction,
+    in_core_transaction,
+    in_transaction,
+    is_in_transaction,
+    new_deadline,
+    prepared,
+    prepared_first,
+    read_connection,
+    reading,
+    run_transaction,
+    searching,
+    transaction,
+    write_connection,
+)
+from chatstore.db.types import (
+    UtcDateTime,
+    next_instant,
+)
+
+__all__ = (
+    "Base",
+    "MAX_RETRIES",
+    "UtcDateTime",
+    "core_transaction",
+    "db",
+    "in_core_transaction",
+    "in_transaction",
+    "init_database",
+    "is_in_transaction",
+    "new_deadline",
+    "next_instant",
+    "prepared",
+    "prepared_first",
+    "read_connection",
+    "reading",
+    "run_transaction",
+    "searching",
+    "transaction",
+    "write_connection",
+)

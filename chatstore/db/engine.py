@@ -1,0 +1,220 @@
+"""The database object, and how an application connects to its database."""
+
+import select
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, MetaData, event
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
+from sqlalchemy.orm import DeclarativeBase
+
+from chatstore.db import sqlite
+from chatstore.db.errors import db_error_text, is_stale_statement
+from chatstore.db.turns import Turns
+from chatstore.db.types import next_instant_in_sqlite
+from chatstore.errors import SettingsError
+from chatstore.settings import Settings
+
+WRITES = {"sqlite_begin": "IMMEDIATE"}
+# PostgreSQL waits for a lock this long; then the connection goes back to the pool, and
+# the transaction begins again. A little longer than its usual `deadlock_timeout`.
+_MOST_LOCK_SECONDS = 1.25
+# Two writers of one session: one at work, and one that waits for it in the database.
+_WRITERS_OF_ONE = 2
+log = structlog.get_logger(__name__)
+
+
+class Base(DeclarativeBase):
+    """Base of every model."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+
+
+# Objects outlive their commit: views serialize what they have just written.
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+def init_database(app: Flask, settings: Settings) -> None:
+    """Connect `app` to the database that `settings` name; nothing is opened yet.
+
+    Raises SettingsError when the URL cannot be read.
+    """
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    try:
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
+        db.init_app(app)
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError(
+            f"CHATSTORE_DATABASE_URL cannot be read: {error}"
+        ) from error
+    app.teardown_appcontext(_let_go)
+    app.extensions["chatstore-wait-seconds"] = settings.lock_timeout_seconds
+    few = max(1, settings.threads // 4)
+    app.extensions["chatstore-searches"] = Turns(width=few, wanted_by="searches")
+    if settings.sqlite_path is None:
+        _prepare_postgresql(app, settings)
+    else:
+        _prepare_sqlite(app, settings.sqlite_path, settings)
+    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+    is_pooled = settings.database_pooler == "pgbouncer"
+    options = {} if is_pooled else {"reads_only": True}
+    with app.app_context():
+        app.extensions["chatstore-reading"] = db.engine.execution_options(**options)
+        app.extensions["chatstore-writing"] = db.engine.execution_options(**WRITES)
+
+
+def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
+    lock = sqlite.WriterLock(path, timeout_seconds=settings.lock_timeout_seconds)
+    app.extensions["chatstore-writer-lock"] = lock
+    app.extensions["chatstore-lock-seconds"] = settings.lock_timeout_seconds
+    with app.app_context():
+        sqlite.prepare_engine(
+            db.engine,
+            writer_lock=lock,
+            busy_timeout_ms=settings.lock_timeout_seconds * 1000,
+            connect_timeout_seconds=settings.pool_timeout_seconds,
+            statement_timeout_seconds=settings.statement_timeout_seconds,
+            functions={"chatstore_next_instant": next_instant_in_sqlite},
+            sets_journal_mode=app.extensions["chatstore-makes-files"],
+        )
+
+
+def _let_go(error: BaseException | None) -> None:
+    # Before Flask-SQLAlchemy does it: if the connection is lost by now, what was read
+    # is still good, and is sent.
+    try:
+        db.session.remove()
+    except DBAPIError as lost:
+        log.warning("connection lost after reading", cause=db_error_text(lost))
+
+
+def _prepare_postgresql(app: Flask, settings: Settings) -> None:
+    with app.app_context():
+        engine = db.engine
+    app.extensions["chatstore-lock-seconds"] = _lock_seconds(settings)
+    app.extensions["chatstore-turns"] = Turns(width=_WRITERS_OF_ONE)
+    # Whoever waits for a lock holds a connection: most of them are for the others.
+    app.extensions["chatstore-blocked"] = Turns(width=max(1, settings.threads // 4))
+    event.listen(engine, "handle_error", _hide_values)
+    event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
+    event.listen(engine, "checkout", _drop_if_closed)
+    event.listen(engine, "begin", _leave_autocommit)
+    if settings.database_pooler == "pgbouncer":
+        settle = ", ".join(
+            f"set_config('{name}', '{value}', true)"
+            for name, value in _session_settings(settings).items()
+        )
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {settle}")
+
+    event.listen(engine, "begin", _bound_lock_waits)
+
+
+def _bound_lock_waits(connection: Connection) -> None:
+    seconds = connection.get_execution_options().get("lock_seconds")
+    if seconds is not None:
+        milliseconds = max(int(seconds * 1000), 1)  # 0 would be no bound
+        connection.exec_driver_sql(
+            f"SELECT set_config('lock_timeout', '{milliseconds}', true)"
+        )
+
+
+def _lock_seconds(settings: Settings) -> float:
+    """Return how long PostgreSQL may wait for a lock at a time.
+
+    It is less than others wait for the connection that is kept meanwhile.
+    """
+    statement = settings.statement_timeout_seconds or float("inf")
+    return min(
+        _MOST_LOCK_SECONDS,
+        settings.lock_timeout_seconds,
+        settings.pool_timeout_seconds / 2,
+        statement / 2,
+    )
+
+
+def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
+    if not record.info.get("used"):
+        record.info["used"] = True  # a new one is as good as it gets
+        return
+    # The server has sent something, though nobody asked: its farewell. A ping costs a
+    # round trip; whom this does not tell, the retries save.
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError
+
+
+def _leave_autocommit(connection: Connection) -> None:
+    if connection.get_execution_options().get("reads_only"):
+        return
+    if connection.info.pop("reads_only", False):
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = False
+
+
+def _session_settings(settings: Settings) -> dict[str, str]:
+    return {
+        "timezone": "UTC",
+        "lock_timeout": f"{int(_lock_seconds(settings) * 1000)}ms",
+        "statement_timeout": f"{settings.statement_timeout_seconds}s",
+        # To start a second process takes 6 ms, where most statements take less than 1.
+        "max_parallel_workers_per_gather": "0",
+    }
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    # PostgreSQL's details quote the row that it refuses: message text, on its way to
+    # a log. Its first sentence does not.
+    diagnosis = getattr(context.original_exception, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None)
+    if primary and context.sqlalchemy_exception is not None:
+        context.original_exception.args = (primary,)
+        context.sqlalchemy_exception.args = (primary,)
+
+
+def _replace_connections_of_stale_statements(context: ExceptionContext) -> None:
+    # psycopg would run the same prepared statement again and again. A new connection
+    # has prepared none, so we count this one as lost, and the retries do the rest. All
+    # others in the pool are replaced too: a migration makes theirs stale as well.
+    if is_stale_statement(context.original_exception):
+        context.is_disconnect = True
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        "json_deserializer": orjson.loads,
+        "hide_parameters": True,  # message text must not reach a log
+        "pool_size": settings.threads,
+        "max_overflow": 0,
+        "pool_timeout": settings.pool_timeout_seconds,
+    }
+    if settings.sqlite_path is not None:
+        return options | {"module": sqlite.driver()}
+    connect = {"connect_timeout": settings.pool_timeout_seconds}
+    if settings.database_pooler == "pgbouncer":
+        # Each transaction may come to another server process: nothing may be kept
+        # there, neither prepared statements nor what a connection starts with.
+        return options | {"connect_args": connect | {"prepare_threshold": None}}
+    given = make_url(settings.database_url).query.get("options", "")
+    ours = " ".join(
+        f"-c {name}={value}" for name, value in _session_settings(settings).items()
+    )
+    connect_args = connect | {"options": f"{ours} {given}".strip()}
+    return options | {"connect_args": connect_args}

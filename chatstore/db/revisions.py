@@ -1,0 +1,157 @@
+"""Which revision the database schema is at, which it should be at, how it gets there.
+
+The steps themselves are in migrations/, beside the package in a checkout and
+inside it in an installed one. Alembic is imported by who migrates: a tenth of a
+second, which no worker need wait for.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app
+from sqlalchemy import inspect, text
+
+from chatstore.db import db
+from chatstore.errors import WrongRevision
+from chatstore.fulltext.index_format import MESSAGES
+
+COMMAND = "chatstore migrate"
+# From this release of SQLite on a search index can delete without keeping the text.
+FIRST_CONTENTLESS = (3, 43, 0)
+
+
+def migrations_folder() -> Path:
+    """Return the folder that holds alembic.ini, env.py and the numbered steps."""
+    package = Path(__file__).parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+class _Migrations:
+    """What Flask-Migrate keeps of an application, made when it is first asked for."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        _init_flask_migrate(self._app)  # which puts its own in the place of this one
+        return getattr(self._app.extensions["migrate"], name)
+
+
+def init_migrations(app: Flask) -> None:
+    """Let `migrate` find our steps, and Flask's command line the commands of `db`."""
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":  # as Flask itself asks it
+        _init_flask_migrate(app)
+    else:
+        app.extensions["migrate"] = _Migrations(app)
+
+
+def _init_flask_migrate(app: Flask) -> None:
+    from flask_migrate import Migrate
+
+    Migrate(app, db, directory=str(migrations_folder()))
+
+
+def head_revision() -> str:
+    """Return the revision that this version of chatstore works with."""
+    return max(known_revisions())
+
+
+@cache
+def known_revisions() -> frozenset[str]:
+    """Return the revisions that there are migrations to, the head's among them."""
+    # A test compares the numbers of the files with what Alembic makes of them.
+    steps = (migrations_folder() / "versions").glob("[0-9]*_*.py")
+    return frozenset(step.name.partition("_")[0] for step in steps)
+
+
+def current_revision() -> str | None:
+    """Return the revision that the database is at; None if it was never migrated."""
+    connection = db.session.connection()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(
+        text("SELECT version_num FROM alembic_version")
+    )
+    return version
+
+
+def is_empty() -> bool:
+    """Whether the database holds no table at all: a new one."""
+    return not inspect(db.session.connection()).get_table_names()
+
+
+def is_supported(current: str) -> bool:
+    """Whether a schema newer than this version says that it serves this version, too.
+
+    Migrations only add, so old nodes go on until each of them is replaced. The schema
+    says it of one revision: one that was reached in another way says nothing.
+    """
+    columns = inspect(db.session.connection()).get_columns("alembic_version")
+    if "oldest_code" not in {column["name"] for column in columns}:
+        return False
+    query = text("SELECT supported_revision, oldest_code FROM alembic_version")
+    found = db.session.execute(query).first()
+    if found is None or found.supported_revision != current:
+        return False
+    oldest: str | None = found.oldest_code
+    return oldest is not None and oldest <= head_revision()
+
+
+def check_revision() -> None:
+    """Raise WrongRevision, with the command to run, unless this code can serve.
+
+    It can where the schema is its own, or newer and still made for it.
+    """
+    current, head = current_revision(), head_revision()
+    is_newer = current is not None and current > head
+    if current == head or (is_newer and is_supported(str(current))):
+        _check_index()
+        return
+    if current is None:
+        raise WrongRevision(f"The database has no tables yet. Run: {COMMAND}")
+    if current < head:
+        raise WrongRevision(
+            f"The database is at revision {current}, chatstore needs {head}."
+            f" Run: {COMMAND}"
+        )
+    raise WrongRevision(
+        f"The database is at revision {current}, newer than this version of chatstore,"
+        f" which knows {head}. Install the newer version."
+    )
+
+
+def _check_index() -> None:
+    # Where the release of SQLite knows how, the index keeps no text; an older one
+    # cannot open it.
+    dialect = db.engine.dialect
+    version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS)
+    if version >= FIRST_CONTENTLESS:
+        return
+    query = text("SELECT sql FROM sqlite_schema WHERE name = :name")
+    if "contentless" in (db.session.scalar(query, {"name": MESSAGES}) or ""):
+        raise WrongRevision(
+            "The search index was made with a newer SQLite than this one,"
+            f" {'.'.join(map(str, version))}. Run: pip install 'chatstore[sqlite]'"
+        )
+
+
+def migrate(target: str = "head") -> list[str]:
+    """Bring the database up to `target`; return what was done, a line a step.
+
+    Safe to run twice at once: the second waits, and finds nothing to do. Raises
+    WrongRevision on a database that is newer than this version and not for it.
+    """
+    if (current_revision() or "") > head_revision():
+        check_revision()
+        return []  # a newer version has migrated already
+    from alembic import command
+
+    config = current_app.extensions["migrate"].migrate.get_config()
+    steps: list[str] = []
+    config.attributes["steps"] = steps
+    db.session.remove()  # or its transaction would be in the way
+    command.upgrade(config, target)
+    return steps

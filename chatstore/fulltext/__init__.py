@@ -1,0 +1,1 @@
+"""Pure functions over text: words, queries, scores, snippets, what an index stores."""

@@ -1,0 +1,112 @@
+"""A folded text that knows where in the original each part of it was."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from chatstore.fulltext.words import FOLDED_CHARACTERS, fold
+
+# A text is folded in blocks, and only those that hold a match are looked at closely.
+# A block ends where the next character folds by itself; if there is no such place
+# within another block, words that lie across its end are not found.
+_BLOCK = 256
+# What may join the character before it: vowels and last consonants of Hangul in all
+# their forms, and the Japanese sound marks of half width.
+_JOINING = re.compile(
+    "[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\ud7b0-\ud7ff\uff9e-\uffdc]"
+)
+_RUN = re.compile("[A-Za-z0-9\x80-\U0010ffff]+|[^A-Za-z0-9\x80-\U0010ffff]+")
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u3099\u309a\uff9e\uff9f\u093c\u00ad\u0640\u2060\ufeff"
+)
+# A character with the marks that belong to it, or the letters of a Hangul syllable.
+_CLUSTER = re.compile(f"[\u1100-\u11ff]+|.[{_MARKS}]*", re.DOTALL)
+_HAS_CLUSTER = re.compile(f"[\u1100-\u11ff{_MARKS}]")
+
+Range = tuple[int, int]
+
+
+class FoldedText:
+    """A text, its folded form, and the way back; `folded` has a bounded length."""
+
+    def __init__(self, text: str) -> None:
+        """Fold the text."""
+        self._text = text
+        self._starts, self._folded_starts = [0], [0]
+        self._origins: dict[int, list[Range]] = {}
+        self.folded = text.lower() if text.isascii() else self._fold_blocks()
+
+    def origin(self, start: int, end: int) -> Range:
+        """Return which part of the text the folded part from `start` to `end` was."""
+        if self._text.isascii():
+            return start, end
+        return self._origin(start)[0], self._origin(end - 1)[1]
+
+    def place_after(self, place: int) -> int:
+        """Return a place in the folded text that comes after a place in the text."""
+        if self._text.isascii():
+            return place
+        block = bisect_right(self._starts, place)
+        if block == len(self._folded_starts):
+            return len(self.folded)
+        return self._folded_starts[block]
+
+    def _fold_blocks(self) -> str:
+        parts, start, length = [], 0, 0
+        while start < len(self._text) and length < FOLDED_CHARACTERS:
+            start = self._block_end(start)
+            parts.append(fold(self._text[self._starts[-1] : start]))
+            length += len(parts[-1])
+            self._starts.append(start)
+            self._folded_starts.append(length)
+        return "".join(parts)[:FOLDED_CHARACTERS]
+
+    def _block_end(self, start: int) -> int:
+        first, last = start + _BLOCK, min(start + 2 * _BLOCK, len(self._text))
+        for place in range(first, last):
+            each = self._text[place]
+            if each.isascii() or (each.isalnum() and not _JOINING.match(each)):
+                return place
+        return last
+
+    def _origin(self, place: int) -> Range:
+        block = bisect_right(self._folded_starts, place) - 1
+        if block not in self._origins:
+            start, end = self._starts[block : block + 2]
+            self._origins[block] = list(_origins(self._text[start:end], start))
+        return self._origins[block][place - self._folded_starts[block]]
+
+
+def _origins(block: str, start: int) -> Iterator[Range]:
+    """Yield for each character of the folded block which part of it it came from.
+
+    The whole run, for all of them, if there is such a thing as is folded together only.
+    """
+    for run in _RUN.finditer(block):
+        whole = fold(run[0])
+        if _is_one_to_one(run[0], whole):
+            for place in range(start + run.start(), start + run.end()):
+                yield place, place + 1
+            continue
+        folded, origins = "", []
+        for cluster in _CLUSTER.finditer(run[0]):
+            part = fold(cluster[0])
+            begin, end = cluster.span()
+            folded += part
+            origins += [(start + run.start() + begin, start + run.start() + end)] * len(
+                part
+            )
+        if folded != whole:
+            first, last = run.span()
+            origins = [(start + first, start + last)] * len(whole)
+        yield from origins
+
+
+def _is_one_to_one(text: str, folded: str) -> bool:
+    """Whether nothing but the case of letters was folded."""
+    return (
+        len(text) == len(folded)
+        and text.lower() == folded
+        and _HAS_CLUSTER.search(text) is None
+    )

@@ -1,0 +1,152 @@
+"""How a text stands in a search index: as FTS5 and as a tsvector take it.
+
+Opens no database. Beside its words an entry has scopes: who owns it, in which session
+it is and who speaks, so that the index itself passes over what is not asked for.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from chatstore.fulltext.positions import NOTHING, UNPLACED, index_words, lay_out
+
+if TYPE_CHECKING:  # a migration has a frozen copy of what makes entries
+    from chatstore.fulltext.matching import Term
+    from chatstore.fulltext.query import Clause, Exclusion, Query
+
+# The index's tables, which have no models: no ORM writes them. On SQLite each is an
+# FTS5 table with some more behind it, on PostgreSQL an ordinary one.
+MESSAGES, NAMES = "message_index", "name_index"
+# Ids of messages that have no entry yet, on SQLite only.
+PENDING = "message_index_pending"
+_SCOPE_PREFIX = "_"  # no word of a text has an underscore
+
+# Matches the entries of texts with words that have no place.
+UNPLACED_TSQUERY = f"'{UNPLACED}'"
+
+
+def is_index_table(name: str) -> bool:
+    """Whether a table belongs to the search index."""
+    return name.startswith((MESSAGES, NAMES))
+
+
+def owner_scope(owner_id: str) -> str:
+    """Return the scope word of all that is this owner's."""
+    return "o" + hashlib.blake2b(owner_id.encode(), digest_size=8).hexdigest()
+
+
+def session_scope(session_id: UUID) -> str:
+    """Return the scope word of all that is in this session."""
+    return "s" + session_id.hex
+
+
+def role_scope(role: str) -> str:
+    """Return the scope word of all that is said in this role."""
+    return "r" + re.sub("[^a-z]", "", role)
+
+
+def scopes_of(owner_id: str, session_id: UUID, role: str = "") -> list[str]:
+    """Return the scope words of a message, or of a session's name."""
+    scopes = [owner_scope(owner_id), session_scope(session_id)]
+    return [*scopes, role_scope(role)] if role else scopes
+
+
+def fts5_words(text: str) -> str:
+    """Return what FTS5's tokenizer `ascii` takes apart into the words of `text`."""
+    return " ".join(index_words(text).in_a_row())
+
+
+def tsvector_words(text: str, scopes: Sequence[str]) -> str:
+    """Return the literal of the tsvector of `text`, never read by a text parser."""
+    layout = lay_out(index_words(text))
+    lexemes = [
+        f"'{word}':{','.join(map(str, places))}" if places else f"'{word}'"
+        for word, places in layout.places.items()
+    ]
+    if not layout.is_complete:
+        lexemes.append(UNPLACED_TSQUERY)
+    lexemes += [f"'{_SCOPE_PREFIX}{scope}'" for scope in scopes]
+    return " ".join(lexemes)
+
+
+def fts5_query(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
+    """Return `query` in the language of MATCH: one scope of each list must hold.
+
+    Of a query that `has_repeats`, more texts match than those that it holds for.
+    """
+    wanted = " AND ".join(map(_fts5_clause, query.wanted))
+    # FTS5 looks for the next entry of each part of an AND in turn. The NOT, of nothing
+    # if need be, makes one part of all the words: a scope with a million entries is
+    # looked into where all of them are, up to seven times as fast.
+    exact = [each for each in query.unwanted if each.term.looked_up is each.term]
+    unwanted = " OR ".join([_quoted(NOTHING), *map(_fts5_exclusion, exact)])
+    within = [f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes]
+    return " AND ".join([f"words : (({wanted}) NOT ({unwanted}))", *within])
+
+
+def tsquery(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
+    """Return `query` as a tsquery literal: one scope of each list must hold.
+
+    Where words have no place, texts match that have the words of a phrase anywhere:
+    `Query.holds` says whether they match.
+    """
+    within = [
+        "(" + " | ".join(f"'{_SCOPE_PREFIX}{scope}'" for scope in each) + ")"
+        for each in scopes
+    ]
+    wanted = map(_tsquery_clause, query.wanted)
+    return " & ".join([*wanted, *map(_tsquery_exclusion, query.unwanted), *within])
+
+
+def any_tsquery(query: "Query") -> str:
+    """Return a tsquery literal of any wanted word, to rank entries by."""
+    words = dict.fromkeys(
+        word
+        for clause in query.wanted
+        for term in clause
+        for word in _tsquery_words(term)
+    )
+    return " | ".join(words)
+
+
+def _fts5_clause(clause: "Clause") -> str:
+    terms = " OR ".join(map(_fts5_term, clause))
+    return terms if len(clause) == 1 else f"({terms})"
+
+
+def _fts5_exclusion(exclusion: "Exclusion") -> str:
+    return f"({_fts5_term(exclusion.term)} NOT {_fts5_term(exclusion.written)})"
+
+
+def _fts5_term(term: "Term") -> str:
+    term = term.looked_up
+    return _quoted(" ".join(term.words)) + (" *" if term.is_prefix else "")
+
+
+def _tsquery_clause(clause: "Clause") -> str:
+    terms = [_tsquery_term(term, is_strict=False) for term in clause]
+    return terms[0] if len(terms) == 1 else f"({' | '.join(terms)})"
+
+
+def _tsquery_exclusion(exclusion: "Exclusion") -> str:
+    term = _tsquery_term(exclusion.term, is_strict=True)
+    return f"!({term} & !{_tsquery_term(exclusion.written, is_strict=True)})"
+
+
+def _tsquery_term(term: "Term", *, is_strict: bool) -> str:
+    words = _tsquery_words(term)
+    phrase = f"({' <-> '.join(words)})"
+    if is_strict or len(words) == 1:
+        return phrase
+    return f"({phrase} | ({' & '.join([*words, UNPLACED_TSQUERY])}))"
+
+
+def _tsquery_words(term: "Term") -> list[str]:
+    words = [f"'{word}'" for word in term.words]
+    return [*words[:-1], words[-1] + ":*"] if term.is_prefix else words
+
+
+def _quoted(words: str) -> str:
+    return f'"{words}"'

@@ -1,0 +1,216 @@
+"""Reads what a person types into a search box; no input is an error.
+
+Must not know how a database is asked.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from chatstore.fulltext.matching import Finder, Term
+from chatstore.fulltext.positions import (
+    STRAIGHT,
+    index_words,
+    sign_words,
+    unwritten,
+    written,
+)
+from chatstore.fulltext.words import Token, parts_of, tokens_of
+
+# Each costs the databases a look-up in each part of their index. So many in a row are
+# hardly ever found twice, and what comes after them is left out.
+MOST_WORDS = 100
+
+_PIECE = re.compile(r'(-*)"([^"]*)"?(\*?)|([^\s"]+)')
+
+# Alternatives, of which a text must have one.
+Clause = tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A term that a text must not have, unless it has it with its minus."""
+
+    term: Term
+    written: Term
+
+
+@dataclass(frozen=True)
+class Query:
+    """What must all be in a text, and what must not."""
+
+    wanted: tuple[Clause, ...]
+    unwanted: tuple[Exclusion, ...]
+
+    @property
+    def can_match(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self.wanted)
+
+    @property
+    def has_phrase(self) -> bool:
+        """Whether words must follow each other, or must not."""
+        return any(len(term.words) > 1 for term in self._all_terms())
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether a phrase repeats a word so often that it is not looked up whole."""
+        return any(term.looked_up is not term for term in self._all_terms())
+
+    def _all_terms(self) -> Iterator[Term]:
+        for clause in self.wanted:
+            yield from clause
+        for exclusion in self.unwanted:
+            yield exclusion.term
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """Every term that is wanted, as it stands in a text."""
+        terms = (term for clause in self.wanted for term in clause)
+        return tuple(dict.fromkeys(map(_as_it_stands, terms)))
+
+    @cached_property
+    def clauses(self) -> list[list[int]]:
+        """For each clause, the numbers that its alternatives have in `terms`."""
+        numbers = {term: number for number, term in enumerate(self.terms)}
+        return [
+            [numbers[_as_it_stands(term)] for term in clause] for clause in self.wanted
+        ]
+
+    def holds(self, text: str) -> bool:
+        """Whether the indexed part of `text` is what is asked for."""
+        return self.holds_among(index_words(text).in_a_row())
+
+    def holds_among(self, words: Sequence[str]) -> bool:
+        """Whether words, as `IndexWords.in_a_row` has them, are what is asked for."""
+        asked = {term for clause in self.wanted for term in clause}
+        for each in self.unwanted:
+            asked |= {each.term, each.written}
+        there = _terms_among(words, asked)
+        return all(not there.isdisjoint(clause) for clause in self.wanted) and all(
+            each.written in there or each.term not in there for each in self.unwanted
+        )
+
+
+def _terms_among(words: Sequence[str], terms: Iterable[Term]) -> set[Term]:
+    distinct = set(words)
+    possible = [term for term in terms if distinct.issuperset(term.whole_words)]
+    sure = {term for term in possible if len(term.words) == 1 and not term.is_prefix}
+    unsure = [term for term in possible if term not in sure]
+    if unsure:
+        counts = Finder(unsure).counts(words)
+        sure |= {term for term, count in zip(unsure, counts, strict=True) if count}
+    return sure
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a query; its `terms` are alternatives, none if it has no word."""
+
+    terms: Clause
+    is_negative: bool = False
+    is_or: bool = False
+
+
+def parse_query(text: str) -> Query:
+    """Return what `text` asks for.
+
+    `"…"` is a phrase, `-` before a word or phrase leaves it out, `*` after one takes
+    it for a beginning, OR between two makes them alternatives; whatever else is no
+    letter or number only parts words. Without any word, it asks for its signs.
+    """
+    wanted: dict[Clause, None] = {}
+    unwanted: dict[Term, None] = {}
+    for clause, is_negative in _limited(_joined(list(_pieces(text)))):
+        if is_negative:
+            unwanted[clause[0]] = None
+        else:
+            wanted[clause] = None
+    exclusions = tuple(Exclusion(term, _written(term)) for term in unwanted)
+    if wanted:
+        return Query(tuple(wanted), exclusions)
+    if exclusions:  # no text is all that lacks a word, so these were pasted
+        pasted = [(term,) for each in exclusions for term in (each.written, each.term)]
+        return Query(tuple(pasted), ())
+    signs = sign_words(text)[:MOST_WORDS]
+    return Query(tuple((Term((sign,)),) for sign in signs), ())
+
+
+def _pieces(text: str) -> Iterator[_Piece]:
+    for match in _PIECE.finditer(text.translate(STRAIGHT)):
+        minus, phrase, star, plain = match.groups()
+        content = phrase if plain is None else plain
+        is_negative = bool(minus) or content is plain and plain.startswith("-")
+        is_prefix = bool(star) or content.endswith("*")
+        term = _term(tokens_of(content), is_prefix=is_prefix)
+        if term is None:
+            yield _Piece(())
+        elif is_negative:
+            yield _Piece((term,), is_negative=True)
+        else:
+            yield _Piece(_alternatives(term, content), is_or=plain == "OR")
+
+
+def _joined(pieces: Sequence[_Piece]) -> Iterator[tuple[Clause, bool]]:
+    """Yield the clauses; OR is a word unless it stands between two that are wanted."""
+    clause: Clause = ()
+    place = 0
+    while place < len(pieces):
+        piece = pieces[place]
+        after = pieces[place + 1] if place + 1 < len(pieces) else _Piece(())
+        if piece.is_or and clause and after.terms and not after.is_negative:
+            clause += tuple(term for term in after.terms if term not in clause)
+            place += 2
+            continue
+        if clause:
+            yield clause, False
+        clause = () if piece.is_negative else piece.terms
+        if piece.is_negative:
+            yield piece.terms, True
+        place += 1
+    if clause:
+        yield clause, False
+
+
+def _limited(clauses: Iterator[tuple[Clause, bool]]) -> Iterator[tuple[Clause, bool]]:
+    """Yield clauses up to the first hundred words, each once."""
+    left = MOST_WORDS
+    seen: set[tuple[Clause, bool]] = set()
+    for clause, is_negative in clauses:
+        terms: list[Term] = []
+        for term in clause if (clause, is_negative) not in seen else ():
+            cut = term if len(term.words) <= left else Term(term.words[:left])
+            left -= len(cut.words)
+            terms += [cut] if cut.words else []
+        seen.add((clause, is_negative))
+        if terms:
+            yield tuple(terms), is_negative
+
+
+def _term(tokens: Sequence[Token], *, is_prefix: bool) -> Term | None:
+    if not tokens:
+        return None
+    words = tuple(token.word for token in tokens)
+    if not tokens[-1].is_last_character:
+        return Term(words, is_prefix)
+    if len(tokens) > 1 and tokens[-2].is_pair:
+        return Term(words[:-1])  # in the text the run may go on
+    return Term(words, is_prefix=True)
+
+
+def _alternatives(term: Term, content: str) -> Clause:
+    """Return the term, and the parts of an identifier in camelCase if it is one."""
+    parts = parts_of(content) if len(term.words) == 1 else []
+    if len(parts) != 1:
+        return (term,)
+    return (term, Term(tuple(parts[0]), term.is_prefix))
+
+
+def _written(term: Term) -> Term:
+    is_prefix = term.is_prefix and len(term.words) == 1
+    return Term((written(term.words[0]),), is_prefix)
+
+
+def _as_it_stands(term: Term) -> Term:
+    return Term(tuple(map(unwritten, term.words)), term.is_prefix)

@@ -1,0 +1,72 @@
+"""How well a text answers a query: the same number on every database."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from chatstore.fulltext.candidates import parts_near, run_of
+from chatstore.fulltext.matching import Finder, Term
+from chatstore.fulltext.positions import GAP
+from chatstore.fulltext.query import Query
+from chatstore.fulltext.words import fold, parts_of, words_of_folded
+
+# How much of a text counts, and how long one usually is. A constant stands where BM25
+# (Robertson and Zaragoza, 2009) has the mean of all texts, and how rare a word is does
+# not count: all that are ranked hold all the words.
+_RANKED_CHARACTERS = 4000
+# Folding can make many words of one character.
+_RANKED_WORDS = 4000
+_RANKED_FOLDED = 2 * _RANKED_CHARACTERS
+_USUAL_CHARACTERS = 600
+_SATURATION = 1.2
+_LENGTH_WEIGHT = 0.75
+
+
+def score_text(text: str, query: Query) -> float:
+    """Return from 0 to 1 how much of `text` is what was asked for.
+
+    0 when that comes after its first 4,000 characters. Of alternatives the best counts.
+    """
+    if not query.wanted:
+        return 0.0
+    text = text[:_RANKED_CHARACTERS]
+    length = 1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * len(text) / _USUAL_CHARACTERS
+    counts = _counts(text, query.terms)
+    best = [max(counts[number] for number in clause) for clause in query.clauses]
+    parts = [count / (count + _SATURATION * length) for count in best]
+    return round(sum(parts) / len(parts), 6)
+
+
+def _counts(text: str, terms: Sequence[Term]) -> list[int]:
+    near = "\n".join(text[start:end] for start, end in parts_near(text, terms))
+    folded = fold(near)[:_RANKED_FOLDED]
+    runs = [run_of(term) for term in terms]
+    counts = [_count_run(run, folded) if run else 0 for run in runs]
+    others = [number for number, run in enumerate(runs) if not run]
+    if others:
+        words = list(_words(near, folded))
+        found = _count_words(words, [terms[number] for number in others])
+        for number, count in zip(others, found, strict=True):
+            counts[number] = count
+    return counts
+
+
+def _count_run(run: str, folded: str) -> int:
+    """Return how often the run is in the folded text, overlapping ones included."""
+    return len(re.findall(f"(?={re.escape(run)})", folded)) if run in folded else 0
+
+
+def _count_words(words: Sequence[str], terms: Sequence[Term]) -> list[int]:
+    if any(len(term.words) > 1 or term.is_prefix for term in terms):
+        return Finder(terms).counts(words)
+    if len(terms) <= 3:
+        return [words.count(term.words[0]) for term in terms]
+    counted = Counter(words)
+    return [counted[term.words[0]] for term in terms]
+
+
+def _words(text: str, folded: str) -> Iterator[str]:
+    yield from words_of_folded(folded)[:_RANKED_WORDS]
+    for parts in parts_of(text):
+        yield GAP
+        yield from parts

@@ -1,0 +1,184 @@
+"""Cuts the part out of a text that shows what was searched for; no database here."""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, takewhile
+
+from chatstore.fulltext.candidates import MOST_IN_A_PATTERN, parts_near
+from chatstore.fulltext.folding import FoldedText, Range
+from chatstore.fulltext.matching import Finder, Term
+from chatstore.fulltext.words import (
+    INDEXED_CHARACTERS,
+    WORD_START,
+    fold,
+    parted_of,
+    spans_of,
+    stands_alone,
+)
+
+LENGTH = 160
+# Characters that the snippets of one page look at.
+PAGE_CHARACTERS = 20 * INDEXED_CHARACTERS
+_BEFORE = 40
+# How far a cut may move to come between two words.
+_SLACK = 20
+_LINE = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+# A pattern costs more than reading all words of a text as short as this.
+_SHORT = 160
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Part of a text in one line, and where in it, [start, end), the matches are.
+
+    Offsets count characters (Unicode code points).
+    """
+
+    text: str
+    matches: list[Range]
+
+
+def characters_each(hits: int) -> int:
+    """Return at how many characters the snippet of each hit of a page may look."""
+    return min(INDEXED_CHARACTERS, PAGE_CHARACTERS // max(1, hits))
+
+
+def cut_snippet(
+    text: str, terms: Sequence[Term], most: int = INDEXED_CHARACTERS
+) -> Snippet:
+    """Return about 160 characters of `text` around the first match of a term.
+
+    Looks for it in the first `most` characters of the indexed part; without a match
+    there, returns the beginning.
+    """
+    parts = _parts(text[: min(most, INDEXED_CHARACTERS)], terms)
+    found = next((part for part in parts if part.first), None)
+    first = found.first if found else None
+    start, end = _window(text, first or (0, 0))
+    head, tail = "…" if start else "", "…" if end < len(text) else ""
+    shift = len(head) - start
+    return Snippet(
+        head + text[start:end].translate(_LINE) + tail,
+        [
+            (max(one, start) + shift, min(two, end) + shift)
+            for one, two in _merge(_matches([found] if found else [], parts, end))
+        ],
+    )
+
+
+def _parts(text: str, terms: Sequence[Term]) -> Iterator["_Part"]:
+    finder = Finder(terms)
+    for start, end in parts_near(text, terms):
+        yield _Part(text[start:end], start, terms, finder)
+
+
+def _matches(
+    found: Iterable["_Part"], others: Iterable["_Part"], end: int
+) -> Iterator[Range]:
+    """Yield the matches that lie before `end`."""
+    for part in chain(found, takewhile(lambda each: each.start < end, others)):
+        yield from part.before(end)
+
+
+class _Part:
+    """Where the terms are in part of a text: words, and parts of identifiers."""
+
+    def __init__(
+        self, text: str, start: int, terms: Sequence[Term], finder: Finder
+    ) -> None:
+        """Find the first match."""
+        self.start, self._text = start, text
+        self._terms, self._finder = terms, finder
+        self._folded = FoldedText(text)
+        self._word = self._first_word()
+        word = self._word and self._folded.origin(*self._word)
+        # An identifier is of interest only before that.
+        part = next(self._find_parts(word[0] if word else len(text)), None)
+        self._first = min(filter(None, (word, part)), default=None)
+
+    @property
+    def first(self) -> Range | None:
+        """The first match, where it is in the whole text."""
+        return self._first and self._placed(self._first)
+
+    def before(self, end: int) -> Iterator[Range]:
+        """Yield the matches from the first on that lie before `end`."""
+        return map(self._placed, self._before(end - self.start))
+
+    def _placed(self, match: Range) -> Range:
+        return match[0] + self.start, match[1] + self.start
+
+    def _before(self, end: int) -> Iterator[Range]:
+        if self._first and self._first[0] < end:
+            yield self._first
+            yield from self._find_parts(end)
+        if self._word:
+            last = self._folded.place_after(end)
+            spans = spans_of(self._folded.folded, self._word[0])
+            for span in self._find(takewhile(lambda each: each[1] < last, spans)):
+                match = self._folded.origin(*span)
+                if match[0] < end:
+                    yield match
+
+    def _first_word(self) -> Range | None:
+        begin = _first_candidate(self._folded.folded, self._terms)
+        if begin is None:
+            return None
+        return next(self._find(spans_of(self._folded.folded, begin)), None)
+
+    def _find(self, spans: Iterable[tuple[str, int, int]]) -> Iterator[Range]:
+        longest = max((len(term.words) for term in self._terms), default=1)
+        recent: deque[tuple[str, int, int]] = deque(maxlen=longest)
+
+        def words() -> Iterator[str]:
+            for span in spans:
+                recent.append(span)
+                yield span[0]
+
+        for _, number in self._finder.find(words()):
+            yield recent[-len(self._terms[number].words)][1], recent[-1][2]
+
+    def _find_parts(self, end: int) -> Iterator[Range]:
+        for parts in parted_of(self._text[:end]):
+            yield from self._find(
+                (fold(part), start, stop) for part, start, stop in parts
+            )
+
+
+def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
+    """Return a place before which no term begins; None if none begins at all."""
+    begins = {term.words[0] for term in terms}
+    if not begins or len(begins) > MOST_IN_A_PATTERN or len(folded) <= _SHORT:
+        return 0 if begins else None
+    before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
+    patterns = [
+        re.escape(word) if stands_alone(word) else before + re.escape(word)
+        for word in sorted(begins)
+    ]
+    match = re.search("|".join(patterns), folded)
+    return match and match.start()
+
+
+def _window(text: str, match: Range) -> Range:
+    start = max(0, min(match[0] - _BEFORE, len(text) - LENGTH))
+    if start:
+        space = text.find(" ", start, min(start + _SLACK, match[0]))
+        start = space + 1 if space >= 0 else start
+    end = min(len(text), start + LENGTH)
+    if end < len(text):
+        space = text.rfind(" ", max(end - _SLACK, match[1]), end)
+        end = space if space >= 0 else end
+    return start, end
+
+
+def _merge(matches: Iterable[Range]) -> list[Range]:
+    """Return the matches as ranges that do not touch: of pairs, the whole run."""
+    ranges: list[Range] = []
+    for start, end in sorted(matches):
+        if ranges and start < ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
+        else:
+            ranges.append((start, end))
+    return ranges

@@ -1,0 +1,36 @@
+"""Writes the search entries that large appends left; see `store.index`."""
+
+import threading
+
+from chatstore.clock import Deadline
+from chatstore.db import reading
+from chatstore.errors import DatabaseUnavailable
+from chatstore.services.steps import is_done, step_then_pause
+from chatstore.store.search import rebuild
+
+# Two threads would make the words of the same messages, one of them for nothing.
+_one_at_a_time = threading.Lock()
+
+
+def finish_indexing(deadline: Deadline | None = None) -> bool:
+    """Index the messages that are pending by now, in transactions of bounded size.
+
+    Return whether all went well. What fails, or is not done by the deadline, is logged
+    and stays pending.
+    """
+    return is_done(_finish_indexing, deadline)
+
+
+def _finish_indexing(deadline: Deadline | None) -> None:
+    last = reading(rebuild.last_pending)
+    if not last:
+        return
+    seconds = -1 if deadline is None else deadline.remaining_seconds()
+    if not _one_at_a_time.acquire(timeout=seconds):
+        raise DatabaseUnavailable("Another thread writes search entries for too long.")
+    try:
+        while step_then_pause(rebuild.index_pending, until=last):
+            if deadline is not None and deadline.is_over:
+                raise DatabaseUnavailable("Search entries are left for later.")
+    finally:
+        _one_at_a_time.release()

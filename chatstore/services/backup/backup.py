@@ -1,0 +1,246 @@
+"""Backups: a verified copy of the whole database in one file, and the way back.
+
+On SQLite the file is a database, on PostgreSQL what pg_dump writes. Knows neither
+HTTP nor the terminal.
+"""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+
+from flask import current_app
+from sqlalchemy.exc import DBAPIError
+
+from chatstore.db import db
+from chatstore.db.revisions import current_revision
+from chatstore.errors import BackupError
+from chatstore.services.backup import whole_database
+from chatstore.services.backup.integrity import (
+    Contents,
+    Progress,
+    check_contents,
+    counted,
+    known_revision,
+    looking_into,
+)
+from chatstore.services.backup.postgres_tools import Tools
+from chatstore.settings import Settings
+
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_PG_DUMP_MAGIC = b"PGDMP"
+# The database file and those that SQLite and chatstore keep beside it.
+_OUR_ENDINGS = ("", "-wal", "-shm", "-journal", "-writer")
+_MIB = 1024**2
+_PATIENCE_SECONDS = 1
+
+
+def write_backup(
+    file: Path, *, is_replacing: bool = False, progress: Progress
+) -> Contents:
+    """Write a verified copy of the database to `file`, or leave `file` as it was.
+
+    It is the data of one moment; writers go on meanwhile. Until it is whole it has
+    another name, with `.partial-` in it. A `file` that exists is replaced only if
+    `is_replacing`; of a symbolic link, what it points to. Calls `progress` with what
+    is being done. Raises BackupError.
+    """
+    if is_replacing:
+        file = Path(os.path.realpath(file))
+    _refuse_target(file, is_replacing=is_replacing)
+    part = file.with_name(f"{file.name}.partial-{token_hex(4)}")
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600))
+        copy = _copy_sqlite if _sqlite_path() else _dump_postgresql
+        contents = copy(part, progress)
+        _flush(part)
+        _give_name(part, file, is_replacing=is_replacing)
+        _flush(file.parent)
+    except OSError as error:
+        raise BackupError(f"{file} cannot be written: {error.strerror}.") from error
+    except DBAPIError as error:
+        raise BackupError(f"The database cannot be read: {error.orig}.") from error
+    finally:
+        for left in (part, part.with_name(f"{part.name}-journal")):
+            with suppress(OSError):
+                left.unlink()
+    return contents
+
+
+def restore_backup(
+    file: Path, *, is_replacing: bool = False, progress: Progress
+) -> Contents:
+    """Put a verified `file` in the place of the database, all of it or nothing.
+
+    A database that holds anything is replaced only if `is_replacing`; one that
+    somebody else has open, never. The schema stays at the revision of the backup.
+    Raises BackupError.
+    """
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except OSError as error:
+        raise BackupError(f"{file} cannot be read: {error.strerror}.") from error
+    wanted = "SQLite" if _sqlite_path() else "PostgreSQL"
+    if start == _SQLITE_MAGIC:
+        kind = "SQLite"
+    elif start.startswith(_PG_DUMP_MAGIC):
+        kind = "PostgreSQL"
+    else:
+        raise BackupError(f"{file} is no backup of chatstore's.")
+    if kind != wanted:
+        raise BackupError(
+            f"{file} is a backup of {kind}, and CHATSTORE_DATABASE_URL names {wanted}."
+        )
+    restore = _restore_sqlite if kind == "SQLite" else _restore_postgresql
+    restore(file, is_replacing, progress)
+    return check_contents("The restored database", progress)
+
+
+def _copy_sqlite(part: Path, progress: Progress) -> Contents:
+    database = _sqlite_path()
+    assert database is not None
+    known_revision(current_revision(), of="The database")
+    db.session.remove()
+    size = database.stat().st_size // _MIB
+
+    def look() -> None:
+        progress(f"copied {part.stat().st_size // _MIB} of about {size} MiB")
+
+    whole_database.copy_sqlite(database, part, look=look)
+    with looking_into(part):
+        return check_contents("The copy", progress)
+
+
+def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
+    database = _sqlite_path()
+    assert database is not None
+    if database.exists() and database.samefile(file):
+        raise BackupError(f"{file} is the database itself.")
+    _refuse_cut_off(file)
+    with looking_into(file):
+        check_contents(str(file), progress)
+
+    def look(status: int, left: int, total: int) -> None:
+        progress(f"restored {100 * (total - left) // max(total, 1)} %")
+
+    lock = current_app.extensions["chatstore-writer-lock"]
+    with lock.held():
+        if not is_replacing:
+            _refuse_rows()
+        db.session.remove()
+        db.engine.dispose()
+        whole_database.replace_sqlite(database, file, look=look)
+
+
+def _refuse_cut_off(file: Path) -> None:
+    # SQLite itself reads zeros where the last page ends too early. The layout is
+    # at https://sqlite.org/fileformat2.html.
+    with file.open("rb") as opened:
+        header = opened.read(32)
+    page_size = int.from_bytes(header[16:18])
+    pages = int.from_bytes(header[28:32])
+    if file.stat().st_size < pages * (65536 if page_size == 1 else page_size):
+        raise BackupError(f"{file} is cut off.")
+
+
+def _dump_postgresql(part: Path, progress: Progress) -> Contents:
+    tools = _tools()
+    # What is checked and counted is what is dumped: both see this snapshot.
+    snapshot = whole_database.hold_snapshot()
+    known_revision(current_revision(), of="The database")
+
+    def look() -> None:
+        progress(f"dumped {part.stat().st_size // _MIB} MiB")
+
+    settings: Settings = current_app.config["CHATSTORE"]
+    tools.dump(
+        part, snapshot=snapshot, lock_seconds=settings.lock_timeout_seconds, look=look
+    )
+    contents = check_contents("The database", progress)
+    db.session.remove()
+    tools.check(part, look=lambda: progress("reading the dump"))
+    return contents
+
+
+def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> None:
+    tools = _tools()
+    tools.check(file, look=lambda: progress("reading the dump"))
+    noted = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
+    revision = known_revision(noted, of=str(file))
+    there = current_revision()
+    if there not in (None, revision):
+        raise BackupError(
+            f"The database is at revision {there} and {file} at {revision}: restore it"
+            " into a new, empty database."
+        )
+    if not is_replacing:
+        _refuse_rows()
+    _refuse_other_clients()
+    db.session.remove()
+    db.engine.dispose()
+    tools.restore(file, look=lambda: progress("restoring"))
+
+
+def _tools() -> Tools:
+    return Tools(db.engine.url, server_version=whole_database.postgresql_version())
+
+
+def _refuse_target(file: Path, *, is_replacing: bool) -> None:
+    database = _sqlite_path()
+    if database is not None:
+        places = (database.parent.resolve() / database.name, database.resolve())
+        ours = {f"{place}{ending}" for place in places for ending in _OUR_ENDINGS}
+        if str(file.parent.resolve() / file.name) in ours:
+            raise BackupError(f"{file} belongs to the database itself.")
+    if not os.path.lexists(file):
+        return
+    if not is_replacing:
+        raise BackupError(f"{file} is there already: --force replaces it.")
+    if not file.is_file():
+        raise BackupError(f"{file} is not a file.")
+
+
+def _give_name(part: Path, file: Path, *, is_replacing: bool) -> None:
+    if not is_replacing:
+        with suppress(OSError):
+            os.link(part, file)  # which never replaces what came meanwhile
+            return
+    # The file is there, or the disk knows no links.
+    _refuse_target(file, is_replacing=is_replacing)
+    part.replace(file)
+
+
+def _refuse_rows() -> None:
+    try:
+        has_rows = whole_database.has_rows()
+    except DBAPIError as error:
+        raise BackupError(f"The database cannot be read: {error.orig}.") from error
+    if has_rows:
+        raise BackupError("The database is not empty: --force replaces what it holds.")
+
+
+def _refuse_other_clients() -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while others := whole_database.count_other_clients():
+        if time.monotonic() > deadline:
+            raise BackupError(
+                f"The database is in use by {counted(others, 'other connection')}."
+                " Stop the servers first, and what else is connected"
+                " (pg_stat_activity)."
+            )
+        time.sleep(0.05)
+
+
+def _sqlite_path() -> Path | None:
+    settings: Settings = current_app.config["CHATSTORE"]
+    return settings.sqlite_path
+
+
+def _flush(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

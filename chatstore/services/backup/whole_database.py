@@ -1,0 +1,114 @@
+"""The statements that copy a whole database and put one in its place.
+
+Which files these are, and whether they may be written, is not decided here.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, inspect, literal, select, text
+
+from chatstore.db import db, sqlite
+from chatstore.errors import BackupError
+
+# How many steps of SQLite's machine pass between two looks at the progress.
+_STEPS_PER_LOOK = 10_000
+_PAGES_PER_STEP = 1000
+_BUSY_CODES = (5, 6)  # SQLITE_BUSY and SQLITE_LOCKED
+# A command that only looks at something is over by then; a server is not.
+_PATIENCE_SECONDS = 1
+
+
+def has_rows() -> bool:
+    """Whether the database holds anything, be it tables that are not chatstore's."""
+    connection = db.session.connection()
+    there = inspect(connection).get_table_names()
+    if "alembic_version" not in there:
+        return bool(there)
+    return any(
+        connection.scalar(select(literal(1)).select_from(table).limit(1))
+        for table in db.metadata.sorted_tables
+        if table.name in there
+    )
+
+
+def copy_sqlite(database: Path, target: Path, *, look: Callable[[], None]) -> None:
+    """Write `database` as of now to `target`, which is empty; writers go on.
+
+    Calls `look` now and then. The backup API in steps would begin anew whenever
+    somebody writes. Raises BackupError.
+    """
+    connection = _connect(database)
+    try:
+        connection.set_progress_handler(look, _STEPS_PER_LOOK)
+        connection.execute("VACUUM INTO ?", (str(target),))
+    except sqlite.driver().Error as error:
+        raise BackupError(f"The backup was not made: {error}.") from error
+    finally:
+        connection.close()
+
+
+def replace_sqlite(
+    database: Path, source: Path, *, look: Callable[[int, int, int], None]
+) -> None:
+    """Make `database` the same as `source`, in one transaction of SQLite's.
+
+    Its WAL is folded in first, which only works when nobody else has it open: an
+    old WAL beside new pages would be damage. Calls `look` with a status, the pages
+    left and the pages in all. Raises BackupError.
+    """
+    target, original = _connect(database), _connect(source)
+    try:
+        # Kept until the connection ends: nobody comes in between.
+        target.execute("PRAGMA locking_mode = EXCLUSIVE")
+        target.execute("PRAGMA journal_mode = DELETE")
+        original.backup(target, pages=_PAGES_PER_STEP, progress=look)
+    except sqlite.driver().OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES:
+            raise BackupError(
+                f"{database} is in use. Stop the server first, and leave the shell."
+            ) from error
+        raise BackupError(f"Nothing was restored: {error}.") from error
+    except sqlite.driver().DatabaseError as error:
+        raise BackupError(
+            f"Nothing was restored, for {database} is damaged ({error}). Move it"
+            " away, with its -wal and -shm, and restore into a new one."
+        ) from error
+    finally:
+        original.close()
+        target.close()
+
+
+def hold_snapshot() -> str:
+    """Begin a transaction that sees PostgreSQL as of now; return the snapshot's name.
+
+    Another connection that takes up the name sees the same, until ours ends.
+    """
+    db.session.rollback()
+    db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    return db.session.scalar(select(func.pg_export_snapshot())) or ""
+
+
+def postgresql_version() -> int:
+    """Return the server's major version."""
+    number = db.session.scalar(text("SELECT current_setting('server_version_num')"))
+    return int(str(number)) // 10_000
+
+
+def count_other_clients() -> int:
+    """Return how many connections besides this one use this PostgreSQL database."""
+    count = db.session.scalar(
+        text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
+        )
+    )
+    return count or 0
+
+
+def _connect(path: Path) -> Any:
+    # Not one of the engine's: those begin transactions, and turn WAL on.
+    return sqlite.driver().connect(
+        path, isolation_level=None, timeout=_PATIENCE_SECONDS
+    )

@@ -1,0 +1,131 @@
+"""Examines the installation for what could lose data or stop the service."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from chatstore.db import db, sqlite
+from chatstore.db.errors import db_error_text
+from chatstore.db.revisions import check_revision, head_revision
+from chatstore.errors import DatabaseUnavailable, WrongRevision
+from chatstore.settings import Settings
+
+OK, WARN, FAIL = "ok", "warn", "FAIL"
+LOW_DISK_BYTES = 1024**3
+# Setting, the values under which an acknowledged message survives a crash.
+_DURABLE = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "remote_apply", "remote_write", "local"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how bad it is, what it was, what was seen."""
+
+    level: str
+    check: str
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Return what was found, in the order in which it was looked at."""
+    return list(_examine(settings))
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    path = settings.sqlite_path
+    if path is not None:
+        absence = absence_of(path)
+        if absence:
+            yield Finding(FAIL, "file", absence)
+            return
+        yield from examine_file(path)
+    try:
+        if path is not None:
+            yield from _examine_sqlite()
+        else:
+            yield from _examine_postgresql()
+        check_revision()
+        yield Finding(OK, "revision", head_revision())
+    except WrongRevision as error:
+        yield Finding(FAIL, "revision", error.detail)
+    except (SQLAlchemyError, DatabaseUnavailable) as error:
+        yield Finding(FAIL, "connection", db_error_text(error))
+
+
+def absence_of(path: Path) -> str | None:
+    """Return a sentence when there is no database file at `path`, which makes none."""
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name too long, a folder that nobody may enter
+        return f"{path} cannot be looked at: {error.strerror}."
+    if is_there:
+        return None
+    return (
+        f"There is no database at {path}. See CHATSTORE_DATABASE_URL; to make one:"
+        " chatstore migrate"
+    )
+
+
+def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:
+    """Look at where the database file lies; `mounts` as in `network_file_system`."""
+    kind = sqlite.network_file_system(path, mounts=mounts)
+    if kind:
+        detail = f"{kind} is a network file system, on which SQLite's locks fail"
+        yield Finding(FAIL, "file system", detail)
+    else:
+        yield Finding(OK, "file system", "local")
+    free = shutil.disk_usage(path.parent).free
+    level = OK if free >= LOW_DISK_BYTES else WARN
+    yield Finding(level, "disk", f"{free / 1024**2:.0f} MiB free")
+    places = [path.parent, *(each for each in [path] if each.exists())]
+    locked = [place for place in places if not os.access(place, os.R_OK | os.W_OK)]
+    for place in locked:
+        yield Finding(FAIL, "permissions", f"{place} cannot be read and written")
+    if path.exists() and path.stat().st_mode & 0o007:
+        yield Finding(WARN, "permissions", f"every user of this machine may use {path}")
+    elif not locked:
+        yield Finding(OK, "permissions", f"{path} is ours to read and write")
+
+
+def _examine_sqlite() -> Iterator[Finding]:
+    driver = sqlite.driver()
+    if driver.sqlite_version_info >= sqlite.FIRST_SAFE_VERSION:
+        yield Finding(OK, "SQLite", f"{driver.sqlite_version} ({driver.__name__})")
+    else:
+        safe = ".".join(map(str, sqlite.FIRST_SAFE_VERSION))
+        yield Finding(
+            WARN,
+            "SQLite",
+            f"{driver.sqlite_version} can damage a database that several processes"
+            f" write to (fixed in {safe}): pip install 'chatstore[sqlite]'",
+        )
+    for pragma, wanted in (("journal_mode", "wal"), ("synchronous", "2")):
+        value = str(db.session.execute(text(f"PRAGMA {pragma}")).scalar_one())
+        yield Finding(OK if value == wanted else FAIL, pragma, value)
+
+
+def _examine_postgresql() -> Iterator[Finding]:
+    yield Finding(OK, "PostgreSQL", _show("server_version"))
+    for name, durable in _DURABLE.items():
+        value = _show(name)
+        yield Finding(OK if value in durable else FAIL, name, value)
+    encoding = _show("server_encoding")
+    yield Finding(OK if encoding == "UTF8" else FAIL, "server_encoding", encoding)
+    is_standby = db.session.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
+    yield (
+        Finding(FAIL, "role", "a standby, which cannot be written to")
+        if (is_standby)
+        else Finding(OK, "role", "primary")
+    )
+
+
+def _show(setting: str) -> str:
+    return str(db.session.execute(text(f"SHOW {setting}")).scalar_one())

@@ -1,0 +1,177 @@
+"""Writes the rows of an append: the session's, the messages', the index's; no commit.
+
+Statements are made once: making them costs more than running them. Of the session's
+row one statement decides, so that writers of one session wait for each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Integer, bindparam, insert, or_, select, update
+
+from chatstore.clock import utc_now
+from chatstore.db import UtcDateTime, next_instant, write_connection
+from chatstore.db.prepared import Prepared
+from chatstore.fulltext.index_format import scopes_of
+from chatstore.models import ChatSession, Message
+from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store.json_rows import AppendedMessage, as_instant
+from chatstore.store.search import entries
+from chatstore.store.sessions import OWNED, whose
+
+Turn = Mapping[str, Any]
+
+_TURN = ("role", "content", "metadata")
+_ROW = ("session_id", "seq", "timestamp", *_TURN)
+_MOVE_ON = (
+    update(ChatSession)
+    .where(
+        OWNED,
+        or_(
+            bindparam("expected", type_=Integer).is_(None),
+            ChatSession.last_seq == bindparam("expected", type_=Integer),
+        ),
+    )
+    .values(
+        last_seq=ChatSession.last_seq + bindparam("count", type_=Integer),
+        message_count=ChatSession.message_count + bindparam("count", type_=Integer),
+        last_updated_at=next_instant(
+            ChatSession.last_updated_at,
+            bindparam("now", type_=UtcDateTime),
+            bindparam("count", type_=Integer),
+        ),
+        last_message_preview=bindparam("preview"),
+        revision=ChatSession.revision + 1,
+    )
+    .returning(ChatSession.last_seq, ChatSession.last_updated_at)
+)
+_INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
+_prepared_move_on = Prepared(_MOVE_ON)
+_prepared_insert = Prepared(_INSERT.values({name: bindparam(name) for name in _ROW}))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Messages with all of them that needs no lock: made once, whatever is retried."""
+
+    session_id: UUID
+    owner_id: str
+    turns: Sequence[Turn]
+    rows: Sequence[Turn]
+    words: Sequence[entries.Words]
+    preview: str
+
+
+def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) -> Draft:
+    """Return the messages ready to be written, with their words for the index."""
+    scopes = {
+        role: scopes_of(owner_id, session_id, role)
+        for role in {turn["role"] for turn in turns}
+    }
+    return Draft(
+        session_id,
+        owner_id,
+        turns,
+        rows=[{**turn, "metadata": _as_json(turn["metadata"])} for turn in turns],
+        words=[
+            entries.words_of(turn["content"], scopes[turn["role"]]) for turn in turns
+        ],
+        preview=turns[-1]["content"][:PREVIEW_LENGTH],
+    )
+
+
+def _as_json(metadata: Any) -> orjson.Fragment | None:
+    # The engine's own serializer copies this as it is.
+    return None if metadata is None else orjson.Fragment(orjson.dumps(metadata))
+
+
+def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]:
+    """Write the messages and return them.
+
+    None at all where the owner has no such session, or its last seq is not `before`.
+    """
+    count = len(draft.turns)
+    named = {
+        **whose(draft.session_id, draft.owner_id),
+        "expected": before,
+        "count": count,
+        "now": utc_now() + timedelta(microseconds=count - 1),
+        "preview": draft.preview,
+    }
+    if count == 1 and not entries.is_fts5():
+        return _write_at_once(draft, named)
+    moved = _prepared_move_on.rows(write_connection(), named)
+    if not moved:
+        return []
+    ((last_seq, moved_at),) = moved
+    messages = _insert(draft, last_seq, as_instant(moved_at))
+    entries.put_new_words([each.id for each in messages], draft.words)
+    return messages
+
+
+def _insert(draft: Draft, last_seq: int, last: Any) -> list[AppendedMessage]:
+    first_seq = last_seq - len(draft.rows) + 1
+    rows = [
+        {
+            "session_id": draft.session_id,
+            "seq": seq,
+            "timestamp": last - timedelta(microseconds=last_seq - seq),
+            **{name: row[name] for name in _TURN},
+        }
+        for seq, row in enumerate(draft.rows, first_seq)
+    ]
+    connection = write_connection()
+    inserted: Sequence[Any]
+    if len(rows) == 1:
+        inserted = _prepared_insert.rows(connection, rows[0])
+    else:
+        inserted = connection.execute(_INSERT, rows).all()
+    ids = {seq: id_ for id_, seq in inserted}
+    return [
+        _appended(draft, turn, ids[row["seq"]], row["seq"], row["timestamp"])
+        for turn, row in zip(draft.turns, rows, strict=True)
+    ]
+
+
+def _appended(
+    draft: Draft, turn: Turn, id_: int, seq: int, timestamp: Any
+) -> AppendedMessage:
+    texts = [turn[name] for name in _TURN]
+    return AppendedMessage(id_, draft.session_id, seq, timestamp, *texts)
+
+
+def _write_at_once(draft: Draft, named: Mapping[str, Any]) -> list[AppendedMessage]:
+    """Write a message in one statement: on PostgreSQL each is a way there and back.
+
+    That takes a quarter of the time off an append.
+    """
+    given = {**named, **draft.rows[0], "words": draft.words[0].words}
+    written = _prepare_at_once().rows(write_connection(), given)
+    return [
+        _appended(draft, draft.turns[0], id_, seq, as_instant(timestamp))
+        for id_, seq, timestamp in written
+    ]
+
+
+@cache
+def _prepare_at_once() -> Prepared:
+    moved = _MOVE_ON.cte("moved")
+    columns = Message.__table__.c
+    row = select(
+        bindparam("the_session", type_=ChatSession.id.type),
+        moved.c.last_seq,
+        moved.c.last_updated_at,
+        *(bindparam(name, type_=columns[name].type) for name in _TURN),
+    )
+    added = (
+        insert(Message.__table__)
+        .from_select(_ROW, row)
+        .returning(Message.id, Message.seq, Message.timestamp)
+        .cte("added")
+    )
+    return Prepared(select(added).add_cte(entries.adding(added.c.id)))

@@ -1,0 +1,62 @@
+"""Writes again what lists find sessions by, where it is not what the sessions say.
+
+Older versions write sessions without it; no HTTP, no commit.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from chatstore.db import db
+from chatstore.models import ChatSession
+from chatstore.store.batches import fitting
+from chatstore.store.facets import COLUMNS, replace_facets
+from chatstore.store.json_rows import stored_bytes
+from chatstore.store.sessions import folded_name
+
+BATCH = 200
+# Most bytes of tags and document ids in a batch of more than one session: thousands of
+# short ones, which take a tenth of a second to write.
+BATCH_BYTES = 64 * 1024
+
+_SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some sessions in the order of their ids, of which `last` is the last."""
+
+    count: int
+    last: UUID
+
+
+def relist_batch(*, after: UUID | None) -> Batch | None:
+    """Write names and facets of the next sessions; None when there are no more."""
+    sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
+    sizes = sizes.where(ChatSession.former_owner_id.is_(None))
+    if after is not None:
+        sizes = sizes.where(ChatSession.id > after)
+    rows = db.session.execute(sizes).all()
+    batch = fitting(rows, lambda row: row[1], BATCH_BYTES)
+    these = (
+        select(ChatSession)
+        .where(ChatSession.id.in_([row.id for row in batch]))
+        .where(ChatSession.former_owner_id.is_(None))
+        .order_by(ChatSession.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    chats = db.session.scalars(these).all()
+    for chat in chats:
+        columns = {name: getattr(chat, name) for name in COLUMNS.values()}
+        replace_facets({chat.id: columns}, owner_id=chat.owner_id)
+        folded = folded_name(chat.name)
+        if chat.name_folded != folded:
+            db.session.execute(
+                update(ChatSession)
+                .where(ChatSession.id == chat.id)
+                .values(name_folded=folded)
+                .execution_options(synchronize_session=False)
+            )
+    return Batch(len(chats), batch[-1].id) if batch else None

@@ -1,0 +1,188 @@
+"""Keeps the search index beside the rows, in their transaction; no HTTP, no commit.
+
+PostgreSQL deletes an entry with its row. SQLite's FTS5 knows no foreign keys: what
+deletes sessions there in SQL calls `delete_entries` before.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    event,
+    insert,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from chatstore.db import db, write_connection
+from chatstore.db.prepared import Prepared
+from chatstore.fulltext.index_format import (
+    MESSAGES,
+    NAMES,
+    PENDING,
+    fts5_words,
+    scopes_of,
+    tsvector_words,
+)
+from chatstore.models import ChatSession, Message
+from chatstore.store.batches import fitting, in_batches
+
+# Key, text, scopes.
+Entry = tuple[int, str, list[str]]
+# PostgreSQL bounds the time of a statement, and the driver copies its parameters. The
+# words of a Chinese batch have tens of millions of characters, so they go in parts.
+PUT_LETTERS = 4 * 1024 * 1024
+# FTS5 takes up to 0.7 µs a word under SQLite's write lock. A Chinese batch of 8 MB has
+# 2.5 million words, so an append writes the entries of its first messages only.
+APPEND_WORDS = 400_000
+
+# One statement for any number of entries; an entry that is there is replaced.
+_PUT_FTS5 = {
+    index: Prepared(
+        text(
+            f"INSERT OR REPLACE INTO {index} (rowid, words, scope)"  # nosec B608
+            " VALUES (:id, :words, :scope)"
+        )
+    )
+    for index in (MESSAGES, NAMES)
+}
+_MARK_PENDING = insert(table(PENDING, column("id", BigInteger)))
+_PUT_TSVECTOR = {
+    index: text(
+        f"INSERT INTO {index} (id, words)"  # nosec B608
+        " SELECT entry.id, CAST(entry.words AS tsvector)"
+        " FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[]))"
+        " AS entry (id, words)"
+        " ON CONFLICT (id) DO UPDATE SET words = excluded.words"
+    )
+    for index in (MESSAGES, NAMES)
+}
+
+
+def is_fts5() -> bool:
+    """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
+    return db.engine.dialect.name == "sqlite"
+
+
+class Words(NamedTuple):
+    """What an index stores of a text; `scope` is part of the words on PostgreSQL."""
+
+    words: str
+    scope: str
+
+
+def words_of(content: str, scopes: Sequence[str]) -> Words:
+    """Return what the index stores of a text: slow work that needs no transaction."""
+    if is_fts5():
+        return Words(fts5_words(content), " ".join(scopes))
+    return Words(tsvector_words(content, scopes), "")
+
+
+def adding(key: ColumnElement[int]) -> CTE:
+    """Return what adds the parameter `words` under a new key, within a statement."""
+    index = table(MESSAGES, column("id"), column("words"))
+    words = cast(bindparam("words", type_=Text), TSVECTOR)
+    return insert(index).from_select(["id", "words"], select(key, words)).cte("indexed")
+
+
+def words_of_name(name: str | None, owner_id: str, session_id: UUID) -> Words | None:
+    """Return what `put_name` takes: None for no name."""
+    return words_of(name, scopes_of(owner_id, session_id)) if name else None
+
+
+def put_name(chat: ChatSession, words: Words | None) -> None:
+    """Make the session findable by the words of its name, or by none."""
+    if chat.number is None:
+        return
+    if words is not None:
+        put_words(NAMES, [chat.number], [words])
+    else:
+        db.session.execute(delete_keys(NAMES, [chat.number]))
+
+
+def put_entries(index: str, entries: Sequence[Entry]) -> None:
+    """Write the entries (key, text, scopes) into an index, over older ones."""
+    keys = [key for key, _, _ in entries]
+    put_words(index, keys, [words_of(text, scopes) for _, text, scopes in entries])
+
+
+def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
+    """Write entries whose words are made already.
+
+    On PostgreSQL a statement has `PUT_LETTERS` of words at most, or one entry.
+    """
+    connection = write_connection()
+    entries = zip(keys, words, strict=True)
+    if is_fts5():
+        rows = [{"id": key, **each._asdict()} for key, each in entries]
+        _PUT_FTS5[index].run(connection, rows)
+        return
+    for some in in_batches(entries, lambda entry: len(entry[1].words), PUT_LETTERS):
+        texts = [each.words for _, each in some]
+        ids = [key for key, _ in some]
+        connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})
+
+
+def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:
+    """Write the entries of new messages.
+
+    On SQLite those beyond `APPEND_WORDS` are marked as pending instead, for
+    `indexed.index_pending` to write after the commit.
+    """
+    if is_fts5():
+        at_once = len(fitting(words, lambda each: each.words.count(" "), APPEND_WORDS))
+        pending = [{"id": key} for key in keys[at_once:]]
+        if pending:
+            write_connection().execute(_MARK_PENDING, pending)
+        keys, words = keys[:at_once], words[:at_once]
+    put_words(MESSAGES, keys, words)
+
+
+def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:
+    """Return the statement that deletes the entries with these keys."""
+    key = column("rowid" if is_fts5() else "id", BigInteger)
+    return delete(table(index, key)).where(key.in_(keys))
+
+
+def delete_entries(condition: ColumnElement[bool]) -> None:
+    """Delete what the index has of the sessions that are about to be deleted."""
+    if is_fts5():  # elsewhere the foreign keys do it
+        _delete_entries(db.session.connection(), condition)
+
+
+def _delete_entries(connection: Connection, condition: ColumnElement[bool]) -> None:
+    chats = select(ChatSession.id).where(condition)
+    messages = select(Message.id).where(Message.session_id.in_(chats))
+    numbers = select(ChatSession.number).where(condition)
+    for index, keys in ((MESSAGES, messages), (NAMES, numbers)):
+        connection.execute(delete_keys(index, keys))
+
+
+# Who deletes objects, in a shell, knows of no index.
+
+
+@event.listens_for(ChatSession, "before_delete")
+def _forget_session(_: object, connection: Connection, chat: ChatSession) -> None:
+    if connection.dialect.name == "sqlite":
+        _delete_entries(connection, ChatSession.id == chat.id)
+
+
+@event.listens_for(Message, "before_delete")
+def _forget_message(_: object, connection: Connection, message: Message) -> None:
+    # Those that are loaded go before their session, one by one.
+    if connection.dialect.name == "sqlite":
+        connection.execute(delete_keys(MESSAGES, [message.id]))

@@ -1,0 +1,278 @@
+"""Finds what the search index has: the best of the newest, or simply the newest.
+
+Decides how the database is asked; `match_statements` has the SQL.
+
+PostgreSQL can walk the entries from the newest on, which is fast for common words, or
+take all matches out of the index, which is fast for rare words. Its planner does not
+know how often words meet, and some of its walks took more than a second. So a sample
+of the entries decides, and a walk is bounded.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from chatstore.fulltext.index_format import any_tsquery, fts5_query, tsquery
+from chatstore.fulltext.query import Query
+from chatstore.fulltext.words import INDEXED_CHARACTERS
+from chatstore.store.filters import SessionFilters
+from chatstore.store.search import statements
+from chatstore.store.search.statements import (
+    BEST_WALK,
+    NEWEST_WALK,
+    PROBES,
+    SAMPLED,
+    Shape,
+)
+
+# Of each list, one word must be in an entry's scope.
+Scopes = Sequence[Sequence[str]]
+
+# The database ranks this many of the newest matches at a time: a window.
+WINDOW = 10_000
+# A walk is worth it if it is likely to meet enough matches. To find the newest hundred,
+# 2 of the sampled entries must match; to fill a window, WINDOW / BEST_WALK of them,
+# and some more for chance.
+_DENSE, _DENSE_WINDOW = 2, SAMPLED * WINDOW // BEST_WALK + 5
+# Most entries that have all words of a phrase have them apart: a longer walk pays.
+_LONGER = 3
+# Texts are read so many at a time, because each may be long.
+_TEXTS_AT_ONCE = 4
+
+
+class Found(NamedTuple):
+    """What stands behind an entry, as the driver gives it: a name, or a message.
+
+    `text` is the beginning of the text, `bytes` the size of all of it.
+    """
+
+    key: int
+    text: str
+    bytes: int
+    session_id: Any
+    session_name: str | None
+    timestamp: Any
+    message_id: int | None
+    seq: int | None
+    role: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What must match, in which scopes, when and between which keys.
+
+    `is_few` says that the scopes let few entries pass. `low` is included; `after`,
+    `before` and `high` are not. `taken` are keys that were given before.
+    """
+
+    dialect_name: str
+    owner_id: str
+    query: Query
+    scopes: Scopes
+    filters: SessionFilters
+    rare_facet: int | None
+    is_few: bool
+    is_narrow: bool
+    after: datetime | None
+    before: datetime | None
+    low: int | None = None
+    high: int | None = None
+    taken: tuple[int, ...] = ()
+    count: int
+
+    @property
+    def is_fts5(self) -> bool:
+        """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
+        return self.dialect_name == "sqlite"
+
+    def shape(self, *, by_rank: bool) -> Shape:
+        """Return what must be known to make a statement for this."""
+        walk = BEST_WALK if by_rank else NEWEST_WALK
+        return Shape(
+            dialect_name=self.dialect_name,
+            filters=self.filters.shape(),
+            rare_facet=self.rare_facet,
+            is_narrow=self.is_narrow,
+            by_rank=by_rank,
+            walk=walk * (_LONGER if self.query.has_phrase and not by_rank else 1),
+            has_after=self.after is not None,
+            has_before=self.before is not None,
+            has_low=self.low is not None,
+            has_high=self.high is not None,
+            has_taken=bool(self.taken),
+        )
+
+    def named(self) -> dict[str, Any]:
+        """Return the parameters of a statement that is made for the shape."""
+        as_query = fts5_query if self.is_fts5 else tsquery
+        return {
+            **self.filters.named(),
+            "the_owner": self.owner_id,
+            "asked": as_query(self.query, self.scopes),
+            "any": "" if self.is_fts5 else any_tsquery(self.query),
+            "after": self.after,
+            "before": self.before,
+            "low": self.low,
+            "high": self.high,
+            "taken": orjson.dumps(self.taken).decode(),
+            "window": WINDOW,
+            "most": self.count,
+        }
+
+
+class Sample(NamedTuple):
+    """What the newest entry is; how many of a sample match; whose most entries are."""
+
+    newest: int
+    matching: int
+    is_mostly_own: bool
+
+
+@dataclass(frozen=True)
+class Best:
+    """Some matches of a window, its first key (0: of the last), if there are more."""
+
+    rows: list[Found]
+    low: int | None
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """Names that match; some sessions to look into; what a sample says."""
+
+    names: Best
+    session_ids: list[UUID]
+    sample: Sample | None
+
+
+def look(
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    by_rank: bool,
+    names: bool,
+    most_sessions: int | None,
+    sample: bool,
+) -> FirstLook:
+    """Return what must be known before messages are sought, in one statement.
+
+    `names` asks for the names that match, and `most_sessions` for at most so many
+    sessions that the filters let pass, in no order.
+    """
+    if not (names or most_sessions or sample):
+        return FirstLook(Best([], 0, False), [], None)
+    prepared = statements.prepare_look(
+        wanted.shape(by_rank=by_rank),
+        names=names,
+        sessions=bool(most_sessions),
+        sample=sample,
+    )
+    most = _DENSE_WINDOW if by_rank else _DENSE
+    named = {
+        **wanted.named(),
+        "most_sessions": most_sessions,
+        "most_sampled": most,
+    }
+    found: dict[str, list[tuple[Any, ...]]] = {"name": [], "session": [], "sample": []}
+    for kind, *row in prepared.rows(connection, named):
+        found[kind].append(tuple(row))
+    return FirstLook(
+        names=_best(found["name"], wanted),
+        session_ids=[as_uuid(row[5]) for row in found["session"]],
+        sample=_sample(found["sample"]),
+    )
+
+
+def find_best(connection: Connection, wanted: Wanted, sample: Sample | None) -> Best:
+    """Return the best matches of the next window, in no order: one less than `count`.
+
+    A window holds the newest `WINDOW` matches below `high`, or those between `low` and
+    `high` when both are given. The filters may let few of them pass.
+    """
+    if sample is not None and wanted.high is None:
+        wanted = replace(wanted, high=sample.newest + 1)
+    shape, named = wanted.shape(by_rank=True), wanted.named()
+    if sample is not None and sample.matching >= _DENSE_WINDOW and wanted.high:
+        floor = max(wanted.low or 1, wanted.high - shape.walk)
+        is_whole = floor == (wanted.low or 1)
+        if is_whole or wanted.low is None:
+            walked = statements.prepare_best_of_walk(shape)
+            best = _best(walked.rows(connection, {**named, "floor": floor}), wanted)
+            if is_whole or best.low:
+                return best
+    rows = statements.prepare_best(shape).rows(connection, named)
+    return _best(rows, wanted)
+
+
+def find_newest(
+    connection: Connection, wanted: Wanted, sample: Sample | None
+) -> list[Found]:
+    """Return the newest `count` messages that match, newest first."""
+    shape, named = wanted.shape(by_rank=False), wanted.named()
+    is_short = (
+        not shape.is_fts5
+        and wanted.low is not None
+        and wanted.high is not None
+        and wanted.high - wanted.low <= shape.walk
+    )
+    if is_short or (sample is not None and sample.matching >= _DENSE):
+        rows = statements.prepare_walk(shape).rows(connection, named)
+        if is_short or len(rows) == wanted.count:
+            return [Found(*row) for row in rows]
+    rows = statements.prepare_newest(shape).rows(connection, named)
+    return [Found(*row) for row in rows]
+
+
+def find_again(
+    connection: Connection, wanted: Wanted, keys: Sequence[int], *, names: bool
+) -> list[Found]:
+    """Return what stands behind the keys, in their order, as far as it is there."""
+    if not keys:
+        return []
+    prepared = statements.prepare_again(wanted.shape(by_rank=False), names=names)
+    named = {**wanted.named(), "keys": orjson.dumps(keys).decode()}
+    rows = {row[0]: Found(*row) for row in prepared.rows(connection, named)}
+    return [rows[key] for key in keys if key in rows]
+
+
+def read_texts(
+    connection: Connection, keys: Sequence[int]
+) -> Iterator[tuple[int, str]]:
+    """Yield keys of messages with their texts, one character past what is indexed.
+
+    A few are read at a time, so that a page of long messages is not held as a whole.
+    """
+    prepared = statements.prepare_texts()
+    for first in range(0, len(keys), _TEXTS_AT_ONCE):
+        some = orjson.dumps(keys[first : first + _TEXTS_AT_ONCE]).decode()
+        named = {"keys": some, "length": INDEXED_CHARACTERS + 1}
+        yield from prepared.rows(connection, named)
+
+
+def as_uuid(sent: UUID | str) -> UUID:
+    """Return the id that a driver gives, which on SQLite is a text."""
+    return sent if isinstance(sent, UUID) else UUID(sent)
+
+
+def _best(rows: Sequence[tuple[Any, ...]], wanted: Wanted) -> Best:
+    """Return rows of (low, rank, what is found); a row without a key has only `low`."""
+    low = next((row[0] for row in rows), None) or 0
+    found = sorted((row for row in rows if row[2] is not None), key=_rank, reverse=True)
+    best = [Found(*row[2:]) for row in found[: wanted.count - 1]]
+    return Best(best, low, has_more=len(found) >= wanted.count)
+
+
+def _rank(row: tuple[Any, ...]) -> tuple[float, int]:
+    return row[1], row[2]
+
+
+def _sample(rows: Sequence[tuple[Any, ...]]) -> Sample | None:
+    for low, rank, own, *_ in rows:
+        return Sample(low or 0, int(rank), is_mostly_own=own >= PROBES - 1)
+    return None

@@ -1,0 +1,281 @@
+"""Reads what the search index should hold, to write it anew or to compare.
+
+A batch is small enough for memory whatever its texts, and for writers to wait for.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    case,
+    column,
+    delete,
+    func,
+    literal,
+    select,
+    table,
+    update,
+)
+
+from chatstore.db import db, prepared_first, reading
+from chatstore.fulltext.index_format import (
+    MESSAGES,
+    NAMES,
+    PENDING,
+    scopes_of,
+)
+from chatstore.fulltext.words import INDEXED_CHARACTERS
+from chatstore.models import ChatSession, Message
+from chatstore.models.sessions import new_number
+from chatstore.store.batches import fitting
+from chatstore.store.search.entries import (
+    Entry,
+    delete_keys,
+    is_fts5,
+    put_words,
+    words_of,
+)
+
+BATCH = 500
+# Of more text than that a batch has one row only.
+BATCH_BYTES = 1024 * 1024
+_MOST_BYTES = 4 * INDEXED_CHARACTERS
+_BYTES = func.octet_length(Message.content)
+_INDEXED_BYTES = case((_BYTES < _MOST_BYTES, _BYTES), else_=_MOST_BYTES)
+_PENDING = table(PENDING, column("id", BigInteger))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows in the order of their keys, of which `last` is the last."""
+
+    count: int
+    last: int
+
+
+@prepared_first
+def reindex_batch(index: str, *, after: int) -> Callable[[], Batch | None]:
+    """Write the entries of the next rows anew; None when there are no more.
+
+    Their words are made before the transaction, which then passes over the rows that
+    are gone or have another name by now: whoever changed them wrote their entry.
+    """
+    entries = reading(read_entries, index, after=after)
+    write_entries = _prepare_writing(index, entries)
+
+    def write() -> Batch | None:
+        if not entries:
+            return None
+        write_entries()
+        last = entries[-1][0]
+        if index == MESSAGES and is_fts5():
+            db.session.execute(
+                delete(_PENDING).where(_PENDING.c.id.between(after + 1, last))
+            )
+        return Batch(len(entries), last)
+
+    return write
+
+
+@prepared_first
+def index_pending(*, until: int) -> Callable[[], bool]:
+    """Write entries of the next pending messages, of ids up to `until`.
+
+    Returns False when no such message was pending. SQLite only.
+    """
+    keys = reading(_next_pending, until)
+    entries = reading(read_entries, MESSAGES, among=keys) if keys else []
+    write_entries = _prepare_writing(MESSAGES, entries)
+
+    def write() -> bool:
+        done = delete(_PENDING).where(_PENDING.c.id.in_(keys))
+        # Where none is pending any more, another process was faster.
+        if db.session.scalars(done.returning(_PENDING.c.id)).all():
+            write_entries()
+        return bool(keys)
+
+    return write
+
+
+def last_pending() -> int:
+    """Return the greatest id of a message that is pending; 0 if none is."""
+    if not is_fts5():
+        return 0
+    return db.session.scalar(select(func.max(_PENDING.c.id))) or 0
+
+
+def _next_pending(until: int) -> list[int]:
+    pending = select(_PENDING.c.id).where(_PENDING.c.id <= until)
+    keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(BATCH)).all()
+    sizes = select(Message.id, _INDEXED_BYTES).where(Message.id.in_(keys))
+    rows: Sequence[Any] = db.session.execute(sizes).all()
+    bytes_of = dict(rows)
+    return fitting(keys, lambda key: bytes_of.get(key, 0), BATCH_BYTES)
+
+
+def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]:
+    words = [words_of(text, scopes) for _, text, scopes in entries]
+    keys = [key for key, _, _ in entries]
+
+    def write() -> None:
+        present = _lock_rows(index, keys)
+        same = [
+            (key, its_words)
+            for (key, text, _), its_words in zip(entries, words, strict=True)
+            if key in present and present[key] in (None, text)
+        ]
+        if same:
+            put_words(index, [key for key, _ in same], [each for _, each in same])
+
+    return write
+
+
+def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
+    """Return the keys that are still there, locked, each with the name that it has.
+
+    A message has none: its text never changes.
+    """
+    if index == MESSAGES:
+        # An entry refers to its row, which must still be there at the end.
+        query = select(Message.id, literal(None)).where(Message.id.in_(keys))
+        locking = query.with_for_update(read=True, key_share=True)
+    else:
+        query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
+        locking = query.where(ChatSession.number.in_(keys)).with_for_update(read=True)
+    rows: Sequence[Any] = db.session.execute(locking).all()
+    return dict(rows)
+
+
+def number_sessions() -> int:
+    """Number sessions that an older version wrote; return of how many in this batch."""
+    query = select(ChatSession.id, ChatSession.created_at).limit(BATCH)
+    query = query.where(ChatSession.number.is_(None))
+    chats = db.session.execute(query).all()
+    for chat_id, created_at in chats:
+        db.session.execute(
+            update(ChatSession)
+            .where(ChatSession.id == chat_id)
+            .values(number=new_number(created_at))
+            .execution_options(synchronize_session=False)
+        )
+    return len(chats)
+
+
+@prepared_first
+def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
+    """Delete entries that no row stands behind, up to `limit`; return how many.
+
+    They are looked for before the transaction, which looks again at these only.
+    """
+    found = reading(lambda: list(islice(find_strays(index), limit)))
+
+    def delete() -> int:
+        for start in range(0, len(found), BATCH):
+            among = found[start : start + BATCH]
+            strays = list(find_strays(index, among=among))
+            db.session.execute(delete_keys(index, strays))
+        return len(found)
+
+    return delete
+
+
+def find_strays(index: str, *, among: Collection[int] | None = None) -> Iterator[int]:
+    """Yield the keys of entries that no row stands behind, of all or of these."""
+    # FTS5 keeps the sizes of its entries in a table behind it.
+    keys = table(f"{index}_docsize" if is_fts5() else index, column("id", BigInteger))
+    key = Message.id if index == MESSAGES else ChatSession.number
+    query = select(keys.c.id).outerjoin_from(keys, key.class_, key == keys.c.id)
+    without: ColumnElement[bool] = key.is_(None)
+    if index == NAMES:
+        without |= func.coalesce(ChatSession.name, "") == ""
+    if among is not None:
+        query = query.where(keys.c.id.in_(among))
+    yield from db.session.scalars(query.where(without).order_by(keys.c.id))
+
+
+def read_batches(index: str) -> Iterator[list[Entry]]:
+    """Yield the entries that should be there, a batch at a time."""
+    after = 0
+    while entries := read_entries(index, after=after):
+        after = entries[-1][0]
+        pending = _pending_among(index, entries)
+        yield [entry for entry in entries if entry[0] not in pending]
+
+
+def _pending_among(index: str, entries: Sequence[Entry]) -> set[int]:
+    if index != MESSAGES or not is_fts5():
+        return set()
+    keys = _PENDING.c.id.between(entries[0][0], entries[-1][0])
+    return set(db.session.scalars(select(_PENDING.c.id).where(keys)))
+
+
+def find_unnumbered() -> Iterator[Any]:
+    """Yield the ids of sessions that have a name and no number to be found by."""
+    yield from db.session.scalars(
+        select(ChatSession.id).where(
+            ChatSession.number.is_(None), func.coalesce(ChatSession.name, "") != ""
+        )
+    )
+
+
+def read_entries(
+    index: str,
+    *,
+    after: int = 0,
+    among: Iterable[int] | None = None,
+    is_locking: bool = False,
+) -> list[Entry]:
+    """Return the entries of the next rows after a key, or of these rows."""
+    key: Any = Message.id if index == MESSAGES else ChatSession.number
+    query = _messages() if index == MESSAGES else _names()
+    if is_locking:
+        # An entry refers to its row: that must still be there at the end, and a
+        # session must have the name that was read.
+        query = query.with_for_update(read=True, key_share=index == MESSAGES)
+    wanted = key > after if among is None else key.in_(list(among))
+    if among is None and index == MESSAGES:
+        wanted = key.in_(_next_messages(after))
+    rows = db.session.execute(query.where(wanted).order_by(key).limit(BATCH))
+    return [
+        (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
+        for row in rows
+    ]
+
+
+def _next_messages(after: int) -> list[int]:
+    """Return the ids of the next messages, of `BATCH_BYTES` of indexed text at most."""
+    sizes = db.session.execute(
+        select(Message.id, _INDEXED_BYTES)
+        .where(Message.id > after)
+        .order_by(Message.id)
+        .limit(BATCH)
+    ).all()
+    return [row.id for row in fitting(sizes, lambda row: row[1], BATCH_BYTES)]
+
+
+def _messages() -> Select[Any]:
+    return select(
+        Message.id.label("key"),
+        func.substr(Message.content, 1, INDEXED_CHARACTERS).label("text"),
+        func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id).label(
+            "owner_id"
+        ),
+        Message.session_id,
+        Message.role,
+    ).join_from(Message, ChatSession)
+
+
+def _names() -> Select[Any]:
+    columns: list[Any] = [
+        ChatSession.number.label("key"),
+        ChatSession.name.label("text"),
+        ChatSession.owner_id,
+        ChatSession.id.label("session_id"),
+        literal("").label("role"),
+    ]
+    return select(*columns).where(ChatSession.name != "")

@@ -1,0 +1,1 @@
+"""The promises about stored data, as checks."""

@@ -1,0 +1,184 @@
+"""The promises about stored data as queries that find whatever breaks them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Select, column, func, or_, select, table, text
+
+from chatstore.db import db
+from chatstore.enums import Role
+from chatstore.fulltext.index_format import MESSAGES, NAMES
+from chatstore.models import ChatSession, Message
+from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store.deletions import IS_WHOLE
+from chatstore.store.search import rebuild
+from chatstore.store.verify.index import Show, find_wrong
+from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise; `looks` is how it is looked at, and tells how far that has come."""
+
+    name: str
+    looks: Callable[[Show], Iterator[str]]
+
+    def find(self, show: Show = lambda what: None) -> Iterator[str]:
+        """Yield a sentence for each place where the promise is broken."""
+        return self.looks(show)
+
+
+def _at_once(find: Callable[[], Iterator[str]]) -> Callable[[Show], Iterator[str]]:
+    return lambda show: find()
+
+
+def _find_gaps() -> Iterator[str]:
+    found = (
+        select(
+            Message.session_id,
+            func.count().label("messages"),
+            func.min(Message.seq).label("first"),
+            func.max(Message.seq).label("last"),
+        )
+        .group_by(Message.session_id)
+        .subquery()
+    )
+    count, last = func.coalesce(found.c.messages, 0), func.coalesce(found.c.last, 0)
+    query = (
+        select(ChatSession.id, ChatSession.last_seq, count, found.c.first, last)
+        .outerjoin(found, found.c.session_id == ChatSession.id)
+        .where(
+            IS_WHOLE,
+            or_(
+                count != ChatSession.last_seq,
+                last != ChatSession.last_seq,
+                found.c.first != 1,
+            ),
+        )
+    )
+    for chat_id, last_seq, messages, first, final in _rows(query):
+        yield (
+            f"session {chat_id} should hold seq 1 to {last_seq},"
+            f" and holds {messages} messages from {first} to {final}"
+        )
+
+
+def _find_wrong_counts() -> Iterator[str]:
+    messages = (
+        select(func.count())
+        .where(Message.session_id == ChatSession.id)
+        .scalar_subquery()
+    )
+    query = select(ChatSession.id, ChatSession.message_count, messages).where(
+        IS_WHOLE, ChatSession.message_count != messages
+    )
+    for chat_id, counted, actual in _rows(query):
+        yield f"session {chat_id} says {counted} messages, and holds {actual}"
+
+
+def _find_disorder() -> Iterator[str]:
+    timeline = select(
+        Message.session_id,
+        Message.seq,
+        Message.timestamp,
+        func.lag(Message.timestamp)
+        .over(partition_by=Message.session_id, order_by=Message.seq)
+        .label("previous"),
+    ).subquery()
+    query = select(timeline.c.session_id, timeline.c.seq).where(
+        timeline.c.timestamp <= timeline.c.previous
+    )
+    for chat_id, seq in _rows(query):
+        yield f"session {chat_id}: message {seq} is not later than the one before it"
+
+
+def _find_wrong_ends() -> Iterator[str]:
+    query = (
+        select(ChatSession.id)
+        .outerjoin(
+            Message,
+            (Message.session_id == ChatSession.id)
+            & (Message.seq == ChatSession.last_seq),
+        )
+        .where(
+            IS_WHOLE,
+            or_(
+                func.substr(Message.content, 1, PREVIEW_LENGTH)
+                != func.coalesce(ChatSession.last_message_preview, ""),
+                Message.timestamp != ChatSession.last_updated_at,
+                Message.id.is_(None) & ChatSession.last_message_preview.is_not(None),
+                Message.id.is_(None)
+                & (ChatSession.last_updated_at != ChatSession.created_at),
+                ChatSession.last_updated_at < ChatSession.created_at,
+            ),
+        )
+    )
+    for (chat_id,) in _rows(query):
+        yield f"session {chat_id}: its preview or last update is not its last message's"
+
+
+def _find_orphans() -> Iterator[str]:
+    query = (
+        select(Message.id, Message.session_id)
+        .outerjoin(ChatSession, ChatSession.id == Message.session_id)
+        .where(ChatSession.id.is_(None))
+    )
+    for message_id, chat_id in _rows(query):
+        yield f"message {message_id} belongs to session {chat_id}, which is missing"
+
+
+def _find_unknown_roles() -> Iterator[str]:
+    query = select(Message.id, Message.role).where(Message.role.not_in(list(Role)))
+    for message_id, role in _rows(query):
+        yield f"message {message_id} has the unknown role {role!r}"
+
+
+def _find_unsearchable(show: Show) -> Iterator[str]:
+    for key in find_wrong(MESSAGES, show):
+        yield f"message {key} is not in the search index as it should be"
+    for key in rebuild.find_strays(MESSAGES):
+        yield f"the search index has a message {key}, which is missing"
+    for key in find_wrong(NAMES, show):
+        yield f"the name of session number {key} is not in the search index"
+    for key in rebuild.find_strays(NAMES):
+        yield f"the search index has a name of session number {key}, which has none"
+    for chat_id in rebuild.find_unnumbered():
+        yield f"session {chat_id} cannot be found by its name"
+
+
+def _find_damage() -> Iterator[str]:
+    if db.engine.dialect.name != "sqlite":
+        return
+    indexes = text("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")
+    for index in db.session.scalars(indexes):
+        # The check trusts what FTS5 remembers of an index; a query makes it look
+        # whether another connection has changed it.
+        rowids: Select[int] = select(column("rowid")).select_from(table(index))
+        db.session.execute(rowids.limit(1)).all()
+    # A row that a CHECK would refuse is no damage to the file; other checks name it.
+    db.session.execute(text("PRAGMA ignore_check_constraints = ON"))
+    try:
+        for (line,) in db.session.execute(text("PRAGMA integrity_check")):
+            if line != "ok":
+                yield line
+    finally:
+        db.session.execute(text("PRAGMA ignore_check_constraints = OFF"))
+
+
+def _rows(query: Select[*tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    for row in db.session.execute(query, execution_options={"yield_per": 1000}):
+        yield tuple(row)
+
+
+CHECKS = (
+    Check("file", _at_once(_find_damage)),
+    Check("orphans", _at_once(_find_orphans)),
+    Check("seq", _at_once(_find_gaps)),
+    Check("count", _at_once(_find_wrong_counts)),
+    Check("order", _at_once(_find_disorder)),
+    Check("last message", _at_once(_find_wrong_ends)),
+    Check("role", _at_once(_find_unknown_roles)),
+    Check("facets", _at_once(find_wrong_facets)),
+    Check("names", _at_once(find_wrong_names)),
+    Check("search", _find_unsearchable),
+)

@@ -1,0 +1,163 @@
+"""Compares the search index with the rows: is each entry there, with its words?
+
+All of it is compared, in memory that does not grow with it. PostgreSQL shows what is
+in an entry. FTS5 tells the length of each, and all places where a word is: so it is
+summed up, on both sides, which words are where.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, LargeBinary, column, select, table, text
+
+from chatstore.db import db
+from chatstore.fulltext.index_format import MESSAGES, fts5_words, tsvector_words
+from chatstore.store.search.entries import Entry, is_fts5
+from chatstore.store.search.rebuild import find_strays, read_batches, read_entries
+
+Show = Callable[[str], None]
+
+_DIFFERENT = (
+    "SELECT entry.id FROM unnest(CAST(:ids AS bigint[]), CAST(:words AS text[]))"
+    " AS entry (id, words) LEFT JOIN {index} AS found ON found.id = entry.id"
+    " WHERE found.id IS NULL OR found.words <> CAST(entry.words AS tsvector)"
+)
+
+# Words share sums; where sums differ, the smallest few tell which rows are wrong.
+_SUMS, _TRACED = 2**16, 20
+# A number for each place where a word is; `_marks` makes the same.
+_MARK = "(doc % 1000000007 * 1000003 + offset * 8191 + (col = 'scope')) % 2147483647"
+_PLACES = "CREATE VIRTUAL TABLE temp.{0}_places USING fts5vocab(main, {0}, instance)"
+_TOTALS = f"SELECT term, count(*), sum({_MARK}) FROM temp.{{0}}_places GROUP BY term"  # nosec B608
+_OF_WORD = f"SELECT doc, {_MARK} FROM temp.{{0}}_places WHERE term = :word"  # nosec B608
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """An entry as it should be in FTS5: the words of both columns, in their places."""
+
+    key: int
+    words: list[str]
+    scopes: list[str]
+
+    def marks(self) -> Iterator[tuple[str, int]]:
+        """Yield each word with the number of its place."""
+        base = self.key % 1000000007 * 1000003
+        for number, words in enumerate((self.words, self.scopes)):
+            for place, word in enumerate(words):
+                yield word, (base + place * 8191 + number) % 2147483647
+
+
+def find_wrong(index: str, show: Show) -> Iterator[int]:
+    """Yield the keys of rows whose entry is missing, or of other words or scopes."""
+    find = _find_wrong_fts5 if is_fts5() else _find_wrong_tsvectors
+    yield from find(index, show)
+
+
+def _find_wrong_tsvectors(index: str, show: Show) -> Iterator[int]:
+    for entries in _shown(index, show):
+        wrong = _wrong_tsvectors(index, entries)
+        if wrong:
+            # One that changed meanwhile is right by now.
+            yield from sorted(_wrong_tsvectors(index, read_entries(index, among=wrong)))
+
+
+def _wrong_tsvectors(index: str, entries: Sequence[Entry]) -> list[int]:
+    given = {
+        "ids": [key for key, _, _ in entries],
+        "words": [tsvector_words(words, scopes) for _, words, scopes in entries],
+    }
+    return list(db.session.scalars(text(_DIFFERENT.format(index=index)), given))
+
+
+def _find_wrong_fts5(index: str, show: Show) -> Iterator[int]:
+    # Nothing changes meanwhile: SQLite reads all this in one transaction. An entry
+    # that is missing or too much is told as such, and would spoil the sums.
+    expected, is_right = [0] * _SUMS, not list(find_strays(index))
+    for entries in _laid_out(index, show):
+        for key in _of_wrong_length(index, entries):
+            is_right = False
+            yield key
+        for entry in entries:
+            for word, mark in entry.marks():
+                expected[hash(word) % _SUMS] += mark
+    if is_right:
+        yield from _find_other_words(index, expected, show)
+
+
+def _of_wrong_length(index: str, entries: Sequence[_Laid]) -> list[int]:
+    key, size = column("id", BigInteger), column("sz", LargeBinary)
+    query = select(key, size).select_from(table(f"{index}_docsize", key, size))
+    rows = db.session.execute(query.where(key.in_([each.key for each in entries])))
+    found: dict[int, bytes] = {row.id: row.sz for row in rows}
+    return [
+        each.key
+        for each in entries
+        if found.get(each.key) != _varints(len(each.words), len(each.scopes))
+    ]
+
+
+def _find_other_words(index: str, expected: list[int], show: Show) -> Iterator[int]:
+    show("search: adding up the index")
+    connection = db.session.connection()
+    connection.exec_driver_sql(_PLACES.format(index))
+    try:
+        found, counts = [0] * _SUMS, [0] * _SUMS
+        for word, count, total in connection.exec_driver_sql(_TOTALS.format(index)):
+            counts[hash(word) % _SUMS] += count
+            found[hash(word) % _SUMS] += total
+        wrong = [each for each in range(_SUMS) if found[each] != expected[each]]
+        if wrong:
+            few = frozenset(heapq.nsmallest(_TRACED, wrong, key=counts.__getitem__))
+            yield from _trace(index, few, show)
+    finally:
+        connection.exec_driver_sql(f"DROP TABLE temp.{index}_places")
+
+
+def _trace(index: str, sums: frozenset[int], show: Show) -> Iterator[int]:
+    """Yield the rows that the words of these sums are not in as they should be."""
+    should_be = {
+        (entry.key, word, mark)
+        for entries in _laid_out(index, show)
+        for entry in entries
+        for word, mark in entry.marks()
+        if hash(word) % _SUMS in sums
+    }
+    connection = db.session.connection()
+    words = connection.exec_driver_sql(_TOTALS.format(index))
+    traced = [word for word, *_ in words if hash(word) % _SUMS in sums]
+    query = text(_OF_WORD.format(index))
+    is_there = {
+        (key, word, mark)
+        for word in traced
+        for key, mark in connection.execute(query, {"word": word})
+    }
+    yield from sorted({key for key, *_ in should_be ^ is_there})
+
+
+def _laid_out(index: str, show: Show) -> Iterator[list[_Laid]]:
+    for entries in _shown(index, show):
+        yield [
+            _Laid(key, fts5_words(content).split(), scopes)
+            for key, content, scopes in entries
+        ]
+
+
+def _shown(index: str, show: Show) -> Iterator[list[Entry]]:
+    done, noun = 0, "messages" if index == MESSAGES else "names"
+    for entries in read_batches(index):
+        yield entries
+        done += len(entries)
+        show(f"search: {done} {noun}")
+
+
+def _varints(*numbers: int) -> bytes:
+    """Return numbers as SQLite writes them: 7 bits a byte, the last without its 8th."""
+    written = b""
+    for number in numbers:
+        digits = [number & 0x7F]
+        while number := number >> 7:
+            digits.append(number & 0x7F | 0x80)
+        written += bytes(reversed(digits))
+    return written

@@ -1,0 +1,755 @@
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from threading import Barrier
+from uuid import UUID
+
+import pytest
+from sqlalchemy import inspect, literal, select, text, update
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    PendingRollbackError,
+    StatementError,
+)
+
+from chatstore.app import create_app
+from chatstore.clock import format_instant
+from chatstore.db import (
+    MAX_RETRIES,
+    UtcDateTime,
+    core_transaction,
+    db,
+    in_core_transaction,
+    in_transaction,
+    next_instant,
+    read_connection,
+    reading,
+    transaction,
+    write_connection,
+)
+from chatstore.db.errors import is_transient, is_unavailable
+from chatstore.db.prepared import Prepared
+from chatstore.db.sqlite import driver
+from chatstore.errors import OutcomeUnknown, SettingsError
+from chatstore.models import ChatSession, Message
+from chatstore.store.messages import append_message
+from chatstore.store.sessions import create_session, get_session, update_session
+from tests.conftest import make_settings
+from tests.support import MISSING_ID, assert_problem, count, messages_url, session_url
+
+on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+INSTANTS = [
+    datetime(1, 1, 1, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(1970, 1, 1, tzinfo=UTC),
+    NOW,
+    NOW + MICROSECOND,
+    datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+    datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC),
+    datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+]
+
+
+def new_session(**columns):
+    defaults = {"owner_id": "alice", "llm_model_name": "m", "created_at": NOW}
+    return ChatSession(**defaults | {"last_updated_at": NOW} | columns)
+
+
+def add_session(**columns):
+    chat = new_session(**columns)
+    db.session.add(chat)
+    db.session.flush()
+    return chat
+
+
+def count_elsewhere(model=ChatSession):
+    """How many rows another connection sees: those that are committed."""
+    with db.engine.connect() as connection:
+        return count(connection, model)
+
+
+# Instants
+
+
+@pytest.mark.parametrize("instant", INSTANTS, ids=str)
+def test_an_instant_is_read_back_whole_and_in_utc(db_session, instant):
+    chat = add_session(created_at=instant)
+    db_session.expire_all()
+    assert chat.created_at == instant
+    assert chat.created_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize("hours", [-12, -3.5, 5.75, 14])
+def test_an_instant_of_another_zone_is_the_same_instant(db_session, hours):
+    chat = add_session(created_at=NOW.astimezone(timezone(timedelta(hours=hours))))
+    db_session.expire_all()
+    assert (chat.created_at, chat.created_at.utcoffset()) == (NOW, timedelta(0))
+
+
+def test_an_instant_without_a_zone_is_refused(db_session):
+    with pytest.raises(StatementError, match="no time zone"):
+        add_session(created_at=NOW.replace(tzinfo=None))
+    db_session.rollback()
+    with pytest.raises(StatementError, match="no time zone"):
+        db_session.scalar(
+            select(ChatSession).where(ChatSession.created_at < datetime(2026, 1, 1))
+        )
+
+
+def test_no_instant_stays_none(db_session):
+    chat = add_session(archived_at=None)
+    db_session.expire_all()
+    assert chat.archived_at is None
+
+
+def test_instants_sort_by_time(db_session):
+    for instant in INSTANTS[::2] + INSTANTS[1::2]:
+        add_session(created_at=instant)
+    query = select(ChatSession.created_at).order_by(ChatSession.created_at)
+    assert db_session.scalars(query).all() == INSTANTS
+
+
+@pytest.mark.parametrize("hours", [0, 9])
+def test_an_instant_is_compared_by_time(db_session, hours):
+    add_session(created_at=NOW)
+    instant = NOW.astimezone(timezone(timedelta(hours=hours)))
+    for condition, found in [
+        (ChatSession.created_at == instant, 1),
+        (ChatSession.created_at <= instant, 1),
+        (ChatSession.created_at < instant, 0),
+        (ChatSession.created_at > instant - MICROSECOND, 1),
+    ]:
+        chats = db_session.scalars(select(ChatSession).where(condition)).all()
+        assert len(chats) == found
+
+
+@on_sqlite
+def test_sqlite_keeps_an_instant_as_the_api_sends_it(db_session):
+    add_session(created_at=NOW)
+    stored = db_session.scalar(text("SELECT created_at FROM sessions"))
+    assert stored == format_instant(NOW) == "2026-01-02T03:04:05.678901Z"
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (NOW - timedelta(days=400), NOW),
+        (NOW - MICROSECOND, NOW),
+        (NOW, NOW + MICROSECOND),
+        (NOW + MICROSECOND, NOW + 2 * MICROSECOND),
+        (NOW + timedelta(days=400), NOW + timedelta(days=400) + MICROSECOND),
+        (
+            datetime(2027, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+            datetime(2028, 1, 1, tzinfo=UTC),
+        ),
+    ],
+)
+def test_the_next_instant_is_now_but_later_than_the_last(db_session, last, expected):
+    query = select(next_instant(literal(last, UtcDateTime()), NOW))
+    assert db_session.scalar(query) == expected
+
+
+# The schema that the models describe
+
+
+def test_constraints_have_names_that_migrations_can_use(db_session):
+    inspector = inspect(db.engine)
+    assert inspector.get_pk_constraint("sessions")["name"] == "pk_sessions"
+    (unique,) = inspector.get_unique_constraints("chat_messages")
+    assert unique["name"] == "uq_chat_messages_session_id_seq"
+    (foreign,) = inspector.get_foreign_keys("chat_messages")
+    assert foreign["name"] == "fk_chat_messages_session_id_sessions"
+    assert foreign["options"]["ondelete"] == "CASCADE"
+
+
+# Transactions
+
+
+def test_a_transaction_commits_what_its_block_did(db_session):
+    with transaction():
+        add_session()
+        assert count_elsewhere() == 0
+    assert count_elsewhere() == 1
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, GeneratorExit])
+def test_an_exception_undoes_the_whole_transaction(db_session, error):
+    with pytest.raises(error), transaction():
+        add_session()
+        raise error
+    assert count(db_session, ChatSession) == 0
+    with transaction():
+        add_session()
+    assert count_elsewhere() == 1
+
+
+def test_the_outermost_transaction_alone_commits(db_session):
+    with transaction():
+        with transaction():
+            add_session()
+        assert count_elsewhere() == 0
+        assert in_transaction(add_session).owner_id == "alice"
+        assert count_elsewhere() == 0
+    assert count_elsewhere() == 2
+
+
+def test_an_exception_outside_undoes_what_an_inner_transaction_did(db_session):
+    with pytest.raises(KeyError), transaction():
+        in_transaction(add_session)
+        raise KeyError
+    assert count(db_session, ChatSession) == 0
+
+
+def test_objects_outlive_their_transaction(db_session):
+    chat = in_transaction(create_session, owner_id="alice", llm_model_name="m")
+    db_session.remove()
+    assert (chat.owner_id, chat.message_count) == ("alice", 0)
+
+
+def test_a_transaction_reads_what_was_committed_before_it_began(
+    db_session, make_session, app
+):
+    chat = make_session(owner_id="alice", name="old")
+    before = get_session(chat.id, owner_id="alice")
+    assert before.name == "old"
+    with app.app_context():
+        in_transaction(
+            update_session, chat.id, owner_id="alice", changes={"name": "new"}
+        )
+    with transaction():
+        assert db_session.scalar(select(ChatSession.name)) == "new"
+        assert get_session(chat.id, owner_id="alice").name == before.name == "new"
+
+
+def flush_a_session():
+    add_session()
+
+
+def execute_a_statement():
+    db.session.execute(text("UPDATE sessions SET name = 'pending'"))
+
+
+def change_an_object():
+    db.session.scalars(select(ChatSession)).one().name = "pending"
+
+
+def add_an_object():
+    db.session.add(new_session())
+
+
+@pytest.mark.parametrize("opened", [transaction, core_transaction])
+@pytest.mark.parametrize(
+    "pend", [add_an_object, change_an_object, flush_a_session, execute_a_statement]
+)
+def test_what_was_pending_before_is_neither_committed_nor_dropped(
+    db_session, make_session, opened, pend
+):
+    make_session(name="before")
+    pend()
+    with pytest.raises(RuntimeError, match="not committed"), opened():
+        pytest.fail("began over changes that are not its own")
+    assert count_elsewhere() == 1
+    with db.engine.connect() as other:
+        assert other.scalar(text("SELECT name FROM sessions")) == "before"
+    db_session.commit()
+    names = db_session.scalars(text("SELECT name FROM sessions")).all()
+    assert len(names) == 2 or names == ["pending"]
+
+
+def test_what_cannot_be_written_is_not_dropped_in_silence(db_session):
+    db_session.add(new_session(owner_id=None))
+    with pytest.raises(RuntimeError), transaction():
+        pytest.fail("began as if there had been nothing to write")
+    with pytest.raises(IntegrityError):
+        db_session.commit()
+
+
+# Trying again
+
+
+def be_refused_for_now():
+    """Make the database itself answer: run this transaction again."""
+    connection = write_connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
+    with closing(connection.exec_driver_sql("SELECT * FROM sqlite_schema")):
+        connection.exec_driver_sql("DROP TABLE chat_messages")
+
+
+@pytest.mark.parametrize("refusals", range(MAX_RETRIES + 1))
+def test_what_the_database_asks_to_run_again_is_run_again(db_session, refusals):
+    attempts = []
+
+    def work(owner_id):
+        attempts.append(owner_id)
+        chat = add_session(owner_id=owner_id)
+        if len(attempts) <= refusals:
+            be_refused_for_now()
+        return chat.owner_id
+
+    assert in_transaction(work, owner_id="bob") == "bob"
+    assert len(attempts) == refusals + 1
+    assert count_elsewhere() == 1
+
+
+def test_after_three_more_attempts_the_error_is_raised(db_session):
+    attempts = []
+
+    def work():
+        attempts.append(add_session())
+        be_refused_for_now()
+
+    with pytest.raises(OperationalError) as caught:
+        in_transaction(work)
+    assert is_transient(caught.value)
+    assert len(attempts) == 1 + MAX_RETRIES == 4
+    assert count(db_session, ChatSession) == 0
+
+
+@pytest.mark.parametrize("refusals", range(MAX_RETRIES + 2))
+def test_a_transaction_without_the_orm_is_run_again_alike(
+    db_session, make_session, refusals
+):
+    chat, attempts = make_session(owner_id="alice"), []
+
+    def work():
+        attempts.append(append_message(chat.id, owner_id="alice", content="x").seq)
+        if len(attempts) <= refusals:
+            be_refused_for_now()
+        return attempts[-1]
+
+    if refusals > MAX_RETRIES:
+        with pytest.raises(OperationalError):
+            in_core_transaction(work)
+    else:
+        assert in_core_transaction(work) == 1
+    assert len(attempts) == min(refusals, MAX_RETRIES) + 1
+    assert count(db_session, Message) == (refusals <= MAX_RETRIES)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, GeneratorExit])
+def test_an_exception_undoes_a_transaction_without_the_orm(
+    db_session, make_session, error
+):
+    chat = make_session(owner_id="alice")
+
+    def work():
+        append_message(chat.id, owner_id="alice", content="x")
+        raise error
+
+    with pytest.raises(error):
+        in_core_transaction(work)
+    assert count(db_session, Message) == 0
+    append = partial(append_message, chat.id, owner_id="alice", content="x")
+    assert in_core_transaction(append).seq == 1
+    assert count(db_session, Message) == 1
+
+
+def test_work_for_the_orm_is_refused_where_there_is_none(db_session):
+    db_session.remove()
+    read = partial(db_session.scalar, text("SELECT 1"))
+    with pytest.raises(RuntimeError, match="in_transaction"):
+        in_core_transaction(read)
+    assert in_transaction(read) == 1
+
+
+def test_transactions_of_both_kinds_join_the_outer_one(db_session, make_session):
+    chat = make_session(owner_id="alice")
+    append = partial(append_message, chat.id, owner_id="alice", content="x")
+    with transaction():
+        assert in_core_transaction(append).seq == 1
+        assert count_elsewhere(Message) == 0
+    assert in_core_transaction(lambda: in_core_transaction(append)).seq == 2
+    assert in_core_transaction(lambda: in_transaction(append)).seq == 3
+    with core_transaction(), core_transaction(), transaction():
+        assert append().seq == 4
+        assert count_elsewhere(Message) == 3
+    assert count_elsewhere(Message) == 4
+
+
+def test_a_nested_transaction_is_not_run_again_by_itself(db_session):
+    attempts = []
+
+    def work():
+        attempts.append(add_session())
+        be_refused_for_now()
+
+    with pytest.raises(OperationalError), transaction():
+        in_transaction(work)
+    assert len(attempts) == 1
+
+
+def test_the_outermost_transaction_is_run_again_for_its_nested_ones(db_session):
+    attempts = []
+
+    def inner():
+        attempts.append(add_session())
+        if len(attempts) == 1:
+            be_refused_for_now()
+
+    in_transaction(lambda: in_transaction(inner))
+    assert len(attempts) == 2
+    assert count_elsewhere() == 1
+
+
+def test_an_error_that_would_come_again_is_raised_at_once(db_session):
+    attempts = []
+
+    def work():
+        attempts.append(add_session(id=UUID(MISSING_ID)))
+        db.session.expunge_all()
+        add_session(id=UUID(MISSING_ID))
+
+    with pytest.raises(IntegrityError) as caught:
+        in_transaction(work)
+    assert not is_transient(caught.value)
+    assert not is_unavailable(caught.value)
+    assert len(attempts) == 1
+
+
+def test_each_attempt_begins_without_the_objects_of_the_last(db_session):
+    attempts = []
+
+    def work():
+        assert not db.session.new and not db.session.dirty
+        attempts.append(add_session())
+        if len(attempts) == 1:
+            be_refused_for_now()
+
+    in_transaction(work)
+    assert db_session.scalars(select(ChatSession)).all() == attempts[1:]
+
+
+# What PostgreSQL really refuses
+
+
+def rename_all(app, rename, names):
+    """Run `rename` once for each name, at the same time, each in its transaction."""
+
+    def run(name):
+        with app.app_context():
+            in_transaction(rename, name)
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(run, names))
+
+
+@on_postgresql
+def test_a_serialization_failure_is_run_again(app, make_session):
+    chat = make_session(owner_id="alice", name="")
+    attempts, both_have_read = [], Barrier(2, timeout=20)
+
+    def add_to_name(letter):
+        db.session.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+        name = get_session(chat.id, owner_id="alice").name
+        attempts.append(letter)
+        if len(attempts) <= 2:
+            both_have_read.wait()
+        changes = {"name": name + letter}
+        update_session(chat.id, owner_id="alice", changes=changes)
+
+    rename_all(app, add_to_name, "ab")
+    with app.app_context():
+        assert set(get_session(chat.id, owner_id="alice").name) == {"a", "b"}
+    assert len(attempts) == 3
+
+
+@on_postgresql
+def test_a_deadlock_is_run_again(app, make_session):
+    chats = {name: make_session(owner_id="alice", name="") for name in "ab"}
+    attempts, both_hold_one = [], Barrier(2, timeout=20)
+
+    def rename_both(first):
+        db.session.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
+        for name in sorted("ab", reverse=first == "b"):
+            changes = {"name": first}
+            update_session(chats[name].id, owner_id="alice", changes=changes)
+            attempts.append(name)
+            if len(attempts) <= 2:
+                both_hold_one.wait()
+
+    rename_all(app, rename_both, "ab")
+    with app.app_context():
+        names = db.session.scalars(select(ChatSession.name)).all()
+        revisions = db.session.scalars(select(ChatSession.revision)).all()
+    assert names in (["a", "a"], ["b", "b"])
+    assert revisions == [3, 3]
+    assert len(attempts) > 4  # PostgreSQL may end both, and then both run again
+
+
+# Connections that are lost
+
+
+def lose_connection(postgres):
+    """End the server's side of the connection that the session is using."""
+    pid = write_connection().scalar(text("SELECT pg_backend_pid()"))
+    postgres.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
+
+
+@on_postgresql
+@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
+def test_a_connection_lost_before_the_commit_is_replaced(
+    db_session, make_session, postgres, run
+):
+    chat = make_session(owner_id="alice")
+    attempts = []
+
+    def work():
+        attempts.append(append_message(chat.id, owner_id="alice", content="x"))
+        if len(attempts) == 1:
+            lose_connection(postgres)
+        write_connection().scalar(text("SELECT 1"))
+
+    run(work)
+    assert len(attempts) == 2
+    assert db_session.scalars(select(Message.seq)).all() == [1]
+
+
+@on_postgresql
+@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
+def test_a_connection_lost_while_committing_is_told_and_not_tried_again(
+    db_session, make_session, postgres, run
+):
+    chat = make_session(owner_id="alice")
+    attempts = []
+
+    def work():
+        attempts.append(append_message(chat.id, owner_id="alice", content="x"))
+        lose_connection(postgres)
+
+    with pytest.raises(OutcomeUnknown):
+        run(work)
+    assert len(attempts) == 1
+    assert in_transaction(get_session, chat.id, owner_id="alice").last_seq == 0
+
+
+@on_postgresql
+@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
+def test_a_connection_lost_since_the_last_read_is_replaced(
+    db_session, make_session, postgres, run
+):
+    chat = make_session(owner_id="alice")
+    get_session(chat.id, owner_id="alice")
+    lose_connection(postgres)
+    run(append_message, chat.id, owner_id="alice", content="x")
+    assert count(db_session, Message) == 1
+
+
+@on_postgresql
+def test_what_waits_to_be_written_is_not_lost_with_its_connection(
+    db_session, make_session, postgres
+):
+    get_session(make_session(owner_id="alice").id, owner_id="alice")
+    lose_connection(postgres)
+    db_session.add(new_session())
+    with pytest.raises(RuntimeError), transaction():
+        pytest.fail("began as if nothing had been lost")
+    with pytest.raises((DBAPIError, PendingRollbackError)):
+        db_session.commit()
+
+
+@on_postgresql
+def test_connections_lost_while_idle_are_replaced_unnoticed(
+    app, alice, make_session, postgres
+):
+    chat = make_session()
+    assert alice.get(session_url(chat)).status_code == 200
+    with app.app_context():
+        assert db.engine.pool.checkedin() > 0
+    postgres.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname LIKE 'test_%'"
+    )
+    assert alice.get(session_url(chat)).status_code == 200
+    assert alice.post(messages_url(chat), json={"content": "x"}).status_code == 201
+
+
+# Statements that PostgreSQL has prepared, and can no longer run
+
+RETYPE = "ALTER TABLE sessions ALTER COLUMN revision TYPE numeric"
+
+
+def run_unnoticed(app, statement):
+    """Return the first value, from the pool's one connection, unseen by psycopg."""
+    with app.app_context(), closing(db.engine.raw_connection()) as connection:
+        result = connection.driver_connection.pgconn.exec_(statement.encode())
+        assert not result.error_message
+        return result.get_value(0, 0)
+
+
+@on_postgresql
+@pytest.mark.parametrize("forget", ["DEALLOCATE ALL", "DISCARD ALL", RETYPE])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "", None),
+        ("GET", "/messages", None),
+        ("POST", "/messages", {"content": "x"}),
+        ("PATCH", "", {"name": "x"}),
+    ],
+)
+def test_a_stale_statement_is_prepared_again(
+    make_app, make_session, forget, method, path, body
+):
+    app = make_app(threads=1)
+    url, client = session_url(make_session(messages=1)) + path, app.test_client()
+    for _ in range(8):  # psycopg prepares what it has run five times
+        first = client.open(url, method=method, json=body)
+    assert int(run_unnoticed(app, "SELECT count(*) FROM pg_prepared_statements")) > 0
+    run_unnoticed(app, forget)
+    for _ in range(8):
+        again = client.open(url, method=method, json=body)
+        assert again.status_code == first.status_code
+
+
+@on_postgresql
+def test_a_migration_makes_the_statements_of_all_connections_stale(
+    app, make_app, make_session
+):
+    make_session()
+    revision = Prepared(select(ChatSession.revision))
+
+    def read():
+        with read_connection() as connection:
+            return revision.rows(connection, {})
+
+    with make_app(threads=MAX_RETRIES + 2).app_context():
+        with ExitStack() as all_connections:
+            for _ in range(MAX_RETRIES + 2):
+                connection = all_connections.enter_context(read_connection())
+                for _ in range(8):
+                    revision.rows(connection, {})
+        with app.app_context(), db.engine.begin() as migration:
+            migration.execute(text(RETYPE))
+        assert reading(read) == [(1,)]
+
+
+@on_postgresql
+def test_what_postgresql_does_not_know_is_raised_and_costs_no_connection(db_session):
+    query = text("SELECT count(*) FROM sessions FOR UPDATE")
+    with pytest.raises(NotSupportedError) as caught:
+        db_session.execute(query)
+    assert caught.value.orig.sqlstate == "0A000"
+    assert not is_transient(caught.value)
+
+
+# Waiting for somebody else's lock
+
+
+@contextmanager
+def somebody_holding(database_url):
+    """Another program, in the middle of a transaction of its own."""
+    path = make_settings(database_url).sqlite_path
+    if path is not None:
+        other = driver().connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+    else:
+        import psycopg
+
+        other = psycopg.connect(database_url)
+    with closing(other):
+        other.execute("UPDATE sessions SET revision = revision + 1")
+        yield
+        other.rollback()
+
+
+def test_a_write_that_waits_too_long_is_503_and_the_next_is_not(
+    make_app, make_session, database_url
+):
+    client = make_app(lock_timeout_seconds=1).test_client()
+    chat = make_session(messages=1)
+    with somebody_holding(database_url):
+        response = client.post(messages_url(chat), json={"content": "x"})
+        assert_problem(response, 503, detail="database")
+        assert client.get(messages_url(chat)).json["messages"][-1]["seq"] == 1
+    response = client.post(messages_url(chat), json={"content": "y"})
+    assert (response.status_code, response.json["seq"]) == (201, 2)
+
+
+@on_sqlite
+def test_a_locked_database_is_worth_another_try(make_app, make_session, database_url):
+    make_session()
+    app = make_app(lock_timeout_seconds=1)
+    with (
+        app.app_context(),
+        somebody_holding(database_url),
+        pytest.raises(OperationalError, match="database is locked") as caught,
+        transaction(),
+    ):
+        pytest.fail("began while another program was writing")
+    assert is_transient(caught.value)
+    assert is_unavailable(caught.value)
+
+
+@on_postgresql
+def test_a_long_statement_is_cancelled_and_its_connection_still_good(make_app):
+    with make_app(threads=1, statement_timeout_seconds=1).app_context():
+        with pytest.raises(OperationalError, match="statement timeout") as caught:
+            db.session.execute(text("SELECT pg_sleep(30)"))
+        assert is_unavailable(caught.value)
+        assert not is_transient(caught.value)
+        db.session.rollback()
+        assert db.session.scalar(text("SELECT 1")) == 1
+
+
+# What must not be told
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [{"seq": 1}, {"session_id": UUID(MISSING_ID)}, {"timestamp": None}],
+    ids=["unique", "foreign key", "not null"],
+)
+def test_an_error_of_the_database_does_not_tell_the_message(
+    db_session, make_session, flaw
+):
+    chat = make_session(messages=1)
+    columns = {"session_id": chat.id, "seq": 2, "timestamp": NOW, "content": "SECRET"}
+    db_session.add(Message(**columns | {"metadata_": {"k": "SECRET"}} | flaw))
+    with pytest.raises(IntegrityError) as caught:
+        db_session.flush()
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_failed_statement_does_not_tell_its_values(db_session):
+    query = update(ChatSession).values(name="SECRET").where(text("no_such_column"))
+    with pytest.raises(DBAPIError) as caught:
+        db_session.execute(query)
+    assert "SECRET" not in str(caught.value)
+
+
+# Settings
+
+
+@on_postgresql
+def test_a_session_of_postgresql_is_set_up_as_the_settings_say(make_app):
+    app = make_app(statement_timeout_seconds=7, lock_timeout_seconds=3)
+    with app.app_context():
+        shown = {
+            name: db.session.scalar(text(f"SHOW {name}"))
+            for name in ("timezone", "statement_timeout", "lock_timeout")
+        }
+    assert shown == {
+        "timezone": "UTC",
+        "statement_timeout": "7s",
+        "lock_timeout": "1250ms",  # at a time, and then again until the 3 s are over
+    }
+
+
+def test_the_pool_has_a_connection_for_each_thread(make_app):
+    with make_app(threads=3, pool_timeout_seconds=7).app_context():
+        pool = db.engine.pool
+        assert (pool.size(), pool._max_overflow, pool._timeout) == (3, 0, 7)
+
+
+def test_a_url_that_cannot_be_read_stops_the_start():
+    with pytest.raises(SettingsError, match="CHATSTORE_DATABASE_URL"):
+        create_app(make_settings("postgresql://host:port/x"))

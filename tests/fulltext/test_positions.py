@@ -1,0 +1,61 @@
+from chatstore.fulltext.positions import MOST_BYTES, IndexWords, index_words, lay_out
+
+
+def laid_out(words):
+    return lay_out(IndexWords([words], []))
+
+
+def size(layout):
+    """Bytes of the words and places in a tsvector, with PostgreSQL's alignment."""
+    return sum(
+        len(word.encode()) + (3 + 2 * len(places) if places else 0)
+        for word, places in layout.places.items()
+    )
+
+
+def test_the_words_of_a_short_text_all_have_their_place():
+    layout = laid_out(["a"] * 255)
+    assert layout.places == {"a": list(range(1, 256))}
+    assert layout.is_complete
+
+
+def test_a_word_has_255_places_and_parts_its_neighbours_then():
+    layout = laid_out(["a", "b"] * 255 + ["a", "c", "a", "d"])
+    assert layout.places["a"] == list(range(1, 510, 2))
+    assert (layout.places["c"], layout.places["d"]) == ([512], [514])
+    assert not layout.is_complete
+
+
+def test_words_after_the_last_place_have_none():
+    words = [f"w{number}" for number in range(20_000)]
+    layout = laid_out(words)
+    assert list(layout.places) == words
+    assert [layout.places[words[number]] for number in (16_380, 16_381)] == [
+        [16_381],
+        [],
+    ]
+    assert not layout.is_complete
+
+
+def test_every_word_of_the_longest_text_is_kept():
+    # Pairs of characters of four bytes are the words with most bytes a character.
+    letters = [chr(0x20000 + number) for number in range(317)]
+    pairs = (one + other for one in letters for other in letters)
+    text = "".join(pairs)[:100_000]
+    words = index_words(text)
+    layout = lay_out(words)
+    assert set(layout.places) == {word for part in words.stretches for word in part}
+    distinct = [chr(0x20000 + number) + chr(0x28000) for number in range(30_000)]
+    distinct += [chr(0x20000 + number) + chr(0x28001) for number in range(30_000)]
+    distinct += [chr(0x20000 + number) + chr(0x28002) for number in range(40_000)]
+    layout = laid_out(distinct)
+    assert set(layout.places) == set(distinct)
+    assert size(layout) <= MOST_BYTES < 2**20 - 1000
+
+
+def test_places_get_what_the_words_leave():
+    words = [f"{number:0100}" for number in range(10_390)]
+    layout = laid_out(words)
+    assert len(layout.places) == len(words)
+    assert 0 < sum(map(bool, layout.places.values())) < len(words)
+    assert size(layout) <= MOST_BYTES

@@ -1,0 +1,65 @@
+"""What the search index keeps when rows come and go in ways that it does not see."""
+
+from datetime import timedelta
+
+import pytest
+
+from chatstore.db import db, transaction
+from chatstore.fulltext.index_format import NAMES, scopes_of
+from chatstore.models import ChatSession, Message
+from chatstore.store.search import entries
+from chatstore.store.search.entries import put_entries
+from tests.store.search.test_pages import hits, new_chat
+from tests.store.search.test_rebuild import violations
+from tests.store.statements import recorded_statements
+from tests.store.test_sessions import number_after
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["unseen", "loaded"])
+def test_a_session_that_is_deleted_as_an_object_is_not_in_the_index(
+    db_session, is_loaded
+):
+    kept = new_chat("plan", "plan")
+    gone = db_session.get(ChatSession, new_chat("plan", "plan", "plan").id)
+    with transaction():
+        assert not is_loaded or len(gone.messages) == 2
+        db_session.delete(gone)
+    assert violations() == []
+    assert {hit.session_id for hit in hits("plan")} == {kept.id}
+
+
+def test_a_message_that_is_taken_out_of_its_session_is_not_in_the_index(db_session):
+    chat = db_session.get(ChatSession, new_chat(None, "plan a", "plan b").id)
+    with transaction():
+        chat.messages.pop()
+    assert db_session.query(Message).count() == 1
+    assert violations() == []
+    assert [hit.snippet for hit in hits("plan")] == ["plan a"]
+
+
+def test_a_session_without_a_name_is_not_found_by_one_that_was_left(db_session, clock):
+    clock.step = timedelta(0)
+    first = new_chat()
+    number = number_after(first.number)
+    if db.engine.dialect.name == "postgresql":
+        db_session.connection().exec_driver_sql(
+            "ALTER TABLE name_index DROP CONSTRAINT fk_name_index_id_sessions"
+        )
+    with transaction():
+        put_entries(NAMES, [(number, "plan", scopes_of("alice", first.id))])
+    assert new_chat().number == number
+    assert hits("plan") == []
+    new_chat("a plan")
+    assert len(hits("plan")) == 1
+
+
+def test_a_large_batch_is_indexed_by_several_statements(db_session, monkeypatch):
+    monkeypatch.setattr(entries, "PUT_LETTERS", 1)
+    with recorded_statements() as statements:
+        new_chat(None, "plan a", "plan b", "plan c")
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    assert sum("INTO message_index" in each for each in statements) == (
+        1 if is_sqlite else 3
+    )
+    assert len(hits("plan")) == 3
+    assert violations() == []

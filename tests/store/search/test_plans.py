@@ -1,0 +1,208 @@
+"""No search reads a whole table: what each database says of its plans."""
+
+import random
+import re
+from functools import lru_cache
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from chatstore.db import db, in_transaction
+from chatstore.enums import Archived, Role, SearchSort
+from chatstore.fulltext.index_format import MESSAGES, NAMES, owner_scope
+from chatstore.models import Message
+from chatstore.store.filters import SessionFilters
+from chatstore.store.search import plans, rebuild, statements
+from chatstore.store.search.pages import Search, search
+from tests.store.crowd import fill_sessions
+from tests.store.search.test_pages import new_chat, pages, say
+from tests.store.statements import recorded_statements
+
+MESSAGE_COUNT = 20_000
+SEARCHES = {
+    "a rare word": {"q": "rare7"},
+    "a common word": {"q": "often"},
+    "two words": {"q": "often word3"},
+    "a phrase": {"q": '"often word3"'},
+    "a beginning": {"q": "rare1*"},
+    "not": {"q": "often -word3"},
+    "newest": {"q": "often", "sort": SearchSort.NEWEST},
+    "a role": {"q": "often", "role": Role.USER},
+    "a seldom tag": {"q": "often", "filters": SessionFilters(tag=("seldom",))},
+    "an often tag": {"q": "often", "filters": SessionFilters(tag=("often",))},
+    "a model": {"q": "often", "filters": SessionFilters(model="m2")},
+}
+
+
+@pytest.fixture
+def crowd(db_session):
+    sessions = fill_sessions(2000)
+    chance = random.Random(1)
+    words = [f"word{number}" for number in range(500)]
+    rows = [
+        {
+            "session_id": sessions[number % len(sessions)]["id"],
+            "seq": number // len(sessions) + 1,
+            "timestamp": sessions[0]["created_at"],
+            "role": "user",
+            "content": " ".join(
+                (["often", "odd"] if number % 2 else ["even"])
+                + ["ends"] * (number < 100 or number >= MESSAGE_COUNT - 50)
+                + chance.choices(words, k=20)
+                + [f"rare{number}"]
+            ),
+        }
+        for number in range(MESSAGE_COUNT)
+    ]
+    db_session.execute(insert(Message), rows)
+    db_session.commit()
+    while in_transaction(rebuild.number_sessions):
+        pass
+    for index in (MESSAGES, NAMES):
+        last = 0
+        while batch := in_transaction(rebuild.reindex_batch, index, after=last):
+            last = batch.last
+    if db.engine.dialect.name == "postgresql":
+        for index in (MESSAGES, NAMES):  # as autovacuum does
+            merge = f"SELECT gin_clean_pending_list('ix_{index}_words')"
+            db_session.execute(text(merge))
+        db_session.execute(text("ANALYZE"))
+    db_session.commit()
+    return sessions
+
+
+def plans_of(*, is_free=False, **where):
+    """The plan of each SELECT of a search, as one text."""
+    found = []
+
+    def explain(connection, cursor, statement, parameters, *_):
+        if "message_index" in statement or "name_index" in statement:
+            found.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", explain)
+    try:
+        search(Search(**where), owner_id="alice", limit=20)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", explain)
+    cursor = db.session.connection().connection.cursor()
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    if not is_sqlite and not is_free:
+        # Twenty thousand rows it would rather read: can it do without?
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    for statement, parameters in found:
+        cursor.execute(
+            f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {statement}", parameters
+        )
+        rows = cursor.fetchall()
+        yield "\n".join(str(row[3] if is_sqlite else row[0]) for row in rows)
+
+
+def whole_tables(plan):
+    """The tables that a plan reads from end to end."""
+    scans = re.findall(r"Seq Scan on (\w+)", plan)
+    # FTS5 is always a scan; its number says by what: 0 would be all of it.
+    scans += re.findall(r"SCAN (?!\w+ VIRTUAL TABLE INDEX \d+:[^\n]*M)(\w+)", plan)
+    # What was found is gone through, and lists that are parameters.
+    found = {"newest", "matches", "ranked", "best", "edge", "probes", "CONSTANT"}
+    return {each for each in scans if not each.startswith("anon_")} - found
+
+
+def test_no_search_reads_a_whole_table(crowd):
+    for what, where in SEARCHES.items():
+        found = list(plans_of(**where))
+        assert found, what
+        for plan in found:
+            assert not whole_tables(plan), (what, plan)
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
+    for q in ("rare7", '"often rare7"', "often rare7", "often -often7 rare7"):
+        (*_, plan) = plans_of(is_free=True, q=q)
+        assert "ix_message_index_words" in plan, q
+    for q in ("often", '"often odd"', "often -word3", "often word*"):
+        (*_, plan) = plans_of(is_free=True, q=q)
+        assert "Index Scan Backward using pk_message_index" in plan, q
+        assert "ix_message_index_words" not in plan, q
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
+    # Each is common, which is all that the planner knows.
+    (*_, plan) = plans_of(is_free=True, q="even odd")
+    assert "ix_message_index_words" in plan, plan
+    assert "Scan Backward" not in plan, plan
+    assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("sort", SearchSort)
+def test_what_a_walk_does_not_come_to_is_found_too(crowd, monkeypatch, sort):
+    # The sample promises more than there is: fifty of the newest, a hundred of old.
+    monkeypatch.setattr(plans, "NEWEST_WALK", 500)
+    monkeypatch.setattr(plans, "BEST_WALK", 500)
+    monkeypatch.setattr(plans, "_DENSE_WINDOW", 2)
+    # Statements have these in them: those of this test are for this test only.
+    for name in ("prepare_look", "prepare_walk", "prepare_best_of_walk"):
+        made_anew = lru_cache(getattr(statements, name).__wrapped__)
+        monkeypatch.setattr(statements, name, made_anew)
+    with recorded_statements() as sent:
+        everywhere = {"filters": SessionFilters(archived=Archived.ANY)}
+        listed = list(pages("ends", sort=sort, **everywhere))
+    found = [hit.message_id for page in listed for hit in page]
+    assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
+    assert any("AS newest" in each for each in sent)  # it did walk
+
+
+def asked_of_the_index(q):
+    """What the last statement of a search asks the index for, and the owner's word."""
+    sent = []
+
+    def record(connection, cursor, statement, values, *_):
+        sent.append(values)
+
+    event.listen(db.engine, "before_cursor_execute", record)
+    try:
+        search(Search(q=q), owner_id="alice", limit=50)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", record)
+    return sent[-1]["asked"], f"'_{owner_scope('alice')}'"
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("q", ["often", "often rare19999"])
+def test_the_index_is_asked_for_an_owner_unless_nearly_all_is_theirs(crowd, q):
+    asked, owner = asked_of_the_index(q)
+    assert owner not in asked
+    # Most are alice's still, but looking up what bob has would take its time.
+    bobs = new_chat("bob's", owner_id="bob")
+    for _ in range(3):
+        say(bobs, *["often rare19999"] * 1000)
+    asked, owner = asked_of_the_index(q)
+    assert owner in asked
+
+
+@pytest.mark.parametrize("q", ["often", "often rare19999"])
+def test_somebody_elses_is_not_found_where_most_are_the_owners(crowd, q):
+    theirs = new_chat("theirs", "often rare19999", owner_id="bob")
+    mine = [hit for page in pages(q, limit=50) for hit in page]
+    assert mine
+    assert theirs.id not in {hit.session_id for hit in mine}
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_the_index_comes_first_and_rows_are_looked_up(crowd):
+    for where in SEARCHES.values():
+        (*_, plan) = plans_of(**where)
+        real = re.compile("(SCAN|SEARCH) (message_index|chat_messages|sessions) .*")
+        lines = [each for each in plan.splitlines() if real.fullmatch(each)]
+        assert lines[0].startswith("SCAN message_index VIRTUAL TABLE"), plan
+        lines = [each for each in lines if "message_index" not in each]
+        assert lines[0].startswith("SEARCH chat_messages USING INTEGER PRIMARY KEY")
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_sample_of_messages_is_looked_up_by_their_ids(crowd):
+    for plan in plans_of(q="plan"):
+        assert "(session_id=?)" not in plan
+        assert "SEARCH sessions USING COVERING INDEX" not in plan
