@@ -255,7 +255,7 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
 def worst(found: Found) -> list[str]:
     """What the worst requests within the limits cost, and cost others."""
     heads = ["case", "of", "answers", "ms", "all is done, ms"]
-    heads += ["others wait at most, ms", "target", "alone, ms", "others refused"]
+    heads += ["others wait at most, ms", "target", "alone, ms", "others failed"]
     heads += ["a process grows, MB"]
     rows = (
         _worst(name, kind, figures[name])
@@ -278,7 +278,7 @@ def _worst(name: str, kind: str, found: Found) -> list[object]:
         ", ".join(f"{what} {short(ms)}" for what, ms in waited.items()),
         targets.at_most(max(waited.values()), targets.OTHERS_MAX_MS),
         short(max(found["others_alone_max_ms"].values())),
-        found["others_refused"],
+        found["others_failed"],
         short(found["grew_mb"]),
     ]
 

@@ -104,7 +104,7 @@ def test_the_worst_cases_say_how_long_others_wait():
         "settled_ms": None,
         "others_alone_max_ms": {"append": 9.0, "health": 8.0},
         "others_max_ms": {"append": 1001.0, "health": 12.0},
-        "others_refused": 2,
+        "others_failed": 2,
         "grew_mb": 40.0,
     }
     other = case | {"settled_ms": spread(3000.0)}
