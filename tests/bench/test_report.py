@@ -97,6 +97,28 @@ def test_appends_with_a_key_are_compared_round_by_round():
     ]
 
 
+def test_searches_are_judged_by_their_p95_and_beside_the_scan():
+    searches = {
+        "a common word": {"this_ms": spread(5.0), "this_p95_ms": spread(50.0)},
+        "a rare word": {"this_ms": spread(10.1), "this_p95_ms": spread(50.1)},
+        "a phrase": {"skipped": "404"},
+    }
+    scans = {"a common word": spread(100.0), "a rare word": spread(200.0)}
+    heads, _, *lines = tables.searches({"searches": searches, "scans": scans})
+    assert heads == (
+        "| search for | p50 ms | p95 ms | target | LIKE scan ms | faster | target |"
+    )
+    assert lines == [
+        "| a common word | 5 (2.5 to 10) | 50 (25 to 100) | ≤ 50: reached"
+        " | 100 (50 to 200) | 20 × | ≥ 20: reached |",
+        "| a rare word | 10.1 (5.05 to 20.2) | 50.1 (25.1 to 100)"
+        " | ≤ 50: **not reached** | 200 (100 to 400)"
+        " | 19.8 × | ≥ 20: **not reached** |",
+        "| a phrase | not measured: 404 |  |  |  |  |  |",
+    ]
+    assert {line.count("|") for line in lines} == {heads.count("|")}
+
+
 def test_the_worst_cases_say_how_long_others_wait():
     case = {
         "ms": spread(2000.0),
