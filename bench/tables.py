@@ -8,7 +8,7 @@ from typing import Any
 from bench import targets
 from bench.contenders import BATCH, FIGURES
 from bench.databases import KINDS
-from bench.numbers import Spread, short
+from bench.numbers import Quartiles, Spread, short
 
 Found = dict[str, Any]
 READS = FIGURES[:3]
@@ -96,18 +96,18 @@ def _derived(contenders: Found) -> list[str]:
 
 
 def keyed(found: Found) -> list[str]:
-    """Appends with a key beside those without."""
+    """Appends with a key beside those without: medians and quartiles."""
     heads = ["database", "appends/s", "with a key", "ratio", "target", "errors"]
     return table(heads, (_keyed(*each) for each in found["databases"].items()))
 
 
 def _keyed(kind: str, found: Found) -> list[object]:
-    spreads = [
-        Spread.read(found[key])
+    rates = [
+        Quartiles.read(found[key])
         for key in ("plain_per_second", "keyed_per_second", "ratio")
     ]
-    verdict = targets.at_least(spreads[-1].median, targets.KEYED_OF_PLAIN)
-    return [kind, *spreads, verdict, found["errors"]]
+    verdict = targets.at_least(rates[-1].median, targets.KEYED_OF_PLAIN)
+    return [kind, *rates, verdict, found["errors"]]
 
 
 def libraries(found: Found) -> list[str]:

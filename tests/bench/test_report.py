@@ -7,9 +7,9 @@ import pytest
 
 from bench import tables, targets
 from bench.keyed import summed_up
-from bench.load import Answers
 from bench.numbers import Spread
 from bench.report import DOCUMENT, NAMES, block, fill_document
+from bench.slices import Slice
 
 
 def spread(median: float) -> dict[str, float]:
@@ -85,15 +85,18 @@ def test_the_table_derives_batches_and_the_peer():
     assert "FastAPI peer, postgresql: not measured: no such driver" in lines
 
 
-def test_appends_with_a_key_are_compared_round_by_round():
+def test_appends_with_a_key_are_compared_pair_by_pair():
     plain, keyed = (
-        [Answers(rate, 1, 2, 3, errors=1) for rate in rates]
-        for rates in ((100, 200, 100), (50, 180, 80))
+        [Slice(rate, errors=1) for rate in rates]
+        for rates in (
+            (100.0, 200.0, 100.0, 100.0, 100.0),
+            (10.0, 180.0, 70.0, 80.0, 150.0),
+        )
     )
     found = {"databases": {"sqlite": kept(summed_up(plain, keyed))}}
     assert tables.keyed(found)[2:] == [
-        "| sqlite | 100 (100 to 200) | 80 (50 to 180) | 0.8 (0.5 to 0.9)"
-        " | ≥ 0.8: reached | 6 |"
+        "| sqlite | 100 (100 to 100) | 80 (70 to 150) | 0.8 (0.7 to 0.9)"
+        " | ≥ 0.8: reached | 10 |"
     ]
 
 
