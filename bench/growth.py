@@ -172,7 +172,7 @@ def search_pairs(stack: ExitStack, chats: Filled, small: Filled) -> Iterator[Pai
 
 
 def search_figures(stack: ExitStack, chats: Filled, kind: str) -> dict[str, Any]:
-    """Return, by search, its time beside that of a LIKE scan, and how often faster."""
+    """Return the times of each search, and those of the LIKE scans."""
     client = stack.enter_context(chats.client())
     try:
         hits = ask(client, f"/api/v1/search?q={COMMON}")["hits"]

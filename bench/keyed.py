@@ -1,67 +1,97 @@
 """Compares appends with an Idempotency-Key with plain ones: `python -m bench.keyed`.
 
-The two take turns in many short rounds, and who begins changes from round to round, so
-that a busy machine hurts both alike. Ratios are of one round.
+A neighbour that takes the processor for a second changes a rate by half. So the two
+take turns every quarter of a second, in many pairs, and who begins changes from pair
+to pair. Each pair has new connections: the workers may share them unevenly.
 """
 
 import argparse
+import json
+from collections.abc import Callable
+from itertools import count
+from secrets import token_hex
 from typing import Any
 
-from bench.contenders import KEYED, requests_for
+from bench.contenders import TEXT, Client
 from bench.databases import KINDS, Databases, databases
-from bench.load import CONNECTIONS, Answers, send
-from bench.numbers import Spread, ratios
-from bench.results import progress, write_results
+from bench.load import CONNECTIONS
+from bench.numbers import Quartiles
+from bench.results import progress, read_results, write_results
 from bench.server import running_chatstore
+from bench.slices import Slice, connected, send_for
 
-PLAIN = "append"
+_WARM_SLICES = 4
+_BODY = json.dumps({"content": TEXT}).encode()
 
 
 def measure(
-    made: Databases, kind: str, *, rounds: int, seconds: float
+    made: Databases, kind: str, *, pairs: int, seconds: float
 ) -> dict[str, Any]:
     """Return requests per second of both, their ratio, and the errors."""
-    found: dict[str, list[Answers]] = {PLAIN: [], KEYED: []}
+    plain: list[Slice] = []
+    keyed: list[Slice] = []
     with running_chatstore(database_url=made.new_url(kind)) as server:
-        requests = requests_for("chatstore", server.port)
-        for number in range(rounds + 1):
-            progress(f"keyed, {kind}: round {number} of {rounds}")
-            for name in list(found)[:: 1 if number % 2 else -1]:
-                answers = send(
-                    server.port,
-                    requests[name],
-                    seconds=seconds,
-                    connections=CONNECTIONS,
-                )
-                found[name].append(answers)
+        with Client(server.port) as client:
+            appends = [
+                (found, appending(client, is_keyed=found is keyed))
+                for found in (plain, keyed)
+            ]
+        with connected(server.port, CONNECTIONS) as warming:
+            for _, request in appends:
+                send_for(warming, request, _WARM_SLICES * seconds)
+        for number in range(pairs):
+            progress(f"keyed, {kind}: pair {number + 1} of {pairs}")
+            with connected(server.port, CONNECTIONS) as connections:
+                for found, request in appends[:: -1 if number % 2 else 1]:
+                    found.append(send_for(connections, request, seconds))
     progress("")
-    return summed_up(found[PLAIN][1:], found[KEYED][1:])  # the first one warms
+    return summed_up(plain, keyed)
 
 
-def summed_up(plain: list[Answers], keyed: list[Answers]) -> dict[str, Any]:
-    """Return the spreads of rounds that took turns."""
-    rates = [[each.per_second for each in rounds] for rounds in (plain, keyed)]
+def appending(client: Client, *, is_keyed: bool) -> Callable[[int], bytes]:
+    """Return what makes the next append of a connection, to a session of its own."""
+    paths = [client.create_session() for _ in range(CONNECTIONS)]
+    heads = [
+        f"POST {path}/messages HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\n"
+        for path in paths
+    ]
+    run, numbers = token_hex(8), count()
+
+    def request(connection: int) -> bytes:
+        key = f"Idempotency-Key: {run}-{next(numbers)}\r\n" if is_keyed else ""
+        return f"{heads[connection]}{key}\r\n".encode() + _BODY
+
+    return request
+
+
+def summed_up(plain: list[Slice], keyed: list[Slice]) -> dict[str, Any]:
+    """Return medians and quartiles of slices that took turns."""
+    rates = [[each.per_second for each in slices] for slices in (plain, keyed)]
     return {
-        "plain_per_second": Spread.of(rates[0]),
-        "keyed_per_second": Spread.of(rates[1]),
-        "ratio": ratios(rates[1], rates[0]),
+        "plain_per_second": Quartiles.of(rates[0]),
+        "keyed_per_second": Quartiles.of(rates[1]),
+        "ratio": Quartiles.of(b / a for a, b in zip(*rates, strict=True)),
         "errors": sum(each.errors for each in [*plain, *keyed]),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=0.25)
+    parser.add_argument("--database", choices=KINDS, action="append")
     options = parser.parse_args()
+    how = {"pairs": options.pairs, "seconds": options.seconds}
+    # One kind alone takes two minutes: what the other one gave is kept.
+    before = read_results("keyed") or {}
+    found = before["databases"] if before.get("how") == how else {}
     with databases() as made:
-        found = {
-            kind: measure(made, kind, rounds=options.rounds, seconds=options.seconds)
-            for kind in KINDS
-        }
-    for kind, each in found.items():
-        print(f"{kind}: {each['ratio']} of {each['plain_per_second']} appends/s")
-    write_results("keyed", {"how": vars(options), "databases": found})
+        for kind in options.database or KINDS:
+            found[kind] = measure(made, kind, **how)
+            each = found[kind]
+            print(f"{kind}: {each['ratio']} of {each['plain_per_second']} appends/s")
+            write_results("keyed", {"how": how, "databases": found})
 
 
 if __name__ == "__main__":

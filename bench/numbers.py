@@ -30,6 +30,31 @@ class Spread:
         return f"{short(self.median)} ({short(self.least)} to {short(self.most)})"
 
 
+@dataclass(frozen=True)
+class Quartiles:
+    """The median of many short rounds, and the quartiles below and above it.
+
+    The least and the most of many show only the worst neighbour.
+    """
+
+    first: float
+    median: float
+    third: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Quartiles":
+        """Sum up the values of the rounds, of which there must be two."""
+        return cls(*statistics.quantiles(values, n=4, method="inclusive"))
+
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> "Quartiles":
+        """Return what was kept as JSON."""
+        return cls(kept["first"], kept["median"], kept["third"])
+
+    def __str__(self) -> str:
+        return f"{short(self.median)} ({short(self.first)} to {short(self.third)})"
+
+
 def percentile(ordered: Sequence[float], part: float) -> float:
     """Return the value that `part` per cent of the sorted values do not exceed."""
     if not ordered:

@@ -17,20 +17,20 @@ _BODY = json.dumps({"content": TEXT}).encode()
 
 @dataclass
 class Waits:
-    """The milliseconds of each request, and how many were not answered well."""
+    """The milliseconds of each request, and how many failed: refused or broken off."""
 
     ms: list[float] = field(default_factory=list)
-    refused: int = 0
+    failed: int = 0
 
     def add(self, send: Callable[[], int]) -> None:
         """Send one request and keep what it took."""
         begun = time.perf_counter()
         try:
-            is_well = send() < 400
+            has_failed = send() >= 400
         except (OSError, http.client.HTTPException):
-            is_well = False
+            has_failed = True
         self.ms.append((time.perf_counter() - begun) * 1000)
-        self.refused += not is_well
+        self.failed += has_failed
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.contenders import CEILING
 from bench.numbers import Spread
-from bench.results import write_results
+from bench.results import print_figures, write_results
 from bench.speed import measure, summed_up
 
 KEPT = Path(__file__).parent / "figures.json"
@@ -58,9 +58,7 @@ def measure_ratios(*, rounds: int, seconds: float) -> Ratios:
 
 def report(found: Ratios, kept: Ratios) -> None:
     """Print all ratios, then what fell."""
-    for name, figures in found.items():
-        for figure, ratio in figures.items():
-            print(f"{name:<22} {figure:<13} {ratio} of the ceiling")
+    print_figures(found, "{} of the ceiling".format)
     if not kept:
         print("No figures are kept yet: python -m bench.quick --keep")
         return

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 
 from bench.databases import KINDS, databases
 from bench.inprocess import application
-from bench.results import progress, write_results
+from bench.results import print_figures, progress, write_results
 from chatstore.db import in_transaction
 from chatstore.db.revisions import migrate
 from chatstore.enums import Role
@@ -151,6 +151,14 @@ def _figures(asked: list[Asked]) -> dict[str, Any]:
     }
 
 
+def _shown(each: dict[str, Any]) -> str:
+    return (
+        f"{each['questions']:>4} questions, mean reciprocal rank"
+        f" {each['mean reciprocal rank']:.3f}, recall at {BEST}"
+        f" {each['recall at 10']:.3f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--database", choices=KINDS, action="append")
@@ -162,15 +170,10 @@ def main() -> None:
             progress(f"relevance, {kind}")
             found[kind] = summed_up(ask_all(made.new_url(kind), collected))
     progress("")
+    print_figures(found, _shown)
     for kind, figures in found.items():
-        for name, each in figures.items():
-            print(
-                f"{kind:<11} {name:<9} {each['questions']:>4} questions, mean"
-                f" reciprocal rank {each['mean reciprocal rank']:.3f}, recall at"
-                f" {BEST} {each['recall at 10']:.3f}"
-            )
         for text in figures[ALL]["not answered"]:
-            print(f"{kind:<11} not answered: {text}")
+            print(f"{kind:<26} not answered: {text}")
     write_results("relevance", {"how": collected.size, "databases": found})
 
 

@@ -1,10 +1,11 @@
-"""Where figures are kept: one JSON file a measurement; and the line of progress."""
+"""Where figures go: one JSON file a measurement, lines on the terminal, progress."""
 
 import dataclasses
 import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,15 @@ def progress(line: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{line}")
         sys.stderr.flush()
+
+
+def print_figures(
+    found: Mapping[str, Mapping[str, Any]], shown: Callable[[Any], str]
+) -> None:
+    """Print a line for each figure of each contender or database."""
+    for name, figures in found.items():
+        for figure, each in figures.items():
+            print(f"{name:<26} {figure:<17} {shown(each)}")
 
 
 def write_results(name: str, found: dict[str, Any], folder: Path = FOLDER) -> Path:

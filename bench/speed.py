@@ -14,7 +14,7 @@ from bench.contenders import CEILING, FIGURES, contenders, requests_for
 from bench.databases import databases
 from bench.load import CONNECTIONS, Answers, Request, has_wrk, send
 from bench.numbers import Spread, ratios
-from bench.results import progress, write_results
+from bench.results import print_figures, progress, write_results
 
 Rounds = dict[str, dict[str, list[Answers]]]
 
@@ -89,6 +89,13 @@ def _one(rounds: list[Answers], ceiling: list[Answers]) -> dict[str, Any]:
     }
 
 
+def _shown(each: dict[str, Any]) -> str:
+    return (
+        f"{each['per_second']} /s, ratio {each['ratio']}, p99/p50 {each['p99/p50']},"
+        f" errors {each['errors']}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -101,13 +108,7 @@ def main() -> None:
         with_peers=not options.without_peers,
     )
     summary = summed_up(found)
-    for name, figures in summary.items():
-        for figure, each in figures.items():
-            print(
-                f"{name:<26} {figure:<13} {each['per_second']} /s,"
-                f" ratio {each['ratio']}, p99/p50 {each['p99/p50']},"
-                f" errors {each['errors']}"
-            )
+    print_figures(summary, _shown)
     for name, reason in missing.items():
         print(f"{name:<26} not measured: {reason}")
     how = vars(options) | {"load": "wrk" if has_wrk() else "Locust"}

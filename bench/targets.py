@@ -11,7 +11,8 @@ P99_OF_P50 = 10.0
 BATCH_OF_SINGLE = 15.0  # messages per second in batches of 100
 KEYED_OF_PLAIN = 0.8  # appends with a key beside those without
 OF_PEER = 3.0
-FASTER_THAN_SCAN = 50.0
+# Of 1,000,000 messages, on a quiet machine.
+SEARCH_P95_MS, FASTER_THAN_SCAN = 50.0, 20.0
 STATEMENTS = {"read": 3, "write": 5}
 OTHERS_P99_MS = 1000.0
 OTHERS_MAX_MS = 1000.0  # about a second, while somebody sends the worst there is

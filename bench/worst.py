@@ -20,7 +20,7 @@ from bench.numbers import Spread
 from bench.others import small_requests
 from bench.results import progress, read_results, write_results
 from bench.server import Running, forget_peak, peak_bytes, running_chatstore
-from bench.worst_cases import BULK, CASES, Ground, Run
+from bench.worst_cases import CASES, Ground, Run, bulk_size
 
 _QUIET_SECONDS = 1.0
 # A slow upload is cut off after this time: by default it would take a minute.
@@ -37,7 +37,7 @@ def prepare(
 ) -> tuple[str, dict[str, list[Run]]]:
     """Fill a database; return its URL and, by case, what to run in each round."""
     url = made.new_url(kind)
-    bulk = max(1, round(BULK * factor))
+    bulk = bulk_size(factor)
     fill(url, Plan(bulk * rounds, bulk * rounds))
     cases: dict[str, list[Run]] = {}
     with running_chatstore(database_url=url) as server:
@@ -91,8 +91,8 @@ def measure_case(server: Running, runs: list[Run]) -> dict[str, Any]:
             name: max(each.ms[len(alone[name].ms) :], default=0.0)
             for name, each in waits.items()
         },
-        "others_refused": sum(
-            each.refused - alone[name].refused for name, each in waits.items()
+        "others_failed": sum(
+            each.failed - alone[name].failed for name, each in waits.items()
         ),
         "grew_mb": max(peak_bytes(pid) - before[pid] for pid in workers) / 1e6,
     }
@@ -149,7 +149,7 @@ def _shown(found: dict[str, Any]) -> str:
     settled = f", settled {found['settled_ms']}" if found["settled_ms"] else ""
     return (
         f"{found['ms']} ms{settled}, others at most {waited} (alone {alone:.0f}),"
-        f" {found['others_refused']} refused, grew {found['grew_mb']:.1f} MB,"
+        f" {found['others_failed']} failed, grew {found['grew_mb']:.1f} MB,"
         f" {', '.join(found['answers'])}"
     )
 

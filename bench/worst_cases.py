@@ -24,7 +24,7 @@ from bench.inside import connection_to, is_deleting
 from bench.others import send_once
 from bench.texts import Texts
 
-BULK = 10_000
+_BULK = 10_000
 _SESSIONS = "/api/v1/sessions/"
 _BODY_BYTES = 8 * 1024 * 1024
 _CONTENT_BYTES = 1024 * 1024
@@ -80,6 +80,11 @@ class Ground:
 Case = Callable[[Ground], list[Run]]
 
 
+def bulk_size(factor: float) -> int:
+    """Return the wanted part of the sessions that one request may change."""
+    return max(1, round(_BULK * factor))
+
+
 def sent(method: str, path: str, body: bytes | None = None) -> Run:
     """Send one request."""
     return Run(lambda port: str(send_once(port, method, path, body)))
@@ -105,7 +110,9 @@ def chinese(characters: int, *, line: int = 0) -> str:
     return "\n".join(text[each : each + line] for each in range(0, characters, line))
 
 
-def append_batch(ground: Ground, *, write: Callable[[int], str], width: int) -> Any:
+def append_batch(
+    ground: Ground, *, write: Callable[[int], str], width: int
+) -> list[Run]:
     """A thousand messages, 7.8 MB."""
     messages = ground.part(1000)
     text = write(_BATCH_BYTES // width)
@@ -115,7 +122,7 @@ def append_batch(ground: Ground, *, write: Callable[[int], str], width: int) -> 
     return [sent("POST", f"{path}/messages/batch", body)] * ground.rounds
 
 
-def append_one(ground: Ground, *, write: Callable[[int], str], width: int) -> Any:
+def append_one(ground: Ground, *, write: Callable[[int], str], width: int) -> list[Run]:
     """A message of 1 MiB."""
     body = orjson.dumps({"content": write(ground.part(_CONTENT_BYTES) // width)})
     return [sent("POST", f"{ground.create()}/messages", body)] * ground.rounds
@@ -123,7 +130,7 @@ def append_one(ground: Ground, *, write: Callable[[int], str], width: int) -> An
 
 def search_page(
     ground: Ground, *, write: Callable[[int], str], word: str, messages: int, size: int
-) -> Any:
+) -> list[Run]:
     """A page of 20 hits: the word stands at the end of each text, and within it."""
     text = write(ground.part(size))
     within = f" {word} ".join([text[: len(text) // 2], text[len(text) // 2 :]])
@@ -210,7 +217,7 @@ def _bulk(body: dict[str, Any]) -> Run:
 
 def _filled_ids(ground: Ground) -> list[list[str]]:
     """Return the sessions that were there first, those of each round together."""
-    size = max(1, round(BULK * ground.factor))
+    size = bulk_size(ground.factor)
     with connection_to(ground.url) as connection:
         rows = connection.execute(
             f"SELECT id FROM sessions ORDER BY created_at LIMIT {size * ground.rounds}"
@@ -311,8 +318,8 @@ _CHINESE: dict[str, Any] = {"write": chinese, "width": 3}
 _LINE: dict[str, Any] = {"write": chinese, "word": _CHINESE_WORD}
 _PARAGRAPHS = _LINE | {"write": partial(chinese, line=100)}
 _WORDS: dict[str, Any] = {"write": english, "word": _WORD}
-_HUNDRED = {"messages": 100, "size": 4000}
-_LONG = {"messages": 20, "size": 99_000}
+_HUNDRED: dict[str, Any] = {"messages": 100, "size": 4000}
+_LONG: dict[str, Any] = {"messages": 20, "size": 99_000}
 _REPEATED = "search a phrase in repeated words"
 CASES: dict[str, Case] = {
     "append 1,000 messages of 7.8 MB, English": partial(append_batch, **_ENGLISH),

@@ -2,11 +2,17 @@
 
 import pytest
 
-from bench.numbers import Spread, percentile, ratios, short
+from bench.numbers import Quartiles, Spread, percentile, ratios, short
 
 
 def test_a_spread_is_the_median_the_least_and_the_most():
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
+
+
+def test_of_many_rounds_a_quarter_is_below_and_a_quarter_above():
+    found = Quartiles.of([9.0, 1.0, 2.0, 3.0, 4.0])
+    assert found == Quartiles(first=2.0, median=3.0, third=4.0)
+    assert str(found) == "3 (2 to 4)"
 
 
 def test_ratios_are_of_rounds_side_by_side():

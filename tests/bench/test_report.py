@@ -7,9 +7,9 @@ import pytest
 
 from bench import tables, targets
 from bench.keyed import summed_up
-from bench.load import Answers
 from bench.numbers import Spread
 from bench.report import DOCUMENT, NAMES, block, fill_document
+from bench.slices import Slice
 
 
 def spread(median: float) -> dict[str, float]:
@@ -85,16 +85,41 @@ def test_the_table_derives_batches_and_the_peer():
     assert "FastAPI peer, postgresql: not measured: no such driver" in lines
 
 
-def test_appends_with_a_key_are_compared_round_by_round():
+def test_appends_with_a_key_are_compared_pair_by_pair():
     plain, keyed = (
-        [Answers(rate, 1, 2, 3, errors=1) for rate in rates]
-        for rates in ((100, 200, 100), (50, 180, 80))
+        [Slice(rate, errors=1) for rate in rates]
+        for rates in (
+            (100.0, 200.0, 100.0, 100.0, 100.0),
+            (10.0, 180.0, 70.0, 80.0, 150.0),
+        )
     )
     found = {"databases": {"sqlite": kept(summed_up(plain, keyed))}}
     assert tables.keyed(found)[2:] == [
-        "| sqlite | 100 (100 to 200) | 80 (50 to 180) | 0.8 (0.5 to 0.9)"
-        " | ≥ 0.8: reached | 6 |"
+        "| sqlite | 100 (100 to 100) | 80 (70 to 150) | 0.8 (0.7 to 0.9)"
+        " | ≥ 0.8: reached | 10 |"
     ]
+
+
+def test_searches_are_judged_by_their_p95_and_beside_the_scan():
+    searches = {
+        "a common word": {"this_ms": spread(5.0), "this_p95_ms": spread(50.0)},
+        "a rare word": {"this_ms": spread(10.1), "this_p95_ms": spread(50.1)},
+        "a phrase": {"skipped": "404"},
+    }
+    scans = {"a common word": spread(100.0), "a rare word": spread(200.0)}
+    heads, _, *lines = tables.searches({"searches": searches, "scans": scans})
+    assert heads == (
+        "| search for | p50 ms | p95 ms | target | LIKE scan ms | faster | target |"
+    )
+    assert lines == [
+        "| a common word | 5 (2.5 to 10) | 50 (25 to 100) | ≤ 50: reached"
+        " | 100 (50 to 200) | 20 × | ≥ 20: reached |",
+        "| a rare word | 10.1 (5.05 to 20.2) | 50.1 (25.1 to 100)"
+        " | ≤ 50: **not reached** | 200 (100 to 400)"
+        " | 19.8 × | ≥ 20: **not reached** |",
+        "| a phrase | not measured: 404 |  |  |  |  |  |",
+    ]
+    assert {line.count("|") for line in lines} == {heads.count("|")}
 
 
 def test_the_worst_cases_say_how_long_others_wait():
@@ -104,7 +129,7 @@ def test_the_worst_cases_say_how_long_others_wait():
         "settled_ms": None,
         "others_alone_max_ms": {"append": 9.0, "health": 8.0},
         "others_max_ms": {"append": 1001.0, "health": 12.0},
-        "others_refused": 2,
+        "others_failed": 2,
         "grew_mb": 40.0,
     }
     other = case | {"settled_ms": spread(3000.0)}

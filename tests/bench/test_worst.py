@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from functools import partial
 
 import pytest
@@ -19,6 +20,7 @@ from bench.worst_cases import (
     many_escapes,
     many_keys,
     many_values,
+    sent,
 )
 
 FACTOR = 0.01
@@ -61,16 +63,21 @@ def test_every_case_runs_and_is_answered(kind):
 
 
 def test_a_case_is_measured_with_others_and_memory():
-    grown: list[str] = []
+    done: list[str] = []
+    begun_at: list[float] = []
+    lasted_ms: list[float] = []
 
     def send(port: int) -> str:
-        grown.append("sent")
-        if len(grown) == 1:
+        begun_at.append(time.perf_counter())
+        done.append("sent")
+        lasted_ms.append((time.perf_counter() - begun_at[-1]) * 1000)
+        if len(done) == 1:
             raise ConnectionResetError
         return "200"
 
     def settle() -> bool:
-        grown.append("settled")
+        done.append("settled")
+        lasted_ms.append((time.perf_counter() - begun_at[-1]) * 1000)
         return True
 
     runs = [Run(send), Run(send, settle=settle)]
@@ -78,25 +85,35 @@ def test_a_case_is_measured_with_others_and_memory():
         found = measure_case(server, runs)
         with small_requests(server.port) as waits:
             pass
-    assert all(each.ms and not each.refused for each in waits.values())
-    assert grown == ["sent", "sent", "settled"]
+    assert all(each.ms and not each.failed for each in waits.values())
+    assert done == ["sent", "sent", "settled"]
     assert found["answers"] == ["200", "ConnectionResetError()"]
-    assert found["others_refused"] == 0
+    assert found["others_failed"] == 0
     assert list(found["others_max_ms"]) == ["append", "get session", "health"]
     assert list(found["others_alone_max_ms"]) == ["append", "get session", "health"]
-    assert found["grew_mb"] >= 0
-    assert found["ms"].least <= found["ms"].most
-    assert found["settled_ms"].least >= found["ms"].least
+    assert found["ms"].least >= min(lasted_ms[:2])
+    assert found["ms"].most >= max(lasted_ms[:2])
+    assert found["settled_ms"].least >= lasted_ms[2]
 
 
-def test_waits_count_what_was_refused_or_broken():
+def test_a_case_tells_by_how_much_a_process_grew():
+    body_mb = 7
+    body = b'{"content": "%s"}' % (b"x" * (body_mb * 1_000_000))
+    with running_chatstore() as server:
+        idle = measure_case(server, [Run(lambda port: "nothing")])
+        found = measure_case(server, [sent("POST", "/api/v1/sessions/", body)])
+    assert found["answers"] == ["422"]
+    assert idle["grew_mb"] < body_mb <= found["grew_mb"]
+
+
+def test_waits_count_what_was_refused_or_broken_off():
     def broken() -> int:
         raise ConnectionResetError
 
     waits = Waits()
     for send in (lambda: 201, lambda: 503, broken):
         waits.add(send)
-    assert (len(waits.ms), waits.refused) == (3, 2)
+    assert (len(waits.ms), waits.failed) == (3, 2)
 
 
 def test_the_peak_of_a_process_is_forgotten():

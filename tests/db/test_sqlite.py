@@ -209,9 +209,10 @@ def test_migrating_takes_the_lock_to_write_and_not_to_look(db_session):
         migrate()
     assert begins == ["BEGIN DEFERRED"]
     db_session.rollback()
-    # As it was before the last step, which only checks more.
+    # As it was before the last step.
     with transaction():
-        db_session.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+        db_session.execute(text("DROP TABLE message_index_pending"))
+        db_session.execute(text("UPDATE alembic_version SET version_num = '0007'"))
     with recorded_begins() as begins:
         migrate()
     assert begins[0] == "BEGIN DEFERRED"
