@@ -101,10 +101,14 @@ def unwritten(word: str) -> str:
 
 
 def sign_words(text: str) -> list[str]:
-    """Return a word for each piece of a text that has nothing but signs, once each."""
+    """Return a word for each piece of a text that has nothing but signs, once each.
+
+    All white space is one piece where there is nothing else.
+    """
+    pieces = dict.fromkeys(text.split()) or [text and " "]
     return [
         _SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
-        for each in dict.fromkeys(text.split())
+        for each in filter(None, pieces)
     ]
 
 
