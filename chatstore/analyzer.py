@@ -64,6 +64,8 @@ PLAIN = str.maketrans(
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
 _HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
+_TWO_PLAIN = "æǣǽœþ"
+_PIECE = 4096
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,21 @@ def words_of(text: str) -> list[str]:
 
 
 def is_whole(text: str) -> bool:
-    """Whether `words_of` leaves out no part of `text`."""
+    """Whether `words_of` leaves out no part of `text`.
+
+    Folds the text only as far as it gets longer, and at most up to the bound: a page
+    has many texts.
+    """
     if len(text) > INDEXED_CHARACTERS:
         return False
-    # After NFKC, folding makes two characters of one at most.
-    if len(unicodedata.normalize("NFKC", without_crowds(text))) <= INDEXED_CHARACTERS:
-        return True
-    return len(fold(text)) <= FOLDED_CHARACTERS
+    length = 0
+    for start in range(0, 0 if text.isascii() else len(text), _PIECE):
+        piece = without_crowds(text[start : start + _PIECE])
+        piece = unicodedata.normalize("NFKC", piece).casefold()
+        length += len(piece) + sum(map(piece.count, _TWO_PLAIN))
+        if length > FOLDED_CHARACTERS:
+            return False
+    return True
 
 
 def words_of_folded(folded: str) -> list[str]:

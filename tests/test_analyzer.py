@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatstore import analyzer
 from chatstore.analyzer import (
     FOLDED_CHARACTERS,
     INDEXED_CHARACTERS,
@@ -192,6 +193,9 @@ LONG = {
     "3 of one, too often": ("ﬃ" * 66_666, False),
     "2 of one": ("ǆ" * 99_995, True),
     "marks": ("e\u0301" * 49_997, True),
+    "2 of one, plain": ("Ǽþ" * 49_997, True),
+    "18 of one, and many of 1": ("\ufdfa" * 5_882 + "数" * 94_113, True),
+    "18 of one, and too many of 1": ("\ufdfa" * 5_883 + "数" * 94_112, False),
 }
 
 
@@ -202,8 +206,34 @@ def test_a_text_is_whole_if_no_part_of_it_is_left_out(text, is_all):
     assert is_whole(text) is is_all
 
 
-def test_folding_makes_as_many_characters_as_the_bounds_say():
+def test_folding_makes_as_many_characters_of_bytes_as_the_bound_says():
     for character in map(chr, [*range(0xD800), *range(0xE000, 0x110000)]):
-        folded = len(fold(character))
-        assert folded <= 2 * len(unicodedata.normalize("NFKC", character))
-        assert folded * WHOLE_BYTES <= len(character.encode()) * FOLDED_CHARACTERS
+        size = len(character.encode())
+        assert len(fold(character)) * WHOLE_BYTES <= size * FOLDED_CHARACTERS
+
+
+def test_no_character_folds_to_more_than_is_counted(monkeypatch):
+    characters = map(chr, [*range(0x80, 0xD800), *range(0xE000, 0x110000)])
+    by_length = {}
+    for character in characters:
+        by_length.setdefault(len(fold(character)), []).append(character)
+    for length, some in by_length.items():
+        monkeypatch.setattr(analyzer, "FOLDED_CHARACTERS", length - 1)
+        assert not any(map(is_whole, some))
+
+
+class Looked(str):
+    """Text that counts the characters that are taken out of it."""
+
+    taken = 0
+
+    def __getitem__(self, part):
+        piece = super().__getitem__(part)
+        Looked.taken += len(piece)
+        return piece
+
+
+def test_a_text_that_folds_to_too_much_is_looked_at_up_to_the_bound(monkeypatch):
+    monkeypatch.setattr(Looked, "taken", 0)
+    assert not is_whole(Looked("\ufdfa" * INDEXED_CHARACTERS))
+    assert FOLDED_CHARACTERS // 18 < Looked.taken < 16_000
