@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from chatstore.analyzer import INDEXED_CHARACTERS
+from chatstore.analyzer import INDEXED_CHARACTERS, WHOLE_BYTES, is_whole
 from chatstore.db import read_connection
 from chatstore.driver import Prepared
 from chatstore.entries import owner_scope, role_scope, session_scope
@@ -338,7 +338,7 @@ def _hits(
     for key, text in read_texts(connection, further):
         if _holds(text, asked):
             snippet = cut_snippet(text, asked.query.terms, most)
-            ready[key] = snippet, len(text) > INDEXED_CHARACTERS
+            ready[key] = snippet, not is_whole(text)
     for row in rows:
         if row.key in ready:
             yield _hit(row, *ready[row.key], scores[row.key])
@@ -356,7 +356,7 @@ def _is_enough(row: Found, snippet: Snippet, asked: _Asked) -> bool:
     return (
         is_shown
         and not asked.must_recheck
-        and row.bytes <= INDEXED_CHARACTERS  # as many characters at most
+        and row.bytes <= WHOLE_BYTES  # or it may be indexed in part
     )
 
 
