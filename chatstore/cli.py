@@ -29,7 +29,7 @@ from chatstore.db.revisions import (
     check_revision,
     current_revision,
     head_revision,
-    is_empty,
+    is_first_run,
     migrate,
 )
 from chatstore.db.sqlite import network_file_system
@@ -86,7 +86,7 @@ def main() -> None:
 @main.command("serve")
 @click.option("--migrate", "is_migrating", is_flag=True, help="Migrate first.")
 def serve_command(is_migrating: bool) -> None:
-    """Start the server; a new database is migrated first."""
+    """Start the server; a database without sessions is migrated first."""
     app = _admin_app(makes_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
@@ -97,7 +97,7 @@ def serve_command(is_migrating: bool) -> None:
                 " SQLite's locks do not hold. Use a local disk, or PostgreSQL."
             )
     with app.app_context():
-        if is_migrating or is_empty():
+        if is_migrating or is_first_run():
             # Most starts find nothing to do, without the time that Alembic takes.
             is_current = current_revision() == head_revision()
             _report([] if is_current else migrate())

@@ -195,9 +195,16 @@ class Settings:
                     f"{PREFIX}ALLOWED_HOSTS has {name!r}: say names such as"
                     " chat.example.org or .example.org, without scheme and port."
                 )
-        if not 0 < len(self.default_model_name) <= 255:
+        if self.secret_key and not self.secret_key.strip():
             raise SettingsError(
-                f"{PREFIX}DEFAULT_MODEL_NAME must have 1 to 255 characters."
+                f"{PREFIX}SECRET_KEY is nothing but white space: set it to a long"
+                " random text, or to nothing, and one is made and kept."
+            )
+        model = self.default_model_name
+        if not model.strip() or len(model) > 255:
+            raise SettingsError(
+                f"{PREFIX}DEFAULT_MODEL_NAME must have 1 to 255 characters, and not"
+                " only white space."
             )
         if self.default_page_size > self.max_page_size:
             raise SettingsError(

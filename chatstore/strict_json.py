@@ -10,8 +10,9 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from functools import reduce
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any
 
 from chatstore.errors import MAX_FLAWS, Flaw, MalformedRequest, ValidationFailed
 
@@ -23,7 +24,21 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # would take 25 times its size.
 MOST_VALUES = 1_000_000
 # A string, or what looks like one up to the end of a body that breaks off.
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)
+_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)'
+_STRING = re.compile(_TEXT, re.DOTALL)
+_TOKEN = re.compile(_TEXT + rb"|[\[\]{},:]", re.DOTALL)
+
+
+class _Fault:
+    """Stands for what is malformed, until we know its place."""
+
+    def __init__(self, detail: str) -> None:
+        self._detail = detail
+
+    def at(self, place: str) -> MalformedRequest:
+        """Return the error that names the place."""
+        where = f", at {place[:200]}" if place else ""
+        return MalformedRequest(f"{self._detail}{where}.")
 
 
 def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
@@ -46,7 +61,8 @@ def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
             parse_constant=_constant,
         )
     except RecursionError:
-        raise _too_deep(max_depth) from None
+        place = _deep_place(body, max_depth + levels_around, levels_around + 1)
+        raise _too_deep(max_depth, place) from None
     except UnicodeDecodeError as error:
         raise MalformedRequest(
             f"The body is not UTF-8: byte {error.start} is out of place."
@@ -111,10 +127,10 @@ def _count_signs(body: bytes) -> int:
     return sum(map(body.count, (b",", b"[", b"{", b":")))
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Fault:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise MalformedRequest("An object in the body has the same key twice.")
+        return _Fault("An object in the body has the same key twice")
     return members
 
 
@@ -130,8 +146,8 @@ def _float(text: str) -> float:
     return value if value or not mantissa.strip("-0.") else math.inf
 
 
-def _constant(name: str) -> NoReturn:
-    raise MalformedRequest(f"The body is not JSON: {name} is no JSON number.")
+def _constant(name: str) -> _Fault:
+    return _Fault(f"The body is not JSON: {name} is no JSON number")
 
 
 def _too_deep(max_depth: int, place: str = "") -> MalformedRequest:
@@ -139,6 +155,26 @@ def _too_deep(max_depth: int, place: str = "") -> MalformedRequest:
     return MalformedRequest(
         f"{where} nests deeper than {max_depth} levels (CHATSTORE_MAX_JSON_DEPTH)."
     )
+
+
+def _deep_place(body: bytes, most: int, length: int) -> str:
+    """Return the pointer, of `length` keys, to what nests too deep to be read."""
+    around: list[Any] = []  # the present key of each object, or place in each array
+    text = b""
+    for token in _TOKEN.findall(body):
+        if token in b"[{":
+            around.append(0 if token == b"[" else "")
+            if len(around) > most:
+                break
+        elif token in b"]}":
+            del around[-1:]
+        elif token == b":":
+            around[-1:] = [text[1:-1].decode(errors="replace")]
+        elif token != b",":
+            text = token
+        elif around and isinstance(around[-1], int):
+            around[-1] += 1
+    return reduce(pointer, around[:length], "")[:200]
 
 
 def _is_flawless(value: Any, max_depth: int, *, may_hide: bool) -> bool:
@@ -160,7 +196,7 @@ def _is_flawless(value: Any, max_depth: int, *, may_hide: bool) -> bool:
                 if kind is dict and may_hide and any(map(text_flaw, each)):
                     return False
                 below += each.values() if kind is dict else each
-            elif _scalar_flaw(each):
+            elif kind is _Fault or _scalar_flaw(each):
                 return False
         level, depth = below, depth + 1
     return True
@@ -170,6 +206,8 @@ def _find_flaws(value: Any, max_depth: int, levels_around: int) -> Iterator[Flaw
     pending: list[tuple[str, Any, int]] = [("", value, 1)]
     while pending:
         place, each, depth = pending.pop()
+        if isinstance(each, _Fault):
+            raise each.at(place)
         if isinstance(each, dict | list):
             if depth > max_depth + levels_around:
                 # The field is what the client knows, not a place 32 levels below.

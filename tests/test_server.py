@@ -17,7 +17,11 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
-from chatstore.db.revisions import head_revision
+from chatstore.app import create_app
+from chatstore.db import db, in_transaction
+from chatstore.db.revisions import head_revision, known_revisions, migrate
+from chatstore.store.sessions import create_session
+from tests.conftest import make_settings
 from tests.support import (
     ROOT,
     SESSIONS,
@@ -150,6 +154,49 @@ def test_an_empty_folder_is_enough_and_the_next_start_migrates_nothing(tmp_path)
     assert greetings[0][0].startswith("migrated up to 0001")
     assert greetings[1][0].startswith("chatstore listens on")
     assert (tmp_path / "instance" / "chatstore.db").stat().st_size > 0
+
+
+def migrate_up_to(database_url, revision):
+    app = create_app(make_settings(database_url))
+    with app.app_context():
+        migrate(revision)
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_servers_that_start_at_once_go_on_with_a_broken_off_migration(
+    tmp_path, empty_database_url
+):
+    migrate_up_to(empty_database_url, "0003")
+    binds = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    values = {"database_url": empty_database_url, "secret_key": "s", "workers": "1"}
+
+    def greet(bind):
+        folder = tmp_path / bind
+        folder.mkdir()
+        with serving(folder, bind=bind, **values) as greeting:
+            return greeting
+
+    with ThreadPoolExecutor() as pool:
+        greetings = list(pool.map(greet, binds))
+    steps = [line for greeting in greetings for line in greeting if "up to" in line]
+    later = sorted(each for each in known_revisions() if each > "0003")
+    assert [step.split()[3] for step in steps] == [f"{each}:" for each in later]
+    for greeting, bind in zip(greetings, binds, strict=True):
+        assert f"chatstore listens on http://{bind}\n" in greeting
+
+
+def test_serve_refuses_an_older_revision_that_has_sessions(tmp_path, database_url):
+    app = create_app(make_settings(database_url))
+    with app.app_context():
+        in_transaction(
+            create_session, owner_id="alice", name=None, llm_model_name="test-model"
+        )
+        db.engine.dispose()
+    set_revision(database_url, "'0001'")
+    refusal = run(SERVE, tmp_path, database_url=database_url, bind="127.0.0.1:1")
+    assert refusal.returncode == 1
+    assert refusal.stderr == f"Error: The database is {OLD.replace('0000', '0001')}\n"
 
 
 def test_serve_refuses_a_wrong_revision(tmp_path, database_url):

@@ -118,7 +118,14 @@ def test_an_address_must_be_one(text):
     assert "CHATSTORE_BIND" in refusal(bind=text)
 
 
-@pytest.mark.parametrize("text", ["", "x" * 256])
+@pytest.mark.parametrize("text", [" ", "\n", " \t\r\n", "\u3000"])
+def test_a_blank_secret_is_refused(text):
+    detail = refusal(secret_key=text)
+    assert detail.startswith("CHATSTORE_SECRET_KEY is nothing but white space")
+    assert settings(secret_key="").secret_key == ""
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 256])
 def test_a_default_model_must_fit_its_column(text):
     assert "CHATSTORE_DEFAULT_MODEL_NAME" in refusal(default_model_name=text)
 

@@ -125,6 +125,38 @@ def test_what_cannot_be_kept_is_named(body, pointers):
 
 
 @pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (b'{"b": 1, "b": 2}', "/a/1"),
+        (b'[{"c": {"b": 1, "\\u0062": 1}}]', "/a/1/0/c"),
+        (b'{"b": NaN}', "/a/1/b"),
+        (b'{"x/y": [1, -Infinity]}', "/a/1/x~1y/1"),
+        (b'{"b": {"c": Infinity, "c": 1}}', "/a/1/b"),
+    ],
+)
+def test_what_is_malformed_is_named(value, place):
+    with pytest.raises(MalformedRequest, match=f"(twice|number), at {place}[.]$"):
+        read(b'{"a": [{"a": [[]], "b": ""}, %s, {}]}' % value)
+
+
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"x":' * 100_000])
+@pytest.mark.parametrize(
+    "before", ["", '{"content": "[,]:\\"{"}, [1, [2, {}], {"a": 3}], 4, ']
+)
+def test_what_nests_too_deep_to_be_read_is_named(deep, before):
+    body = '{"n": 1, "messages": [' + before + '{"a": {}, "m\\"/": ' + deep
+    place = f"/messages/{3 if before else 0}/m[^ ]*"
+    with pytest.raises(MalformedRequest, match=f"at {place} nests deeper than 32 "):
+        loads(body.encode(), max_depth=32, levels_around=2)
+
+
+@pytest.mark.parametrize("body", ["]" + "[" * 100_000, "{,:" + '{"":' * 100_000, ",:["])
+def test_what_is_no_json_and_nests_too_deep_is_refused(body):
+    with pytest.raises(MalformedRequest):
+        loads(body.encode(), max_depth=32, levels_around=2)
+
+
+@pytest.mark.parametrize(
     ("text", "flaw"),
     [
         ("", None),

@@ -83,6 +83,24 @@ def is_empty() -> bool:
     return not inspect(db.session.connection()).get_table_names()
 
 
+def is_first_run() -> bool:
+    """Whether the database is new, or its first migration was broken off.
+
+    The second looks like a database of an older version that has no session yet: to
+    migrate either is what a person would do. One that others made is neither.
+    """
+    if is_empty():
+        return True
+    tables = set(inspect(db.session.connection()).get_table_names())
+    current = current_revision()
+    if current is None:
+        return tables == {"alembic_version"}  # Alembic makes it before the first step
+    is_older = current in known_revisions() and current < head_revision()
+    if not is_older or not tables >= {"sessions", "chat_messages"}:
+        return False
+    return db.session.execute(text("SELECT 1 FROM sessions LIMIT 1")).first() is None
+
+
 def is_supported(current: str) -> bool:
     """Whether a schema newer than this version says that it serves this version, too.
 

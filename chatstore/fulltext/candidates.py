@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from itertools import groupby
 
 from chatstore.fulltext.matching import Term
 from chatstore.fulltext.words import PLAIN, UNWRITTEN, fold, is_unspaced, ranges
@@ -27,11 +28,22 @@ _SIGN_APART = re.compile(f"[{re.escape(''.join(sorted(_APART)))}]")
 # With more words, a pattern takes longer than looking at each word of a text.
 MOST_IN_A_PATTERN = 10
 # A pattern has this many letters of a word: enough to tell it from most others.
-_MOST_LETTERS = 4
-# Signs, ligatures, wide and narrow forms, and mathematicians' and old letters: they may
-# fold to anything. A word that has one is always looked at; few texts have many.
+_MOST_LETTERS = 5
+# Letters that are common in their scripts. A pattern that began with one of them would
+# stop at many places, so that is avoided.
+_COMMON = frozenset(
+    "adehilnorstu"  # Latin
+    "αεηικνοπρστυ"  # Greek
+    "авеилнорст"  # Cyrillic
+    "אהוילמרת"  # Hebrew
+    "اتلمنوري"  # Arabic
+    "कनरसहतम\u093e\u093f\u0940\u0947\u094b\u094d\u0902"  # Devanagari, its signs too
+)
+# A mark that folds to a letter, signs, ligatures, wide and narrow forms, and letters of
+# mathematics and old scripts: they may fold to anything. A word that has one is always
+# looked at; few texts have many.
 _ODD = (
-    "\u2070-\u209f\u2100-\u218f\u2460-\u24ff\u3200-\u33ff\ufb00-\ufdff\ufe30-\ufefe"
+    "\u0345\u2070-\u209f\u2100-\u218f\u2460-\u24ff\u3200-\u33ff\ufb00-\ufdff\ufe30-\ufefe"
     "\uff10-\uff19\uff21-\uffef"
 )
 _ODD_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
@@ -52,10 +64,18 @@ _JOINING = "\u0640\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7ff"
 
 @dataclass(frozen=True)
 class _Forms:
-    """By folded character: what is folded to it alone, and to it and others."""
+    """By what they fold to, the characters that fold to one other and to several."""
 
     to_one: dict[str, list[str]]
     to_several: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """The characters that may be written for it alone, and for it and others."""
+
+    alone: set[str]
+    several: set[str]
 
 
 def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
@@ -81,9 +101,9 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
         start = found.start()
         while start > end and text[start - 1] not in _APART:
             start -= 1
-        # Each part is longer than the one before, so that no text has many.
+        # The least length of a part doubles every 15 parts, so that no text has many.
         number += 1
-        longer = start + number * number // 16
+        longer = start + (1 << number // 15)
         sign = _SIGN_APART.search(text, max(found.start(), longer))
         end = sign.start() if sign else len(text)
         yield start, end
@@ -126,25 +146,37 @@ def _pattern(begins: frozenset[str], is_basic: bool) -> re.Pattern[str]:
     that has characters beyond the first plane.
     """
     words = [_letters(word) for word in sorted(begins)]
-    always = _among(word[0] for word in words) + _ODD
+    firsts = _class_of(_united(word[0].alone for word in words))
+    always = _class_of(_united(word[0].several for word in words)) + _JOINING + _ODD
     if not is_basic:
         always += _ODD_BEYOND
-    firsts = _class_of({each for word in words for each in _written(word[0])})
-    endings = "|".join(sorted({_ending(word[1:]) for word in words}))
-    return re.compile(f"[{firsts}{always}](?:{endings}|(?<=[{always}]))")
+    return re.compile(f"[{firsts}{always}](?:{_endings(words)}|(?<=[{always}]))")
 
 
-def _ending(letters: str) -> str:
-    """Return a pattern for letters, up to the first character that may be several."""
+def _endings(words: Sequence[Sequence[_Letter]]) -> str:
+    """Return a pattern for what follows the first letter of one of the words.
+
+    Of several words, it looks at all second letters first: most places fail there.
+    """
+    if len(words) == 1:
+        return _ending(words[0][1:])
+    endings = "|".join(
+        f"(?<=[{_class_of(word[0].alone)}]){_ending(word[1:])}" for word in words
+    )
+    if any(len(word) == 1 for word in words):
+        return endings
+    seconds = _class_of(_united(word[1].alone | word[1].several for word in words))
+    return f"(?=[{seconds}]|{_MARK})(?:{endings})"
+
+
+def _ending(letters: Sequence[_Letter]) -> str:
+    """Return a pattern for the letters after the first, and for many marks."""
     if not letters:
         return ""
-    alone = _class_of(_written(letters[0]))
-    several = _among(letters[0]) + _JOINING + _ODD + _ODD_BEYOND
-    following = f"[{alone}{several}]"
-    if len(letters) > 1:
-        following = f"(?:[{alone}]{_ending(letters[1:])}|[{several}])"
-    many = f"{_MARK}{{{_MOST_MARKS + 1}}}"
-    return f"(?:{many}|{_MARK}{{0,{_MOST_MARKS}}}{following})"
+    following = f"[{_class_of(letters[0].alone)}]{_ending(letters[1:])}"
+    if letters[0].several:
+        following = f"(?:{following}|[{_class_of(letters[0].several)}])"
+    return f"(?:{_MARK}{{0,{_MOST_MARKS}}}{following}|{_MARK}{{{_MOST_MARKS + 1}}})"
 
 
 def _is_basic(text: str) -> bool:
@@ -152,26 +184,62 @@ def _is_basic(text: str) -> bool:
     return len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text)
 
 
-def _among(letters: Iterable[str]) -> str:
-    """Return the characters that fold to one of the letters and to others."""
-    forms = _forms().to_several
-    parts = {part for letter in letters for part in _beginnings(letter)}
-    return _class_of({each for part in parts for each in forms.get(part, ())})
+def _letters(word: str) -> list[_Letter]:
+    """Return some letters of a word; each of several marks may stand for any of them.
 
-
-def _letters(word: str) -> str:
-    """Return some letters of a word, up to a mark that may change its place.
-
-    Not the first two if there are enough others: many words share these.
+    The first letter is a rare one if there is such a letter with enough others. Not
+    the beginning of the word: many words share it.
     """
-    start = min(2, max(0, len(word) - _MOST_LETTERS))
-    if unicodedata.combining(word[start]):
-        start = 0
-    end = start + 1
-    last = min(start + _MOST_LETTERS, len(word))
-    while end < last and not unicodedata.combining(word[end]):
-        end += 1
-    return word[start:end]
+    start = min(range(max(1, len(word) - 2)), key=partial(_unfitness, word))
+    letters: list[_Letter] = []
+    for is_mark, run in groupby(word[start : start + _MOST_LETTERS], _is_mark):
+        forms = [_written(each) for each in run]
+        for each in [_united(forms)] * len(forms) if is_mark else forms:
+            letters.append(_Letter(each, set()))
+    for characters, begin, end in _several(word):
+        if begin < start + len(letters) and end > start:
+            letters[max(0, begin - start)].several.update(characters)
+    return letters
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.combining(character) > 0
+
+
+def _several(word: str) -> Iterator[tuple[list[str], int, int]]:
+    """Yield what may be written for several letters of a word, and for which.
+
+    For any letters of a word with marks, because these may change their places.
+    """
+    parts = unicodedata.normalize("NFD", word)
+    has_marks = parts != word or any(map(_is_mark, parts))
+    for folded, characters in _forms().to_several.items():
+        if set(parts).isdisjoint(unicodedata.normalize("NFD", folded)):
+            continue
+        if has_marks:
+            yield characters, 0, len(word)
+            continue
+        for place in _places(word, folded):
+            yield characters, place, place + len(folded)
+
+
+def _places(word: str, part: str) -> Iterator[int]:
+    """Yield where in the word the part may begin, if the ends of each may be cut.
+
+    A word does not begin within other letters, if its script has spaces.
+    """
+    for place in range(1 - len(part), len(word)):
+        cut = part[: max(0, -place)]
+        there = word[max(0, place) : place + len(part)]
+        if cut.isalpha() and not is_unspaced(cut[-1]):
+            continue
+        if part[len(cut) :].startswith(there):
+            yield place
+
+
+def _unfitness(word: str, start: int) -> tuple[bool, int, int]:
+    missing = max(0, start + _MOST_LETTERS - len(word))
+    return word[start] in _COMMON, missing, abs(start - 2)
 
 
 def _beginnings(letter: str) -> Iterator[str]:
@@ -191,14 +259,14 @@ def _written(letter: str) -> set[str]:
 @cache
 def _forms() -> _Forms:
     characters = [*filter(_is_changed, map(chr, _CHANGING))]
-    to_one: dict[str, list[str]] = {}
-    to_several: dict[str, list[str]] = {}
+    forms = _Forms({}, {})
     folded = fold("\n".join(characters)).split("\n")
     for character, becomes in zip(characters, folded, strict=True):
-        for each in becomes:
-            forms = to_one if len(becomes) == 1 else to_several
-            forms.setdefault(each, []).append(character)
-    return _Forms(to_one, to_several)
+        if len(becomes) == 1:
+            forms.to_one.setdefault(becomes, []).append(character)
+        elif becomes:
+            forms.to_several.setdefault(becomes, []).append(character)
+    return forms
 
 
 def _is_changed(character: str) -> bool:
@@ -208,6 +276,10 @@ def _is_changed(character: str) -> bool:
         or ord(character) in PLAIN
         or UNWRITTEN.match(character) is not None
     )
+
+
+def _united(sets: Iterable[set[str]]) -> set[str]:
+    return set().union(*sets)
 
 
 def _class_of(characters: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 
 from chatstore.fulltext.words import FOLDED_CHARACTERS, fold
 
@@ -74,33 +73,30 @@ class FoldedText:
         block = bisect_right(self._folded_starts, place) - 1
         if block not in self._origins:
             start, end = self._starts[block : block + 2]
-            self._origins[block] = list(_origins(self._text[start:end], start))
+            self._origins[block] = _origins(self._text[start:end], start)
         return self._origins[block][place - self._folded_starts[block]]
 
 
-def _origins(block: str, start: int) -> Iterator[Range]:
-    """Yield for each character of the folded block which part of it it came from.
+def _origins(block: str, start: int) -> list[Range]:
+    """Return for each character of the folded block which part of it it came from.
 
     The whole run, for all of them, if there is such a thing as is folded together only.
     """
+    origins: list[Range] = []
     for run in _RUN.finditer(block):
-        whole = fold(run[0])
+        place, whole = start + run.start(), fold(run[0])
         if _is_one_to_one(run[0], whole):
-            for place in range(start + run.start(), start + run.end()):
-                yield place, place + 1
+            ends = range(place + 1, place + len(whole) + 1)
+            origins += zip(range(place, ends.stop), ends, strict=False)
             continue
-        folded, origins = "", []
-        for cluster in _CLUSTER.finditer(run[0]):
-            part = fold(cluster[0])
-            begin, end = cluster.span()
-            folded += part
-            origins += [(start + run.start() + begin, start + run.start() + end)] * len(
-                part
-            )
-        if folded != whole:
-            first, last = run.span()
-            origins = [(start + first, start + last)] * len(whole)
-        yield from origins
+        clusters = _CLUSTER.findall(run[0])
+        folded = fold("\n".join(clusters)).split("\n")
+        if "".join(folded) != whole:
+            clusters, folded = [run[0]], [whole]
+        for cluster, part in zip(clusters, folded, strict=True):
+            origins += [(place, place + len(cluster))] * len(part)
+            place += len(cluster)
+    return origins
 
 
 def _is_one_to_one(text: str, folded: str) -> bool:

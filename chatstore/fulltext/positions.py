@@ -24,8 +24,10 @@ LAST_PLACE = 16_381
 PLACES_OF_A_WORD = 255
 # It holds just under 1 MiB of words and places; the scopes need a little.
 MOST_BYTES = 1_040_000
-# Pieces of a text without words that are indexed.
-MOST_SIGNS = 1000
+
+# Words of letters of four bytes, their parts and all of each with its minus would be
+# more than a tsvector holds.
+_WRITTEN_BYTES = 40
 
 # Characters of private use, which no word of a text has.
 GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
@@ -90,7 +92,7 @@ def index_words(text: str) -> IndexWords:
 
 def written(word: str) -> str:
     """Return the word that says that `word` is written with its minus."""
-    return _WRITTEN + word
+    return _WRITTEN + word.encode()[:_WRITTEN_BYTES].decode(errors="ignore")
 
 
 def unwritten(word: str) -> str:
@@ -99,11 +101,14 @@ def unwritten(word: str) -> str:
 
 
 def sign_words(text: str) -> list[str]:
-    """Return a word for each piece of a text that has nothing but signs, once each."""
-    pieces = list(dict.fromkeys(text.split()))[:MOST_SIGNS]
+    """Return a word for each piece of a text that has nothing but signs, once each.
+
+    All white space is one piece where there is nothing else.
+    """
+    pieces = dict.fromkeys(text.split()) or [text and " "]
     return [
         _SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
-        for each in pieces
+        for each in filter(None, pieces)
     ]
 
 

@@ -24,7 +24,7 @@ PAGE_CHARACTERS = 20 * INDEXED_CHARACTERS
 _BEFORE = 40
 # How far a cut may move to come between two words.
 _SLACK = 20
-_LINE = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+_LINE_BREAK = re.compile("[\n\r\t\v\f\x85\u2028\u2029]")
 # A pattern costs more than reading all words of a text as short as this.
 _SHORT = 160
 
@@ -60,7 +60,7 @@ def cut_snippet(
     head, tail = "…" if start else "", "…" if end < len(text) else ""
     shift = len(head) - start
     return Snippet(
-        head + text[start:end].translate(_LINE) + tail,
+        head + _LINE_BREAK.sub(" ", text[start:end]) + tail,
         [
             (max(one, start) + shift, min(two, end) + shift)
             for one, two in _merge(_matches([found] if found else [], parts, end))

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from heapq import merge
-from operator import add
+from operator import add, itemgetter
 
 INDEXED_CHARACTERS = 100_000
 # Folding makes 18 characters of U+FDFA. What goes beyond this bound is left out.
 FOLDED_CHARACTERS = 2 * INDEXED_CHARACTERS
+# No shorter text folds to more than that: the 18 characters come of three bytes.
+WHOLE_BYTES = FOLDED_CHARACTERS // 6
 WORD_LENGTH = 100
 # Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
 # Format allows 30, so we drop the others.
@@ -21,8 +23,6 @@ _MARKS_OF_A_LETTER = 30
 # Quick to look for, and where all crowds of marks are.
 _NO_LETTER = re.compile("[^\\w\x00-\x7f]")
 _NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
-# Words that parts of identifiers may add to those of a text.
-MOST_PARTS = 10_000
 
 # Scripts without spaces between words, and Korean, whose words grow endings.
 _UNSPACED = (
@@ -64,6 +64,8 @@ PLAIN = str.maketrans(
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
 _HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
+_TWO_PLAIN = "æǣǽœþ"
+_PIECE = 4096
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,24 @@ def words_of(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
     return words_of_folded(fold(text)[:FOLDED_CHARACTERS])
+
+
+def is_whole(text: str) -> bool:
+    """Whether `words_of` leaves out no part of `text`.
+
+    Folds the text only as far as it gets longer, and at most up to the bound: a page
+    has many texts.
+    """
+    if len(text) > INDEXED_CHARACTERS:
+        return False
+    length = 0
+    for start in range(0, 0 if text.isascii() else len(text), _PIECE):
+        piece = without_crowds(text[start : start + _PIECE])
+        piece = unicodedata.normalize("NFKC", piece).casefold()
+        length += len(piece) + sum(map(piece.count, _TWO_PLAIN))
+        if length > FOLDED_CHARACTERS:
+            return False
+    return True
 
 
 def words_of_folded(folded: str) -> list[str]:
@@ -181,50 +201,48 @@ def parted_of(text: str) -> Iterator[list[Span]]:
     identifiers. And they are numbers in a row with a letter before or after them: those
     of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
     """
-    return merge(_camel_parts(text), _numbers(text), key=lambda parts: parts[0][1])
+    for start, end, part in _compounds(text):
+        yield [(each[0], *each.span()) for each in part.finditer(text, start, end)]
 
 
-def _numbers(text: str) -> Iterator[list[Span]]:
+def parts_of(text: str) -> list[list[str]]:
+    """Return the words of the parts of each identifier and the like, once each."""
+    lines = dict.fromkeys(
+        " ".join(part.findall(text, start, end))
+        for start, end, part in _compounds(text)
+    )
+    folded = fold("\n".join(lines)).split("\n") if lines else []
+    return [words_of_folded(line) for line in folded]
+
+
+# From where to where something with parts is, and what finds them in it.
+_Compound = tuple[int, int, re.Pattern[str]]
+
+
+def _compounds(text: str) -> Iterator[_Compound]:
+    return merge(_identifiers(text), _numbers(text), key=itemgetter(0))
+
+
+def _numbers(text: str) -> Iterator[_Compound]:
     for row in _NUMBERS.finditer(text):
         start, end = row.span()
         if _ASCII_LETTER.match(text[start - 1 : start]) or _ASCII_LETTER.match(
             text, end
         ):
-            found = _NUMBER.finditer(text, start, end)
-            yield [(each[0], *each.span()) for each in found]
+            yield start, end, _NUMBER
 
 
-def _camel_parts(text: str) -> Iterator[list[Span]]:
+def _identifiers(text: str) -> Iterator[_Compound]:
     border, letter, part = _ascii_camel() if text.isascii() else _any_camel()
     found = border.search(text)
     while found is not None:
         start = found.start()
-        while found.start() - start < WORD_LENGTH and letter.match(
-            text[start - 1 : start]
-        ):
+        while letter.match(text[start - 1 : start]):
             start -= 1
         run = letter.match(text, found.start())
         end = run.end() if run else found.end()
-        if end - start <= WORD_LENGTH:
-            parts = part.finditer(text, start, end)
-            yield [(each[0], *each.span()) for each in parts]
+        yield start, end, part
         found = border.search(text, end)
-
-
-def parts_of(text: str) -> list[list[str]]:
-    """Return the words of the parts of each identifier and the like, once each."""
-    lines: dict[str, None] = {}
-    left = MOST_PARTS
-    for parts in parted_of(text):
-        line = " ".join(part for part, _, _ in parts)
-        if line in lines:
-            continue
-        left -= len(parts)
-        if left < 0:
-            break
-        lines[line] = None
-    folded = fold("\n".join(lines)).split("\n") if lines else []
-    return [words_of_folded(line) for line in folded]
 
 
 @cache

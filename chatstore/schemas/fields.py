@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import orjson
@@ -128,6 +128,9 @@ class QueryFlag(Flag):
 class QueryString(fields.String):
     """Text in a query string that a database can be asked for."""
 
+    # Characters that are nothing by themselves, as a pattern of JSON Schema has them.
+    ignored: ClassVar[str] = ""
+
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs)
         flaw = text_flaw(text)
@@ -138,6 +141,12 @@ class QueryString(fields.String):
 
 class Tag(QueryString):
     """A tag: text without white space around it."""
+
+    # What str.strip() removes. The class \s is not the same in each language.
+    ignored = (
+        r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029"
+        r"\u202f\u205f\u3000"
+    )
 
     def __init__(self, **options: Any) -> None:
         some = validate.Length(min=1, error="It is empty, or nothing but white space.")

@@ -85,10 +85,23 @@ class SessionFilterSchema(Schema):
     updated_before = _instant("Only those whose last_updated_at is earlier.")
 
 
-def _some_letter(name: str) -> None:
-    # Every name has nothing in it, so that a change would be made to every session.
-    if not fold(name):
-        raise ValidationError("It has nothing to look for: leave it out.")
+class NamePart(QueryString):
+    """A part of a name that not every name has."""
+
+    # What folds to nothing.
+    ignored = (
+        r"\u00ad\u0300-\u0344\u0346-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5"
+        r"\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
+        r"\u06e7\u06e8\u06ea-\u06ed\u2060\ufcf2-\ufcf4\ufe71\ufe77\ufe79\ufe7b\ufe7d"
+        r"\ufe7f\ufeff"
+    )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        # Every name has nothing in it, so a change would be made to every session.
+        name = super()._deserialize(value, *args, **kwargs)
+        if name and not fold(name):
+            raise ValidationError("It has nothing to look for: leave it out.")
+        return name
 
 
 class SessionBodyFilterSchema(SessionFilterSchema):
@@ -100,8 +113,8 @@ class SessionBodyFilterSchema(SessionFilterSchema):
     archived = BodyArchivedField(
         metadata={"description": 'false, the default, true or "any".'},
     )
-    name = QueryString(
-        validate=[validate.Length(min=1, max=255), _some_letter],
+    name = NamePart(
+        validate=validate.Length(min=1, max=255),
         metadata={
             "description": "Only with this in the name, whatever the case and accents."
         },

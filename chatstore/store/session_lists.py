@@ -53,9 +53,10 @@ SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
 }
 
 
-# A page ends before its sessions are more. The database makes at most twice as many.
+# Most bytes of the sessions in a page. The database makes at most twice as many.
 PAGE_BYTES = 8 * 1024 * 1024
-# What JSON can make of three texts of some 250 characters, and of the small members.
+# Bound of what a session has besides its lists of documents and tags: three texts of
+# 255 characters at most, each of which JSON may escape, and small members.
 _REST_BYTES = 5000
 
 
@@ -89,7 +90,7 @@ def list_sessions(
     walks = _walks(listing, place)
     filters = listing.filters
     shape = replace(listing, filters=filters.shape())
-    # The one more says whether there is another page.
+    # We ask for one session more than fits, to know whether there is another page.
     named: dict[str, Any] = {"most": limit + 1, "offset": offset}
     named["share"] = PAGE_BYTES // limit
     named |= {"the_owner": owner_id, **filters.named()}
@@ -99,8 +100,8 @@ def list_sessions(
         rare = find_rare_facet(connection, filters, owner_id=owner_id)
         prepared = _prepare(shape, walks, rare, connection.dialect.name)
         parts = prepared.rows(connection, named)
-        texts = [text for _, its in parts for text in apart(its)]
-        chats = list(map(_Sent, texts[::2], texts[1::2]))
+        values = [value for _, joined in parts for value in apart(joined)]
+        chats = list(map(_listed, values[::2], values[1::2]))
         page = _fitting(chats[:limit])
         texts = _texts_of(connection, page, owner_id)
     more = len(chats) > len(page)
@@ -108,7 +109,7 @@ def list_sessions(
         page.reverse()
         texts.reverse()
     if not page and place is not None:
-        # All that was there is gone: the way back is all that there is.
+        # All sessions beyond the place are gone, so only the way back is left.
         back = _turned(place, listing)
         return Page([], back if is_backward else None, None if is_backward else back)
     return _page(
@@ -142,53 +143,61 @@ def _walks(listing: SessionListing, place: SessionPlace | None) -> Walks:
     if place is None:
         return tuple(_Walk(each, False, has_start=False) for each in (True, False))
     first = _Walk(place.pinned, is_backward, has_start=True)
-    if place.pinned is is_backward:  # in the last part, this way
+    if place.pinned is is_backward:  # the other part is behind us
         return (first,)
     return (first, _Walk(not place.pinned, is_backward, has_start=False))
 
 
-class _Sent(NamedTuple):
-    """A session as the JSON that is sent, and that of what it is sorted by.
+class _Large(NamedTuple):
+    """What the database says of a session that is larger than its share of a page."""
 
-    Of one that is larger than its share of a page, the text is `[id, pinned, bytes]`.
-    """
+    id: UUID
+    pinned: bool
+    list_bytes: int
 
-    text: str
+
+class _Listed(NamedTuple):
+    """A session as the JSON that is sent, and the JSON of what it is sorted by."""
+
+    sent: str | _Large
     key: str
 
-    @property
-    def is_large(self) -> bool:
-        return self.text.startswith("[")
-
-    def bytes(self) -> int:
-        if self.is_large:
-            size: int = orjson.loads(self.text)[2]
-            return size + _REST_BYTES
-        return len(self.text.encode())
+    def size(self) -> int:
+        """Return the bytes of what is sent, or a bound for them."""
+        if isinstance(self.sent, _Large):
+            return self.sent.list_bytes + _REST_BYTES
+        return len(self.sent.encode())
 
 
-def _fitting(chats: Sequence[_Sent]) -> list[_Sent]:
-    """Return those that a page has room for: one at least."""
-    if sum(len(chat.text) for chat in chats) <= PAGE_BYTES // 4 and not any(
-        chat.is_large for chat in chats
-    ):
-        return list(chats)  # as almost always, at most 4 bytes a character
-    return fitting(chats, _Sent.bytes, PAGE_BYTES)
+def _listed(sent: str, key: str) -> _Listed:
+    if sent.startswith("{"):
+        return _Listed(sent, key)
+    session_id, pinned, list_bytes = orjson.loads(sent)
+    return _Listed(_Large(UUID(session_id), pinned, list_bytes), key)
+
+
+def _fitting(chats: Sequence[_Listed]) -> list[_Listed]:
+    """Return the first sessions, as many as a page has room for: one at least."""
+    texts = [chat.sent for chat in chats if isinstance(chat.sent, str)]
+    # A character has 4 bytes at most, so most pages need no closer look.
+    if len(texts) == len(chats) and sum(map(len, texts)) <= PAGE_BYTES // 4:
+        return list(chats)
+    return fitting(chats, _Listed.size, PAGE_BYTES)
 
 
 def _texts_of(
-    connection: Connection, chats: Sequence[_Sent], owner_id: str
+    connection: Connection, chats: Sequence[_Listed], owner_id: str
 ) -> list[str]:
     """Return what is sent of the sessions that are still there."""
-    ids = [UUID(orjson.loads(chat.text)[0]) for chat in chats if chat.is_large]
-    if not ids:
-        return [chat.text for chat in chats]
-    query = select(ChatSession.id, SENT_SESSION).where(
-        ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
-    )
-    large = {row[0]: row[1] for row in connection.execute(query)}
+    ids = [chat.sent.id for chat in chats if isinstance(chat.sent, _Large)]
+    large: dict[UUID, str] = {}
+    if ids:
+        query = select(ChatSession.id, SENT_SESSION).where(
+            ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
+        )
+        large = {row[0]: row[1] for row in connection.execute(query)}
     texts = (
-        large.get(UUID(orjson.loads(chat.text)[0])) if chat.is_large else chat.text
+        large.get(chat.sent.id) if isinstance(chat.sent, _Large) else chat.sent
         for chat in chats
     )
     return [text for text in texts if text is not None]
@@ -202,7 +211,7 @@ class _Walk(NamedTuple):
     has_start: bool
 
 
-@lru_cache(maxsize=256)  # making it costs more than running it
+@lru_cache(maxsize=256)  # compiling a statement costs more than running it
 def _prepare(
     listing: SessionListing, walks: Walks, rare_facet: int | None, dialect_name: str
 ) -> Prepared:
@@ -229,8 +238,8 @@ def _sent(listing: SessionListing) -> Select[Any]:
     return select(*columns)
 
 
-# What a session can be large by; all else is `_REST_BYTES` at most. Its size is known
-# without reading it, and what is not made costs nothing.
+# Only its lists make a session large. SQLite knows their size without reading them, so
+# a session that is larger than its share costs next to nothing here.
 _SIZE = stored_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags)
 _SHARE = bindparam("share", type_=Integer)
 _LARGE = formatted(
@@ -250,8 +259,8 @@ def _select_walks(
         offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
         met = _select_walk(listing, rows, walk, offset).subquery().c
         is_falling = _is_falling(listing, walk)
-        texts = all_of(met.sent, by=[met.sort, met.id], is_falling=is_falling)
-        numbered: list[Any] = [literal_column(str(number)).label("number"), texts]
+        sent = all_of(met.sent, by=[met.sort, met.id], is_falling=is_falling)
+        numbered: list[Any] = [literal_column(str(number)).label("number"), sent]
         parts.append(select(*numbered))
     if len(parts) == 1:
         return parts[0]
@@ -303,7 +312,7 @@ def _is_beyond(
 
 
 def _page(
-    chats: list[_Sent],
+    chats: list[_Listed],
     texts: list[str],
     listing: SessionListing,
     *,
@@ -322,21 +331,20 @@ def _page(
 def _turned(place: SessionPlace, listing: SessionListing) -> SessionPlace:
     """Return the place to read from the other way, with the session at `place`.
 
-    A place itself is not included: so it is one id further than that session's.
+    A page leaves out its place, so this one is an id beyond that session's.
     """
     is_falling = (listing.order is Order.DESC) == place.backward
     beside = UUID(int=place.id.int + (1 if is_falling else -1))
     return replace(place, id=beside, backward=not place.backward)
 
 
-def _place_of(chat: _Sent, listing: SessionListing) -> SessionPlace:
-    sent, value = orjson.loads(chat.text), orjson.loads(chat.key)
+def _place_of(chat: _Listed, listing: SessionListing) -> SessionPlace:
+    value = orjson.loads(chat.key)
     if listing.sort is not SessionSort.NAME:
         value = as_instant(value)
-    if chat.is_large:
-        session_id, pinned, _ = sent
+    if isinstance(chat.sent, _Large):
+        session_id, pinned = chat.sent.id, chat.sent.pinned
     else:
-        session_id, pinned = sent["id"], sent["pinned"]
-    return SessionPlace(
-        value, UUID(session_id), pinned if listing.pinned_first else None
-    )
+        sent = orjson.loads(chat.sent)
+        session_id, pinned = UUID(sent["id"]), sent["pinned"]
+    return SessionPlace(value, session_id, pinned if listing.pinned_first else None)

@@ -24,7 +24,6 @@ from chatstore.schemas.fields import (
     FreeJson,
     QueryString,
     SettingLimit,
-    Tag,
     Text,
 )
 from chatstore.schemas.filters import BodyArchivedField
@@ -246,8 +245,8 @@ def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
 
 
 def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-    if isinstance(field, Tag):
-        return {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+    if isinstance(field, QueryString) and field.ignored:
+        return {"pattern": rf"^[^\x00]*[^\x00{field.ignored}][^\x00]*$"}
     if isinstance(field, Text | QueryString):
         return {"pattern": _NO_NUL}
     if isinstance(field, BodyArchivedField):

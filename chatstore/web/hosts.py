@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _AUTHORITY = re.compile(
-    r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{0,5}))?"
 )
 _LONGEST = 300  # a name has 255 characters at most
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -139,7 +139,7 @@ def _is_same(origin: str, host: str) -> bool:
     if default is None or name is None or name != own_name:
         return False
     # nginx and other proxies leave the port out, which may not be their own.
-    return own_port is None or own_port == (port or default)
+    return own_port is None or (own_port or default) == (port or default)
 
 
 def _parts(authority: str) -> tuple[str | None, str | None]:

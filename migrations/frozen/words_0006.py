@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import merge
-from operator import add
+from operator import add, itemgetter
 from uuid import UUID
 
 INDEXED_CHARACTERS = 100_000
@@ -24,8 +24,6 @@ _MARKS_OF_A_LETTER = 30
 # Quick to look for, and where all crowds of marks are.
 _NO_LETTER = re.compile("[^\\w\x00-\x7f]")
 _NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
-# Words that parts of identifiers may add to those of a text.
-MOST_PARTS = 10_000
 
 # Scripts without spaces between words, and Korean, whose words grow endings.
 _UNSPACED = (
@@ -119,62 +117,51 @@ def first_word(text: str) -> str | None:
     return run[0][:2] if _IS_UNSPACED.match(run[0]) else run[0][:WORD_LENGTH]
 
 
-Span = tuple[str, int, int]
+def parts_of(text: str) -> list[list[str]]:
+    """Return the words of the parts of each identifier and the like, once each."""
+    lines = dict.fromkeys(
+        " ".join(part.findall(text, start, end))
+        for start, end, part in _compounds(text)
+    )
+    folded = fold("\n".join(lines)).split("\n") if lines else []
+    return [words_of_folded(line) for line in folded]
 
 
-def parted_of(text: str) -> Iterator[list[Span]]:
-    """Yield the parts of what is one word, or has words with letters at their ends.
+# From where to where something with parts is, and what finds them in it.
+_Compound = tuple[int, int, re.Pattern[str]]
 
-    Each part is as it is written, with where it begins and ends. They are the parts of
-    identifiers in camelCase: getUserById has get, User, By, Id; HTTPServer has HTTP and
-    Server; parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such
+
+def _compounds(text: str) -> Iterator[_Compound]:
+    """Yield what is one word with parts, or has words with letters at their ends.
+
+    They are identifiers in camelCase: getUserById has get, User, By, Id; HTTPServer has
+    HTTP and Server; parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such
     identifiers. And they are numbers in a row with a letter before or after them: those
     of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
     """
-    return merge(_camel_parts(text), _numbers(text), key=lambda parts: parts[0][1])
+    return merge(_identifiers(text), _numbers(text), key=itemgetter(0))
 
 
-def _numbers(text: str) -> Iterator[list[Span]]:
+def _numbers(text: str) -> Iterator[_Compound]:
     for row in _NUMBERS.finditer(text):
         start, end = row.span()
         if _ASCII_LETTER.match(text[start - 1 : start]) or _ASCII_LETTER.match(
             text, end
         ):
-            found = _NUMBER.finditer(text, start, end)
-            yield [(each[0], *each.span()) for each in found]
+            yield start, end, _NUMBER
 
 
-def _camel_parts(text: str) -> Iterator[list[Span]]:
+def _identifiers(text: str) -> Iterator[_Compound]:
     border, letter, part = _ascii_camel() if text.isascii() else _any_camel()
     found = border.search(text)
     while found is not None:
         start = found.start()
-        while found.start() - start < WORD_LENGTH and letter.match(
-            text[start - 1 : start]
-        ):
+        while letter.match(text[start - 1 : start]):
             start -= 1
         run = letter.match(text, found.start())
         end = run.end() if run else found.end()
-        if end - start <= WORD_LENGTH:
-            parts = part.finditer(text, start, end)
-            yield [(each[0], *each.span()) for each in parts]
+        yield start, end, part
         found = border.search(text, end)
-
-
-def parts_of(text: str) -> list[list[str]]:
-    """Return the words of the parts of each identifier and the like, once each."""
-    lines: dict[str, None] = {}
-    left = MOST_PARTS
-    for parts in parted_of(text):
-        line = " ".join(part for part, _, _ in parts)
-        if line in lines:
-            continue
-        left -= len(parts)
-        if left < 0:
-            break
-        lines[line] = None
-    folded = fold("\n".join(lines)).split("\n") if lines else []
-    return [words_of_folded(line) for line in folded]
 
 
 @cache
@@ -227,8 +214,10 @@ LAST_PLACE = 16_381
 PLACES_OF_A_WORD = 255
 # It holds just under 1 MiB of words and places; the scopes need a little.
 MOST_BYTES = 1_040_000
-# Pieces of a text without words that are indexed.
-MOST_SIGNS = 1000
+
+# Words of letters of four bytes, their parts and all of each with its minus would be
+# more than a tsvector holds.
+_WRITTEN_BYTES = 40
 
 # Characters of private use, which no word of a text has.
 GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
@@ -293,15 +282,18 @@ def index_words(text: str) -> IndexWords:
 
 def written(word: str) -> str:
     """Return the word that says that `word` is written with its minus."""
-    return _WRITTEN + word
+    return _WRITTEN + word.encode()[:_WRITTEN_BYTES].decode(errors="ignore")
 
 
 def sign_words(text: str) -> list[str]:
-    """Return a word for each piece of a text that has nothing but signs, once each."""
-    pieces = list(dict.fromkeys(text.split()))[:MOST_SIGNS]
+    """Return a word for each piece of a text that has nothing but signs, once each.
+
+    All white space is one piece where there is nothing else.
+    """
+    pieces = dict.fromkeys(text.split()) or [text and " "]
     return [
         _SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
-        for each in pieces
+        for each in filter(None, pieces)
     ]
 
 

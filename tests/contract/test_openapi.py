@@ -5,8 +5,9 @@ import re
 import pytest
 
 from chatstore.app import create_app
+from chatstore.fulltext.words import fold
 from tests.conftest import make_settings
-from tests.support import SESSIONS, messages_url, session_url
+from tests.support import SESSIONS, assert_problem, messages_url, session_url
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PROBLEM = "application/problem+json"
@@ -215,6 +216,42 @@ def test_success_is_documented(document, route, status):
         if each.rstrip("/") == route
     ]
     assert {each for each in found if each < "300"} == {status}
+
+
+@pytest.mark.parametrize(
+    ("place", "is_some"),
+    [
+        ("SessionCreate/properties/metadata_tags/items", str.strip),
+        ("SessionBodyFilter/properties/tag/items", str.strip),
+        ("SessionBodyFilter/properties/name", fold),
+    ],
+)
+def test_a_pattern_refuses_the_text_that_is_nothing(document, place, is_some):
+    part = resolve(document, {"$ref": f"#/components/schemas/{place}"})
+    pattern = re.compile(part["pattern"])
+    for character in map(chr, [*range(1, 0xD800), *range(0xE000, 0x110000)]):
+        is_valid = pattern.search(character) is not None
+        assert is_valid is bool(is_some(character)), ascii(character)
+    assert pattern.search("\x1c a\u0301\u3000\n") and not pattern.search("a\0")
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "\x1c", "\x85\t", "\u3000", "\u2029\x1f"])
+def test_a_tag_that_is_nothing_is_refused(alice, make_session, nothing):
+    chat = make_session()
+    bulk = {"ids": [str(chat.id)], "action": "add_tags", "tags": [nothing]}
+    for answer in (
+        alice.post(SESSIONS, json={"metadata_tags": [nothing]}),
+        alice.patch(session_url(chat), json={"metadata_tags": [nothing]}),
+        alice.post(f"{SESSIONS}bulk", json=bulk),
+        alice.get(SESSIONS, query_string={"tag": nothing}),
+    ):
+        assert_problem(answer, 422)
+
+
+@pytest.mark.parametrize("some", ["\ufeff", "\u200b", "\x1b", "\u180e", "\u2060"])
+def test_a_tag_of_what_is_no_white_space_is_taken(alice, some):
+    answer = alice.post(SESSIONS, json={"metadata_tags": [f"{some} \x1c"]})
+    assert answer.json["metadata_tags"] == [some]
 
 
 def test_headers_are_documented(document):

@@ -75,7 +75,6 @@ def test_the_numbers_are_those_of_the_code():
     assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC
     assert f"first {words.INDEXED_CHARACTERS:,} characters" in DOC
     assert f"{words.FOLDED_CHARACTERS:,} characters at most" in DOC
-    assert f"up to {words.MOST_PARTS:,} parts" in DOC
     assert f"{PAGE_CHARACTERS:,} characters in all" in DOC
     assert f"first {positions.LAST_PLACE:,} words" in DOC
     assert f"{positions.PLACES_OF_A_WORD} times" in DOC

@@ -14,6 +14,7 @@ from chatstore.db.revisions import (
     current_revision,
     head_revision,
     is_empty,
+    is_first_run,
     known_revisions,
     migrate,
     migrations_folder,
@@ -84,6 +85,54 @@ def test_only_a_database_without_tables_is_empty(unmigrated):
     assert is_empty()
     migrate()
     assert not is_empty()
+
+
+def execute(statement):
+    db.session.execute(text(statement))
+    db.session.commit()
+
+
+def test_a_first_migration_that_was_broken_off_is_still_the_first(unmigrated):
+    assert is_first_run()
+    execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    assert is_first_run()
+    for revision in sorted(known_revisions()):
+        assert is_first_run(), revision
+        migrate(revision)
+    assert current_revision() == head_revision()
+    assert not is_first_run()
+
+
+SESSION = (
+    "INSERT INTO sessions (id, owner_id, created_at, last_updated_at, llm_model_name,"
+    " rag_document_ids, metadata_tags, message_count, last_seq, pinned, revision)"
+    " VALUES ('507de50be29c4a259b8ad2d7410a926d', 'a', '2026-01-01T00:00:00.000000Z',"
+    " '2026-01-01T00:00:00.000000Z', 'm', '[]', '[]', 0, 0, FALSE, 1)"
+)
+
+
+def test_an_old_database_with_a_session_was_migrated_on_purpose(unmigrated):
+    migrate("0001")
+    execute(SESSION)
+    assert not is_first_run()
+
+
+@pytest.mark.parametrize("revision", ["9999", "0000", "1a2b3c", None])
+@pytest.mark.parametrize("table", ["sessions", "customers"])
+def test_a_database_of_others_is_left_alone(unmigrated, revision, table):
+    execute(f"CREATE TABLE {table} (id VARCHAR(32))")
+    assert not is_first_run()
+    execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    if revision:
+        execute(f"INSERT INTO alembic_version VALUES ('{revision}')")
+    assert not is_first_run()
+
+
+def test_a_revision_of_others_does_not_make_their_tables_ours(unmigrated):
+    execute("CREATE TABLE sessions (id VARCHAR(32))")
+    execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    execute("INSERT INTO alembic_version VALUES ('0001')")
+    assert not is_first_run()
 
 
 def test_migrating_says_each_step_and_then_that_there_is_none(unmigrated):

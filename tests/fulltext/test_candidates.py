@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from chatstore.fulltext.candidates import parts_near
 from chatstore.fulltext.matching import Term
 from chatstore.fulltext.query import parse_query
-from chatstore.fulltext.words import fold, spans_of, words_of
+from chatstore.fulltext.words import first_word, fold, spans_of, words_of
 
 # Marks that vanish, join or change places, letters that are several, and separators.
 STRANGE = (
@@ -99,6 +99,50 @@ def test_no_part_of_a_text_is_folded_twice(unit, q):
     for start, end in parts_near(text, parse_query(q).terms):
         assert last <= start < end <= len(text)
         last = end
+
+
+@pytest.mark.parametrize(
+    ("q", "text"),
+    [
+        ("haushalt", "wußte maßen, daß Spaß"),
+        ("sitzung", "wußte maßen, daß Spaß"),
+        ("flusses", "wußte maßen, daß Spaß"),
+        ("λιμάνι", "ᾳδης τῷ ᾠδή"),
+        ("sông nhiệt", "không ổng hông siệt"),
+        ("реки отчёт", "пересмотреть"),
+        ("перед", "пересмотреть"),
+        ("รู้", "รถ เรือ แรง"),
+    ],
+)
+def test_words_that_only_share_letters_are_not_looked_at(q, text):
+    assert near(text, parse_query(q).terms) == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("strasse", "ſtraße"),
+        ("ausschuss", "Außchuß"),
+        ("flusses", "flußes"),
+        ("sinn", "ſinn"),
+        ("spaß", "Spaſs"),
+        ("caesar", "Cæsar"),
+        ("ᾳδησ", "ᾳδης"),
+        ("ญี่ปุ่น", "ญ\u0e48ีป\u0e48\u0e38น"),
+        ("\u093cι", "\u0345\u093c"),
+        ("コド", "\u30ff\u3099"),
+        ("ιαβ", "\u037aαβ"),
+    ],
+)
+def test_a_word_is_found_whichever_way_its_letters_are_written(word, text):
+    for sought in {first_word(word), fold(word)}:
+        assert near(text, [Term((sought,), is_prefix=True)]) == text
+
+
+@pytest.mark.parametrize("word", ["budget", "бюджет", "ngân", "पोर", "नमस्ते", "🐳"])
+def test_few_neighbours_of_a_word_that_stands_often_are_looked_at(word):
+    text = f"{word} {'é ' * 40}" * 60
+    assert len(near(text, parse_query(word).terms)) <= 60 * (len(word) + 8)
 
 
 def test_a_word_of_all_its_forms_is_found():

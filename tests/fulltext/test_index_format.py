@@ -73,7 +73,13 @@ def test_signs_are_words_of_a_text_without_words_only():
     assert first != second
     assert first in tsvector_words("!@#", [])
     assert tsvector_words("!@# a", []) == "'a':1"
-    assert tsvector_words(" \n\t", []) == fts5_words(" \u3000") == ""
+    assert tsvector_words("", []) == fts5_words("") == ""
+
+
+def test_all_white_space_is_one_word():
+    blank = fts5_words(" ")
+    assert blank == fts5_words("\n\u3000") != fts5_words("!")
+    assert tsvector_words("\t", []) == f"'{blank.split()[-1]}'"
 
 
 def _phrase(*words):

@@ -53,6 +53,29 @@ def test_every_word_of_the_longest_text_is_kept():
     assert size(layout) <= MOST_BYTES < 2**20 - 1000
 
 
+def test_every_word_is_kept_of_letters_with_many_bytes():
+    # Each word of Adlam letters is there whole, in parts and with its minus.
+    letters = "".join(map(chr, range(0x1E922, 0x1E932)))
+    for half in (4, 5, 6, 20, 49):
+        text = ""
+        for number in range(100_000 // (2 * half + 2)):
+            digits = f"{number:0{half}x}"[::-1]
+            part = "".join(letters[int(digit, 16)] for digit in digits)
+            text += f"-{part}{part[::-1].upper()} "
+        words = index_words(text)
+        stretches = [word for part in words.stretches for word in part]
+        assert len({*stretches}) > 15_000 // half
+        layout = lay_out(words)
+        assert set(layout.places) == {*stretches, *words.loose}
+        assert size(layout) <= MOST_BYTES
+
+
+def test_all_pieces_of_a_text_of_signs_are_kept():
+    text = " ".join(map(chr, range(0xF0000, 0xF0000 + 50_000)))
+    words = index_words(text)
+    assert len(lay_out(words).places) == len(words.loose) == 50_000
+
+
 def test_places_get_what_the_words_leave():
     words = [f"{number:0100}" for number in range(10_390)]
     layout = laid_out(words)

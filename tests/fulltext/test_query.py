@@ -54,7 +54,7 @@ QUERIES = {
     "getUser*": ([(prefix("getuser"), prefix("get", "user"))], []),
     "-only": ([word(written("only")), word("only")], []),
     "--no-go": ([word(written("no")), word("no", "go")], []),
-    **{nothing: ([], []) for nothing in ["", " ", "\n\u3000"]},
+    "": ([], []),
 }
 
 
@@ -65,6 +65,13 @@ def test_a_query_is_read_as(text):
     clauses = [each if isinstance(each, tuple) else (each,) for each in wanted]
     assert list(query.wanted) == clauses
     assert [exclusion.term for exclusion in query.unwanted] == unwanted
+
+
+@pytest.mark.parametrize("blank", [" ", "\n\u3000", "\x1c", "\x85\xa0"])
+def test_a_query_of_white_space_asks_for_texts_of_white_space(blank):
+    query = parse_query(blank)
+    assert query.holds(" ") and query.holds("\t\u2028")
+    assert not any(map(query.holds, ["", "a", " a ", "!", "\u200b"]))
 
 
 @pytest.mark.parametrize("signs", ["*", "-", '"', '""', "-* ()", "^:&|!", "\u200b"])

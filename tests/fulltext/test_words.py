@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatstore.fulltext import words
 from chatstore.fulltext.folding import FoldedText
 from chatstore.fulltext.words import (
     FOLDED_CHARACTERS,
     INDEXED_CHARACTERS,
-    MOST_PARTS,
+    WHOLE_BYTES,
     fold,
+    is_whole,
     parts_of,
     spans_of,
     without_crowds,
@@ -152,7 +154,7 @@ IDENTIFIERS = {
         ["3", "4"],
     ],
     "2026-03-05 10:35:07, 10.0.1.50 3.11.7 T1 1T": [],
-    "数据库 aB" + "x" * 100: [],
+    "数据库 aB" + "x" * 100: [["a", "b" + "x" * 99]],
 }
 
 
@@ -167,6 +169,71 @@ def test_numbers_add_a_bounded_number_of_words(text):
     assert sum(map(len, parts_of(text))) <= 2
 
 
-def test_identifiers_add_a_bounded_number_of_words():
-    text = " ".join(f"a{chr(65 + n % 26)}x{n}Y" for n in range(9_000))
-    assert sum(map(len, parts_of(text))) <= MOST_PARTS
+MANY_PARTS = {
+    "short": " ".join(f"a{chr(65 + n % 26)}x{n}Y" for n in range(10_000)),
+    "long": "aB" * 50_000,
+    "numbers": " ".join(f"{n % 10}.{n}a" for n in range(12_000)),
+}
+
+
+@pytest.mark.parametrize("text", MANY_PARTS.values(), ids=MANY_PARTS)
+def test_all_identifiers_of_a_long_text_have_their_parts(text):
+    assert len(text) <= INDEXED_CHARACTERS
+    expected = sum((parts_of(piece) for piece in dict.fromkeys(text.split())), [])
+    assert parts_of(text) == expected
+    assert len(text) // 10 < sum(map(len, expected)) <= len(text)
+
+
+LONG = {
+    "ASCII": ("a" * 99_995, True),
+    "more than is looked at": ("a" * 99_996, False),
+    "18 of one": ("\ufdfa" * 11_110, True),
+    "18 of one, too often": ("\ufdfa" * 11_111, False),
+    "3 of one": ("ﬃ" * 66_665, True),
+    "3 of one, too often": ("ﬃ" * 66_666, False),
+    "2 of one": ("ǆ" * 99_995, True),
+    "marks": ("e\u0301" * 49_997, True),
+    "2 of one, plain": ("Ǽþ" * 49_997, True),
+    "18 of one, and many of 1": ("\ufdfa" * 5_882 + "数" * 94_113, True),
+    "18 of one, and too many of 1": ("\ufdfa" * 5_883 + "数" * 94_112, False),
+}
+
+
+@pytest.mark.parametrize(("text", "is_all"), LONG.values(), ids=LONG)
+def test_a_text_is_whole_if_no_part_of_it_is_left_out(text, is_all):
+    text += " late"
+    assert (words_of(text)[-1] == "late") is is_all
+    assert is_whole(text) is is_all
+
+
+def test_folding_makes_as_many_characters_of_bytes_as_the_bound_says():
+    for character in map(chr, [*range(0xD800), *range(0xE000, 0x110000)]):
+        size = len(character.encode())
+        assert len(fold(character)) * WHOLE_BYTES <= size * FOLDED_CHARACTERS
+
+
+def test_no_character_folds_to_more_than_is_counted(monkeypatch):
+    characters = map(chr, [*range(0x80, 0xD800), *range(0xE000, 0x110000)])
+    by_length = {}
+    for character in characters:
+        by_length.setdefault(len(fold(character)), []).append(character)
+    for length, some in by_length.items():
+        monkeypatch.setattr(words, "FOLDED_CHARACTERS", length - 1)
+        assert not any(map(is_whole, some))
+
+
+class Looked(str):
+    """Text that counts the characters that are taken out of it."""
+
+    taken = 0
+
+    def __getitem__(self, part):
+        piece = super().__getitem__(part)
+        Looked.taken += len(piece)
+        return piece
+
+
+def test_a_text_that_folds_to_too_much_is_looked_at_up_to_the_bound(monkeypatch):
+    monkeypatch.setattr(Looked, "taken", 0)
+    assert not is_whole(Looked("\ufdfa" * INDEXED_CHARACTERS))
+    assert FOLDED_CHARACTERS // 18 < Looked.taken < 16_000

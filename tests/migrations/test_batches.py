@@ -298,6 +298,12 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
         "2026-03-05T10:35:07Z",
         "git push --force -x",
         "?! --",
+        "aB" * 20_000,
+        " ".join(f"{number % 10}.{number}a" for number in range(12_000)),
+        " ".join(map(chr, range(0xF0000, 0xF0000 + 2_000))),
+        "-" + "ж" * 50,
+        "",
+        " \n",
     ]
     for text in [*storable, "数据库很快 " * 200, "a " * 500, *code]:
         assert frozen.fold(text) == words.fold(text)

@@ -1,8 +1,11 @@
+import re
+
 import pytest
 
 from chatstore.models import Message
 from tests.support import (
     ANY_ID,
+    JSON,
     MISSING_ID,
     assert_problem,
     messages_url,
@@ -89,6 +92,22 @@ def test_a_batch_with_a_flaw_stores_nothing(alice, make_session, messages, point
     response = alice.post(batch_url(chat), json={"messages": messages})
     assert_problem(response, 422, pointer=pointer)
     assert seqs(alice, chat) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        ('{"content": "x", "content": "y"}', "/messages/1."),
+        ('{"content": "x", "metadata": {"a": 1, "a": 2}}', "/messages/1/metadata."),
+        ('{"content": "x", "metadata": {"a": [NaN]}}', "/messages/1/metadata/a/0."),
+        ('{"content": "x", "metadata": ' + '{"a":' * 5_000, "/messages/1/metadata "),
+    ],
+    ids=["content", "metadata", "NaN", "depth"],
+)
+def test_a_malformed_message_of_a_batch_is_named(alice, make_session, message, place):
+    body = '{"messages": [{"content": "a"}, ' + message + "]}"
+    answer = alice.post(batch_url(make_session()), data=body, headers=JSON)
+    assert_problem(answer, 400, detail=f"at {re.escape(place)}")
 
 
 def test_a_batch_to_another_owners_session_is_not_found(alice, make_session):

@@ -1,7 +1,7 @@
 import re
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
@@ -173,44 +173,71 @@ def large_lists(db_session, make_session, monkeypatch):
     return chats
 
 
-@pytest.mark.parametrize("pinned_first", [False, True])
-@pytest.mark.parametrize("order", list(Order))
-@pytest.mark.parametrize("sort", list(SessionSort))
-def test_a_page_ends_before_it_is_too_large_both_ways(
-    large_lists, monkeypatch, sort, order, pinned_first
-):
-    listing = SessionListing(sort=sort, order=order, pinned_first=pinned_first)
-    read = partial(list_sessions, owner_id="alice", listing=listing)
+@pytest.fixture(params=LISTINGS, ids=repr)
+def large_pages(request, large_lists, monkeypatch):
+    """All ids in order, and what lists pages of the large sessions."""
+    read = partial(list_sessions, owner_id="alice", listing=request.param)
     with monkeypatch.context() as patch:
         patch.setattr(session_lists, "PAGE_BYTES", 10**9)
         expected = ids_of(read(limit=1000))
-    for limit in (2, 1000):
-        page, pages = read(limit=limit), []
-        pages.append(page)
-        while page.next_place:
-            page = read(limit=limit, place=page.next_place)
-            pages.append(page)
-        assert sum(map(ids_of, pages), []) == expected
-        back = []
-        while page.previous_place:
-            page = read(limit=limit, place=page.previous_place)
-            back = ids_of(page) + back
-            pages.append(page)
-        assert back == expected[: len(back)]
-        assert len(back) == len(expected) - len(ids_of(pages[-1 - count_back(pages)]))
-        for page in pages:
-            assert len(page.items) == 1 or bytes_of(page) <= PAGE_BYTES
-        if limit == 1000:
-            assert any(len(page.items) > 1 for page in pages)
-    offset = read(limit=1000, offset=4)
-    assert ids_of(offset) == expected[4 : 4 + len(offset.items)]
-    assert offset.next_place and offset.previous_place
+    assert len(expected) == len(large_lists)
+    return expected, read
 
 
-def count_back(pages):
-    """How many pages at the end were read on the way back."""
-    last = next(n for n, page in enumerate(pages) if not page.next_place)
-    return len(pages) - 1 - last
+def pages_onward(read, limit):
+    pages = [read(limit=limit)]
+    while place := pages[-1].next_place:
+        pages.append(read(limit=limit, place=place))
+    return pages
+
+
+def pages_back(read, limit, last):
+    """The pages before the last one, in the order of the list."""
+    pages = [last]
+    while place := pages[0].previous_place:
+        pages.insert(0, read(limit=limit, place=place))
+    return pages[:-1]
+
+
+LIMITS = pytest.mark.parametrize("limit", [2, 1000])
+
+
+@LIMITS
+def test_pages_of_large_sessions_are_the_whole_list(large_pages, limit):
+    expected, read = large_pages
+    assert sum(map(ids_of, pages_onward(read, limit)), []) == expected
+
+
+@LIMITS
+def test_pages_of_large_sessions_are_the_whole_list_backwards(large_pages, limit):
+    expected, read = large_pages
+    last = pages_onward(read, limit)[-1]
+    before = sum(map(ids_of, pages_back(read, limit, last)), [])
+    assert before + ids_of(last) == expected
+
+
+@LIMITS
+def test_a_page_ends_before_it_is_too_large(large_pages, limit):
+    _, read = large_pages
+    onward = pages_onward(read, limit)
+    for page in [*onward, *pages_back(read, limit, onward[-1])]:
+        assert len(page.items) == 1 or bytes_of(page) <= PAGE_BYTES
+
+
+def test_a_page_has_as_many_large_sessions_as_fit(large_pages):
+    _, read = large_pages
+    pages = pages_onward(read, 1000)
+    rest = 5000  # what the page allows for besides the lists of a session
+    for page, following in pairwise(pages):
+        first = len(following.items[0].encode())
+        assert bytes_of(page) + rest * len(page.items) + first + rest > PAGE_BYTES
+
+
+def test_an_offset_passes_over_large_sessions(large_pages):
+    expected, read = large_pages
+    page = read(limit=1000, offset=4)
+    assert ids_of(page) == expected[4 : 4 + len(page.items)]
+    assert page.next_place and page.previous_place
 
 
 def bytes_of(page):

@@ -7,12 +7,13 @@ pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 OURS = [
     *["localhost", "LOCALHOST", "localhost.", "localhost:8000", "chat.localhost"],
     *["127.0.0.1", "127.0.0.1:8000", "127.8.9.1", "[::1]", "[::1]:8000"],
-    *["[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]"],
+    *["[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "localhost:", "[::1]:"],
 ]
 STRANGERS = [
     *["evil.example", "evil.example:8000", "localhost.evil.example", "evillocalhost"],
     *["192.0.2.1", "[2001:db8::1]", "0.0.0.0", "127.1", "2130706433", "128.0.0.1"],
-    *["127.0.0.1.evil.example", "", ".", ":8000", "localhost:", "localhost:x"],
+    *["127.0.0.1.evil.example", "", ".", ":8000", ":", ".:", "localhost:x"],
+    *["evil.example:", "localhost::", "localhost: ", "[::1]:x", "::1:"],
     *["localhost:99999", "localhost,evil.example", "user@localhost", "localhost/"],
     *["localhost#", "[::1", "::1", "[localhost]", "[::1%25lo]", "lo calhost"],
     *["localhost\x00", "l\xf6calhost", "a" * 5000],
@@ -66,6 +67,7 @@ def test_a_stranger_changes_nothing(alice):
     [
         ("chat.example", "chat.example", 200),
         ("chat.example", "CHAT.Example.:443", 200),
+        ("chat.example", "chat.example:", 200),
         ("chat.example", "a.chat.example", 421),
         (" a.example , chat.example,", "chat.example", 200),
         ("Chat.Example.", "chat.example", 200),
@@ -186,6 +188,8 @@ def test_a_page_of_another_site_changes_nothing(alice, headers):
         ("localhost:8000", {"Origin": "http://localhost:8000"}),
         ("localhost:80", {"Origin": "http://localhost"}),
         ("localhost:443", {"Origin": "https://LOCALHOST"}),
+        ("localhost:", {"Origin": "https://localhost"}),
+        ("localhost:80", {"Origin": "http://localhost:"}),
         # nginx has left the port out.
         ("localhost", {"Origin": "http://localhost:8080"}),
         ("[::1]:8000", {"Origin": "http://[::1]:8000"}),
@@ -197,14 +201,17 @@ def test_pages_of_this_server_and_programs_change_things(alice, host, headers):
     )
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://localhost"])
-def test_another_port_is_another_site(alice, origin):
-    answer = ask(
-        *(alice, "localhost:8000", SESSIONS, "POST"),
-        json={},
-        headers={"Origin": origin},
-    )
-    assert_problem(answer, 403)
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("localhost:8000", "http://localhost:3000"),
+        ("localhost:8000", "http://localhost"),
+        ("localhost:", "http://localhost:3000"),
+    ],
+)
+def test_another_port_is_another_site(alice, host, origin):
+    headers = {"Origin": origin}
+    assert_problem(ask(alice, host, SESSIONS, "POST", json={}, headers=headers), 403)
 
 
 def test_no_route_lets_another_site_change_anything(app, alice):

@@ -22,7 +22,7 @@ from chatstore.fulltext.positions import PLACES_OF_A_WORD
 from chatstore.fulltext.query import Query, parse_query
 from chatstore.fulltext.score import score_text
 from chatstore.fulltext.snippets import Snippet, characters_each, cut_snippet
-from chatstore.fulltext.words import INDEXED_CHARACTERS
+from chatstore.fulltext.words import INDEXED_CHARACTERS, WHOLE_BYTES, is_whole
 from chatstore.models import ChatSession
 from chatstore.store.filters import SessionFilters, find_rare_facet
 from chatstore.store.json_rows import as_instant
@@ -338,7 +338,7 @@ def _hits(
     for key, text in read_texts(connection, further):
         if _holds(text, asked):
             snippet = cut_snippet(text, asked.query.terms, most)
-            ready[key] = snippet, len(text) > INDEXED_CHARACTERS
+            ready[key] = snippet, not is_whole(text)
     for row in rows:
         if row.key in ready:
             yield _hit(row, *ready[row.key], scores[row.key])
@@ -356,7 +356,7 @@ def _is_enough(row: Found, snippet: Snippet, asked: _Asked) -> bool:
     return (
         is_shown
         and not asked.must_recheck
-        and row.bytes <= INDEXED_CHARACTERS  # as many characters at most
+        and row.bytes <= WHOLE_BYTES  # or it may be indexed in part
     )
 
 

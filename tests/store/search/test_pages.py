@@ -488,6 +488,37 @@ def test_a_hit_says_that_its_message_is_indexed_in_part(
     assert by_text.indexed_in_part is is_partly
 
 
+@pytest.mark.parametrize(
+    ("letter", "count", "is_partly"),
+    [("\ufdfa", 11_110, False), ("\ufdfa", 11_111, True), ("ﬃ", 66_666, True)],
+)
+def test_a_hit_says_that_letters_of_many_are_too_many(
+    db_session, letter, count, is_partly
+):
+    new_chat(None, "plan" + letter * count + " late")
+    (hit,) = hits("plan*")
+    assert hit.indexed_in_part is is_partly
+    assert len(hits("late")) == (not is_partly)
+
+
+@pytest.mark.parametrize("between", [" ", ""], ids=["words", "one word"])
+def test_parts_of_identifiers_are_found_however_many_there_are(db_session, between):
+    letters = str.maketrans("0123456789", "bcdefghijk")
+    names = [str(number).translate(letters) for number in range(10_000, 21_000)]
+    new_chat(None, between.join(f"a{name.capitalize()}X" for name in names))
+    for name in (names[0], names[5_500], names[-1]):
+        (hit,) = hits(name)
+        assert not hit.indexed_in_part
+
+
+@pytest.mark.parametrize("count", [1_001, 49_000])
+def test_a_long_text_of_signs_is_found_by_its_last(db_session, count):
+    signs = list(map(chr, range(0xF0000, 0xF0000 + count)))
+    new_chat(None, " ".join(signs))
+    (hit,) = hits(signs[-1])
+    assert not hit.indexed_in_part
+
+
 def test_a_match_far_in_a_text_is_shown(db_session):
     new_chat(None, "x " * 30_000 + "the plan", "y " * 1_990 + "the plan " + "y " * 90)
     assert [(hit.message_id, hit.snippet[-8:]) for hit in hits("plan", sort=NEWEST)][
