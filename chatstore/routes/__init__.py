@@ -2,6 +2,12 @@
 
 from chatstore.routes import docs, facets, health, messages, search, sessions
 
-# In the order of the API document.
-API_BLUEPRINTS = (sessions.bp, messages.bp, search.bp, facets.bp, health.bp)
+# With their descriptions in the API document, and in its order.
+API_BLUEPRINTS = {
+    sessions.bp: "Conversations",
+    messages.bp: "The turns of a conversation",
+    search.bp: "Find anything",
+    facets.bp: "What to filter by",
+    health.bp: "For monitors",
+}
 PAGE_BLUEPRINTS = (docs.bp,)

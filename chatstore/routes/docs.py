@@ -13,6 +13,9 @@ from flask import (
 )
 from werkzeug.wrappers import Response as BaseResponse
 
+from chatstore.web.openapi import openapi_json
+from chatstore.web.responses import JSON
+
 bp = Blueprint("docs", __name__)
 
 _ASSETS = str(files("flask_swagger_ui") / "dist")
@@ -42,6 +45,12 @@ def show_docs() -> Response:
     page = make_response(render_template("docs.html"))
     page.headers["Content-Security-Policy"] = _POLICY
     return page
+
+
+@bp.get("/openapi.json")
+def get_openapi() -> Response:
+    """Return the API document."""
+    return Response(openapi_json(), mimetype=JSON)
 
 
 @bp.get("/docs/assets/<path:name>")

@@ -8,12 +8,11 @@ one without the other.
 import hashlib
 import re
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial, wraps
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
-from flask import Response, make_response, request
+from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.clock import Deadline
@@ -28,7 +27,7 @@ from chatstore.models.idempotency import KEY_LENGTH
 from chatstore.store import idempotency
 from chatstore.web.auth import current_owner
 
-HEADER = "Idempotency-Key"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENVIRON_NAME = "HTTP_IDEMPOTENCY_KEY"
 REPLAYED = "Idempotency-Replayed"
 # Headers that are part of the answer; the others are about its transport.
@@ -54,32 +53,18 @@ class _Keyed:
     body_sha256: str
 
 
-def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a view, between its arguments and its response, to run once a key.
+def answer_keyed(answer: Callable[[], BaseResponse]) -> BaseResponse:
+    """Return `answer()`, run once for the request's key if the request has one.
 
-    Only what is committed is remembered: after an error the key is as good as new.
-    A commit whose outcome is unknown is asked about under the same key, so that it
-    is neither lost nor made twice.
+    Only a committed answer is stored; after an error the key is as good as new. If
+    the outcome of a commit is unknown, the same key is asked again, so that the
+    effect is neither lost nor doubled.
     """
-
-    @wraps(view)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        keyed = _read_keyed()
-        if keyed is None:
-            return view(*args, **kwargs)
-        answer = partial(view, *args, **kwargs)
-        turn = (keyed.owner_id, keyed.key)
-        run = partial(run_transaction, turn=turn)
-        return _run_once(run, keyed, lambda: make_response(answer()))
-
-    return takes_key(wrapper)
-
-
-def takes_key(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Document that the view takes a key, for one that calls `answer_once` itself."""
-    view._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
-    view._apidoc["is_idempotent"] = True  # type: ignore[attr-defined]
-    return view
+    keyed = _read_keyed()
+    if keyed is None:
+        return answer()
+    run = partial(run_transaction, turn=(keyed.owner_id, keyed.key))
+    return _run_once(run, keyed, answer)
 
 
 def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse:
@@ -110,16 +95,16 @@ def read_key() -> str | None:
     """Return the key of the request, without quotes; MalformedRequest if unfit."""
     if _ENVIRON_NAME not in request.environ:
         return None
-    given = request.headers[HEADER]
+    given = request.headers[IDEMPOTENCY_KEY]
     quoted = re.fullmatch(r'"((?:[^"\\]|\\["\\])*)"', given)
     if "," in given and not quoted:  # which is also how two headers arrive
         raise MalformedRequest(
-            f"Send one {HEADER}; one with a comma in it goes in double quotes."
+            f"Send one {IDEMPOTENCY_KEY}; one with a comma in it goes in double quotes."
         )
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
     if not re.fullmatch(f"[\x20-\x7e]{{1,{KEY_LENGTH}}}", key):
         raise MalformedRequest(
-            f"{HEADER} must have 1 to {KEY_LENGTH} printable ASCII characters."
+            f"{IDEMPOTENCY_KEY} must have 1 to {KEY_LENGTH} printable ASCII characters."
         )
     return key
 

@@ -1,12 +1,11 @@
 """Reads request bodies and query strings, refusing whatever is not declared.
 
-flask-smorest's own parser accepts NaN, NUL and lone surrogates and fails on deep or
-long-numbered JSON; nor does it know our limits.
+JSON goes through `strict_json`: Python's own parser accepts NaN, NUL and lone
+surrogates, and fails on deep JSON and on long numbers.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, wraps
 from typing import Any
 
 from flask import Request, current_app, request
@@ -27,34 +26,23 @@ from chatstore.schemas.fields import Limits
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
 
-_MOST_REMEMBERED_BYTES = 200
 # Objects take twenty times the bytes of their JSON. So a process makes those of one
 # larger body at a time, and holds up no smaller one for it.
 LARGE_BYTES = 1024 * 1024
 large_bodies = Turns(width=1, wanted_by="large bodies")
 
 
-def taking(
-    schema: type[Schema], *, location: str
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a view: it gets what `schema` makes of the body or the query."""
-    shape = schema()
+def load_body(shape: Schema) -> Any:
+    """Return what `shape` loads from the JSON body of the request."""
+    settings: Settings = current_app.config["CHATSTORE"]
+    body = read_json_body(request, settings)
+    with _turn_of(body):
+        return load(shape, parse(body, shape, settings), settings)
 
-    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(view)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            settings: Settings = current_app.config["CHATSTORE"]
-            if location == "query":
-                loaded = _load_query(shape, settings)
-            else:
-                body = read_json_body(request, settings)
-                with _turn_of(body):
-                    loaded = load(shape, parse(body, shape, settings), settings)
-            return view(*args, loaded, **kwargs)
 
-        return wrapper
-
-    return decorator
+def load_query(shape: Schema) -> Any:
+    """Return what `shape` loads from the query string of the request."""
+    return load(shape, read_query(request, shape), current_app.config["CHATSTORE"])
 
 
 def _turn_of(body: bytes) -> AbstractContextManager[None]:
@@ -100,23 +88,6 @@ def read_json_body(req: Request, settings: Settings) -> bytes:
             f"The body has charset {charset[:100]!r}: send JSON in UTF-8."
         )
     return read_body(req, settings)
-
-
-@lru_cache(maxsize=256)
-def _load_again(shape: Schema, query_string: bytes, settings: Settings) -> Any:
-    return load(shape, read_query(request, shape), settings)
-
-
-def _load_query(shape: Schema, settings: Settings) -> dict[str, Any]:
-    """Return what `shape` makes of the query string, often the same as before.
-
-    Remembering saves a list of sessions a seventh of its time, with the digests of
-    `cursors`.
-    """
-    asked = request.query_string
-    if len(asked) > _MOST_REMEMBERED_BYTES:
-        return load(shape, read_query(request, shape), settings)  # type: ignore[no-any-return]
-    return dict(_load_again(shape, asked, settings))
 
 
 def read_query(req: Request, shape: Schema) -> dict[str, Any]:
