@@ -1,8 +1,8 @@
-"""Requests that have their effect once, however often they are sent.
+"""Gives a request its effect once, however often a client sends it.
 
-`Idempotency-Key` as in the IETF's draft-ietf-httpapi-idempotency-key-header. The
-record of the answer is written in the transaction of the effect: there is never
-one without the other.
+`Idempotency-Key` follows the IETF's draft-ietf-httpapi-idempotency-key-header. One
+transaction writes the effect and the record of the answer, so neither exists without
+the other.
 """
 
 import hashlib
@@ -38,14 +38,14 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """What runs work in a transaction: `run_transaction`, or `run_together`."""
+    """Runs work in a transaction: `run_transaction` or `run_together`."""
 
     def __call__(self, work: Callable[[], T], *, deadline: Deadline) -> T: ...
 
 
 @dataclass(frozen=True)
 class _Keyed:
-    """A request that came with a key, as far as its record needs it."""
+    """The parts of a request with a key that its record needs."""
 
     owner_id: str
     key: str
@@ -56,9 +56,8 @@ class _Keyed:
 def answer_keyed(answer: Callable[[], BaseResponse]) -> BaseResponse:
     """Return `answer()`, run once for the request's key if the request has one.
 
-    Only a committed answer is stored; after an error the key is as good as new. If
-    the outcome of a commit is unknown, the same key is asked again, so that the
-    effect is neither lost nor doubled.
+    The key and the effect are committed together, so an error leaves the key unused.
+    After a commit with an unknown outcome the key's record tells whether it took place.
     """
     keyed = _read_keyed()
     if keyed is None:
@@ -70,7 +69,7 @@ def answer_keyed(answer: Callable[[], BaseResponse]) -> BaseResponse:
 def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse:
     """Return `answer()`, run by `run` in a transaction, once for the request's key.
 
-    `answer` may run in another thread: it asks nothing of the request.
+    `answer` may run in another thread, so it must not read the request.
     """
     keyed = _read_keyed()
     if keyed is None:
@@ -87,7 +86,7 @@ def _run_once(
         try:
             return run(once, deadline=deadline)
         except OutcomeUnknown:
-            continue  # the record says whether it was committed
+            continue  # the record tells whether the commit took place
     return run(once, deadline=deadline)
 
 
@@ -138,7 +137,7 @@ def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
     try:
         response = answer()
     except ChatstoreError:
-        # The transaction may be that of a group, which goes on.
+        # A group commit may go on without this request, so we release the key here.
         idempotency.release_record(owner_id=keyed.owner_id, key=keyed.key)
         raise
     kept = {
