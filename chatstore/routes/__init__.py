@@ -1,8 +1,8 @@
-"""One blueprint a file; the application registers those listed here."""
+"""Lists the blueprints that the application registers; each file has one."""
 
 from chatstore.routes import docs, facets, health, messages, search, sessions
 
-# With their descriptions in the API document, and in its order.
+# In the order of the API document, which gives each blueprint this description.
 API_BLUEPRINTS = {
     sessions.bp: "Conversations",
     messages.bp: "The turns of a conversation",

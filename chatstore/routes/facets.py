@@ -1,4 +1,4 @@
-"""Routes of what sessions can be filtered by."""
+"""Routes that list the tags and models that sessions can be filtered by."""
 
 from typing import Any
 

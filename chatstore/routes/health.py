@@ -1,4 +1,4 @@
-"""Routes for monitors; open to everybody, and not about anybody's data."""
+"""Routes for monitors. They need no authentication and show no user's data."""
 
 from flask import Blueprint, Response
 

@@ -28,7 +28,7 @@ def search_all(query: dict[str, Any]) -> dict[str, Any]:
 
     Names come first; docs/search.md has the query language.
     """
-    if "session_id" in query:  # whoever names a session means it, archived or not
+    if "session_id" in query:  # a named session is searched even if archived
         query.setdefault("archived", Archived.ANY)
     wanted = Search(
         filters=SessionFilters.among(query),

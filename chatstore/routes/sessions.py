@@ -29,7 +29,7 @@ bp.before_request(identify_caller)
 
 
 # Werkzeug matches a path without its last slash too, but answers a wrong method there
-# with 404, so each method is registered for both paths.
+# with 404, so each method is registered for both paths. The document has the lower one.
 @bp.post("")
 @bp.post("/")
 @Operation(
@@ -59,7 +59,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """
     listing = _listing(query)
     counted = {}
-    if query.get("count"):  # before the page, which is then read in its transaction
+    if query.get("count"):  # first, so that the page is read in its transaction
         counted["total"] = reading(
             session_lists.count_sessions,
             owner_id=current_owner(),

@@ -1,4 +1,4 @@
-"""Writes the OpenAPI document from the operations of an application's views."""
+"""Writes the OpenAPI document from the `Operation` of each view; reads no request."""
 
 import inspect
 import re
@@ -32,7 +32,8 @@ _INFO = {
     "license": {"name": "MIT", "identifier": "MIT"},
 }
 _NO_NUL = r"^[^\x00]*$"
-# To JSON Schema 1e300 is an integer like 2**53, which is refused: it has no bound here.
+# JSON Schema counts 1e300 as an integer. We accept it but refuse 2**53, so no bound
+# can be stated here.
 _JSON_VALUE = {"$ref": "#/components/schemas/JsonValue"}
 _JSON: dict[str, Any] = {
     "description": "Any value; an integer from -(2**53 - 1) to 2**53 - 1 (RFC 7493).",
@@ -42,7 +43,8 @@ _JSON: dict[str, Any] = {
     "propertyNames": {"pattern": _NO_NUL},
     "additionalProperties": _JSON_VALUE,
 }
-# Printable ASCII, no comma, no quote or space at its ends; in quotes more is taken.
+# Printable ASCII without a comma, and without a quote or space at either end. A quoted
+# key may have more.
 _KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
 # Headers of requests: the status that each adds, its meaning, and its schema.
 _REQUEST_HEADERS: dict[str, tuple[int, str, dict[str, str]]] = {
@@ -62,7 +64,7 @@ _ANSWER_HEADERS = {
     },
 }
 _RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "integer"}}
-# Statuses that operations refer to by name.
+# Operations refer to these responses by name.
 _STATUSES = (304, 400, 404, 409, 412, 413, 415, 422, 500, 503)
 _PATH_TYPES: dict[str, dict[str, Any]] = {
     "uuid": {"type": "string", "format": "uuid"},
