@@ -20,11 +20,11 @@ from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.background import init_background
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
-from chatstore.web.api import Api
 from chatstore.web.cookies import NoCookies
 from chatstore.web.hosts import init_hosts
 from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
+from chatstore.web.openapi import init_openapi
 from chatstore.web.problems import init_problems
 
 # As many characters as a secret of 32 random bytes has; fewer are half of one.
@@ -89,11 +89,9 @@ def _configure_database(app: Flask, settings: Settings) -> None:
 
 
 def _configure_routes(app: Flask, settings: Settings) -> None:
-    api = Api(app)
-    for blueprint in API_BLUEPRINTS:
-        api.register_blueprint(blueprint)
-    for page in PAGE_BLUEPRINTS:
-        app.register_blueprint(page)
+    for blueprint in (*API_BLUEPRINTS, *PAGE_BLUEPRINTS):
+        app.register_blueprint(blueprint)
+    init_openapi(app, {bp.name: meaning for bp, meaning in API_BLUEPRINTS.items()})
 
 
 def _configure_proxies(app: Flask, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The page that shows the API document, and what it loads; all from this host."""
+"""Serves the API document and a page that shows it; loads nothing from other hosts."""
 
 from importlib.resources import files
 
@@ -12,6 +12,9 @@ from flask import (
     url_for,
 )
 from werkzeug.wrappers import Response as BaseResponse
+
+from chatstore.web.openapi import openapi_json
+from chatstore.web.responses import JSON
 
 bp = Blueprint("docs", __name__)
 
@@ -32,16 +35,22 @@ _POLICY = "; ".join(
 
 @bp.get("/")
 def show_start() -> BaseResponse:
-    """Lead to the API document."""
+    """Redirect to the page of the API document."""
     return redirect(url_for("docs.show_docs"))
 
 
 @bp.get("/docs")
 def show_docs() -> Response:
-    """Show the API document."""
+    """Return the page that shows the API document."""
     page = make_response(render_template("docs.html"))
     page.headers["Content-Security-Policy"] = _POLICY
     return page
+
+
+@bp.get("/openapi.json")
+def get_openapi() -> Response:
+    """Return the API document."""
+    return Response(openapi_json(), mimetype=JSON)
 
 
 @bp.get("/docs/assets/<path:name>")

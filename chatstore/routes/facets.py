@@ -1,32 +1,28 @@
-"""Routes of what sessions can be filtered by."""
+"""Routes that list the tags and models that sessions can be filtered by."""
 
 from typing import Any
 
-from flask import current_app
+from flask import Blueprint, current_app
 
 from chatstore.db import reading
 from chatstore.schemas.facets import FacetQuerySchema, ModelListSchema, TagListSchema
 from chatstore.store import facets
-from chatstore.web.api import Blueprint
+from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 
-bp = Blueprint(
-    "facets", __name__, url_prefix="/api/v1", description="What to filter by"
-)
+bp = Blueprint("facets", __name__, url_prefix="/api/v1")
 bp.before_request(identify_caller)
 
 
 @bp.get("/tags")
-@bp.arguments(FacetQuerySchema, location="query")
-@bp.response(200, TagListSchema)
+@Operation(query=FacetQuerySchema, answer=TagListSchema)
 def list_tags(query: dict[str, Any]) -> dict[str, Any]:
     """List the tags of sessions, the most common first."""
     return {"tags": reading(facets.list_tags, **_wanted(query))}
 
 
 @bp.get("/models")
-@bp.arguments(FacetQuerySchema, location="query")
-@bp.response(200, ModelListSchema)
+@Operation(query=FacetQuerySchema, answer=ModelListSchema)
 def list_models(query: dict[str, Any]) -> dict[str, Any]:
     """List the models of sessions, the most common first."""
     return {"models": reading(facets.list_models, **_wanted(query))}

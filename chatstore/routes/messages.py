@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import Response, url_for
+from flask import Blueprint, Response, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, reading, run_transaction
@@ -22,40 +22,29 @@ from chatstore.schemas.messages import (
 from chatstore.services.background import index_appended
 from chatstore.store import messages
 from chatstore.store.json_rows import AppendedMessage
-from chatstore.web.api import LOCATION_DOC, Blueprint
+from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.idempotency import REPLAYED, answer_once, takes_key
+from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED, answer_once
 from chatstore.web.observe import note_appended_messages
-from chatstore.web.responses import answering
+from chatstore.web.responses import json_response
 from chatstore.web.streaming import answer_messages
 
 bp = Blueprint(
     "messages",
     __name__,
     url_prefix="/api/v1/sessions/<uuid:session_id>/messages",
-    description="The turns of a conversation",
 )
 bp.before_request(identify_caller)
 
 
-@answering(201, MessageSchema())
-def _answer_message(
-    message: AppendedMessage, path: str
-) -> tuple[AppendedMessage, dict[str, str]]:
-    return message, {"Location": f"{path}/{message.id}"}
-
-
-@answering(201, MessageBatchAnswerSchema())
-def _answer_messages(appended: list[AppendedMessage]) -> dict[str, Any]:
-    return {"messages": appended}
-
-
 @bp.post("")
-@bp.arguments(MessageCreateSchema)
-@takes_key
-@bp.response(201, MessageSchema, headers=LOCATION_DOC)
-@bp.alt_response(404, "NOT_FOUND")
-@bp.alt_response(409, "CONFLICT")
+@Operation(
+    body=MessageCreateSchema,
+    request_headers=(IDEMPOTENCY_KEY,),
+    answer=MessageSchema,
+    status=201,
+    answer_headers=("Location",),
+)
 def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Append a message to a session."""
     append = prepared(
@@ -71,11 +60,12 @@ def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
 
 
 @bp.post("/batch")
-@bp.arguments(MessageBatchSchema)
-@takes_key
-@bp.response(201, MessageBatchAnswerSchema)
-@bp.alt_response(404, "NOT_FOUND")
-@bp.alt_response(409, "CONFLICT")
+@Operation(
+    body=MessageBatchSchema,
+    request_headers=(IDEMPOTENCY_KEY,),
+    answer=MessageBatchAnswerSchema,
+    status=201,
+)
 def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Append several messages to a session, all or none.
 
@@ -91,11 +81,18 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     response = _append(
         partial(run_transaction, is_core=True),
         session_id,
-        lambda: _answer_messages(append()),
+        lambda: json_response(
+            MessageBatchAnswerSchema, {"messages": append()}, status=201
+        ),
         count=len(body["messages"]),
     )
     index_appended()
     return response
+
+
+def _answer_message(message: AppendedMessage, path: str) -> Response:
+    location = {"Location": f"{path}/{message.id}"}
+    return json_response(MessageSchema, message, status=201, headers=location)
 
 
 def _append(
@@ -112,9 +109,7 @@ def _append(
 
 
 @bp.get("")
-@bp.arguments(MessageQuerySchema, location="query")
-@bp.response(200, MessageListSchema)
-@bp.alt_response(404, "NOT_FOUND")
+@Operation(query=MessageQuerySchema, answer=MessageListSchema)
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
@@ -125,8 +120,7 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 
 
 @bp.get("/<int:message_id>")
-@bp.response(200, MessageSchema)
-@bp.alt_response(404, "NOT_FOUND")
+@Operation(answer=MessageSchema)
 def get_message(session_id: UUID, message_id: int) -> Message:
     """Read one message."""
     return reading(

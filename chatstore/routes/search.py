@@ -3,36 +3,32 @@
 from dataclasses import asdict
 from typing import Any
 
-from flask import current_app
+from flask import Blueprint, current_app
 
 from chatstore.db import reading, searching
 from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
 from chatstore.store.search.pages import Search, SearchPlace, search
-from chatstore.web.api import Blueprint
+from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import read, sign
 
 DEFAULT_LIMIT = 20
 _WHERE = ("q", "sort", "session_id", "role", "after", "before")
 
-bp = Blueprint(
-    "search", __name__, url_prefix="/api/v1/search", description="Find anything"
-)
+bp = Blueprint("search", __name__, url_prefix="/api/v1/search")
 bp.before_request(identify_caller)
 
 
 @bp.get("")
-@bp.arguments(SearchQuerySchema, location="query")
-@bp.response(200, HitPageSchema)
-@bp.alt_response(404, "NOT_FOUND")
+@Operation(query=SearchQuerySchema, answer=HitPageSchema, errors=(404,))
 def search_all(query: dict[str, Any]) -> dict[str, Any]:
     """Search names of sessions and text of messages.
 
     Names come first; docs/search.md has the query language.
     """
-    if "session_id" in query:  # whoever names a session means it, archived or not
+    if "session_id" in query:  # a named session is searched even if archived
         query.setdefault("archived", Archived.ANY)
     wanted = Search(
         filters=SessionFilters.among(query),

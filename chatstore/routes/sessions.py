@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, url_for
+from flask import Blueprint, Response, current_app, url_for
 
 from chatstore.db import in_transaction, prepared, reading, run_transaction
 from chatstore.enums import Order, SessionSort
@@ -19,28 +19,26 @@ from chatstore.schemas.sessions import (
 )
 from chatstore.store import bulk, session_lists, sessions
 from chatstore.store.filters import SessionFilters
-from chatstore.web.api import (
-    ETAG_DOC,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    LOCATION_DOC,
-    Blueprint,
-)
+from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import decode_cursor, encode_cursor
 from chatstore.web.etags import etag_header, if_match_revisions, is_not_modified
-from chatstore.web.idempotency import idempotent
 
-bp = Blueprint(
-    "sessions", __name__, url_prefix="/api/v1/sessions", description="Conversations"
-)
+bp = Blueprint("sessions", __name__, url_prefix="/api/v1/sessions")
 bp.before_request(identify_caller)
 
 
+# Werkzeug matches a path without its last slash too, but answers a wrong method there
+# with 404, so each method is registered for both paths. The document has the lower one.
+@bp.post("")
 @bp.post("/")
-@bp.arguments(SessionCreateSchema)
-@idempotent
-@bp.response(201, SessionSchema, headers=ETAG_DOC | LOCATION_DOC)
+@Operation(
+    body=SessionCreateSchema,
+    is_idempotent=True,
+    answer=SessionSchema,
+    status=201,
+    answer_headers=("ETag", "Location"),
+)
 def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
     """Create a session."""
     body.setdefault(
@@ -51,9 +49,9 @@ def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
     return chat, {"Location": location, **etag_header(chat)}
 
 
+@bp.get("")
 @bp.get("/")
-@bp.arguments(SessionQuerySchema, location="query")
-@bp.response(200, SessionPageSchema)
+@Operation(query=SessionQuerySchema, answer=SessionPageSchema)
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """List sessions, newest activity first unless asked otherwise.
 
@@ -61,7 +59,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """
     listing = _listing(query)
     counted = {}
-    if query.get("count"):  # before the page, which is then read in its transaction
+    if query.get("count"):  # first, so that the page is read in its transaction
         counted["total"] = reading(
             session_lists.count_sessions,
             owner_id=current_owner(),
@@ -84,9 +82,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post("/bulk")
-@bp.arguments(SessionBulkSchema)
-@idempotent
-@bp.response(200, SessionBulkAnswerSchema)
+@Operation(body=SessionBulkSchema, is_idempotent=True, answer=SessionBulkAnswerSchema)
 def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
     """Change or delete many sessions, all or none.
 
@@ -112,9 +108,9 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.get("/<uuid:session_id>")
-@bp.response(200, SessionSchema, headers=ETAG_DOC)
-@bp.alt_response(404, "NOT_FOUND")
-@bp.doc(parameters=[IF_NONE_MATCH])
+@Operation(
+    request_headers=("If-None-Match",), answer=SessionSchema, answer_headers=("ETag",)
+)
 def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
     """Read a session."""
     chat = reading(sessions.get_sent_session, session_id, owner_id=current_owner())
@@ -124,10 +120,12 @@ def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
 
 
 @bp.patch("/<uuid:session_id>")
-@bp.arguments(SessionUpdateSchema)
-@bp.response(200, SessionSchema, headers=ETAG_DOC)
-@bp.alt_response(404, "NOT_FOUND")
-@bp.doc(parameters=[IF_MATCH])
+@Operation(
+    body=SessionUpdateSchema,
+    request_headers=("If-Match",),
+    answer=SessionSchema,
+    answer_headers=("ETag",),
+)
 def update_session(
     body: dict[str, Any], session_id: UUID
 ) -> tuple[ChatSession, dict[str, str]]:
@@ -147,9 +145,7 @@ def update_session(
 
 
 @bp.delete("/<uuid:session_id>")
-@bp.response(204)
-@bp.alt_response(404, "NOT_FOUND")
-@bp.doc(parameters=[IF_MATCH])
+@Operation(request_headers=("If-Match",), status=204)
 def delete_session(session_id: UUID) -> None:
     """Delete a session and all its messages."""
     delete = prepared(

@@ -1,19 +1,18 @@
-"""Requests that have their effect once, however often they are sent.
+"""Gives a request its effect once, however often a client sends it.
 
-`Idempotency-Key` as in the IETF's draft-ietf-httpapi-idempotency-key-header. The
-record of the answer is written in the transaction of the effect: there is never
-one without the other.
+`Idempotency-Key` follows the IETF's draft-ietf-httpapi-idempotency-key-header. One
+transaction writes the effect and the record of the answer, so neither exists without
+the other.
 """
 
 import hashlib
 import re
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial, wraps
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
-from flask import Response, make_response, request
+from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.clock import Deadline
@@ -28,7 +27,7 @@ from chatstore.models.idempotency import KEY_LENGTH
 from chatstore.store import idempotency
 from chatstore.web.auth import current_owner
 
-HEADER = "Idempotency-Key"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENVIRON_NAME = "HTTP_IDEMPOTENCY_KEY"
 REPLAYED = "Idempotency-Replayed"
 # Headers that are part of the answer; the others are about its transport.
@@ -39,14 +38,14 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """What runs work in a transaction: `run_transaction`, or `run_together`."""
+    """Runs work in a transaction: `run_transaction` or `run_together`."""
 
     def __call__(self, work: Callable[[], T], *, deadline: Deadline) -> T: ...
 
 
 @dataclass(frozen=True)
 class _Keyed:
-    """A request that came with a key, as far as its record needs it."""
+    """The parts of a request with a key that its record needs."""
 
     owner_id: str
     key: str
@@ -54,38 +53,23 @@ class _Keyed:
     body_sha256: str
 
 
-def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a view, between its arguments and its response, to run once a key.
+def answer_keyed(answer: Callable[[], BaseResponse]) -> BaseResponse:
+    """Return `answer()`, run once for the request's key if the request has one.
 
-    Only what is committed is remembered: after an error the key is as good as new.
-    A commit whose outcome is unknown is asked about under the same key, so that it
-    is neither lost nor made twice.
+    The key and the effect are committed together, so an error leaves the key unused.
+    After a commit with an unknown outcome the key's record tells whether it took place.
     """
-
-    @wraps(view)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        keyed = _read_keyed()
-        if keyed is None:
-            return view(*args, **kwargs)
-        answer = partial(view, *args, **kwargs)
-        turn = (keyed.owner_id, keyed.key)
-        run = partial(run_transaction, turn=turn)
-        return _run_once(run, keyed, lambda: make_response(answer()))
-
-    return takes_key(wrapper)
-
-
-def takes_key(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Document that the view takes a key, for one that calls `answer_once` itself."""
-    view._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
-    view._apidoc["is_idempotent"] = True  # type: ignore[attr-defined]
-    return view
+    keyed = _read_keyed()
+    if keyed is None:
+        return answer()
+    run = partial(run_transaction, turn=(keyed.owner_id, keyed.key))
+    return _run_once(run, keyed, answer)
 
 
 def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse:
     """Return `answer()`, run by `run` in a transaction, once for the request's key.
 
-    `answer` may run in another thread: it asks nothing of the request.
+    `answer` may run in another thread, so it must not read the request.
     """
     keyed = _read_keyed()
     if keyed is None:
@@ -102,7 +86,7 @@ def _run_once(
         try:
             return run(once, deadline=deadline)
         except OutcomeUnknown:
-            continue  # the record says whether it was committed
+            continue  # the record tells whether the commit took place
     return run(once, deadline=deadline)
 
 
@@ -110,16 +94,16 @@ def read_key() -> str | None:
     """Return the key of the request, without quotes; MalformedRequest if unfit."""
     if _ENVIRON_NAME not in request.environ:
         return None
-    given = request.headers[HEADER]
+    given = request.headers[IDEMPOTENCY_KEY]
     quoted = re.fullmatch(r'"((?:[^"\\]|\\["\\])*)"', given)
     if "," in given and not quoted:  # which is also how two headers arrive
         raise MalformedRequest(
-            f"Send one {HEADER}; one with a comma in it goes in double quotes."
+            f"Send one {IDEMPOTENCY_KEY}; one with a comma in it goes in double quotes."
         )
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
     if not re.fullmatch(f"[\x20-\x7e]{{1,{KEY_LENGTH}}}", key):
         raise MalformedRequest(
-            f"{HEADER} must have 1 to {KEY_LENGTH} printable ASCII characters."
+            f"{IDEMPOTENCY_KEY} must have 1 to {KEY_LENGTH} printable ASCII characters."
         )
     return key
 
@@ -153,7 +137,7 @@ def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
     try:
         response = answer()
     except ChatstoreError:
-        # The transaction may be that of a group, which goes on.
+        # A group commit may go on without this request, so we release the key here.
         idempotency.release_record(owner_id=keyed.owner_id, key=keyed.key)
         raise
     kept = {

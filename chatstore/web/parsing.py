@@ -1,15 +1,14 @@
-"""Reads request bodies and query strings, refusing whatever is not declared.
+"""Reads request bodies and query strings; refuses what a schema does not declare.
 
-flask-smorest's own parser accepts NaN, NUL and lone surrogates and fails on deep or
-long-numbered JSON; nor does it know our limits.
+JSON goes through `strict_json`: Python's own parser accepts NaN, NUL and lone
+surrogates, and fails on deep JSON and on long numbers.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, wraps
 from typing import Any
 
-from flask import Request, current_app, request
+from flask import current_app, request
 from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -27,150 +26,111 @@ from chatstore.schemas.fields import Limits
 from chatstore.settings import Settings
 from chatstore.strict_json import pointer
 
-_MOST_REMEMBERED_BYTES = 200
-# Objects take twenty times the bytes of their JSON. So a process makes those of one
-# larger body at a time, and holds up no smaller one for it.
+# Objects take twenty times the bytes of their JSON, so a process parses one larger
+# body at a time. Smaller bodies do not wait for it.
 LARGE_BYTES = 1024 * 1024
 large_bodies = Turns(width=1, wanted_by="large bodies")
 
 
-def taking(
-    schema: type[Schema], *, location: str
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a view: it gets what `schema` makes of the body or the query."""
-    shape = schema()
+def load_body(shape: Schema) -> Any:
+    """Return what `shape` loads from the JSON body of the request.
 
-    def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(view)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            settings: Settings = current_app.config["CHATSTORE"]
-            if location == "query":
-                loaded = _load_query(shape, settings)
-            else:
-                body = read_json_body(request, settings)
-                with _turn_of(body):
-                    loaded = load(shape, parse(body, shape, settings), settings)
-            return view(*args, loaded, **kwargs)
+    Raises UnsupportedMediaType, RequestEntityTooLarge, MalformedRequest and
+    ValidationFailed, in this order.
+    """
+    settings: Settings = current_app.config["CHATSTORE"]
+    _require_json()
+    body = _read_body(settings.max_body_bytes)
+    with _turn_of(body):
+        given = strict_json.loads(
+            body,
+            max_depth=settings.max_json_depth,
+            levels_around=getattr(shape, "levels_around", 0),
+        )
+        return _load(shape, given, settings)
 
-        return wrapper
 
-    return decorator
+def load_query(shape: Schema) -> Any:
+    """Return what `shape` loads from the query string; raises ValidationFailed."""
+    return _load(shape, _read_query(shape), current_app.config["CHATSTORE"])
+
+
+def _load(shape: Schema, given: Any, settings: Settings) -> Any:
+    try:
+        with Limits(settings):
+            return shape.load(given)
+    except ValidationError as error:
+        raise ValidationFailed(_flaws(error.messages)) from None
+
+
+def _flaws(messages: Any, place: str = "") -> Iterator[Flaw]:
+    """Yield a flaw for each of marshmallow's nested messages, depth first."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            yield from _flaws(below, place if key == "_schema" else pointer(place, key))
+    else:
+        for message in [messages] if isinstance(messages, str) else messages:
+            yield Flaw(place, message)
+
+
+def _read_query(shape: Schema) -> dict[str, Any]:
+    """Return the values by name: lists for list fields, else texts."""
+    if not request.query_string:
+        return {}
+    lists = {
+        name for name, field in shape.fields.items() if isinstance(field, fields.List)
+    }
+    repeated = [
+        Flaw(pointer("", name), "Given more than once.")
+        for name, values in request.args.lists()
+        if len(values) > 1 and name not in lists
+    ]
+    if repeated:
+        raise ValidationFailed(repeated)
+    return {
+        name: values if name in lists else values[0]
+        for name, values in request.args.lists()
+    }
+
+
+def _require_json() -> None:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"The body has Content-Encoding {encoding[:100]!r}: send it uncompressed,"
+            " without this header."
+        )
+    if not request.is_json:
+        raise UnsupportedMediaType(
+            f"The body must be sent as application/json, not"
+            f" {request.mimetype or 'without a Content-Type'}."
+        )
+    charset = request.mimetype_params.get("charset", "utf-8")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType(
+            f"The body has charset {charset[:100]!r}: send JSON in UTF-8."
+        )
+
+
+def _read_body(max_bytes: int) -> bytes:
+    # Werkzeug cuts a body without a length off at the limit, and raises nothing, so we
+    # allow one byte more and see whether it comes.
+    request.max_content_length = max_bytes + 1
+    try:
+        body = request.get_data()
+    except (HTTPException, RequestTimeout):
+        raise
+    except Exception as error:  # the server's own, for damaged chunks
+        raise MalformedRequest("The body breaks off, or is damaged.") from error
+    if len(body) > max_bytes:
+        raise RequestEntityTooLarge
+    if len(body) < (request.content_length or 0):
+        # The part that arrived may be valid JSON, so parsing would not notice.
+        raise MalformedRequest("The body breaks off before its Content-Length.")
+    return body
 
 
 def _turn_of(body: bytes) -> AbstractContextManager[None]:
     if len(body) <= LARGE_BYTES:
         return nullcontext()
     return large_bodies.taken("process", new_deadline())
-
-
-def load(shape: Schema, given: Any, settings: Settings) -> Any:
-    """Return what `shape` makes of `given`; ValidationFailed names what is wrong."""
-    try:
-        with Limits(settings):
-            return shape.load(given)
-    except ValidationError as error:
-        raise ValidationFailed(flatten(error.messages)) from None
-
-
-def parse(body: bytes, shape: Schema, settings: Settings) -> Any:
-    """Return the value that the JSON stands for."""
-    return strict_json.loads(
-        body,
-        max_depth=settings.max_json_depth,
-        levels_around=getattr(shape, "levels_around", 0),
-    )
-
-
-def read_json_body(req: Request, settings: Settings) -> bytes:
-    """Return the body of a request that says it is JSON."""
-    encoding = req.headers.get("Content-Encoding", "identity")
-    if encoding.strip().lower() not in ("", "identity"):
-        raise UnsupportedMediaType(
-            f"The body has Content-Encoding {encoding[:100]!r}: send it uncompressed,"
-            " without this header."
-        )
-    if not req.is_json:
-        raise UnsupportedMediaType(
-            f"The body must be sent as application/json, not"
-            f" {req.mimetype or 'without a Content-Type'}."
-        )
-    charset = req.mimetype_params.get("charset", "utf-8")
-    if charset.lower() not in ("utf-8", "utf8"):
-        raise UnsupportedMediaType(
-            f"The body has charset {charset[:100]!r}: send JSON in UTF-8."
-        )
-    return read_body(req, settings)
-
-
-@lru_cache(maxsize=256)
-def _load_again(shape: Schema, query_string: bytes, settings: Settings) -> Any:
-    return load(shape, read_query(request, shape), settings)
-
-
-def _load_query(shape: Schema, settings: Settings) -> dict[str, Any]:
-    """Return what `shape` makes of the query string, often the same as before.
-
-    Remembering saves a list of sessions a seventh of its time, with the digests of
-    `cursors`.
-    """
-    asked = request.query_string
-    if len(asked) > _MOST_REMEMBERED_BYTES:
-        return load(shape, read_query(request, shape), settings)  # type: ignore[no-any-return]
-    return dict(_load_again(shape, asked, settings))
-
-
-def read_query(req: Request, shape: Schema) -> dict[str, Any]:
-    """Return the parameters of the query string; only those that are lists repeat."""
-    if not req.query_string:
-        return {}
-    lists = {
-        name for name, field in shape.fields.items() if isinstance(field, fields.List)
-    }
-    refuse_repeated_parameters(req, besides=lists)
-    return {
-        name: values if name in lists else values[0]
-        for name, values in req.args.lists()
-    }
-
-
-def read_body(req: Request, settings: Settings) -> bytes:
-    """Return the body of the request; RequestEntityTooLarge beyond the limit."""
-    most = settings.max_body_bytes
-    # Of a body without a length Werkzeug reads as much as may be, and drops the rest
-    # in silence: one byte more tells.
-    req.max_content_length = most + 1
-    try:
-        body = req.get_data()
-    except (HTTPException, RequestTimeout):
-        raise
-    except Exception as error:  # the server's own, for damaged chunks
-        raise MalformedRequest("The body breaks off, or is damaged.") from error
-    if len(body) > most:
-        raise RequestEntityTooLarge
-    if len(body) < (req.content_length or 0):
-        # What came of it may be whole JSON all the same.
-        raise MalformedRequest("The body breaks off before its Content-Length.")
-    return body
-
-
-def flatten(messages: Any, place: str = "") -> Iterator[Flaw]:
-    """Turn marshmallow's tree of messages into flaws, depth first."""
-    if isinstance(messages, Mapping):
-        for key, below in messages.items():
-            yield from flatten(
-                below, place if key == "_schema" else pointer(place, key)
-            )
-    else:
-        for message in [messages] if isinstance(messages, str) else messages:
-            yield Flaw(place, message)
-
-
-def refuse_repeated_parameters(req: Request, *, besides: Collection[str] = ()) -> None:
-    """Raise ValidationFailed for a query parameter that is given twice."""
-    flaws = [
-        Flaw(pointer("", name), "Given more than once.")
-        for name, values in req.args.lists()
-        if len(values) > 1 and name not in besides
-    ]
-    if flaws:
-        raise ValidationFailed(flaws)

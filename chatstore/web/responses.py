@@ -1,41 +1,29 @@
-"""Makes a response of what a view returns; must not know any shape by name."""
+"""Writes a value as a JSON response; names no schema."""
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
 from flask import Response
 from marshmallow import Schema
-from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.schemas.dumping import compile_dump
 
+JSON = "application/json"
 
-def answering(
-    status: int, schema: Schema
-) -> Callable[[Callable[..., Any]], Callable[..., BaseResponse]]:
-    """Decorate a view that returns what `schema` dumps, perhaps with headers.
 
-    A view may return a response of its own instead.
-    """
-    dump = compile_dump(schema)
+def json_response(
+    schema: type[Schema],
+    value: Any,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a response whose body is `value` as `schema` dumps it."""
+    body = orjson.dumps(_dump_of(schema)(value))
+    return Response(body, status, headers, content_type=JSON)
 
-    def decorator(view: Callable[..., Any]) -> Callable[..., BaseResponse]:
-        @wraps(view)
-        def wrapper(*args: Any, **kwargs: Any) -> BaseResponse:
-            result = view(*args, **kwargs)
-            if isinstance(result, BaseResponse):
-                return result
-            # A row is a tuple too, but of a class of its own.
-            value, headers = result if type(result) is tuple else (result, None)
-            return Response(
-                orjson.dumps(dump(value)),
-                status,
-                headers,
-                content_type="application/json",
-            )
 
-        return wrapper
-
-    return decorator
+@cache
+def _dump_of(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
+    return compile_dump(schema())

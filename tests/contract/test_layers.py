@@ -132,13 +132,13 @@ def test_imports_stand_at_the_top():
     ("name", "unknown"),
     [
         *[
-            (name, "flask sqlalchemy marshmallow alembic webargs")
+            (name, "flask sqlalchemy marshmallow alembic apispec")
             for name in sorted(RUNGS[0])
         ],
-        ("schemas", "flask sqlalchemy alembic webargs"),
-        ("models", "flask marshmallow webargs"),
-        ("store", "flask marshmallow webargs"),
-        ("services", "flask_smorest marshmallow webargs"),
+        ("schemas", "flask sqlalchemy alembic apispec"),
+        ("models", "flask marshmallow apispec"),
+        ("store", "flask marshmallow apispec"),
+        ("services", "marshmallow apispec"),
         ("web", "alembic sqlalchemy"),
         ("routes", "alembic sqlalchemy"),
     ],

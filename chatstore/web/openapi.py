@@ -1,0 +1,227 @@
+"""Writes the OpenAPI document from the `Operation` of each view; reads no request."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from apispec import APISpec, BasePlugin
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask, current_app
+from marshmallow import fields
+from werkzeug.routing import Rule
+
+from chatstore import __version__
+from chatstore.enums import Archived
+from chatstore.schemas.fields import FreeJson, QueryString, SettingLimit, Text
+from chatstore.schemas.filters import BodyArchivedField
+from chatstore.schemas.problems import ProblemSchema
+from chatstore.settings import Settings
+from chatstore.web.api import Operation
+from chatstore.web.idempotency import IDEMPOTENCY_KEY
+from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
+from chatstore.web.responses import JSON
+
+_EXTENSION = "chatstore-openapi"
+_INFO = {
+    "description": "Chat sessions and their messages. Bodies are I-JSON (RFC 7493),"
+    " without NUL.",
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+_NO_NUL = r"^[^\x00]*$"
+# JSON Schema counts 1e300 as an integer. We accept it but refuse 2**53, so no bound
+# can be stated here.
+_JSON_VALUE = {"$ref": "#/components/schemas/JsonValue"}
+_JSON: dict[str, Any] = {
+    "description": "Any value; an integer from -(2**53 - 1) to 2**53 - 1 (RFC 7493).",
+    "type": ["null", "boolean", "number", "string", "array", "object"],
+    "pattern": _NO_NUL,
+    "items": _JSON_VALUE,
+    "propertyNames": {"pattern": _NO_NUL},
+    "additionalProperties": _JSON_VALUE,
+}
+# Printable ASCII without a comma, and without a quote or space at either end. A quoted
+# key may have more.
+_KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
+# Headers of requests: the status that each adds, its meaning, and its schema.
+_REQUEST_HEADERS: dict[str, tuple[int, str, dict[str, str]]] = {
+    IDEMPOTENCY_KEY: (
+        409,
+        "Sent again with the same key, the request has its effect once",
+        {"pattern": _KEY_PATTERN, "example": "4711-a"},
+    ),
+    "If-Match": (412, "Only if the session is at this revision", {"example": '"7"'}),
+    "If-None-Match": (304, "Only if it is at another revision", {"example": '"7"'}),
+}
+_ANSWER_HEADERS = {
+    "ETag": {"description": "The session's revision", "schema": {"type": "string"}},
+    "Location": {
+        "description": "The path of what was created",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+}
+_RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "integer"}}
+# Operations refer to these responses by name.
+_STATUSES = (304, 400, 404, 409, 412, 413, 415, 422, 500, 503)
+_PATH_TYPES: dict[str, dict[str, Any]] = {
+    "uuid": {"type": "string", "format": "uuid"},
+    "int": {"type": "integer", "minimum": 0},
+}
+# OpenAPI's keyword for the greatest size or value of a field.
+_LIMIT_NAMES = (
+    (fields.String, "maxLength"),
+    (fields.List, "maxItems"),
+    (fields.Integer, "maximum"),
+)
+
+
+class _SchemaRules(BasePlugin):
+    """Adds the rules about several fields that a schema states as `json_schema`."""
+
+    def schema_helper(self, *_: Any, schema: Any = None, **__: Any) -> Any:
+        return getattr(schema, "json_schema", None)
+
+
+def init_openapi(app: Flask, tags: Mapping[str, str]) -> None:
+    """Let `openapi_json` describe `app`; the first call writes the document.
+
+    `tags` maps the names of blueprints to descriptions.
+    """
+    app.extensions[_EXTENSION] = cache(lambda: orjson.dumps(_describe(app, tags)))
+
+
+def openapi_json() -> bytes:
+    """Return the OpenAPI document of the current application."""
+    document: bytes = current_app.extensions[_EXTENSION]()
+    return document
+
+
+def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:
+    shapes = MarshmallowPlugin()
+    plugins = (shapes, _SchemaRules())
+    spec = APISpec("chatstore", __version__, "3.1.0", plugins, info=_INFO)
+    assert shapes.converter is not None
+    for document in (_limits(app.config["CHATSTORE"]), _strict_text):
+        shapes.converter.add_attribute_function(document)  # type: ignore[no-untyped-call]
+    spec.components.schema("JsonValue", _JSON)
+    for status in map(HTTPStatus, _STATUSES):
+        spec.components.response(status.name, _response(status), lazy=True)
+    for name, (_, meaning, schema) in _REQUEST_HEADERS.items():
+        parameter = {
+            "name": name,
+            "required": False,
+            "description": meaning,
+            "schema": {"type": "string", **schema},
+        }
+        spec.components.parameter(_component(name), "header", parameter, lazy=True)
+    for name, description in tags.items():
+        spec.tag({"name": name, "description": description})
+    for endpoint, view in app.view_functions.items():
+        if hasattr(view, "operation"):
+            _add_path(spec, next(app.url_map.iter_rules(endpoint)), view)
+    return spec.to_dict()
+
+
+def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
+    (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ids = re.findall(r"<(\w+):(\w+)>", rule.rule)
+    summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
+    described = {"summary": summary, "tags": [rule.endpoint.partition(".")[0]]}
+    if description:
+        described["description"] = description
+    spec.path(
+        re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule),
+        operations={
+            method.lower(): described | _operation(view.operation, has_id=bool(ids))
+        },
+        parameters=[
+            {"in": "path", "name": name, "required": True, "schema": _PATH_TYPES[kind]}
+            for kind, name in ids
+        ],
+    )
+
+
+def _operation(operation: Operation, *, has_id: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    parameters: list[Any] = []
+    statuses = {422, 500, 503, *operation.errors}
+    if has_id:
+        statuses |= {404}
+    if operation.query:
+        parameters += [{"in": "query", "schema": operation.query}]
+        statuses |= {400}
+    if operation.body:
+        content = {JSON: {"schema": operation.body}}
+        described["requestBody"] = {"required": True, "content": content}
+        statuses |= {400, 413, 415}
+    for header in operation.all_request_headers:
+        parameters += [_component(header)]
+        statuses |= {_REQUEST_HEADERS[header][0]}
+    if parameters:
+        described["parameters"] = parameters
+    refusals = {status: HTTPStatus(status).name for status in sorted(statuses)}
+    described["responses"] = {operation.status: _success(operation)} | refusals
+    return described
+
+
+def _success(operation: Operation) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
+    if operation.answer or operation.media_type != JSON:
+        schema = operation.answer or {"type": "string"}
+        response["content"] = {operation.media_type: {"schema": schema}}
+    if operation.answer_headers:
+        headers = {name: _ANSWER_HEADERS[name] for name in operation.answer_headers}
+        response["headers"] = headers
+    return response
+
+
+def _response(status: HTTPStatus) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": status.phrase}
+    if status >= 400:
+        example: dict[str, Any] = {
+            "type": f"{TYPE_PREFIX}{slug_of(status.phrase)}",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": "What went wrong, in a sentence.",
+            "request_id": "0f0e5b6d5f6c4c7f8f0a0d9e8c7b6a51",
+        }
+        if status == 422:
+            flaw = {"pointer": "/content", "detail": "Field may not be null."}
+            example["errors"] = [flaw]
+        content = {"schema": ProblemSchema, "example": example}
+        response["content"] = {MEDIA_TYPE: content}
+    if status == 503:
+        response["headers"] = {"Retry-After": _RETRY_AFTER}
+    return response
+
+
+def _component(header: str) -> str:
+    return header.upper().replace("-", "_")
+
+
+def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
+    """Return a function that documents limits that are settings, at their values."""
+
+    def limits(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, int]:
+        keywords = [name for kind, name in _LIMIT_NAMES if isinstance(field, kind)]
+        limited = [each for each in field.validators if isinstance(each, SettingLimit)]
+        if not keywords or not limited:
+            return {}
+        return {keywords[0]: min(getattr(settings, each.setting) for each in limited)}
+
+    return limits
+
+
+def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
+    if isinstance(field, QueryString) and field.ignored:
+        return {"pattern": rf"^[^\x00]*[^\x00{field.ignored}][^\x00]*$"}
+    if isinstance(field, Text | QueryString):
+        return {"pattern": _NO_NUL}
+    if isinstance(field, BodyArchivedField):
+        return {"enum": [False, True, Archived.ANY.value]}
+    if isinstance(field, FreeJson):
+        return {key: _JSON[key] for key in ("propertyNames", "additionalProperties")}
+    return {}
