@@ -68,12 +68,19 @@ def init_database(app: Flask, settings: Settings) -> None:
         _prepare_postgresql(app, settings)
     else:
         _prepare_sqlite(app, settings.sqlite_path, settings)
-    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
-    is_pooled = settings.database_pooler == "pgbouncer"
-    options = {} if is_pooled else {"reads_only": True}
     with app.app_context():
-        app.extensions["chatstore-reading"] = db.engine.execution_options(**options)
+        reading = db.engine.execution_options(**_reading_options(settings))
+        app.extensions["chatstore-reading"] = reading
         app.extensions["chatstore-writing"] = db.engine.execution_options(**WRITES)
+
+
+def _reading_options(settings: Settings) -> dict[str, Any]:
+    if settings.sqlite_path is not None:
+        return {"sqlite_begin": None}
+    if settings.database_pooler == "pgbouncer":
+        # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+        return {"begins_reads": True}
+    return {"isolation_level": "AUTOCOMMIT"}
 
 
 def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
@@ -111,7 +118,6 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     event.listen(engine, "handle_error", _hide_values)
     event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
     event.listen(engine, "checkout", _drop_if_closed)
-    event.listen(engine, "begin", _leave_autocommit)
     if settings.database_pooler == "pgbouncer":
         settle = ", ".join(
             f"set_config('{name}', '{value}', true)"
@@ -158,14 +164,6 @@ def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
         raise InvalidatePoolError
-
-
-def _leave_autocommit(connection: Connection) -> None:
-    if connection.get_execution_options().get("reads_only"):
-        return
-    if connection.info.pop("reads_only", False):
-        driver: Any = connection.connection.driver_connection
-        driver.autocommit = False
 
 
 def _session_settings(settings: Settings) -> dict[str, str]:

@@ -151,13 +151,10 @@ def read_connection() -> Iterator[Connection]:
         yield write_connection()
         return
     with current_app.extensions["chatstore-reading"].connect() as connection:
-        if "reads_only" not in connection.get_execution_options():
+        # SQLAlchemy's begin and rollback take 60 µs of the 300 of a request that reads
+        # a session from PostgreSQL, even where no BEGIN is sent.
+        if connection.get_execution_options().get("begins_reads"):
             connection.begin()
-        elif connection.dialect.name == "postgresql":
-            driver: Any = connection.connection.driver_connection
-            if not driver.autocommit:
-                driver.autocommit = True
-                connection.info["reads_only"] = True
         yield connection
 
 
