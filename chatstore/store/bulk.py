@@ -42,10 +42,14 @@ class BulkChange:
 
 @dataclass(frozen=True)
 class BulkOutcome:
-    """How many sessions were meant, and how many of them are different now."""
+    """How many sessions were meant, and how many of them are different now.
+
+    If it `has_hidden` sessions, `finish_deletions` must delete them after the commit.
+    """
 
     matched: int
     changed: int
+    has_hidden: bool = False
 
 
 def change_sessions(
@@ -70,13 +74,14 @@ def change_sessions(
     changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
     touched = [chat for chat, _ in changes]
     _check_bytes(touched)
+    has_hidden = False
     if change.action is BulkAction.DELETE:
         _check_facets(touched)
         if not is_dry_run:
-            _delete(touched)
+            has_hidden = _delete(touched)
     elif not is_dry_run:
         _update(changes)
-    return BulkOutcome(matched=len(chats), changed=len(changes))
+    return BulkOutcome(matched=len(chats), changed=len(changes), has_hidden=has_hidden)
 
 
 Columns = dict[str, Any]
@@ -274,7 +279,8 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 }
 
 
-def _delete(chats: list[Row[Any]]) -> None:
+def _delete(chats: list[Row[Any]]) -> bool:
+    """Delete the sessions; return whether some are too large, and are only hidden."""
     rows = deletions.BATCH
     small: list[UUID] = []  # those without messages first
     few: list[UUID] = []
@@ -300,6 +306,7 @@ def _delete(chats: list[Row[Any]]) -> None:
     ):
         for chunk in _chunks(ids):
             apply(ChatSession.id.in_(chunk))
+    return bool(large)
 
 
 def _update(changes: Changes) -> None:

@@ -263,8 +263,7 @@ def test_no_step_up_or_down_loses_a_row(app):
     assert contents() == {}
 
 
-def test_what_is_half_deleted_is_deleted_on_the_way_down(app, chats, monkeypatch):
-    monkeypatch.delitem(app.extensions, "chatstore-background")
+def test_what_is_half_deleted_is_deleted_on_the_way_down(chats):
     gone, kept = [row["id"] for row in chats["sessions"]]
     with transaction():
         hide_sessions(ChatSession.id == UUID(str(gone)))
