@@ -47,6 +47,11 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
+def is_sqlite() -> bool:
+    """Whether the application's database is SQLite; if not, it is PostgreSQL."""
+    return db.engine.dialect.name == "sqlite"
+
+
 def init_database(app: Flask, settings: Settings) -> None:
     """Connect `app` to the database that `settings` name; nothing is opened yet.
 
@@ -60,7 +65,7 @@ def init_database(app: Flask, settings: Settings) -> None:
         raise SettingsError(
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
-    app.teardown_appcontext(_let_go)
+    app.teardown_appcontext(_remove_session)
     app.extensions["chatstore-wait-seconds"] = settings.lock_timeout_seconds
     few = max(1, settings.threads // 4)
     app.extensions["chatstore-searches"] = Turns(width=few, wanted_by="searches")
@@ -99,9 +104,9 @@ def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
         )
 
 
-def _let_go(error: BaseException | None) -> None:
-    # Before Flask-SQLAlchemy does it: if the connection is lost by now, what was read
-    # is still good, and is sent.
+def _remove_session(error: BaseException | None) -> None:
+    # Flask-SQLAlchemy would raise if the connection is lost by now. What was read is
+    # still good, so we remove the session first, and the answer is sent.
     try:
         db.session.remove()
     except DBAPIError as lost:

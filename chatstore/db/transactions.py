@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from chatstore.clock import Deadline
-from chatstore.db.engine import WRITES, db
+from chatstore.db.engine import WRITES, db, is_sqlite
 from chatstore.db.errors import db_error_text, is_lock_timeout, is_transient
 from chatstore.db.turns import Turns
 from chatstore.errors import OutcomeUnknown
@@ -200,7 +200,7 @@ def _note_statement(state: ORMExecuteState) -> None:
 def _has_written(session: Session) -> bool:
     # A statement may be a text that only reads: the database knows.
     connection = session.connection()
-    if connection.dialect.name == "sqlite":
+    if is_sqlite():
         driver: Any = connection.connection.driver_connection
         return bool(driver.total_changes != connection.info.get("changes_before"))
     query = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, update
 
 from chatstore.clock import utc_now
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.enums import BulkAction
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession, SessionFacet
@@ -131,7 +131,7 @@ def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[A
     # PostgreSQL checks a row again after it waited for the row's lock, but not the
     # facets, which are in another table. A tag may have gone meanwhile, so we look
     # again.
-    if db.engine.dialect.name == "sqlite":
+    if is_sqlite():
         return chats
     for kind, values in filters.facets():
         having: set[UUID] = set()
@@ -167,7 +167,7 @@ def _check_size(size: int) -> None:
 def _check_facets(chats: Sequence[Row[Any]]) -> None:
     # SQLite does not compress, and a value in a JSON list takes at least four bytes
     # there, so a few bytes prove that there are few facets.
-    is_uncompressed = db.engine.dialect.name == "sqlite"
+    is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
     if len(chats) < 2 or (is_uncompressed and size <= 4 * MOST_FACETS):
         return
