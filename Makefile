@@ -57,7 +57,7 @@ torture: $(VENV)/.dev  ## kill everything, for hours, and prove that nothing is 
 
 migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
 	@test -n "$(m)" || { echo 'say what it does: make migration m="add a column"'; exit 2; }
-	$(BIN)/flask db revision --autogenerate -m "$(m)"
+	$(BIN)/alembic -c migrations/alembic.ini revision --autogenerate -m "$(m)"
 
 clean:  ## remove what was installed and built; instance/ stays
 	rm -rf $(VENV) $(VENV_PEERS) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

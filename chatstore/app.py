@@ -13,7 +13,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from chatstore.db import init_database
 from chatstore.db.group_commit import init_grouping
-from chatstore.db.revisions import init_migrations
 from chatstore.errors import SettingsError
 from chatstore.logs import configure_logs
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
@@ -85,7 +84,6 @@ def _configure_database(app: Flask, settings: Settings) -> None:
     init_database(app, settings)
     if settings.sqlite_path is not None:
         init_grouping(app, timeout_seconds=settings.lock_timeout_seconds)
-    init_migrations(app)
 
 
 def _configure_routes(app: Flask, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select, update
 
 from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, Message
+from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import messages, session_lists, sessions
 from chatstore.web.auth import LOCAL_OWNER
 
@@ -24,7 +25,11 @@ RECIPES = (
         "chat = in_transaction(update_session, chat.id, owner_id=chat.owner_id,"
         ' changes={"name": "New name"})',
     ),
-    ("delete it", "in_transaction(delete_session, chat.id, owner_id=chat.owner_id)"),
+    (
+        "delete it",
+        "in_transaction(delete_session, chat.id, owner_id=chat.owner_id)"
+        " and finish_deletions()",
+    ),
     (
         "count by day",
         "db.session.execute(select(func.date(Message.timestamp), func.count())"
@@ -59,6 +64,7 @@ def shell_names() -> dict[str, Any]:
         "db": db,
         "delete": delete,
         "delete_session": sessions.delete_session,
+        "finish_deletions": finish_deletions,
         "func": func,
         "get_message": messages.get_message,
         "get_session": sessions.get_session,

@@ -22,11 +22,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import context
-from flask import current_app
+from flask import current_app, has_app_context
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 import chatstore.models  # noqa: F401, autogenerate compares with these
+from chatstore.app import create_app
 from chatstore.db import UtcDateTime, db
 from chatstore.errors import WrongRevision
 from chatstore.fulltext.index_format import is_index_table
@@ -53,6 +54,13 @@ batches = load("batches.py")
 
 
 def run() -> None:
+    # Alembic's own command has no application: a developer runs it, see CONTRIBUTING.
+    app_context = nullcontext() if has_app_context() else create_app().app_context()
+    with app_context:
+        run_in_app()
+
+
+def run_in_app() -> None:
     if context.is_offline_mode():
         raise SystemExit("chatstore migrates a database, it does not write SQL files.")
     settings = current_app.config["CHATSTORE"]

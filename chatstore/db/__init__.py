@@ -4,6 +4,7 @@ from chatstore.db.engine import (
     Base,
     db,
     init_database,
+    is_sqlite,
 )
 from chatstore.db.transactions import (
     MAX_RETRIES,
@@ -36,6 +37,7 @@ __all__ = (
     "in_transaction",
     "init_database",
     "is_in_transaction",
+    "is_sqlite",
     "new_deadline",
     "next_instant",
     "prepared",

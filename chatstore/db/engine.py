@@ -47,6 +47,11 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
+def is_sqlite() -> bool:
+    """Whether the application's database is SQLite; if not, it is PostgreSQL."""
+    return db.engine.dialect.name == "sqlite"
+
+
 def init_database(app: Flask, settings: Settings) -> None:
     """Connect `app` to the database that `settings` name; nothing is opened yet.
 
@@ -60,7 +65,7 @@ def init_database(app: Flask, settings: Settings) -> None:
         raise SettingsError(
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
-    app.teardown_appcontext(_let_go)
+    app.teardown_appcontext(_remove_session)
     app.extensions["chatstore-wait-seconds"] = settings.lock_timeout_seconds
     few = max(1, settings.threads // 4)
     app.extensions["chatstore-searches"] = Turns(width=few, wanted_by="searches")
@@ -68,12 +73,19 @@ def init_database(app: Flask, settings: Settings) -> None:
         _prepare_postgresql(app, settings)
     else:
         _prepare_sqlite(app, settings.sqlite_path, settings)
-    # A pooler takes our settings with the BEGIN of each transaction, or not at all.
-    is_pooled = settings.database_pooler == "pgbouncer"
-    options = {} if is_pooled else {"reads_only": True}
     with app.app_context():
-        app.extensions["chatstore-reading"] = db.engine.execution_options(**options)
+        reading = db.engine.execution_options(**_reading_options(settings))
+        app.extensions["chatstore-reading"] = reading
         app.extensions["chatstore-writing"] = db.engine.execution_options(**WRITES)
+
+
+def _reading_options(settings: Settings) -> dict[str, Any]:
+    if settings.sqlite_path is not None:
+        return {"sqlite_begin": None}
+    if settings.database_pooler == "pgbouncer":
+        # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+        return {"begins_reads": True}
+    return {"isolation_level": "AUTOCOMMIT"}
 
 
 def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
@@ -92,9 +104,9 @@ def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
         )
 
 
-def _let_go(error: BaseException | None) -> None:
-    # Before Flask-SQLAlchemy does it: if the connection is lost by now, what was read
-    # is still good, and is sent.
+def _remove_session(error: BaseException | None) -> None:
+    # Flask-SQLAlchemy would raise if the connection is lost by now. What was read is
+    # still good, so we remove the session first, and the answer is sent.
     try:
         db.session.remove()
     except DBAPIError as lost:
@@ -111,7 +123,6 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
     event.listen(engine, "handle_error", _hide_values)
     event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
     event.listen(engine, "checkout", _drop_if_closed)
-    event.listen(engine, "begin", _leave_autocommit)
     if settings.database_pooler == "pgbouncer":
         settle = ", ".join(
             f"set_config('{name}', '{value}', true)"
@@ -158,14 +169,6 @@ def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
         raise InvalidatePoolError
-
-
-def _leave_autocommit(connection: Connection) -> None:
-    if connection.get_execution_options().get("reads_only"):
-        return
-    if connection.info.pop("reads_only", False):
-        driver: Any = connection.connection.driver_connection
-        driver.autocommit = False
 
 
 def _session_settings(settings: Settings) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Group:
             for job, outcome in zip(jobs, outcomes, strict=True):
                 job.settle = outcome
         finally:
-            self._let_go(jobs or [own])
+            self._release(jobs or [own])
 
     def _take(self, before: list[_Job]) -> list[_Job]:
         """Take the next jobs out of the queue, as many as fit in with those before."""
@@ -123,7 +123,7 @@ class Group:
                 taken.append(self._waiting.pop(0))
         return taken
 
-    def _let_go(self, jobs: list[_Job]) -> None:
+    def _release(self, jobs: list[_Job]) -> None:
         with self._lock:
             self._waiting = [job for job in self._waiting if job not in jobs]
             self._is_led = bool(self._waiting)

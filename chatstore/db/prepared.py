@@ -95,7 +95,7 @@ class Prepared:
         values = compiled.values(named)
         cursor: Any = connection.connection.cursor()
         try:
-            _tell(connection, cursor, compiled.text, values)
+            _notify_listeners(connection, cursor, compiled.text, values)
             if self._is_planned_anew and not compiled.is_positional:
                 cursor.execute(compiled.text, values, prepare=False)
             else:
@@ -113,7 +113,7 @@ class Prepared:
         values = [compiled.values(each) for each in named]
         cursor: Any = connection.connection.cursor()
         try:
-            _tell(connection, cursor, compiled.text, values)
+            _notify_listeners(connection, cursor, compiled.text, values)
             if len(values) == 1:
                 cursor.execute(compiled.text, values[0])
             else:
@@ -130,7 +130,9 @@ class Prepared:
         return known
 
 
-def _tell(connection: Connection, cursor: Any, statement: str, values: Any) -> None:
+def _notify_listeners(
+    connection: Connection, cursor: Any, statement: str, values: Any
+) -> None:
     for listener in connection.dispatch.before_cursor_execute:
         listener(connection, cursor, statement, values, None, False)
 

@@ -1,21 +1,22 @@
 """Which revision the database schema is at, which it should be at, how it gets there.
 
-The steps themselves are in migrations/, beside the package in a checkout and
-inside it in an installed one. Alembic is imported by who migrates: a tenth of a
-second, which no worker need wait for.
+The steps themselves are in migrations/, next to the package in a checkout and inside
+it in an installed one. Importing Alembic takes a tenth of a second, so only the
+functions that migrate import it, and no worker does.
 """
 
-import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from flask import Flask, current_app
 from sqlalchemy import inspect, text
 
 from chatstore.db import db
 from chatstore.errors import WrongRevision
 from chatstore.fulltext.index_format import MESSAGES
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 COMMAND = "chatstore migrate"
 # From this release of SQLite on a search index can delete without keeping the text.
@@ -29,29 +30,11 @@ def migrations_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
-class _Migrations:
-    """What Flask-Migrate keeps of an application, made when it is first asked for."""
+def alembic_config(folder: Path | None = None) -> "Config":
+    """Return Alembic's configuration for our steps, or for those in `folder`."""
+    from alembic.config import Config
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-
-    def __getattr__(self, name: str) -> Any:
-        _init_flask_migrate(self._app)  # which puts its own in the place of this one
-        return getattr(self._app.extensions["migrate"], name)
-
-
-def init_migrations(app: Flask) -> None:
-    """Let `migrate` find our steps, and Flask's command line the commands of `db`."""
-    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":  # as Flask itself asks it
-        _init_flask_migrate(app)
-    else:
-        app.extensions["migrate"] = _Migrations(app)
-
-
-def _init_flask_migrate(app: Flask) -> None:
-    from flask_migrate import Migrate
-
-    Migrate(app, db, directory=str(migrations_folder()))
+    return Config(str((folder or migrations_folder()) / "alembic.ini"))
 
 
 def head_revision() -> str:
@@ -156,18 +139,19 @@ def _check_index() -> None:
         )
 
 
-def migrate(target: str = "head") -> list[str]:
+def migrate(target: str = "head", *, folder: Path | None = None) -> list[str]:
     """Bring the database up to `target`; return what was done, a line a step.
 
-    Safe to run twice at once: the second waits, and finds nothing to do. Raises
-    WrongRevision on a database that is newer than this version and not for it.
+    The steps are ours, or those in `folder`. Two processes may migrate at once: the
+    second waits, and finds nothing to do. Raises WrongRevision on a database that is
+    newer than this version and not for it.
     """
     if (current_revision() or "") > head_revision():
         check_revision()
         return []  # a newer version has migrated already
     from alembic import command
 
-    config = current_app.extensions["migrate"].migrate.get_config()
+    config = alembic_config(folder)
     steps: list[str] = []
     config.attributes["steps"] = steps
     db.session.remove()  # or its transaction would be in the way

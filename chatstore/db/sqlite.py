@@ -150,7 +150,7 @@ def prepare_engine(
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
     A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
-    when its transaction begins; one that is for `reads_only` begins none. The option
+    when its transaction begins; one whose option is None sends no BEGIN. The option
     `lock_seconds` bounds the wait for that lock where less than `busy_timeout_ms` is
     left.
     `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
@@ -182,14 +182,14 @@ def prepare_engine(
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if options.get("reads_only"):
+        mode = options.get("sqlite_begin", "DEFERRED")
+        if mode is None:
             return
         if "lock_seconds" in options:
             _set_busy_timeout(connection.connection, options["lock_seconds"] * 1000)
             connection.info["is_hurried"] = True
         driver_connection: Any = connection.connection.driver_connection
         connection.info["changes_before"] = driver_connection.total_changes
-        mode = options.get("sqlite_begin", "DEFERRED")
         _BEGIN[mode].run(connection, [{}])
 
     @event.listens_for(engine, "checkin")

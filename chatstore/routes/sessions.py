@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, url_for
+from flask import Blueprint, Response, after_this_request, current_app, url_for
 
 from chatstore.db import in_transaction, prepared, reading, run_transaction
 from chatstore.enums import Order, SessionSort
@@ -17,6 +17,7 @@ from chatstore.schemas.sessions import (
     SessionSchema,
     SessionUpdateSchema,
 )
+from chatstore.services.background import finisher_of
 from chatstore.store import bulk, session_lists, sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
@@ -90,7 +91,7 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
     """
     settings = current_app.config["CHATSTORE"]
     outcome = in_transaction(
-        bulk.change_sessions,
+        _change_sessions,
         bulk.BulkChange(
             body["action"], tuple(body.get("tags", ())), most_tags=settings.max_tags
         ),
@@ -149,12 +150,33 @@ def update_session(
 def delete_session(session_id: UUID) -> None:
     """Delete a session and all its messages."""
     delete = prepared(
-        sessions.delete_session,
+        _delete_session,
         session_id,
         owner_id=current_owner(),
         if_revisions=if_match_revisions(),
     )
     run_transaction(delete, turn=session_id)
+
+
+def _delete_session(session_id: UUID, **keywords: Any) -> None:
+    if sessions.delete_session(session_id, **keywords):
+        _finish_after_request()
+
+
+def _change_sessions(change: bulk.BulkChange, **keywords: Any) -> bulk.BulkOutcome:
+    outcome = bulk.change_sessions(change, **keywords)
+    if outcome.has_hidden:
+        _finish_after_request()
+    return outcome
+
+
+def _finish_after_request() -> None:
+    # The transaction is over by then, committed or not. A lost connection can hide
+    # that it was committed, so the finisher looks in any case.
+    @after_this_request
+    def start(response: Response) -> Response:
+        finisher_of(current_app).start()
+        return response
 
 
 def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:

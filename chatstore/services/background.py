@@ -1,21 +1,18 @@
 """Finishes in the background what requests left for later: deletions, search entries.
 
-A thread of the process that left it does it. If that is killed, a server does when it
-starts, or when more is left.
+A thread of the process that left work does it. If that process is killed, a server does
+the work when it starts, or when a request leaves more.
 """
 
 import threading
-from typing import Any
 
 import structlog
 from flask import Flask, current_app
-from sqlalchemy import event
 
-from chatstore.db import db, new_deadline
+from chatstore.db import new_deadline
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.steps import log_unfinished
-from chatstore.store import deletions
 
 _EXTENSION = "chatstore-background"
 _PAUSE_SECONDS = 60.0
@@ -24,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Finisher:
-    """Does what is left in one thread of a process, which ends when all is done."""
+    """Does the work that is left in one thread, which ends when all is done."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -33,7 +30,7 @@ class Finisher:
         self._wanted = threading.Event()
 
     def start(self) -> None:
-        """Have all that is left by now done, soon."""
+        """Start the thread, or have it look again; fails no caller."""
         with self._guard:
             self._wanted.set()
             if self._is_running:
@@ -69,7 +66,7 @@ class Finisher:
 
 
 def init_background(app: Flask) -> None:
-    """Have sessions that are hidden in `app` deleted once that is committed."""
+    """Give `app` its finisher."""
     app.extensions[_EXTENSION] = Finisher(app)
 
 
@@ -83,19 +80,3 @@ def index_appended() -> None:
     """Index what a large append left, before it is answered, or soon if that fails."""
     if not finish_indexing(new_deadline()):
         finisher_of(current_app).start()
-
-
-@event.listens_for(db.session, "after_commit")
-def _after_commit(session: Any) -> None:
-    _start_if_hidden(session)
-
-
-@event.listens_for(db.session, "after_soft_rollback")
-def _after_rollback(session: Any, previous: Any) -> None:
-    _start_if_hidden(session)  # the commit may have been made, and its answer lost
-
-
-def _start_if_hidden(session: Any) -> None:
-    finisher: Finisher | None = current_app.extensions.get(_EXTENSION)
-    if session.info.pop(deletions.HAS_HIDDEN, False) and finisher:
-        finisher.start()

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, update
 
 from chatstore.clock import utc_now
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.enums import BulkAction
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession, SessionFacet
@@ -42,10 +42,14 @@ class BulkChange:
 
 @dataclass(frozen=True)
 class BulkOutcome:
-    """How many sessions were meant, and how many of them are different now."""
+    """How many sessions were meant, and how many of them are different now.
+
+    If it `has_hidden` sessions, `finish_deletions` must delete them after the commit.
+    """
 
     matched: int
     changed: int
+    has_hidden: bool = False
 
 
 def change_sessions(
@@ -70,13 +74,14 @@ def change_sessions(
     changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
     touched = [chat for chat, _ in changes]
     _check_bytes(touched)
+    has_hidden = False
     if change.action is BulkAction.DELETE:
         _check_facets(touched)
         if not is_dry_run:
-            _delete(touched)
+            has_hidden = _delete(touched)
     elif not is_dry_run:
         _update(changes)
-    return BulkOutcome(matched=len(chats), changed=len(changes))
+    return BulkOutcome(matched=len(chats), changed=len(changes), has_hidden=has_hidden)
 
 
 Columns = dict[str, Any]
@@ -126,7 +131,7 @@ def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[A
     # PostgreSQL checks a row again after it waited for the row's lock, but not the
     # facets, which are in another table. A tag may have gone meanwhile, so we look
     # again.
-    if db.engine.dialect.name == "sqlite":
+    if is_sqlite():
         return chats
     for kind, values in filters.facets():
         having: set[UUID] = set()
@@ -162,7 +167,7 @@ def _check_size(size: int) -> None:
 def _check_facets(chats: Sequence[Row[Any]]) -> None:
     # SQLite does not compress, and a value in a JSON list takes at least four bytes
     # there, so a few bytes prove that there are few facets.
-    is_uncompressed = db.engine.dialect.name == "sqlite"
+    is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
     if len(chats) < 2 or (is_uncompressed and size <= 4 * MOST_FACETS):
         return
@@ -274,7 +279,8 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 }
 
 
-def _delete(chats: list[Row[Any]]) -> None:
+def _delete(chats: list[Row[Any]]) -> bool:
+    """Delete the sessions; return whether some are too large, and are only hidden."""
     rows = deletions.BATCH
     small: list[UUID] = []  # those without messages first
     few: list[UUID] = []
@@ -300,6 +306,7 @@ def _delete(chats: list[Row[Any]]) -> None:
     ):
         for chunk in _chunks(ids):
             apply(ChatSession.id.in_(chunk))
+    return bool(large)
 
 
 def _update(changes: Changes) -> None:

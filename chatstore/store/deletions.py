@@ -23,8 +23,6 @@ from chatstore.store.search import entries
 # What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
 BATCH = 1000
 BATCH_BYTES = 8 * 1024 * 1024
-# Among what a session of the ORM knows: whether there is work after its commit.
-HAS_HIDDEN = "has_hidden"
 # The condition on what is looked at beside any owner: half a session is no fault.
 IS_WHOLE = ChatSession.former_owner_id.is_(None)
 
@@ -54,7 +52,6 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
     )
     rows = db.session.execute(hiding).all()
     if rows:
-        db.session().info[HAS_HIDDEN] = True
         ids = [row.id for row in rows]
         db.session.execute(delete(SessionFacet).where(SessionFacet.session_id.in_(ids)))
         numbers = [row.number for row in rows if row.number is not None]

@@ -19,7 +19,14 @@ from sqlalchemy import (
     select,
 )
 
-from chatstore.db import db, prepared, prepared_first, read_connection, sqlite
+from chatstore.db import (
+    db,
+    is_sqlite,
+    prepared,
+    prepared_first,
+    read_connection,
+    sqlite,
+)
 from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound, SeqConflict
@@ -204,7 +211,7 @@ def list_messages(
 
 
 def _most_messages() -> int:
-    is_cheap = db.engine.dialect.name != "sqlite" or sqlite.knows_sizes()
+    is_cheap = not is_sqlite() or sqlite.knows_sizes()
     return CHUNK_MESSAGES if is_cheap else _MESSAGES_READ_FOR_SIZE
 
 

@@ -156,17 +156,18 @@ def update_session(
 
 def delete_session(
     session_id: UUID, *, owner_id: str, if_revisions: Collection[int] | None = None
-) -> None:
-    """Delete the session; the database deletes its messages.
+) -> bool:
+    """Delete the session; return whether `finish_deletions` must do the rest.
 
-    If they are too many or too large for one transaction, the session is hidden, and
-    deleted after the commit. Raises as `update_session` does.
+    The database deletes its messages. If they are too many or too large for one
+    transaction, this function only hides the session. Raises as `update_session` does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
     if deletions.delete_sessions(and_(condition, deletions.is_small())):
-        return
+        return False
     if not deletions.hide_sessions(condition):
         raise _why_missing(session_id, owner_id)
+    return True
 
 
 def no_such_session(session_id: UUID) -> NotFound:

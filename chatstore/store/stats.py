@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 
 from chatstore.clock import format_instant
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import NOBODY
 from chatstore.store.deletions import count_hidden
@@ -48,7 +48,7 @@ def get_stats() -> dict[str, int | str]:
 
 
 def _bytes_on_disk() -> int:
-    if db.engine.dialect.name == "postgresql":
+    if not is_sqlite():
         size = select(func.pg_database_size(func.current_database()))
         return db.session.scalar(size) or 0
     pages = db.session.connection().exec_driver_sql(

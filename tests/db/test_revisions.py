@@ -155,13 +155,17 @@ def test_the_steps_lie_in_the_folder_of_migrations():
     assert list((folder / "versions").glob(f"{head_revision()}_*.py"))
 
 
-def test_flasks_command_line_knows_the_steps(database_url: str, tmp_path: Path) -> None:
-    environ = clean_environ(
-        CHATSTORE_DATABASE_URL=database_url, FLASK_APP="chatstore.app"
-    )
-    command = [sys.executable, "-m", "flask", "db", "current"]
+def test_alembics_command_line_knows_the_steps(
+    database_url: str, tmp_path: Path
+) -> None:
+    command = ["-m", "alembic", "-c", str(migrations_folder() / "alembic.ini")]
     result = subprocess.run(
-        command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+        [sys.executable, *command, "current"],
+        cwd=tmp_path,
+        env=clean_environ(CHATSTORE_DATABASE_URL=database_url),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert result.stdout.startswith(f"{head_revision()} (head)")
 

@@ -24,6 +24,7 @@ from chatstore.app import create_app
 from chatstore.clock import format_instant
 from chatstore.db import db, in_transaction, transaction
 from chatstore.db.revisions import (
+    alembic_config,
     current_revision,
     head_revision,
     migrate,
@@ -56,13 +57,9 @@ def app(empty_database_url):
         db.engine.dispose()
 
 
-def config(app):
-    return app.extensions["migrate"].migrate.get_config()
-
-
-def move(app, direction, revision):
+def move(direction, revision, *, folder=None):
     db.session.remove()
-    getattr(command, f"{direction}grade")(config(app), revision)
+    getattr(command, f"{direction}grade")(alembic_config(folder), revision)
 
 
 # The files
@@ -73,8 +70,8 @@ def test_files_are_numbered_one_after_the_other():
     assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name) for path in FILES)
 
 
-def test_there_is_one_head_and_one_line_down_from_it(app):
-    scripts = ScriptDirectory.from_config(config(app))
+def test_there_is_one_head_and_one_line_down_from_it():
+    scripts = ScriptDirectory.from_config(alembic_config())
     assert scripts.get_heads() == [head_revision()] == NUMBERS[-1:]
     line = [(each.revision, each.down_revision) for each in scripts.walk_revisions()]
     assert line[::-1] == list(zip(NUMBERS, [None, *NUMBERS], strict=False))
@@ -151,14 +148,14 @@ def test_up_from_empty_is_what_the_models_say(app):
     assert compare_metadata(context, db.metadata) == []
     migrated = schema()
     assert migrated.keys() == db.metadata.tables.keys()
-    move(app, "down", "base")
+    move("down", "base")
     db.create_all()
     assert schema() == migrated
 
 
 def test_down_to_base_leaves_nothing(app):
     migrate()
-    move(app, "down", "base")
+    move("down", "base")
     assert schema() == {}
     assert sa.inspect(db.session.connection()).get_table_names() == ["alembic_version"]
     assert current_revision() is None
@@ -248,35 +245,34 @@ def losses(before, after):
     return found
 
 
-def walk(app, revisions):
+def walk(revisions, *, folder=None):
     """Go up and down with rows made at each revision; return what was lost, where."""
     lost = {}
     steps = [("up", revision) for revision in revisions]
     steps += [("down", revision) for revision in [*revisions[-2::-1], "base"]]
     for number, (direction, revision) in enumerate(steps):
         before = contents()
-        move(app, direction, revision)
+        move(direction, revision, folder=folder)
         lost[direction, revision] = losses(before, contents())
         fill(number)
     return {step: found for step, found in lost.items() if found}
 
 
 def test_no_step_up_or_down_loses_a_row(app):
-    assert walk(app, NUMBERS) == {}
+    assert walk(NUMBERS) == {}
     assert contents() == {}
 
 
-def test_what_is_half_deleted_is_deleted_on_the_way_down(app, chats, monkeypatch):
-    monkeypatch.delitem(app.extensions, "chatstore-background")
+def test_what_is_half_deleted_is_deleted_on_the_way_down(chats):
     gone, kept = [row["id"] for row in chats["sessions"]]
     with transaction():
         hide_sessions(ChatSession.id == UUID(str(gone)))
-    move(app, "down", "0004")
+    move("down", "0004")
     after = contents()
     assert [row["id"] for row in after["sessions"]] == [kept]
     assert [row["session_id"] for row in after["chat_messages"]] == [kept] * 3
     assert len(indexed_keys()) == 3
-    move(app, "up", NUMBERS[-1])
+    move("up", NUMBERS[-1])
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 
@@ -286,7 +282,7 @@ def indexed_keys():
 
 
 def test_long_messages_are_indexed_by_what_is_found_of_them(app):
-    move(app, "up", "0003")
+    move("up", "0003")
     fill(0)
     (messages,) = [each for each in tables() if each.name == "chat_messages"]
     for seed in range(100, 130):
@@ -296,7 +292,7 @@ def test_long_messages_are_indexed_by_what_is_found_of_them(app):
         db.session.execute(messages.insert().values(values | content))
     db.session.commit()
     tracemalloc.start()
-    move(app, "up", "0004")
+    move("up", "0004")
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2**20 * 20
@@ -330,15 +326,15 @@ def downgrade():
 
 
 @pytest.fixture
-def add_step(app, tmp_path):
-    """Add a step that alters sessions, to a copy of our steps that the app uses."""
+def add_step(tmp_path):
+    """Add a step that alters sessions to a copy of our steps; return its folder."""
 
     def add(more="pass"):
         folder = tmp_path / "migrations"
         shutil.copytree(migrations_folder(), folder, dirs_exist_ok=True)
         step = STEP.format(revision=NEXT, down_revision=NUMBERS[-1], more=more)
         (folder / "versions" / f"{NEXT}_extra.py").write_text(step)
-        app.extensions["migrate"].migrate.directory = str(folder)
+        return folder
 
     return add
 
@@ -366,18 +362,18 @@ def foreign_keys():
 
 
 def test_a_step_that_loses_rows_is_noticed(app, add_step):
-    add_step('op.execute("DELETE FROM chat_messages WHERE seq % 2 = 0")')
-    assert list(walk(app, [*NUMBERS, NEXT])) == [("up", NEXT)]
+    folder = add_step('op.execute("DELETE FROM chat_messages WHERE seq % 2 = 0")')
+    assert list(walk([*NUMBERS, NEXT], folder=folder)) == [("up", NEXT)]
 
 
-def test_altering_sessions_in_batch_keeps_their_messages(app, chats, add_step):
-    add_step()
-    assert migrate() == [f"up to {NEXT}: extra"]
+def test_altering_sessions_in_batch_keeps_their_messages(chats, add_step):
+    folder = add_step()
+    assert migrate(folder=folder) == [f"up to {NEXT}: extra"]
     after = contents()
     assert [row["note"] for row in after["sessions"]] == [None, None]
     assert losses(chats, after) == []
     assert [each for check in CHECKS for each in check.find()] == []
-    move(app, "down", NUMBERS[-1])
+    move("down", NUMBERS[-1], folder=folder)
     assert contents() == chats
 
 
@@ -393,8 +389,7 @@ def test_altering_sessions_with_foreign_keys_on_would_lose_all_messages(chats):
 
 @on_sqlite
 def test_foreign_keys_are_on_again_after_migrating(chats, add_step):
-    add_step()
-    migrate()
+    migrate(folder=add_step())
     assert foreign_keys() == {1}
 
 
@@ -408,9 +403,9 @@ def test_foreign_keys_are_on_again_after_migrating(chats, add_step):
 )
 def test_a_step_that_fails_changes_nothing(app, chats, add_step, failure):
     before = schema()
-    add_step(failure)
+    folder = add_step(failure)
     with pytest.raises((RuntimeError, DBAPIError), match="broken"):
-        migrate()
+        migrate(folder=folder)
     assert current_revision() == NUMBERS[-1]
     assert (schema(), contents()) == (before, chats)
     assert foreign_keys_hold()
@@ -426,20 +421,19 @@ def foreign_keys_hold():
 
 
 def test_a_failure_leaves_the_steps_before_it(app, add_step):
-    add_step('raise RuntimeError("broken off")')
+    folder = add_step('raise RuntimeError("broken off")')
     with pytest.raises(RuntimeError, match="broken off"):
-        migrate()
+        migrate(folder=folder)
     assert current_revision() == NUMBERS[-1]
     assert "note" not in schema()["sessions"]["columns"]
-    add_step()
-    assert migrate() == [f"up to {NEXT}: extra"]
+    assert migrate(folder=add_step()) == [f"up to {NEXT}: extra"]
 
 
 @on_sqlite
 def test_a_step_that_leaves_messages_without_a_session_is_undone(chats, add_step):
-    add_step('op.execute("DELETE FROM sessions")')
+    folder = add_step('op.execute("DELETE FROM sessions")')
     with pytest.raises(RuntimeError, match=r"undone: 6 rows .* in chat_messages"):
-        migrate()
+        migrate(folder=folder)
     assert current_revision() == NUMBERS[-1]
     assert contents() == chats
     assert foreign_keys() == {1}
@@ -472,11 +466,11 @@ def test_who_migrates_second_waits_and_finds_nothing_to_do(
     app, database_kind, empty_database_url, tmp_path
 ):
     need("/proc", database_kind == "postgresql" or Path("/proc/self/fd").exists())
-    use_steps_that_wait(app, tmp_path)
+    folder = steps_that_wait(tmp_path)
 
     def migrate_first():
         with app.app_context():
-            return migrate()
+            return migrate(folder=folder)
 
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         first = pool.submit(migrate_first)
@@ -491,8 +485,8 @@ def test_who_migrates_second_waits_and_finds_nothing_to_do(
     assert current_revision() == head_revision()
 
 
-def use_steps_that_wait(app, tmp_path):
-    """Have the app's migrations stop at our gate, in their transaction."""
+def steps_that_wait(tmp_path):
+    """Return a folder of our migrations that stop at our gate, in their transaction."""
     gate.close()
     folder = tmp_path / "migrations"
     shutil.copytree(migrations_folder(), folder)
@@ -502,7 +496,7 @@ def use_steps_that_wait(app, tmp_path):
     assert head in step
     wait = "    from tests.migrations import gate\n\n    gate.wait()\n"
     last.write_text(step.replace(head, head + wait))
-    app.extensions["migrate"].migrate.directory = str(folder)
+    return folder
 
 
 def wait_until_it_waits(process, url):

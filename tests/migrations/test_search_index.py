@@ -15,7 +15,7 @@ from alembic import command
 from chatstore.app import create_app
 from chatstore.clock import format_instant, utc_now
 from chatstore.db import db
-from chatstore.db.revisions import migrate, migrations_folder
+from chatstore.db.revisions import alembic_config, migrate, migrations_folder
 from chatstore.store.search.pages import Search, search
 from chatstore.store.verify.checks import CHECKS
 from tests.conftest import make_settings
@@ -139,7 +139,7 @@ def test_the_index_comes_and_goes(app):
 
 def move_down(app, revision):
     db.session.remove()
-    command.downgrade(app.extensions["migrate"].migrate.get_config(), revision)
+    command.downgrade(alembic_config(), revision)
 
 
 def tables():

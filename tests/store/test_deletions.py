@@ -21,10 +21,8 @@ BATCH, MANY = 3, 10
 
 
 @pytest.fixture(autouse=True)
-def by_hand(app, monkeypatch):
-    """Batches are small, and nobody works on them in the background."""
+def small_batches(app, monkeypatch):
     monkeypatch.setattr(deletions, "BATCH", BATCH)
-    monkeypatch.delitem(app.extensions, "chatstore-background")
 
 
 @pytest.fixture
@@ -45,7 +43,9 @@ def other(db_session, make_session):
 
 
 def delete(chat, **conditions):
-    in_transaction(sessions.delete_session, chat.id, owner_id="alice", **conditions)
+    return in_transaction(
+        sessions.delete_session, chat.id, owner_id="alice", **conditions
+    )
 
 
 REACH = {
@@ -66,7 +66,7 @@ REACH = {
 
 @pytest.mark.parametrize("reach", REACH.values(), ids=REACH)
 def test_it_is_gone_for_its_owner_at_once(chat, db_session, reach):
-    delete(chat)
+    assert delete(chat)
     assert count(db_session, Message) == MANY
     with pytest.raises(NotFound):
         reach(chat)
@@ -175,7 +175,7 @@ def test_one_that_changed_meanwhile_is_not_hidden(chat):
 
 
 def test_one_of_few_messages_goes_at_once(other, db_session):
-    delete(other)
+    assert not delete(other)
     assert deletions.find_hidden() is None
     assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from chatstore.db import db, write_connection
+from chatstore.db import db, is_sqlite, write_connection
 from chatstore.db.prepared import Prepared
 from chatstore.fulltext.index_format import (
     MESSAGES,
@@ -75,7 +75,7 @@ _PUT_TSVECTOR = {
 
 def is_fts5() -> bool:
     """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
-    return db.engine.dialect.name == "sqlite"
+    return is_sqlite()
 
 
 class Words(NamedTuple):
@@ -177,12 +177,12 @@ def _delete_entries(connection: Connection, condition: ColumnElement[bool]) -> N
 
 @event.listens_for(ChatSession, "before_delete")
 def _forget_session(_: object, connection: Connection, chat: ChatSession) -> None:
-    if connection.dialect.name == "sqlite":
+    if is_fts5():
         _delete_entries(connection, ChatSession.id == chat.id)
 
 
 @event.listens_for(Message, "before_delete")
 def _forget_message(_: object, connection: Connection, message: Message) -> None:
     # Those that are loaded go before their session, one by one.
-    if connection.dialect.name == "sqlite":
+    if is_fts5():
         connection.execute(delete_keys(MESSAGES, [message.id]))

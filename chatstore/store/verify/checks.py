@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select, column, func, or_, select, table, text
 
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.enums import Role
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
@@ -147,7 +147,7 @@ def _find_unsearchable(show: Show) -> Iterator[str]:
 
 
 def _find_damage() -> Iterator[str]:
-    if db.engine.dialect.name != "sqlite":
+    if not is_sqlite():
         return
     indexes = text("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")
     for index in db.session.scalars(indexes):

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from chatstore.db import db, in_transaction
-from chatstore.db.revisions import current_revision, migrate
+from chatstore.db.revisions import alembic_config, current_revision, migrate
 from chatstore.errors import BackupError
 from chatstore.models import ChatSession
 from chatstore.services.backup.backup import restore_backup
@@ -171,8 +171,7 @@ def test_a_backup_of_an_older_version_is_restored_as_it_was(
     app: Flask, other_app: Flask, tmp_path: Path
 ) -> None:
     with app.app_context():
-        config = app.extensions["migrate"].migrate.get_config()
-        command.downgrade(config, "0001")
+        command.downgrade(alembic_config(), "0001")
     backup(app, tmp_path / "copy")
     assert restore(other_app, tmp_path / "copy").revision == "0001"
     with other_app.app_context():
