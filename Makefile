@@ -8,6 +8,12 @@ BIN := $(VENV)/bin
 # The releases of Python that setup.cfg names.
 PYTHONS ?= 3.11 3.12 3.13
 PIP_INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt
+# What `make test-fast` runs, of these all but the tests on PostgreSQL.
+FAST_TESTS := tests/fulltext tests/schemas tests/models tests/web tests/routes \
+  tests/contract/test_error_shape.py tests/contract/test_layers.py tests/contract/test_links.py \
+  tests/contract/test_requirements.py tests/contract/test_routes.py tests/contract/test_settings_docs.py \
+  tests/store/test_facets.py tests/store/test_messages.py tests/store/test_sessions.py \
+  tests/test_clock.py tests/test_settings.py tests/test_strict_json.py
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -25,7 +31,7 @@ test: $(VENV)/.dev  ## install what the tests need and run them all
 
 # For the time between two changes: neither PostgreSQL nor any server is started.
 test-fast: $(VENV)/.dev  ## the tests that take a minute: on SQLite, without servers
-	$(PYTEST) -m fast
+	$(PYTEST) -k "not postgresql" $(FAST_TESTS)
 
 # An interpreter is python3.x on the PATH, or one that pyenv or uv has installed.
 test-python:  ## the fast tests on each Python of PYTHONS that is installed here
