@@ -121,6 +121,12 @@ def test_the_pythons_that_make_tests_are_those_that_setup_cfg_names():
     assert tested.split() == named
 
 
+def test_make_runs_the_fast_tests_on_sqlite_alone(checkout):
+    plan = make("--dry-run", "test-fast", folder=checkout).stdout
+    (tests,) = re.findall(r'-k "not postgresql" (.+)$', plan, re.MULTILINE)
+    assert [name for name in tests.split() if not (ROOT / name).exists()] == []
+
+
 def test_a_python_that_is_not_installed_is_named_and_skipped(checkout):
     done = make("test-python", "PYTHONS=3.0", folder=checkout)
     assert done.stdout == "Python 3.0: not installed here, not tested\n"
