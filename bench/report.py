@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import tables
 from bench.results import FOLDER, read_results
 from bench.server import ROOT
+from bench.summary import summary
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
@@ -53,6 +54,7 @@ def main() -> None:
     blocks = {name: block(name, results=FOLDER, charts=CHARTS) for name in NAMES}
     measured = {name: each for name, each in blocks.items() if each != [_NOTHING]}
     text = fill_document(DOCUMENT.read_text("utf-8"), measured)
+    text = fill_document(text, {"summary": summary(text, CHARTS.name)})
     DOCUMENT.write_text(text, "utf-8")
     print(f"wrote {DOCUMENT.relative_to(ROOT)}")
     for name in blocks.keys() - measured.keys():

@@ -11,12 +11,14 @@ import time
 import pytest
 
 from tests.support import ROOT, SESSIONS, clean_environ, free_port, need
-from tests.test_install import JSON, copy_checkout, has_package_index
+from tests.test_install import JSON, copy_checkout, has_package_index, run
 from tests.test_server import serving
 
 # A make of its own, also when the tests are run by make.
 WITHOUT_OURS = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "VENV"]
 MAKE = [*WITHOUT_OURS, f"PYTHON={sys.executable}", "make"]
+
+MAKEFILE, SETUP = ((ROOT / name).read_text() for name in ("Makefile", "setup.cfg"))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,14 @@ def test_make_run_installs_migrates_and_serves(first_run, checkout):
     assert (checkout / ".venv" / "bin" / "chatstore").exists()
 
 
+def test_make_run_installs_the_releases_of_the_constraints(first_run, checkout):
+    python = checkout / ".venv" / "bin" / "python"
+    freeze = run(python, "-m", "pip", "freeze", "--exclude", "chatstore", folder=ROOT)
+    installed = set(freeze.stdout.splitlines())
+    assert any(each.startswith("Flask==") for each in installed)
+    assert installed <= set((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+
+
 def test_make_run_stops_when_it_is_told_to(first_run):
     port, _, _ = first_run
     with pytest.raises(ConnectionRefusedError):
@@ -92,7 +102,7 @@ def test_make_alone_lists_the_targets(checkout):
     listing = make(folder=checkout)
     assert listing.returncode == 0, listing.stderr
     targets = re.findall(r"^ *make ([\w-]+) +\S.*", listing.stdout, re.MULTILINE)
-    phony = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
     assert sorted(targets) == sorted(phony[1].split())
     assert {"run", "test", "check"} <= set(targets)
 
@@ -103,6 +113,34 @@ def test_make_torture_takes_as_long_as_wanted_over_each_proof(checkout):
         assert f"-m tests.torture --database {database} --seconds 7\n" in plan
     machine = "-m pytest tests/contract/test_state_machine.py\n"
     assert re.search(f"^TORTURE_SECONDS=7 .*{re.escape(machine)}", plan, re.MULTILINE)
+
+
+def test_the_pythons_that_make_tests_are_those_that_setup_cfg_names():
+    (tested,) = re.findall(r"^PYTHONS \?= (.+)$", MAKEFILE, re.MULTILINE)
+    named = re.findall(r"Python :: (3\.\d+)$", SETUP, re.MULTILINE)
+    assert tested.split() == named
+
+
+def test_make_runs_the_fast_tests_on_sqlite_alone(checkout):
+    plan = make("--dry-run", "test-fast", folder=checkout).stdout
+    (tests,) = re.findall(r'-k "not postgresql" (.+)$', plan, re.MULTILINE)
+    assert [name for name in tests.split() if not (ROOT / name).exists()] == []
+
+
+def test_a_python_that_is_not_installed_is_named_and_skipped(checkout):
+    done = make("test-python", "PYTHONS=3.0", folder=checkout)
+    assert done.stdout == "Python 3.0: not installed here, not tested\n"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_constraints_are_resolved_with_the_oldest_python(checkout, tmp_path):
+    newer = tmp_path / "venv" / "bin" / "python"
+    newer.parent.mkdir(parents=True)
+    newer.write_text("#!/bin/sh\nexit 1\n")
+    newer.chmod(0o755)
+    done = make("constraints", f"VENV={tmp_path / 'venv'}", folder=checkout)
+    assert done.returncode == 2
+    assert "resolve with the oldest Python: make constraints PYTHON=" in done.stdout
 
 
 def test_make_lists_the_targets_with_nothing_but_the_basics(checkout, tmp_path):
