@@ -15,6 +15,7 @@ from chatstore.fulltext.positions import index_words
 from chatstore.fulltext.query import parse_query
 from chatstore.fulltext.words import words_of
 from chatstore.models import ChatSession, Message
+from chatstore.services.background_indexing import finish_indexing
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
 from chatstore.store.search import pages as search_module
@@ -531,6 +532,7 @@ def test_a_match_far_in_a_text_is_shown(db_session):
 
 def test_long_texts_are_read_a_few_at_a_time(db_session):
     new_chat(None, *["x " * 30_000 + "plan"] * 20)
+    assert finish_indexing()
     statements = statements_of_read(
         search, Search(q="plan"), owner_id="alice", limit=20
     )
