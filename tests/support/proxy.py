@@ -1,0 +1,189 @@
+"""A TCP proxy before PostgreSQL that loses connections at the statements it is told.
+
+It knows as much of the protocol as that needs: a client sends one statement at a
+time, its text in plain, and the server ends each answer with ReadyForQuery.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from flask.testing import FlaskClient
+from sqlalchemy.engine import make_url
+
+from chatstore.app import create_app
+from chatstore.db import db
+from tests.support.databases import make_settings
+
+_READY_FOR_QUERY = b"Z\x00\x00\x00\x05"
+_DEADLINE_SECONDS = 20
+
+
+class Lost(Enum):
+    """When the connection is lost, seen from the statement."""
+
+    BEFORE = "before it reached the server: it is not done"
+    AFTER = "after the server was done with it, before the client knew"
+    ON_THE_WAY = "while it is under way: it arrives after `let_through`"
+
+
+@dataclass
+class _Fault:
+    statement: bytes
+    lost: Lost
+    times: int
+
+
+class DatabaseProxy:
+    """Passes bytes between clients and the server's socket until a fault is due."""
+
+    def __init__(self, server_socket: Path) -> None:
+        self._server_socket = server_socket
+        self._lock = threading.Lock()
+        self._faults: list[_Fault] = []
+        self._links: list[_Link] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._acceptor = _start(self._accept)
+        self.arrival = threading.Event()
+        self.cuts = 0
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return int(self._listener.getsockname()[1])
+
+    def lose(self, statement: str, lost: Lost, *, times: int = 1) -> None:
+        """Lose the connection at the next `times` statements that hold this text."""
+        with self._lock:
+            self._faults.append(_Fault(statement.encode(), lost, times))
+
+    def let_through(self) -> None:
+        """Let the statements that are under way arrive."""
+        self.arrival.set()
+
+    def close(self) -> None:
+        """Close every connection; return when each thread has ended."""
+        self.arrival.set()
+        _cut(self._listener)
+        self._acceptor.join(_DEADLINE_SECONDS)
+        self._listener.close()
+        for link in self._links:
+            link.close()
+
+    def due(self, statement: bytes) -> Lost | None:
+        """Take the fault that is to happen at this statement, if there is one."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.times and fault.statement in statement:
+                    fault.times -= 1
+                    self.cuts += 1
+                    return fault.lost
+        return None
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(str(self._server_socket))
+            self._links.append(_Link(self, client, server))
+
+
+@contextmanager
+def behind_proxy(database_url: str) -> Iterator[tuple[DatabaseProxy, FlaskClient]]:
+    """Yield a proxy before this database, and a client of an application behind it."""
+    direct = make_url(database_url)
+    proxy = DatabaseProxy(Path(str(direct.query["host"])) / ".s.PGSQL.5432")
+    proxied = direct.set(host="127.0.0.1", port=proxy.port, query={})
+    app = create_app(make_settings(proxied.render_as_string(hide_password=False)))
+    try:
+        yield proxy, app.test_client()
+    finally:
+        with app.app_context():
+            db.engine.dispose()
+        proxy.close()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Return as soon as `is_so()`; AssertionError if it never is."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not in {_DEADLINE_SECONDS} s"
+        time.sleep(0.005)
+
+
+class _Link:
+    """One connection of a client, and its connection to the server."""
+
+    def __init__(
+        self, proxy: DatabaseProxy, client: socket.socket, server: socket.socket
+    ) -> None:
+        self._proxy, self._client, self._server = proxy, client, server
+        self._swallows_answer = False
+        self._threads = [_start(self._read_client), _start(self._read_server)]
+
+    def close(self) -> None:
+        _cut(self._client, self._server)
+        for thread in self._threads:
+            thread.join(_DEADLINE_SECONDS)
+        self._client.close()
+        self._server.close()
+
+    def _read_client(self) -> None:
+        with suppress(OSError):  # the server was first
+            for sent in _chunks(self._client):
+                lost = self._proxy.due(sent)
+                if lost is Lost.BEFORE:
+                    break
+                if lost is None:
+                    self._server.sendall(sent)
+                    continue
+                self._swallows_answer = True
+                if lost is Lost.ON_THE_WAY:
+                    _cut(self._client)
+                    self._proxy.arrival.wait(_DEADLINE_SECONDS)
+                self._server.sendall(sent)
+                return  # who reads the answer cuts the rest
+        _cut(self._client, self._server)
+
+    def _read_server(self) -> None:
+        swallowed = b""
+        with suppress(OSError):  # the client was first
+            for answer in _chunks(self._server):
+                if not self._swallows_answer:
+                    self._client.sendall(answer)
+                    continue
+                swallowed += answer
+                if _READY_FOR_QUERY in swallowed:
+                    break
+        _cut(self._client, self._server)
+
+
+def _chunks(connection: socket.socket) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = connection.recv(1 << 20)
+        except OSError:
+            return
+        if not chunk:
+            return
+        yield chunk
+
+
+def _cut(*connections: socket.socket) -> None:
+    for connection in connections:
+        with suppress(OSError):  # the other end was first
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _start(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
