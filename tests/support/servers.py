@@ -34,7 +34,8 @@ class Child:
         self.log_path = log_path
         with log_path.open("ab") as log:
             options = {"stdout": log, "stderr": log} | options
-            self.process = subprocess.Popen(command, **options)
+            # Ctrl-C interrupts the tests, which then end their processes in order.
+            self.process = subprocess.Popen(command, start_new_session=True, **options)
 
     def __enter__(self) -> Self:
         return self
