@@ -5,8 +5,7 @@ import re
 import pytest
 
 from chatstore.app import create_app
-from tests.conftest import make_settings
-from tests.support import SESSIONS, messages_url, session_url
+from tests.support import SESSIONS, make_settings, messages_url, session_url
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PROBLEM = "application/problem+json"

@@ -19,10 +19,8 @@ from chatstore.errors import (
 )
 from chatstore.models import Message
 from chatstore.store.messages import append_message
-from tests.faults.proxy import wait_until
-from tests.support import MISSING_ID, count, messages_url
+from tests.support import MISSING_ID, count, messages_url, on_sqlite, wait_until
 
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 MANY = 6
 
 

@@ -38,11 +38,17 @@ from chatstore.errors import OutcomeUnknown, SettingsError
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session, get_session, update_session
-from tests.conftest import make_settings
-from tests.support import MISSING_ID, assert_problem, count, messages_url, session_url
-
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+from tests.support import (
+    MISSING_ID,
+    assert_problem,
+    count,
+    make_settings,
+    messages_url,
+    on_postgresql,
+    on_sqlite,
+    session_url,
+)
+from tests.support.breakage import be_refused_for_now
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -273,15 +279,6 @@ def test_what_cannot_be_written_is_not_dropped_in_silence(db_session):
 
 
 # Trying again
-
-
-def be_refused_for_now():
-    """Make the database itself answer: run this transaction again."""
-    connection = write_connection()
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
-    with closing(connection.exec_driver_sql("SELECT * FROM sqlite_schema")):
-        connection.exec_driver_sql("DROP TABLE chat_messages")
 
 
 @pytest.mark.parametrize("refusals", range(MAX_RETRIES + 1))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from chatstore.settings import Settings
-from tests.deploy.support import DEPLOY, Nginx
 from tests.support import ROOT, assert_problem, clean_environ, free_port, need
+from tests.support.nginx import DEPLOY, Nginx
 
 SOCKET = "/run/chatstore/chatstore.sock"
 DOCS = (ROOT / "docs" / "deploy.md").read_text()

@@ -10,8 +10,14 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.deploy.support import Nginx, wait_until
-from tests.support import SESSIONS, assert_problem, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    messages_url,
+    session_url,
+    wait_until,
+)
+from tests.support.nginx import Nginx
 
 ELSEWHERE = "127.0.0.77"
 MEBIBYTE = 1024 * 1024
@@ -61,7 +67,7 @@ def test_a_request_gets_an_id_that_all_logs_have(site, given):
     response = site.request("GET", "/echo", headers=headers)
     (request_id,) = response.headers.get_all("X-Request-Id")
     assert request_id == response.json["request_id"] != given
-    gunicorn_log = site.folder / "gunicorn.log"
+    gunicorn_log = site.folder / "server.log"
     wait_until(lambda: request_id in gunicorn_log.read_text())
     wait_until(lambda: request_id in (each["request_id"] for each in site.access_log()))
 

@@ -9,10 +9,9 @@ import pytest
 
 from chatstore.db import db
 from chatstore.db.turns import Turns
-from tests.faults.proxy import wait_until
-from tests.support import SESSIONS, messages_url, session_url
+from tests.support import SESSIONS, messages_url, on_postgresql, session_url, wait_until
 
-pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"])
+pytestmark = on_postgresql
 HI = {"content": "hi"}
 WRITERS = 12
 

@@ -8,17 +8,16 @@ from sqlalchemy import make_url, text
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
 from tests.support import (
     MISSING_ID,
     SESSIONS,
     assert_problem,
     free_port,
+    make_settings,
     messages_url,
+    on_postgresql,
     session_url,
 )
-
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
 CHAT = {"id": MISSING_ID}
 REQUESTS = [

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PostgresServer
 from tests.support import (
     SESSIONS,
     LiveResponse,
     LiveServer,
+    PostgresServer,
     assert_problem,
     messages_url,
     need,

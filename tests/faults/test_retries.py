@@ -10,11 +10,18 @@ import pytest
 from chatstore.db import db, sqlite
 from chatstore.models import IdempotencyRecord, Message
 from chatstore.store.messages import CHUNK_MESSAGES
-from tests.faults.proxy import Lost, behind_proxy, wait_until
-from tests.support import SESSIONS, assert_problem, count, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    count,
+    messages_url,
+    on_postgresql,
+    on_sqlite,
+    session_url,
+    wait_until,
+)
+from tests.support.proxy import Lost, behind_proxy
 
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"])
 HI = {"content": "hi"}
 KEY = {"Idempotency-Key": "k1"}
 CLAIM = "INSERT INTO idempotency_records"

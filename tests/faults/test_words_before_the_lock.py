@@ -19,9 +19,9 @@ from chatstore.fulltext.index_format import MESSAGES
 from chatstore.store.messages import append_message
 from chatstore.store.search import rebuild
 from chatstore.store.sessions import delete_session
-from tests.db.test_transactions import be_refused_for_now
-from tests.store.search.test_rebuild import violations
 from tests.support import SESSIONS, messages_url, session_url
+from tests.support.breakage import be_refused_for_now
+from tests.support.searches import violations
 
 MAKERS = {index_format.fts5_words.__code__, index_format.tsvector_words.__code__}
 

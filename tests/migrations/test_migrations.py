@@ -35,11 +35,8 @@ from chatstore.store.deletions import hide_sessions
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session
 from chatstore.store.verify.checks import CHECKS
-from tests.conftest import make_settings
 from tests.migrations import gate
-from tests.support import clean_environ, need
-
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+from tests.support import clean_environ, make_settings, need, on_sqlite
 
 FILES = sorted((migrations_folder() / "versions").glob("[0-9]*.py"))
 NUMBERS = [f"{number:04d}" for number in range(1, len(FILES) + 1)]

@@ -1,13 +1,7 @@
 import pytest
 
 from chatstore.models import Message
-from tests.support import (
-    ANY_ID,
-    MISSING_ID,
-    assert_problem,
-    messages_url,
-    session_url,
-)
+from tests.support import ANY_ID, MISSING_ID, assert_problem, messages_url, session_url
 
 HI = {"content": "hi"}
 

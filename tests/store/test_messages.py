@@ -20,13 +20,13 @@ from chatstore.store.messages import (
     list_messages,
 )
 from chatstore.store.sessions import delete_session, get_session
-from tests.store.statements import (
+from tests.support import MISSING_ID, count, parsed
+from tests.support.statements import (
     MOST_TO_READ,
     MOST_TO_WRITE,
     statements_of_read,
     statements_of_write,
 )
-from tests.support import MISSING_ID, count, parsed
 
 MICROSECOND = timedelta(microseconds=1)
 STEPS = {

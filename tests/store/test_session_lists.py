@@ -12,8 +12,8 @@ from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing, list_sessions
 from chatstore.store.sessions import delete_session, update_session
-from tests.store.statements import MOST_TO_READ, statements_of_read
 from tests.support import parsed
+from tests.support.statements import MOST_TO_READ, statements_of_read
 
 STILL = timedelta(0)
 

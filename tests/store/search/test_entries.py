@@ -9,10 +9,9 @@ from chatstore.fulltext.index_format import NAMES, scopes_of
 from chatstore.models import ChatSession, Message
 from chatstore.store.search import entries
 from chatstore.store.search.entries import put_entries
-from tests.store.search.test_pages import hits, new_chat
-from tests.store.search.test_rebuild import violations
-from tests.store.statements import recorded_statements
-from tests.store.test_sessions import number_after
+from tests.support.crowd import number_after
+from tests.support.searches import hits, new_chat, violations
+from tests.support.statements import recorded_statements
 
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["unseen", "loaded"])

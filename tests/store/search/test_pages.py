@@ -1,7 +1,6 @@
 import json
 import random
 from datetime import timedelta
-from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +10,6 @@ from sqlalchemy import text, update
 from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, Role, SearchSort
 from chatstore.errors import NotFound
-from chatstore.fulltext.positions import index_words
-from chatstore.fulltext.query import parse_query
 from chatstore.fulltext.words import words_of
 from chatstore.models import ChatSession, Message
 from chatstore.store.filters import SessionFilters
@@ -21,13 +18,21 @@ from chatstore.store.search import pages as search_module
 from chatstore.store.search import plans
 from chatstore.store.search.pages import BATCH, CHECKED_CHARACTERS, Search, search
 from chatstore.store.sessions import create_session, delete_session, update_session
-from tests.store.statements import (
+from tests.support.searches import (
+    TEXTS,
+    assert_finds_what_python_finds,
+    found,
+    hits,
+    new_chat,
+    pages,
+    say,
+)
+from tests.support.statements import (
     MOST_TO_READ,
     MOST_TO_WRITE,
     statements_of_read,
     statements_of_write,
 )
-from tests.support import shared_data
 
 FUZZED = settings(
     max_examples=150,
@@ -36,40 +41,6 @@ FUZZED = settings(
 )
 SORTS = list(SearchSort)
 NEWEST = SearchSort.NEWEST
-
-
-def new_chat(name=None, *contents, owner_id="alice", **columns):
-    columns = {"llm_model_name": "m"} | columns
-    chat = in_transaction(create_session, owner_id=owner_id, name=name, **columns)
-    if contents:
-        say(chat, *contents)
-    return chat
-
-
-def say(chat, *contents, role=Role.USER):
-    turns = [{"content": each, "role": role, "metadata": None} for each in contents]
-    return in_transaction(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
-
-
-def pages(q, *, limit=1000, owner_id="alice", **where):
-    """Every page there is of a search."""
-    place = None
-    while True:
-        page = search(Search(q=q, **where), owner_id=owner_id, limit=limit, place=place)
-        db.session.rollback()
-        yield page.hits
-        place = page.next_place
-        if place is None:
-            return
-
-
-def hits(q, **where):
-    return [hit for page in pages(q, **where) for hit in page]
-
-
-def found(q, **where):
-    """The texts that are found, by name or as messages, without their order."""
-    return {hit.snippet for hit in hits(q, **where)}
 
 
 FINDABLE = {
@@ -361,29 +332,13 @@ def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(
 # The same on both databases: what Python finds with the same words
 
 
-@cache  # the same texts for each query
-def known_words(content):
-    return index_words(content).in_a_row()
-
-
-def assert_finds_what_python_finds(q, contents):
-    query = parse_query(q)
-    expected = {
-        number
-        for number, content in contents.items()
-        if query.can_match and query.holds_among(known_words(content))
-    }
-    assert {hit.message_id for hit in hits(q)} == expected, q
-    return len(expected)
-
-
-def conversation_texts():
+def conversation_texts(path):
     def texts(node):
         yield node["content"]
         for reply in node.get("replies", ()):
             yield from texts(reply)
 
-    lines = shared_data("conversation_trees.jsonl").read_text("utf-8").splitlines()
+    lines = path.read_text("utf-8").splitlines()
     return [list(texts(json.loads(line)["root"])) for line in lines]
 
 
@@ -414,8 +369,8 @@ def fixed_queries(contents):
     ]
 
 
-def test_real_conversations_are_searched_the_same_everywhere(db_session):
-    conversations = conversation_texts()
+def test_conversations_are_searched_the_same_everywhere(db_session, data):
+    conversations = conversation_texts(data("conversation_trees.jsonl"))
     contents = {}
     for texts in conversations:
         chat = new_chat()
@@ -428,16 +383,18 @@ def test_real_conversations_are_searched_the_same_everywhere(db_session):
     assert sum(count > 0 for count in counts) > 150
 
 
-def test_no_naughty_string_is_an_error_and_each_finds_itself(db_session):
-    strings = json.loads(shared_data("naughty_strings.json").read_text("utf-8"))
-    strings = [each for each in strings if "\0" not in each and each.isprintable()]
+def test_no_naughty_string_is_an_error_and_each_finds_itself(
+    db_session, naughty_strings
+):
+    strings = [
+        each for each in naughty_strings if "\0" not in each and each.isprintable()
+    ]
     chat = new_chat()
     contents = {each.id: each.content for each in say(chat, *strings)}
     for string in strings:
         assert_finds_what_python_finds(string, contents)
 
 
-TEXTS = ["a b c", "ab bc", "数据库", "b a", "é 🚀 a-b", "AB* c", "x " * 300 + "a b"]
 PIECES = ["a", "b", "c", "ab", "数据", "库", "é", "🚀", " ", '"', "-", "*", "(", ":"]
 QUERIES = st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text()
 

@@ -14,9 +14,10 @@ from chatstore.models import Message
 from chatstore.store.filters import SessionFilters
 from chatstore.store.search import plans, rebuild, statements
 from chatstore.store.search.pages import Search, search
-from tests.store.crowd import fill_sessions
-from tests.store.search.test_pages import new_chat, pages, say
-from tests.store.statements import recorded_statements
+from tests.support import on_postgresql, on_sqlite
+from tests.support.crowd import fill_sessions
+from tests.support.searches import new_chat, pages, say
+from tests.support.statements import recorded_statements
 
 MESSAGE_COUNT = 20_000
 SEARCHES = {
@@ -115,7 +116,7 @@ def test_no_search_reads_a_whole_table(crowd):
             assert not whole_tables(plan), (what, plan)
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
     for q in ("rare7", '"often rare7"', "often rare7", "often -often7 rare7"):
         (*_, plan) = plans_of(is_free=True, q=q)
@@ -126,7 +127,7 @@ def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
         assert "ix_message_index_words" not in plan, q
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
     # Each is common, which is all that the planner knows.
     (*_, plan) = plans_of(is_free=True, q="even odd")
@@ -135,7 +136,7 @@ def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
     assert "Seq Scan" not in plan, plan
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.parametrize("sort", SearchSort)
 def test_what_a_walk_does_not_come_to_is_found_too(crowd, monkeypatch, sort):
     # The sample promises more than there is: fifty of the newest, a hundred of old.
@@ -169,7 +170,7 @@ def asked_of_the_index(q):
     return sent[-1]["asked"], f"'_{owner_scope('alice')}'"
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.parametrize("q", ["often", "often rare19999"])
 def test_the_index_is_asked_for_an_owner_unless_nearly_all_is_theirs(crowd, q):
     asked, owner = asked_of_the_index(q)
@@ -190,7 +191,7 @@ def test_somebody_elses_is_not_found_where_most_are_the_owners(crowd, q):
     assert theirs.id not in {hit.session_id for hit in mine}
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_the_index_comes_first_and_rows_are_looked_up(crowd):
     for where in SEARCHES.values():
         (*_, plan) = plans_of(**where)
@@ -201,7 +202,7 @@ def test_the_index_comes_first_and_rows_are_looked_up(crowd):
         assert lines[0].startswith("SEARCH chat_messages USING INTEGER PRIMARY KEY")
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_sample_of_messages_is_looked_up_by_their_ids(crowd):
     for plan in plans_of(q="plan"):
         assert "(session_id=?)" not in plan

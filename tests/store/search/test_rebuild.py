@@ -12,36 +12,16 @@ from chatstore.models import Message
 from chatstore.store.search import rebuild
 from chatstore.store.search.entries import put_entries
 from chatstore.store.sessions import update_session
-from chatstore.store.verify.checks import CHECKS
-from tests.faults.proxy import wait_until
-from tests.store.search.test_pages import hits, new_chat
-
-(SEARCH,) = [check for check in CHECKS if check.name == "search"]
-LONG = " ".join(f"w{number}" for number in range(20_000))
-
-
-def violations():
-    found = list(SEARCH.find())
-    db.session.rollback()
-    return found
-
-
-def damage(on_sqlite, on_postgresql, **values):
-    is_sqlite = db.engine.dialect.name == "sqlite"
-    with transaction():
-        db.session.execute(text(on_sqlite if is_sqlite else on_postgresql), values)
-
-
-def reindex():
-    with transaction():
-        rebuild.delete_strays(MESSAGES)
-        rebuild.delete_strays(NAMES)
-    while in_transaction(rebuild.number_sessions):
-        pass
-    for index in (MESSAGES, NAMES):
-        last = 0
-        while batch := in_transaction(rebuild.reindex_batch, index, after=last):
-            last = batch.last
+from tests.support import on_sqlite, wait_until
+from tests.support.searches import (
+    LONG,
+    SEARCH,
+    damage,
+    hits,
+    new_chat,
+    reindex,
+    violations,
+)
 
 
 @pytest.fixture
@@ -133,7 +113,7 @@ def test_a_session_that_an_older_version_wrote_is_found_and_mended(chat):
     assert [hit.snippet for hit in hits("plan")][0] == "a plan"
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_message_that_is_gone_is_found_in_the_index(chat):
     damage("DELETE FROM chat_messages WHERE id = 7", "")
     assert violations() == ["the search index has a message 7, which is missing"]
