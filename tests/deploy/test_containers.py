@@ -12,9 +12,9 @@ from flask import Flask
 
 from chatstore.db import db
 from chatstore.services.backup.postgres_tools import connection_environ
-from tests.deploy.test_files import DOCS
 from tests.support import on_postgresql
 from tests.support.copies import execute, restore, rows
+from tests.support.nginx import DOCS
 
 pytestmark = on_postgresql
 DUMP, CHECK, RESTORE = re.findall(

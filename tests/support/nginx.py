@@ -16,6 +16,7 @@ from tests.support.servers import Child, LiveResponse, LiveServer, send_request
 from tests.support.waiting import wait_until
 
 DEPLOY = ROOT / "deploy"
+DOCS = (ROOT / "docs" / "deploy.md").read_text()
 ECHO = "tests.deploy.echo:create()"
 
 
