@@ -79,11 +79,12 @@ def list_sessions(
     listing: SessionListing = SessionListing(),
     place: SessionPlace | None = None,
     offset: int = 0,
+    page_bytes: int = PAGE_BYTES,
 ) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before it if that looks back.
 
     Each is the JSON that is sent. `offset` passes over so many of them first. The page
-    ends before it is larger than `PAGE_BYTES`, unless one session alone is.
+    ends before it is larger than `page_bytes`, unless one session alone is.
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
@@ -91,7 +92,7 @@ def list_sessions(
     shape = replace(listing, filters=filters.shape())
     # The one more says whether there is another page.
     named: dict[str, Any] = {"most": limit + 1, "offset": offset}
-    named["share"] = PAGE_BYTES // limit
+    named["share"] = page_bytes // limit
     named |= {"the_owner": owner_id, **filters.named()}
     if place is not None:
         named |= {"place_value": place.value, "place_id": place.id}
@@ -101,7 +102,7 @@ def list_sessions(
         parts = prepared.rows(connection, named)
         texts = [text for _, its in parts for text in apart(its)]
         chats = list(map(_Sent, texts[::2], texts[1::2]))
-        page = _fitting(chats[:limit])
+        page = _fitting(chats[:limit], page_bytes)
         texts = _texts_of(connection, page, owner_id)
     more = len(chats) > len(page)
     if is_backward:
@@ -167,13 +168,13 @@ class _Sent(NamedTuple):
         return len(self.text.encode())
 
 
-def _fitting(chats: Sequence[_Sent]) -> list[_Sent]:
+def _fitting(chats: Sequence[_Sent], page_bytes: int) -> list[_Sent]:
     """Return those that a page has room for: one at least."""
-    if sum(len(chat.text) for chat in chats) <= PAGE_BYTES // 4 and not any(
+    if sum(len(chat.text) for chat in chats) <= page_bytes // 4 and not any(
         chat.is_large for chat in chats
     ):
         return list(chats)  # as almost always, at most 4 bytes a character
-    return fitting(chats, _Sent.bytes, PAGE_BYTES)
+    return fitting(chats, _Sent.bytes, page_bytes)
 
 
 def _texts_of(

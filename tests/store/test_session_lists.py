@@ -154,9 +154,8 @@ PAGE_BYTES = 20_000
 
 
 @pytest.fixture
-def large_lists(db_session, make_session, monkeypatch):
+def large_lists(db_session, make_session):
     """Sessions of very different sizes, one larger than a page may be."""
-    monkeypatch.setattr(session_lists, "PAGE_BYTES", PAGE_BYTES)
     counts = [0, 30, 1, 60, 10, 250, 0, 35, 20, 5, 50, 50, 0]
     chats = [
         make_session(
@@ -177,13 +176,12 @@ def large_lists(db_session, make_session, monkeypatch):
 @pytest.mark.parametrize("order", list(Order))
 @pytest.mark.parametrize("sort", list(SessionSort))
 def test_a_page_ends_before_it_is_too_large_both_ways(
-    large_lists, monkeypatch, sort, order, pinned_first
+    large_lists, sort, order, pinned_first
 ):
     listing = SessionListing(sort=sort, order=order, pinned_first=pinned_first)
-    read = partial(list_sessions, owner_id="alice", listing=listing)
-    with monkeypatch.context() as patch:
-        patch.setattr(session_lists, "PAGE_BYTES", 10**9)
-        expected = ids_of(read(limit=1000))
+    read_all = partial(list_sessions, owner_id="alice", listing=listing)
+    expected = ids_of(read_all(limit=1000))
+    read = partial(read_all, page_bytes=PAGE_BYTES)
     for limit in (2, 1000):
         page, pages = read(limit=limit), []
         pages.append(page)

@@ -12,6 +12,7 @@ from chatstore.fulltext.query import parse_query
 from chatstore.store.messages import append_messages
 from chatstore.store.search import rebuild
 from chatstore.store.search.pages import Search, search
+from chatstore.store.search.plans import BOUNDS
 from chatstore.store.sessions import create_session
 from chatstore.store.verify.checks import CHECKS
 
@@ -32,11 +33,20 @@ def say(chat, *contents, role=Role.USER):
     return in_transaction(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
 
 
-def pages(q, *, limit=1000, owner_id="alice", **where):
+def make_searchable():
+    """Create two sessions with seven messages; return the one named `a plan`."""
+    new_chat("other", "other", "数据库", LONG, "a " * 500, "😀", "...")
+    return new_chat("a plan", "first plan", "second plan")
+
+
+def pages(q, *, limit=1000, owner_id="alice", bounds=BOUNDS, **where):
     """Every page there is of a search."""
     place = None
     while True:
-        page = search(Search(q=q, **where), owner_id=owner_id, limit=limit, place=place)
+        wanted = Search(q=q, **where)
+        page = search(
+            wanted, owner_id=owner_id, limit=limit, place=place, bounds=bounds
+        )
         db.session.rollback()
         yield page.hits
         place = page.next_place
@@ -79,7 +89,7 @@ def damage(on_sqlite, on_postgresql, **values):
         db.session.execute(text(on_sqlite if is_sqlite else on_postgresql), values)
 
 
-def reindex():
+def reindex(**bounds):
     with transaction():
         rebuild.delete_strays(MESSAGES)
         rebuild.delete_strays(NAMES)
@@ -87,7 +97,9 @@ def reindex():
         pass
     for index in (MESSAGES, NAMES):
         last = 0
-        while batch := in_transaction(rebuild.reindex_batch, index, after=last):
+        while batch := in_transaction(
+            rebuild.reindex_batch, index, after=last, **bounds
+        ):
             last = batch.last
 
 

@@ -14,9 +14,8 @@ from chatstore.fulltext.words import words_of
 from chatstore.models import ChatSession, Message
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
-from chatstore.store.search import pages as search_module
-from chatstore.store.search import plans
-from chatstore.store.search.pages import BATCH, CHECKED_CHARACTERS, Search, search
+from chatstore.store.search.pages import CHECKED_CHARACTERS, Search, search
+from chatstore.store.search.plans import BATCH, Bounds
 from chatstore.store.sessions import create_session, delete_session, update_session
 from tests.support.searches import (
     TEXTS,
@@ -253,21 +252,17 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
     assert len(seen) == len(set(seen)) == BATCH + 50
 
 
-@pytest.fixture
-def small_windows(monkeypatch):
-    """Windows, and what is ranked of each, of a size that a test can fill."""
-    monkeypatch.setattr(plans, "WINDOW", 150)
-    monkeypatch.setattr(search_module, "BATCH", 20)
-    monkeypatch.setattr(search_module, "MOST_TAKEN", 60)
+# Windows, and what is ranked of each, of a size that a test can fill.
+SMALL = Bounds(window=150, batch=20, most_taken=60)
 
 
 @pytest.mark.parametrize("limit", [7, 20, 50])
 @pytest.mark.parametrize("sort", SORTS)
-def test_windows_hold_each_match_once(db_session, small_windows, sort, limit):
+def test_windows_hold_each_match_once(db_session, sort, limit):
     chance = random.Random(limit)
     contents = ["plan " * chance.randrange(1, 4) + f"x{n}" for n in range(400)]
     new_chat("plan", *contents)
-    listed = list(pages("plan", sort=sort, limit=limit))
+    listed = list(pages("plan", bounds=SMALL, sort=sort, limit=limit))
     ids = [hit.message_id for page in listed for hit in page]
     assert ids[0] is None
     assert sorted(ids[1:]) == list(range(1, 401))
@@ -275,13 +270,11 @@ def test_windows_hold_each_match_once(db_session, small_windows, sort, limit):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_windows_hold_what_stays_while_messages_come_and_go(
-    db_session, small_windows, sort
-):
+def test_windows_hold_what_stays_while_messages_come_and_go(db_session, sort):
     staying = new_chat(None, *(f"plan {number}" for number in range(350)))
     going = [new_chat(None, *["plan plan"] * 20) for _ in range(9)]
     seen = []
-    for page in pages("plan", sort=sort, limit=15):
+    for page in pages("plan", bounds=SMALL, sort=sort, limit=15):
         seen += [hit.message_id for hit in page if hit.session_id == staying.id]
         new_chat("a plan", "plan plan plan")
         if going:
@@ -296,12 +289,12 @@ def test_a_good_old_match_comes_before_hundreds_of_weaker_new_ones(db_session):
     assert (first.message_id, first.snippet) == (1, "plan plan plan")
 
 
-def test_the_window_is_ranked_and_not_what_is_older(db_session, small_windows):
+def test_the_window_is_ranked_and_not_what_is_older(db_session):
     new_chat(None, "plan plan plan", *["a plan and more"] * 150)
-    found = [hit.message_id for hit in hits("plan")]
+    found = [hit.message_id for hit in hits("plan", bounds=SMALL)]
     assert found[-1] == 1
     new_chat(None, "plan plan", "else")
-    assert hits("plan")[0].message_id == 152
+    assert hits("plan", bounds=SMALL)[0].message_id == 152
 
 
 def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_session):
@@ -318,15 +311,14 @@ def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_sessi
     assert rest.next_place is None
 
 
-def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(
-    db_session, small_windows
-):
+def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(db_session):
     wanted = new_chat(None, "plan a", llm_model_name="rare")
     for _ in range(101):  # more sessions than are asked for by themselves
         new_chat(None, llm_model_name="rare")
     new_chat(None, *["plan b"] * 310)
     filters = SessionFilters(model="rare")
-    assert [hit.session_id for hit in hits("plan", filters=filters)] == [wanted.id]
+    found = hits("plan", bounds=SMALL, filters=filters)
+    assert [hit.session_id for hit in found] == [wanted.id]
 
 
 # The same on both databases: what Python finds with the same words

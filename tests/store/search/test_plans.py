@@ -2,7 +2,6 @@
 
 import random
 import re
-from functools import lru_cache
 
 import pytest
 from sqlalchemy import event, insert, text
@@ -12,8 +11,9 @@ from chatstore.enums import Archived, Role, SearchSort
 from chatstore.fulltext.index_format import MESSAGES, NAMES, owner_scope
 from chatstore.models import Message
 from chatstore.store.filters import SessionFilters
-from chatstore.store.search import plans, rebuild, statements
+from chatstore.store.search import rebuild
 from chatstore.store.search.pages import Search, search
+from chatstore.store.search.plans import Bounds
 from tests.support import on_postgresql, on_sqlite
 from tests.support.crowd import fill_sessions
 from tests.support.searches import new_chat, pages, say
@@ -138,18 +138,12 @@ def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
 
 @on_postgresql
 @pytest.mark.parametrize("sort", SearchSort)
-def test_what_a_walk_does_not_come_to_is_found_too(crowd, monkeypatch, sort):
+def test_what_a_walk_does_not_come_to_is_found_too(crowd, sort):
     # The sample promises more than there is: fifty of the newest, a hundred of old.
-    monkeypatch.setattr(plans, "NEWEST_WALK", 500)
-    monkeypatch.setattr(plans, "BEST_WALK", 500)
-    monkeypatch.setattr(plans, "_DENSE_WINDOW", 2)
-    # Statements have these in them: those of this test are for this test only.
-    for name in ("prepare_look", "prepare_walk", "prepare_best_of_walk"):
-        made_anew = lru_cache(getattr(statements, name).__wrapped__)
-        monkeypatch.setattr(statements, name, made_anew)
+    bounds = Bounds(newest_walk=500, best_walk=500, dense_window=2)
     with recorded_statements() as sent:
         everywhere = {"filters": SessionFilters(archived=Archived.ANY)}
-        listed = list(pages("ends", sort=sort, **everywhere))
+        listed = list(pages("ends", sort=sort, bounds=bounds, **everywhere))
     found = [hit.message_id for page in listed for hit in page]
     assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
     assert any("AS newest" in each for each in sent)  # it did walk
