@@ -1,5 +1,3 @@
-import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
@@ -52,9 +50,7 @@ def all_at_once(app, works):
     with ThreadPoolExecutor(len(works)) as pool:
         with app.extensions["chatstore-writer-lock"].held():
             futures = [pool.submit(run, work) for work in works]
-            deadline = time.monotonic() + 10
-            while len(group._waiting) < len(works) and time.monotonic() < deadline:
-                os.sched_yield()
+            wait_until(lambda: len(group._waiting) >= len(works))
         return [future.result() for future in futures]
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from io import BytesIO
 from pathlib import Path
 from shutil import which
@@ -17,7 +16,7 @@ from chatstore.app import create_app
 from chatstore.db import db
 from chatstore.db.revisions import current_revision, head_revision, migrate
 from chatstore.store.verify.checks import CHECKS
-from tests.support import ROOT, clean_environ, make_settings, need
+from tests.support import ROOT, clean_environ, make_settings, need, wait_until
 from tests.support.first_revision import fill
 
 # How long an old client waits at most: longer is an error there, and fails the test.
@@ -157,7 +156,8 @@ def counts():
 
 
 def wait_for(path: Path, process):
-    deadline = time.monotonic() + 60
-    while not path.exists():
+    def has_come():
         assert process.poll() is None, os.fspath(path.with_name("errors"))
-        assert time.monotonic() < deadline
+        return path.exists()
+
+    wait_until(has_come)

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from chatstore.db import in_transaction
 from chatstore.enums import Role
 from chatstore.store.messages import append_messages
 from chatstore.web.auth import LOCAL_OWNER
-from tests.support import clean_environ, need, on_sqlite
+from tests.support import clean_environ, need, on_sqlite, wait_until
 
 COMMAND = [sys.executable, "-m", "chatstore"]
 
@@ -99,9 +98,7 @@ def test_sigterm_ends_a_backup_without_a_trace(
     with subprocess.Popen(
         [*COMMAND, "backup", folder / "copy"], env=environ(database_url), stderr=end
     ) as process:
-        deadline = time.monotonic() + 30
-        while not waits_for_terminal(process.pid) and time.monotonic() < deadline:
-            assert process.poll() is None
+        wait_until(lambda: waits_for_terminal(process.pid))
         assert [*folder.glob("copy.partial-*")]
         process.terminate()
         termios.tcflow(end, termios.TCOON)
