@@ -12,8 +12,8 @@ from chatstore.cli import main
 from chatstore.db import db
 from chatstore.db.revisions import head_revision
 from chatstore.store.verify import checks
-from tests.store.verify.test_checks import damage as damage_rows
-from tests.support import free_port
+from tests.support import free_port, on_postgresql, on_sqlite
+from tests.support.breakage import damage_rows
 
 COMMANDS = sorted(main.commands)
 ARGUMENTS = {
@@ -191,7 +191,7 @@ def test_a_database_of_something_else_stays_as_it_is(run, tmp_path, command):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize("command", ["doctor", "stats", "verify"])
 def test_looking_at_a_database_leaves_no_file_behind(
     run, tmp_path, database_url, command
@@ -243,7 +243,7 @@ def test_verify_lists_what_is_broken(run, make_session, database_url, damage, ch
     assert_refused(result, f"{len(every)} violations? in 1 session, [23] messages")
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_verify_lists_a_damaged_file(run, app, make_session, database_url):
     make_session(messages=3)
     with app.app_context():
@@ -281,7 +281,7 @@ def test_stats_count_what_is_there(run, make_session, database_url):
     }
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_doctor_finds_a_new_database_sound(run, database_url):
     result = run("doctor", database_url=database_url)
     assert re.search("ok +journal_mode +wal\n", result.stdout)
@@ -290,7 +290,7 @@ def test_doctor_finds_a_new_database_sound(run, database_url):
     assert result.exit_code == 0
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_doctor_fails_a_server_that_does_not_flush(run, database_url):
     result = run("doctor", database_url=database_url)
     assert re.search("FAIL +fsync +off\n", result.stdout)

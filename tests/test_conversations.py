@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support import ROOT, clean_environ, shared_data
+from tests.support import ROOT, clean_environ
 
 SCRIPT = ROOT / "examples" / "load_conversations.py"
 TREES = "conversation_trees.jsonl"
@@ -43,8 +43,8 @@ def run(*command, **environ):
     )
 
 
-def test_conversations_are_read_back_equal(serve, database_url, script):
-    trees = shared_data(TREES)
+def test_conversations_are_read_back_equal(serve, database_url, script, data):
+    trees = data(TREES)
     server = serve(database_url=database_url)
     loading = run(SCRIPT, f"http://127.0.0.1:{server.port}", trees)
     lines = trees.read_text().splitlines()

@@ -1,53 +1,14 @@
 """The wheel, in an environment and a folder that hold nothing else of chatstore."""
 
-import http.client
-import json
-import shutil
-import subprocess
 import sys
 import zipfile
-from functools import cache
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.support import ROOT, SESSIONS, clean_environ, free_port, need
-from tests.test_server import serving
+from tests.support import ROOT, SESSIONS, LiveServer, need
+from tests.support.checkouts import copy_checkout, has_package_index, run
 
 JSON = {"Content-Type": "application/json"}
-
-
-def run(*command, folder, check=True):
-    done = subprocess.run(
-        ["env", "-u", "PYTHONPATH", *map(str, command)],
-        cwd=folder,
-        env=clean_environ(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0 or not check, done.stdout + done.stderr
-    return done
-
-
-def copy_checkout(folder):
-    """Copy what git tracks or would track: all that a fresh clone will have."""
-    need("git", shutil.which("git") is not None and (ROOT / ".git").exists())
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in run(*listing, folder=ROOT).stdout.split("\0"):
-        if name and (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
-
-
-@cache
-def has_package_index():
-    """Whether pip finds an index, by the build backend that it needs itself."""
-    command = [sys.executable, "-m", "pip", "download", "--no-input", "--no-deps"]
-    with TemporaryDirectory() as folder:
-        done = run(*command, "-d", folder, "setuptools>=77", folder=folder, check=False)
-    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -104,19 +65,14 @@ def test_the_command_comes_from_the_wheel(installed, empty_folder):
 
 
 def test_it_serves_from_an_empty_folder(installed, empty_folder):
-    port = free_port()
     command = ["env", "-u", "PYTHONPATH", installed / "chatstore", "serve"]
-    with serving(empty_folder, command, bind=f"127.0.0.1:{port}") as greeting:
-        assert greeting[0].startswith("migrated up to 0001")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("POST", SESSIONS, b'{"name": "first"}', JSON)
-        created = connection.getresponse()
-        assert (created.status, json.load(created)["name"]) == (201, "first")
+    with LiveServer(empty_folder, command) as server:
+        assert server.greeting[0].startswith("migrated up to 0001")
+        created = server.request("POST", SESSIONS, {"name": "first"})
+        assert (created.status_code, created.json["name"]) == (201, "first")
         for path in ("/readyz", "/docs", "/static/docs.js", "/openapi.json"):
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            assert (answer.status, bool(answer.read())) == (200, True)
-        connection.close()
+            answer = server.request("GET", path)
+            assert (answer.status_code, bool(answer.data)) == (200, True)
     assert (empty_folder / "instance" / "chatstore.db").exists()
 
 

@@ -1,18 +1,15 @@
 """A newcomer's first minutes: a fresh copy of the project, and `make`."""
 
-import http.client
-import json
 import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
-from tests.support import ROOT, SESSIONS, clean_environ, free_port, need
-from tests.test_install import JSON, copy_checkout, has_package_index, run
-from tests.test_server import serving
+from tests.support import ROOT, SESSIONS, LiveServer, clean_environ, free_port, need
+from tests.support.checkouts import copy_checkout, has_package_index, run
+from tests.support.servers import send_request
 
 # A make of its own, also when the tests are run by make.
 WITHOUT_OURS = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "VENV"]
@@ -32,19 +29,10 @@ def first_run(checkout):
     """What the first `make run` said, and the session that was made then."""
     need("a package index", has_package_index())
     port = free_port()
-    with serving(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as greeting:
-        chat = ask(port, "POST", SESSIONS, b'{"name": "first"}')
-        assert ask(port, "GET", "/readyz") == {"status": "ok"}
-    return port, greeting, chat
-
-
-def ask(port, method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, body, JSON if body else {})
-    with connection.getresponse() as response:
-        value = json.load(response)
-    connection.close()
-    return value
+    with LiveServer(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as server:
+        chat = server.request("POST", SESSIONS, {"name": "first"}).json
+        assert server.request("GET", "/readyz").json == {"status": "ok"}
+    return port, server.greeting, chat
 
 
 def make(*arguments, folder, **environ):
@@ -82,20 +70,16 @@ def test_make_run_installs_the_releases_of_the_constraints(first_run, checkout):
 def test_make_run_stops_when_it_is_told_to(first_run):
     port, _, _ = first_run
     with pytest.raises(ConnectionRefusedError):
-        ask(port, "GET", "/healthz")
+        send_request(port, "GET", "/healthz")
 
 
-def test_a_second_make_run_is_up_and_says_in_how_many_seconds(
-    first_run, checkout, record_property
-):
+def test_a_second_make_run_keeps_what_the_first_one_stored(first_run, checkout):
     port, _, chat = first_run
-    started = time.monotonic()
-    with serving(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as greeting:
-        assert ask(port, "GET", "/healthz") == {"status": "ok"}
-        record_property("seconds", round(time.monotonic() - started, 2))
-        kept = ask(port, "GET", SESSIONS)["sessions"]
+    with LiveServer(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as server:
+        assert server.request("GET", "/healthz").json == {"status": "ok"}
+        kept = server.request("GET", SESSIONS).json["sessions"]
     assert [session["id"] for session in kept] == [chat["id"]]
-    assert greeting[0] == "nothing to migrate\n"
+    assert server.greeting[0] == "nothing to migrate\n"
 
 
 def test_make_alone_lists_the_targets(checkout):

@@ -7,9 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -21,19 +19,20 @@ from chatstore.app import create_app
 from chatstore.db import db, in_transaction
 from chatstore.db.revisions import head_revision, known_revisions, migrate
 from chatstore.store.sessions import create_session
-from tests.conftest import make_settings
 from tests.support import (
     ROOT,
     SESSIONS,
     LiveServer,
     assert_problem,
-    clean_environ,
     free_port,
+    make_settings,
     messages_url,
+    on_sqlite,
     session_url,
+    wait_until,
 )
+from tests.support.servers import SERVE, environ_of
 
-SERVE = [sys.executable, "-m", "chatstore", "serve"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app"]
 OLD = f"at revision 0000, chatstore needs {head_revision()}. Run: chatstore migrate"
 LINE = {
@@ -53,15 +52,8 @@ LINE = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A server that tests share; none of them may stop it or fill it."""
-    started = LiveServer(tmp_path_factory.mktemp("server"), workers="2")
-    yield started
-    started.stop()
-
-
-def settings(**values):
-    return clean_environ(
-        **{f"CHATSTORE_{name.upper()}": value for name, value in values.items()}
-    )
+    with LiveServer(tmp_path_factory.mktemp("server"), workers="2") as started:
+        yield started
 
 
 def run(command, folder, **values):
@@ -69,43 +61,11 @@ def run(command, folder, **values):
     return subprocess.run(
         command,
         cwd=folder,
-        env=settings(**values),
+        env=environ_of(**values),
         capture_output=True,
         text=True,
         timeout=60,
     )
-
-
-@contextlib.contextmanager
-def serving(folder, command=SERVE, **values):
-    """Run a command that serves until the block ends; yield what it says first."""
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=settings(log_format="json", **values),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    with process:
-        try:
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if "Ctrl-C" in line:
-                    break
-            yield lines
-        finally:
-            process.terminate()
-
-
-def wait_for(ask, wanted):
-    """Ask again until the answer is the wanted one; fail after ten seconds."""
-    deadline = time.monotonic() + 10
-    while (answer := ask()) != wanted and time.monotonic() < deadline:
-        pass
-    assert answer == wanted
 
 
 def is_listening(port):
@@ -145,12 +105,9 @@ def test_an_empty_folder_is_enough_and_the_next_start_migrates_nothing(tmp_path)
     port = free_port()
     greetings = []
     for _ in range(2):
-        with serving(tmp_path, bind=f"127.0.0.1:{port}") as greeting:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", "/readyz")
-            assert connection.getresponse().read() == b'{"status":"ok"}'
-            connection.close()
-        greetings.append(greeting)
+        with LiveServer(tmp_path, SERVE, bind=f"127.0.0.1:{port}") as server:
+            assert server.request("GET", "/readyz").json == {"status": "ok"}
+            greetings.append(server.greeting)
     assert greetings[0][0].startswith("migrated up to 0001")
     assert greetings[1][0].startswith("chatstore listens on")
     assert (tmp_path / "instance" / "chatstore.db").stat().st_size > 0
@@ -174,8 +131,8 @@ def test_servers_that_start_at_once_go_on_with_a_broken_off_migration(
     def greet(bind):
         folder = tmp_path / bind
         folder.mkdir()
-        with serving(folder, bind=bind, **values) as greeting:
-            return greeting
+        with LiveServer(folder, SERVE, bind=bind, **values) as server:
+            return server.greeting
 
     with ThreadPoolExecutor() as pool:
         greetings = list(pool.map(greet, binds))
@@ -208,7 +165,7 @@ def test_serve_refuses_a_wrong_revision(tmp_path, database_url):
     assert refusal.stdout == ""
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_gunicorn_in_a_checkout_refuses_a_wrong_revision(database_url):
     set_revision(database_url, "'0000'")
     refusal = run(
@@ -255,8 +212,8 @@ def test_a_port_in_use_is_said_and_ends_the_start(server, tmp_path):
 def test_a_unix_socket_works_as_an_address(tmp_path):
     with TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
         path = f"{short}/chatstore.sock"
-        with serving(tmp_path, bind=f"unix:{path}") as greeting:
-            assert greeting[-3] == f"chatstore listens on unix:{path}\n"
+        with LiveServer(tmp_path, bind=f"unix:{path}") as server:
+            assert server.greeting[-3] == f"chatstore listens on unix:{path}\n"
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(path)
                 client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
@@ -291,12 +248,12 @@ def test_metrics_are_exact_across_workers(serve, tmp_path, monkeypatch):
     route = "/api/v1/sessions/<uuid:session_id>/messages"
     labels = {"method": "POST", "route": route}
     total, seconds = "chatstore_http_requests_total", "chatstore_http_request_duration"
-    wait_for(lambda: metric(server, total, status="201", **labels), sent)
-    wait_for(lambda: metric(server, total, status="422", **labels), sent)
-    wait_for(lambda: metric(server, f"{seconds}_seconds_count", **labels), 2 * sent)
+    wait_until(lambda: metric(server, total, status="201", **labels) == sent)
+    wait_until(lambda: metric(server, total, status="422", **labels) == sent)
+    wait_until(lambda: metric(server, f"{seconds}_seconds_count", **labels) == 2 * sent)
     everything = dict(labels, le="+Inf")
-    wait_for(
-        lambda: metric(server, f"{seconds}_seconds_bucket", **everything), 2 * sent
+    wait_until(
+        lambda: metric(server, f"{seconds}_seconds_bucket", **everything) == 2 * sent
     )
     assert metric(server, "chatstore_messages_appended_total") == sent
 
@@ -318,7 +275,7 @@ def test_errors_of_the_database_are_counted(postgres, postgres_template, serve):
     postgres.drop_database(name)
     for _ in range(3):
         assert_problem(server.request("GET", SESSIONS), 503)
-    wait_for(lambda: metric(server, "chatstore_database_errors_total"), 3)
+    wait_until(lambda: metric(server, "chatstore_database_errors_total") == 3)
     warnings = [line for line in server.log_lines() if line["level"] == "warning"]
     assert name in warnings[-1]["cause"]
     assert "Traceback" not in server.log
@@ -343,7 +300,7 @@ def test_each_request_is_one_line_of_json(server):
     def lines():
         return [line for line in server.log_lines() if line.get("request_id") in wanted]
 
-    wait_for(lambda: len(lines()), len(calls))
+    wait_until(lambda: len(lines()) == len(calls))
     by_id = {line["request_id"]: line for line in lines()}
     for answer, (method, _, route, status) in zip(answers, calls, strict=True):
         line = by_id[answer.headers["X-Request-Id"]]
@@ -368,7 +325,7 @@ def test_no_text_of_anybody_reaches_the_log(server):
         headers = {"Content-Type": "application/json"}
         answer = server.request("POST", messages_url(chat), body, headers)
     last = answer.headers["X-Request-Id"]
-    wait_for(lambda: last in server.log, True)
+    wait_until(lambda: last in server.log)
     assert secret not in server.log
 
 
@@ -378,7 +335,7 @@ def test_a_line_outside_a_request_has_no_request_id(serve):
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(b"nonsense\r\n\r\n")
         assert client.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
-    wait_for(lambda: "Invalid request" in server.log, True)
+    wait_until(lambda: "Invalid request" in server.log)
     (line,) = [each for each in server.log_lines() if "Invalid" in each["event"]]
     assert line.get("request_id") != earlier
 
@@ -397,7 +354,7 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing(serve, tmp_path, monke
         answer = client.makefile("rb")
         assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
         server.process.terminate()
-        wait_for(lambda: "Handling signal: term" in server.log, True)
+        wait_until(lambda: "Handling signal: term" in server.log)
         client.sendall(b'{"content":"hi"}')
         assert b"HTTP/1.1 201 CREATED\r\n" in answer.read()
     assert server.process.wait(timeout=30) == 0
@@ -421,7 +378,7 @@ def test_a_worker_of_a_killed_master_lets_go_of_busy_clients_and_of_the_port(
             server.process.wait()
     ok = b'{"status":"ok"}'
     assert kept == [(ok, "keep-alive"), (ok, "close")]
-    wait_for(lambda: is_listening(server.port), False)
+    wait_until(lambda: not is_listening(server.port))
 
 
 def test_sighup_changes_the_workers_and_serves_on(serve):
@@ -429,16 +386,20 @@ def test_sighup_changes_the_workers_and_serves_on(serve):
     chat = server.request("POST", SESSIONS, {}).json
     sent = 1
     server.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 30
-    while server.log.count("Worker exiting") < 2 and time.monotonic() < deadline:
+
+    def append_until_replaced():
+        nonlocal sent
         answer = server.request("POST", messages_url(chat), {"content": "hi"})
         assert (answer.status_code, answer.json["seq"]) == (201, sent)
         sent += 1
+        return server.log.count("Worker exiting") == 2
+
+    wait_until(append_until_replaced)
     assert server.log.count("Booting worker") == 4
     assert server.log.count("Worker exiting") == 2
     assert server.request("GET", session_url(chat)).json["message_count"] == sent - 1
     # What the former workers counted still counts.
-    wait_for(lambda: metric(server, "chatstore_messages_appended_total"), sent - 1)
+    wait_until(lambda: metric(server, "chatstore_messages_appended_total") == sent - 1)
 
 
 def test_a_long_listing_is_streamed_and_a_short_one_is_not(server):
@@ -485,12 +446,6 @@ def test_options_says_what_is_allowed(server, path, methods):
 # A worker that is replaced while the code and the schema differ
 
 
-def worker_pids(server):
-    process = server.process.pid
-    children = Path(f"/proc/{process}/task/{process}/children").read_text()
-    return {int(each) for each in children.split()}
-
-
 @pytest.mark.parametrize(
     ("revision", "sentence"),
     [("0000", "Run: chatstore migrate"), ("9999", "newer than this version")],
@@ -500,20 +455,20 @@ def test_a_replaced_worker_waits_for_the_revision(
 ):
     server = serve(database_url=database_url, workers="2")
     # The first has greeted, so it serves; the other may still begin to.
-    kept, killed = sorted(worker_pids(server))
+    kept, killed = sorted(server.worker_ids)
     set_revision(database_url, f"'{revision}'")
     os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: sentence in server.log, True)
+    wait_until(lambda: sentence in server.log)
     assert server.process.poll() is None
-    assert kept in worker_pids(server)
+    assert kept in server.worker_ids
     for _ in range(20):
         assert server.request("GET", SESSIONS).status_code == 200
     set_revision(database_url, f"'{head_revision()}'")
-    (replaced,) = worker_pids(server) - {kept}
+    (replaced,) = server.worker_ids - {kept}
     os.kill(kept, signal.SIGKILL)
-    wait_for(lambda: kept in worker_pids(server), False)
+    wait_until(lambda: kept not in server.worker_ids)
     assert server.request("POST", SESSIONS, {"name": "x"}).status_code == 201
-    assert replaced in worker_pids(server)
+    assert replaced in server.worker_ids
     waits = [line for line in server.log_lines() if line["event"] == "worker waits"]
     assert len(waits) == 1
 
@@ -521,21 +476,21 @@ def test_a_replaced_worker_waits_for_the_revision(
 def test_a_replaced_worker_cuts_off_slow_clients(serve):
     # It loads the application anew, with classes of its own.
     server = serve(workers="1", request_read_seconds="1")
-    (killed,) = worker_pids(server)
+    (killed,) = server.worker_ids
     os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: killed in worker_pids(server), False)
+    wait_until(lambda: killed not in server.worker_ids)
     head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 16"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(f"POST {SESSIONS} HTTP/1.1\r\n{head}\r\n\r\n{{".encode())
         assert client.recv(13) == b"HTTP/1.1 408 "
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_server_with_a_worker_that_waits_can_be_stopped(serve, database_url):
     server = serve(database_url=database_url, workers="1")
     set_revision(database_url, "'0000'")
-    for worker in worker_pids(server):
+    for worker in server.worker_ids:
         os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: "Run: chatstore migrate" in server.log, True)
+    wait_until(lambda: "Run: chatstore migrate" in server.log)
     server.process.terminate()
     assert server.process.wait(timeout=10) == 0

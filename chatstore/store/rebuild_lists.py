@@ -31,14 +31,14 @@ class Batch:
     last: UUID
 
 
-def relist_batch(*, after: UUID | None) -> Batch | None:
+def relist_batch(*, after: UUID | None, most_bytes: int = BATCH_BYTES) -> Batch | None:
     """Write names and facets of the next sessions; None when there are no more."""
     sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
     sizes = sizes.where(ChatSession.former_owner_id.is_(None))
     if after is not None:
         sizes = sizes.where(ChatSession.id > after)
     rows = db.session.execute(sizes).all()
-    batch = fitting(rows, lambda row: row[1], BATCH_BYTES)
+    batch = fitting(rows, lambda row: row[1], most_bytes)
     these = (
         select(ChatSession)
         .where(ChatSession.id.in_([row.id for row in batch]))

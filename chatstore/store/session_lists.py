@@ -80,11 +80,12 @@ def list_sessions(
     listing: SessionListing = SessionListing(),
     place: SessionPlace | None = None,
     offset: int = 0,
+    page_bytes: int = PAGE_BYTES,
 ) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before it if that looks back.
 
     Each is the JSON that is sent. `offset` passes over so many of them first. The page
-    ends before it is larger than `PAGE_BYTES`, unless one session alone is.
+    ends before it is larger than `page_bytes`, unless one session alone is.
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
@@ -92,7 +93,7 @@ def list_sessions(
     shape = replace(listing, filters=filters.shape())
     # We ask for one session more than fits, to know whether there is another page.
     named: dict[str, Any] = {"most": limit + 1, "offset": offset}
-    named["share"] = PAGE_BYTES // limit
+    named["share"] = page_bytes // limit
     named |= {"the_owner": owner_id, **filters.named()}
     if place is not None:
         named |= {"place_value": place.value, "place_id": place.id}
@@ -102,7 +103,7 @@ def list_sessions(
         parts = prepared.rows(connection, named)
         values = [value for _, joined in parts for value in apart(joined)]
         chats = list(map(_listed, values[::2], values[1::2]))
-        page = _fitting(chats[:limit])
+        page = _fitting(chats[:limit], page_bytes)
         texts = _texts_of(connection, page, owner_id)
     more = len(chats) > len(page)
     if is_backward:
@@ -176,13 +177,13 @@ def _listed(sent: str, key: str) -> _Listed:
     return _Listed(_Large(UUID(session_id), pinned, list_bytes), key)
 
 
-def _fitting(chats: Sequence[_Listed]) -> list[_Listed]:
+def _fitting(chats: Sequence[_Listed], page_bytes: int) -> list[_Listed]:
     """Return the first sessions, as many as a page has room for: one at least."""
     texts = [chat.sent for chat in chats if isinstance(chat.sent, str)]
     # A character has 4 bytes at most, so most pages need no closer look.
-    if len(texts) == len(chats) and sum(map(len, texts)) <= PAGE_BYTES // 4:
+    if len(texts) == len(chats) and sum(map(len, texts)) <= page_bytes // 4:
         return list(chats)
-    return fitting(chats, _Listed.size, PAGE_BYTES)
+    return fitting(chats, _Listed.size, page_bytes)
 
 
 def _texts_of(

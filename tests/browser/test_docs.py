@@ -46,9 +46,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    started = LiveServer(tmp_path_factory.mktemp("server"), workers="1")
-    yield started
-    started.stop()
+    with LiveServer(tmp_path_factory.mktemp("server"), workers="1") as started:
+        yield started
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
 from tests.support import (
     API,
     JSON,
     MISSING_ID,
     SESSIONS,
     assert_problem,
+    make_settings,
     messages_url,
     session_url,
 )

@@ -19,17 +19,17 @@ from chatstore.errors import (
     ValidationFailed,
     WrongRevision,
 )
-from tests.conftest import make_settings
-from tests.contract.breakage import refuse_tools
 from tests.support import (
     API,
     JSON,
     MISSING_ID,
     SESSIONS,
     assert_problem,
+    make_settings,
     messages_url,
     session_url,
 )
+from tests.support.breakage import refuse_tools
 
 SECRET = "a driver's secret"
 # What a stack trace, a driver or a query would bring into an answer.

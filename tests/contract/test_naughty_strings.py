@@ -10,31 +10,10 @@ from chatstore.store.messages import append_messages
 from chatstore.store.search.pages import Search, search
 from chatstore.store.sessions import create_session, delete_session
 from chatstore.web.auth import LOCAL_OWNER
-from tests.support import (
-    API,
-    JSON,
-    SESSIONS,
-    SHARED_DATA,
-    messages_url,
-    shared_data,
-)
+from tests.support import API, JSON, SESSIONS, messages_url
+from tests.support.naughty import cannot_be_stored
 
-NAUGHTY = "naughty_strings.json"
 NAME_LENGTH = 255
-
-
-def naughty_strings():
-    strings = json.loads(shared_data(NAUGHTY).read_text("utf-8"))
-    assert len(strings) > 500
-    return strings
-
-
-def naughty_strings_if_any():
-    return naughty_strings() if (SHARED_DATA / NAUGHTY).exists() else []
-
-
-def cannot_be_stored(text):
-    return "\0" in text or any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def post(client, url, body, *, is_escaped=False):
@@ -43,9 +22,9 @@ def post(client, url, body, *, is_escaped=False):
     return client.post(url, data=data, headers=JSON)
 
 
-def test_each_naughty_name_comes_back_or_is_refused(alice):
+def test_each_naughty_name_comes_back_or_is_refused(alice, naughty_strings):
     stored = {}
-    for number, name in enumerate(naughty_strings()):
+    for number, name in enumerate(naughty_strings):
         response = post(alice, SESSIONS, {"name": name}, is_escaped=number % 2 == 0)
         if cannot_be_stored(name) or len(name) > NAME_LENGTH:
             assert response.status_code == 422, name
@@ -56,8 +35,8 @@ def test_each_naughty_name_comes_back_or_is_refused(alice):
     assert {chat["id"]: chat["name"] for chat in listing} == stored
 
 
-def test_naughty_tags_and_document_ids_come_back(alice):
-    strings = [text for text in naughty_strings() if not cannot_be_stored(text)]
+def test_naughty_tags_and_document_ids_come_back(alice, naughty_strings):
+    strings = [text for text in naughty_strings if not cannot_be_stored(text)]
     tags = list(dict.fromkeys(text.strip()[:64].strip() for text in strings))
     for start in range(0, len(strings), 50):
         some = [tag for tag in tags[start : start + 50] if tag]
@@ -68,18 +47,20 @@ def test_naughty_tags_and_document_ids_come_back(alice):
         assert chat["rag_document_ids"] == strings
 
 
-def test_naughty_model_names_come_back_or_are_refused(alice):
-    for name in naughty_strings()[::5]:
+def test_naughty_model_names_come_back_or_are_refused(alice, naughty_strings):
+    for name in naughty_strings[::5]:
         response = post(alice, SESSIONS, {"llm_model_name": name})
         is_kept = 0 < len(name) <= NAME_LENGTH and not cannot_be_stored(name)
         assert response.status_code == (201 if is_kept else 422), name
         assert not is_kept or response.json["llm_model_name"] == name
 
 
-def test_each_naughty_message_comes_back_or_is_refused(alice, make_session):
+def test_each_naughty_message_comes_back_or_is_refused(
+    alice, make_session, naughty_strings
+):
     url = messages_url(make_session())
     stored = []
-    for number, text in enumerate(naughty_strings()):
+    for number, text in enumerate(naughty_strings):
         body = {"content": text, "metadata": {text: text, "nested": [{text: [text]}]}}
         response = post(alice, url, body, is_escaped=number % 2 == 1)
         assert response.status_code == (422 if cannot_be_stored(text) else 201), text
@@ -92,9 +73,11 @@ def test_each_naughty_message_comes_back_or_is_refused(alice, make_session):
     ] == stored
 
 
-def test_naughty_strings_with_what_cannot_be_stored_are_refused(alice, make_session):
+def test_naughty_strings_with_what_cannot_be_stored_are_refused(
+    alice, make_session, naughty_strings
+):
     url = messages_url(make_session())
-    for text in naughty_strings()[::10]:
+    for text in naughty_strings[::10]:
         for spoilt in (f"{text}\0", f"\ud800{text}"):
             refused = [
                 post(alice, url, {"content": spoilt}, is_escaped=True),
@@ -143,11 +126,11 @@ PASTED = [
 ]  # fmt: skip
 
 
-def test_each_text_is_found_by_itself(alice, make_session):
+def test_each_text_is_found_by_itself(alice, make_session, naughty_strings):
     url = messages_url(make_session())
     texts = [
         text
-        for text in dict.fromkeys([*naughty_strings_if_any(), *PASTED])
+        for text in dict.fromkeys([*naughty_strings, *PASTED])
         if text and not cannot_be_stored(text)
     ]
     numbers = {}

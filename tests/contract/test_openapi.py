@@ -6,8 +6,13 @@ import pytest
 
 from chatstore.app import create_app
 from chatstore.fulltext.words import fold
-from tests.conftest import make_settings
-from tests.support import SESSIONS, assert_problem, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    make_settings,
+    messages_url,
+    session_url,
+)
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PROBLEM = "application/problem+json"

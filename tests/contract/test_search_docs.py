@@ -7,8 +7,8 @@ import pytest
 
 from chatstore.fulltext import positions, query, words
 from chatstore.fulltext.snippets import LENGTH, PAGE_CHARACTERS
-from chatstore.store.search.pages import BATCH, CHECKED_CHARACTERS, MOST_TAKEN
-from chatstore.store.search.plans import WINDOW
+from chatstore.store.search.pages import CHECKED_CHARACTERS
+from chatstore.store.search.plans import BATCH, MOST_TAKEN, WINDOW
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")

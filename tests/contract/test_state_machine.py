@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 from chatstore import clock
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
 from tests.contract import strategies as given
 from tests.contract.model import KINDS
 from tests.contract.twins import (
@@ -33,7 +32,7 @@ from tests.contract.twins import (
     sessions_path,
     turn_path,
 )
-from tests.support import SESSIONS
+from tests.support import SESSIONS, make_settings
 
 IN_THE_SUITE = settings(
     max_examples=40,

@@ -1,5 +1,3 @@
-import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
@@ -19,10 +17,8 @@ from chatstore.errors import (
 )
 from chatstore.models import Message
 from chatstore.store.messages import append_message
-from tests.faults.proxy import wait_until
-from tests.support import MISSING_ID, count, messages_url
+from tests.support import MISSING_ID, count, messages_url, on_sqlite, wait_until
 
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 MANY = 6
 
 
@@ -54,9 +50,7 @@ def all_at_once(app, works):
     with ThreadPoolExecutor(len(works)) as pool:
         with app.extensions["chatstore-writer-lock"].held():
             futures = [pool.submit(run, work) for work in works]
-            deadline = time.monotonic() + 10
-            while len(group._waiting) < len(works) and time.monotonic() < deadline:
-                os.sched_yield()
+            wait_until(lambda: len(group._waiting) >= len(works))
         return [future.result() for future in futures]
 
 

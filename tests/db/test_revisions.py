@@ -21,8 +21,7 @@ from chatstore.db.revisions import (
 )
 from chatstore.errors import WrongRevision
 from chatstore.store.stats import count_sessions
-from tests.conftest import make_settings
-from tests.support import clean_environ
+from tests.support import clean_environ, make_settings
 
 
 @pytest.fixture

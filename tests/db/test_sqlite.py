@@ -26,12 +26,16 @@ from chatstore.db.sqlite import WriterLock, driver, network_file_system
 from chatstore.errors import DatabaseUnavailable
 from chatstore.models import ChatSession
 from chatstore.store.sessions import get_session, update_session
-from tests.conftest import make_settings
-from tests.db.test_transactions import be_refused_for_now
-from tests.faults.workers import run_workers, start_worker, wait_for
-from tests.support import SESSIONS, assert_problem, count, messages_url
-
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    count,
+    make_settings,
+    messages_url,
+    on_sqlite,
+)
+from tests.support.breakage import be_refused_for_now
+from tests.support.workers import run_workers, start_worker, wait_for
 
 COUNT_FOR_EVER = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"

@@ -1,31 +1,26 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Barrier
 from uuid import UUID
 
 import pytest
-from sqlalchemy import inspect, literal, select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     NotSupportedError,
     OperationalError,
     PendingRollbackError,
-    StatementError,
 )
 
-from chatstore.app import create_app
-from chatstore.clock import format_instant
 from chatstore.db import (
     MAX_RETRIES,
-    UtcDateTime,
     core_transaction,
     db,
     in_core_transaction,
     in_transaction,
-    next_instant,
     read_connection,
     reading,
     transaction,
@@ -34,28 +29,24 @@ from chatstore.db import (
 from chatstore.db.errors import is_transient, is_unavailable
 from chatstore.db.prepared import Prepared
 from chatstore.db.sqlite import driver
-from chatstore.errors import OutcomeUnknown, SettingsError
+from chatstore.errors import OutcomeUnknown
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session, get_session, update_session
-from tests.conftest import make_settings
-from tests.support import MISSING_ID, assert_problem, count, messages_url, session_url
-
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+from tests.support import (
+    MISSING_ID,
+    assert_problem,
+    count,
+    make_settings,
+    messages_url,
+    on_postgresql,
+    on_sqlite,
+    session_url,
+)
+from tests.support.breakage import be_refused_for_now
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-INSTANTS = [
-    datetime(1, 1, 1, tzinfo=UTC),
-    datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-    datetime(1970, 1, 1, tzinfo=UTC),
-    NOW,
-    NOW + MICROSECOND,
-    datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
-    datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC),
-    datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-]
 
 
 def new_session(**columns):
@@ -74,100 +65,6 @@ def count_elsewhere(model=ChatSession):
     """How many rows another connection sees: those that are committed."""
     with db.engine.connect() as connection:
         return count(connection, model)
-
-
-# Instants
-
-
-@pytest.mark.parametrize("instant", INSTANTS, ids=str)
-def test_an_instant_is_read_back_whole_and_in_utc(db_session, instant):
-    chat = add_session(created_at=instant)
-    db_session.expire_all()
-    assert chat.created_at == instant
-    assert chat.created_at.tzinfo is UTC
-
-
-@pytest.mark.parametrize("hours", [-12, -3.5, 5.75, 14])
-def test_an_instant_of_another_zone_is_the_same_instant(db_session, hours):
-    chat = add_session(created_at=NOW.astimezone(timezone(timedelta(hours=hours))))
-    db_session.expire_all()
-    assert (chat.created_at, chat.created_at.utcoffset()) == (NOW, timedelta(0))
-
-
-def test_an_instant_without_a_zone_is_refused(db_session):
-    with pytest.raises(StatementError, match="no time zone"):
-        add_session(created_at=NOW.replace(tzinfo=None))
-    db_session.rollback()
-    with pytest.raises(StatementError, match="no time zone"):
-        db_session.scalar(
-            select(ChatSession).where(ChatSession.created_at < datetime(2026, 1, 1))
-        )
-
-
-def test_no_instant_stays_none(db_session):
-    chat = add_session(archived_at=None)
-    db_session.expire_all()
-    assert chat.archived_at is None
-
-
-def test_instants_sort_by_time(db_session):
-    for instant in INSTANTS[::2] + INSTANTS[1::2]:
-        add_session(created_at=instant)
-    query = select(ChatSession.created_at).order_by(ChatSession.created_at)
-    assert db_session.scalars(query).all() == INSTANTS
-
-
-@pytest.mark.parametrize("hours", [0, 9])
-def test_an_instant_is_compared_by_time(db_session, hours):
-    add_session(created_at=NOW)
-    instant = NOW.astimezone(timezone(timedelta(hours=hours)))
-    for condition, found in [
-        (ChatSession.created_at == instant, 1),
-        (ChatSession.created_at <= instant, 1),
-        (ChatSession.created_at < instant, 0),
-        (ChatSession.created_at > instant - MICROSECOND, 1),
-    ]:
-        chats = db_session.scalars(select(ChatSession).where(condition)).all()
-        assert len(chats) == found
-
-
-@on_sqlite
-def test_sqlite_keeps_an_instant_as_the_api_sends_it(db_session):
-    add_session(created_at=NOW)
-    stored = db_session.scalar(text("SELECT created_at FROM sessions"))
-    assert stored == format_instant(NOW) == "2026-01-02T03:04:05.678901Z"
-
-
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [
-        (NOW - timedelta(days=400), NOW),
-        (NOW - MICROSECOND, NOW),
-        (NOW, NOW + MICROSECOND),
-        (NOW + MICROSECOND, NOW + 2 * MICROSECOND),
-        (NOW + timedelta(days=400), NOW + timedelta(days=400) + MICROSECOND),
-        (
-            datetime(2027, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-            datetime(2028, 1, 1, tzinfo=UTC),
-        ),
-    ],
-)
-def test_the_next_instant_is_now_but_later_than_the_last(db_session, last, expected):
-    query = select(next_instant(literal(last, UtcDateTime()), NOW))
-    assert db_session.scalar(query) == expected
-
-
-# The schema that the models describe
-
-
-def test_constraints_have_names_that_migrations_can_use(db_session):
-    inspector = inspect(db.engine)
-    assert inspector.get_pk_constraint("sessions")["name"] == "pk_sessions"
-    (unique,) = inspector.get_unique_constraints("chat_messages")
-    assert unique["name"] == "uq_chat_messages_session_id_seq"
-    (foreign,) = inspector.get_foreign_keys("chat_messages")
-    assert foreign["name"] == "fk_chat_messages_session_id_sessions"
-    assert foreign["options"]["ondelete"] == "CASCADE"
 
 
 # Transactions
@@ -273,15 +170,6 @@ def test_what_cannot_be_written_is_not_dropped_in_silence(db_session):
 
 
 # Trying again
-
-
-def be_refused_for_now():
-    """Make the database itself answer: run this transaction again."""
-    connection = write_connection()
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
-    with closing(connection.exec_driver_sql("SELECT * FROM sqlite_schema")):
-        connection.exec_driver_sql("DROP TABLE chat_messages")
 
 
 @pytest.mark.parametrize("refusals", range(MAX_RETRIES + 1))
@@ -698,58 +586,3 @@ def test_a_long_statement_is_cancelled_and_its_connection_still_good(make_app):
         assert not is_transient(caught.value)
         db.session.rollback()
         assert db.session.scalar(text("SELECT 1")) == 1
-
-
-# What must not be told
-
-
-@pytest.mark.parametrize(
-    "flaw",
-    [{"seq": 1}, {"session_id": UUID(MISSING_ID)}, {"timestamp": None}],
-    ids=["unique", "foreign key", "not null"],
-)
-def test_an_error_of_the_database_does_not_tell_the_message(
-    db_session, make_session, flaw
-):
-    chat = make_session(messages=1)
-    columns = {"session_id": chat.id, "seq": 2, "timestamp": NOW, "content": "SECRET"}
-    db_session.add(Message(**columns | {"metadata_": {"k": "SECRET"}} | flaw))
-    with pytest.raises(IntegrityError) as caught:
-        db_session.flush()
-    assert "SECRET" not in str(caught.value)
-
-
-def test_a_failed_statement_does_not_tell_its_values(db_session):
-    query = update(ChatSession).values(name="SECRET").where(text("no_such_column"))
-    with pytest.raises(DBAPIError) as caught:
-        db_session.execute(query)
-    assert "SECRET" not in str(caught.value)
-
-
-# Settings
-
-
-@on_postgresql
-def test_a_session_of_postgresql_is_set_up_as_the_settings_say(make_app):
-    app = make_app(statement_timeout_seconds=7, lock_timeout_seconds=3)
-    with app.app_context():
-        shown = {
-            name: db.session.scalar(text(f"SHOW {name}"))
-            for name in ("timezone", "statement_timeout", "lock_timeout")
-        }
-    assert shown == {
-        "timezone": "UTC",
-        "statement_timeout": "7s",
-        "lock_timeout": "1250ms",  # at a time, and then again until the 3 s are over
-    }
-
-
-def test_the_pool_has_a_connection_for_each_thread(make_app):
-    with make_app(threads=3, pool_timeout_seconds=7).app_context():
-        pool = db.engine.pool
-        assert (pool.size(), pool._max_overflow, pool._timeout) == (3, 0, 7)
-
-
-def test_a_url_that_cannot_be_read_stops_the_start():
-    with pytest.raises(SettingsError, match="CHATSTORE_DATABASE_URL"):
-        create_app(make_settings("postgresql://host:port/x"))

@@ -7,7 +7,7 @@ from chatstore import clock
 from chatstore.clock import Deadline
 from chatstore.db.turns import Turns
 from chatstore.errors import DatabaseUnavailable
-from tests.faults.proxy import wait_until
+from tests.support import wait_until
 
 
 def test_as_many_as_fit_are_in_and_the_next_is_refused_at_its_deadline():

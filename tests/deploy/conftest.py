@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.support import ECHO, Nginx, open_folder, start_gunicorn
+from tests.support.nginx import ECHO, Nginx, open_folder, start_gunicorn
 
 
 @pytest.fixture
@@ -21,11 +21,9 @@ def site(sqlite_template: Path) -> Iterator[Nginx]:
     with open_folder() as folder:
         shutil.copy(sqlite_template, folder / "chatstore.db")
         url = f"sqlite:///{folder}/chatstore.db"
+        settings = {"database_url": url, "workers": "1"}
         with (
-            start_gunicorn(
-                folder, application=ECHO, database_url=url, workers="1"
-            ) as gunicorn,
+            start_gunicorn(folder, application=ECHO, **settings),
             Nginx(folder) as nginx,
         ):
-            gunicorn.wait_for("Ctrl-C")
             yield nginx

@@ -12,10 +12,11 @@ from flask import Flask
 
 from chatstore.db import db
 from chatstore.services.backup.postgres_tools import connection_environ
-from tests.deploy.test_files import DOCS
-from tests.services.backup.copies import execute, restore, rows
+from tests.support import on_postgresql
+from tests.support.copies import execute, restore, rows
+from tests.support.nginx import DOCS
 
-pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+pytestmark = on_postgresql
 DUMP, CHECK, RESTORE = re.findall(
     r"compose\.yaml exec -T db +(.*)$", DOCS.replace(" \\\n", " "), re.MULTILINE
 )

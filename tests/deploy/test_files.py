@@ -9,15 +9,16 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from chatstore.settings import Settings
-from tests.deploy.support import DEPLOY, Nginx
 from tests.support import ROOT, assert_problem, clean_environ, free_port, need
+from tests.support.nginx import DEPLOY, DOCS, Nginx
 
 SOCKET = "/run/chatstore/chatstore.sock"
-DOCS = (ROOT / "docs" / "deploy.md").read_text()
 UNITS = [path for path in sorted(DEPLOY.glob("chatstore*")) if path.suffix != ".env"]
 NIGHTLY = ["chatstore-backup", "chatstore-purge"]
 
@@ -36,6 +37,11 @@ def unit(name: str) -> ConfigParser:
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read_string(read(name))
     return parser
+
+
+def services() -> dict[str, Any]:
+    """The services of compose.yaml by name."""
+    return yaml.safe_load(read("compose.yaml"))["services"]
 
 
 def run_command(name: str, backups: Path, **environ: str) -> str:
@@ -67,7 +73,7 @@ def test_what_is_commented_out_can_be_used():
 def test_everybody_means_the_same_socket():
     assert f"server unix:{SOCKET};" in read("nginx.conf")
     assert f"ListenStream={SOCKET}\n" in read("chatstore.socket")
-    assert f"CHATSTORE_BIND: unix:{SOCKET}\n" in read("compose.yaml")
+    assert services()["app"]["environment"]["CHATSTORE_BIND"] == f"unix:{SOCKET}"
 
 
 def test_nginx_takes_a_little_more_than_chatstore():
@@ -109,7 +115,8 @@ def test_systemd_waits_longer_than_gunicorn():
     )
     assert int(service["TimeoutStopSec"]) > int(from_server[0])
     assert service["ExecStart"].endswith("/chatstore serve")
-    assert f"stop_grace_period: {service['TimeoutStopSec']}s" in read("compose.yaml")
+    grace = services()["app"]["stop_grace_period"]
+    assert grace == f"{service['TimeoutStopSec']}s"
 
 
 @pytest.mark.parametrize("name", NIGHTLY)
@@ -168,19 +175,26 @@ def test_the_image_runs_chatstore_itself_and_not_as_root():
     assert Settings.from_env(environ).bind == "0.0.0.0:8000"
 
 
-# There is no parser of YAML here: what can be seen without one.
-def test_compose_names_settings_and_files_that_are_there():
-    text = read("compose.yaml")
-    environ = dict(re.findall(r"^ +(CHATSTORE_\w+): (.+)$", text, re.MULTILINE))
+def test_compose_gives_chatstore_settings_that_it_starts_with():
     values = {
-        name: re.sub(r"\$\{\w+:\?[^}]*\}", "secret", value).strip('"')
-        for name, value in environ.items()
+        name: re.sub(r"\$\{\w+:\?[^}]*\}", "secret", str(value))
+        for name, value in services()["app"]["environment"].items()
     }
+    assert Settings.from_env(values).bind == f"unix:{SOCKET}"
     assert Settings.from_env(values).is_postgresql
-    for path in re.findall(r"- (\./[^:]+):", text):
-        assert (DEPLOY / path).is_file()
-    assert "dockerfile: deploy/Dockerfile" in text
-    assert not re.search(r"\t|^( {2})* \S", text, re.MULTILINE)
+
+
+def test_compose_mounts_and_builds_from_files_that_are_there():
+    mounted = [
+        volume.split(":")[0]
+        for service in services().values()
+        for volume in service.get("volumes", [])
+        if volume.startswith(".")
+    ]
+    assert mounted
+    assert [path for path in mounted if not (DEPLOY / path).is_file()] == []
+    build = services()["app"]["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
 
 
 def test_compose_wants_only_variables_that_the_docs_make():

@@ -2,8 +2,8 @@
 
 import re
 
-from tests.deploy.support import DEPLOY
 from tests.support import ROOT
+from tests.support.nginx import DEPLOY
 
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").split("\n")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")

@@ -2,16 +2,20 @@
 
 import http.client
 import socket
-import statistics
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from urllib.parse import quote
 
 import pytest
 
-from tests.deploy.support import Nginx, wait_until
-from tests.support import SESSIONS, assert_problem, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    messages_url,
+    session_url,
+    wait_until,
+)
+from tests.support.nginx import Nginx
 
 ELSEWHERE = "127.0.0.77"
 MEBIBYTE = 1024 * 1024
@@ -61,7 +65,7 @@ def test_a_request_gets_an_id_that_all_logs_have(site, given):
     response = site.request("GET", "/echo", headers=headers)
     (request_id,) = response.headers.get_all("X-Request-Id")
     assert request_id == response.json["request_id"] != given
-    gunicorn_log = site.folder / "gunicorn.log"
+    gunicorn_log = site.folder / "server.log"
     wait_until(lambda: request_id in gunicorn_log.read_text())
     wait_until(lambda: request_id in (each["request_id"] for each in site.access_log()))
 
@@ -196,20 +200,15 @@ def test_sixty_slow_bodies_keep_nobody_waiting(site):
         slow = [stack.enter_context(site.connect("127.0.0.12")) for _ in range(60)]
         for each in slow:
             each.sendall(head.encode() + body[:1])
-        assert_health_is_quick(site)
+        assert_health_is_answered(site)
         for each in slow:
-            each.sendall(body[1:])
+            each.sendall(body[1:])  # too late for a 201, had health waited for them
         assert {each.recv(12) for each in slow} == {b"HTTP/1.1 201"}
 
 
-def assert_health_is_quick(site: Nginx) -> None:
-    seconds = []
-    for _ in range(20):
-        before = time.perf_counter()
-        assert site.request("GET", "/healthz").status_code == 200
-        seconds.append(time.perf_counter() - before)
-    assert statistics.median(seconds) < 0.1
-    assert max(seconds) < 1  # nobody waited for somebody else
+def assert_health_is_answered(site: Nginx) -> None:
+    answers = [site.request("GET", "/healthz") for _ in range(20)]
+    assert {each.status_code for each in answers} == {200}
 
 
 def open_stream(
@@ -231,8 +230,10 @@ def test_no_address_gets_all_threads_by_listing_slowly(site):
             for _ in range(5)
         ]
         assert sorted(each.status for each in streams) == [200] * 4 + [429]
-        assert_health_is_quick(site)
+        assert_health_is_answered(site)
         site.request("POST", "/gate")
+        listed = {each.read() for each in streams if each.status == 200}
+        assert listed == {b"first,last"}  # health did not wait for their ends
 
 
 def test_a_listing_arrives_while_it_is_made(site):

@@ -12,17 +12,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.deploy.support import Child, Nginx, open_folder, start_gunicorn, wait_until
 from tests.support import (
     ROOT,
     SESSIONS,
+    Child,
     assert_problem,
     clean_environ,
     free_port,
     messages_url,
     need,
     session_url,
+    wait_until,
 )
+from tests.support.nginx import Nginx, open_folder, start_gunicorn
 
 # Fewer connections than there are threads, so that requests do share them.
 CONFIG = """
@@ -78,10 +80,9 @@ def server(settings: dict[str, str]) -> Iterator[Nginx]:
     """All of it: nginx, gunicorn, pgbouncer, PostgreSQL."""
     with (
         open_folder() as folder,
-        start_gunicorn(folder, **settings) as gunicorn,
+        start_gunicorn(folder, **settings),
         Nginx(folder) as nginx,
     ):
-        gunicorn.wait_for("Ctrl-C")
         yield nginx
 
 

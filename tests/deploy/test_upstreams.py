@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.support import Nginx, Node
 from tests.support import SESSIONS, assert_problem, messages_url
+from tests.support.nginx import Nginx, Node
 
 SERVER = "server unix:/run/chatstore/chatstore.sock;"
 

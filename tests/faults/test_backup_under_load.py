@@ -15,8 +15,7 @@ from chatstore.db import db
 from chatstore.models import Message
 from chatstore.services.backup.backup import restore_backup, write_backup
 from chatstore.store.verify import checks
-from tests.conftest import make_settings
-from tests.support import SESSIONS, LiveServer, messages_url
+from tests.support import SESSIONS, LiveServer, make_settings, messages_url
 
 BACKUPS = 3
 WRITERS = 4

@@ -8,8 +8,7 @@ import pytest
 from chatstore.clock import Deadline
 from chatstore.db import db
 from chatstore.web import parsing
-from tests.faults.proxy import wait_until
-from tests.support import API, SESSIONS, messages_url
+from tests.support import API, SESSIONS, messages_url, wait_until
 
 SEARCHES = 12
 

@@ -6,8 +6,8 @@ from chatstore.models import Message
 from chatstore.store.messages import MessageRange, list_messages
 from chatstore.store.sessions import delete_session, get_session
 from chatstore.store.verify.checks import CHECKS
-from tests.faults.workers import run_workers
 from tests.support import SESSIONS, count, messages_url, parsed, session_url
+from tests.support.workers import run_workers
 
 PROCESSES, THREADS, EACH = 4, 5, 10
 ALL = PROCESSES * THREADS * EACH

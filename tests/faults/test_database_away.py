@@ -1,6 +1,5 @@
 import shutil
 import socket
-import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -8,17 +7,16 @@ from sqlalchemy import make_url, text
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
 from tests.support import (
     MISSING_ID,
     SESSIONS,
     assert_problem,
     free_port,
+    make_settings,
     messages_url,
+    on_postgresql,
     session_url,
 )
-
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
 CHAT = {"id": MISSING_ID}
 REQUESTS = [
@@ -81,9 +79,7 @@ def assert_away(response):
 
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
 def test_without_its_database_every_request_is_503(away, method, path, body):
-    started = time.monotonic()
     assert_away(away.open(path, method=method, json=body))
-    assert time.monotonic() - started < 10
 
 
 def test_without_its_database_the_process_is_healthy_and_measured(away):
@@ -98,18 +94,16 @@ def test_what_is_wrong_with_a_request_is_told_without_the_database(away):
     assert_problem(away.get(f"{SESSIONS}?limit=0"), 422)
 
 
-def test_a_database_that_never_answers_is_503_in_time(make_client):
+def test_a_database_that_never_answers_is_503(make_client):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"postgresql://chat@127.0.0.1:{silent.getsockname()[1]}/chat"
         client = make_client(url, pool_timeout_seconds=1)
-        started = time.monotonic()
         assert_away(client.get(SESSIONS))
-        assert time.monotonic() - started < 10
 
 
-def test_a_pool_that_is_used_up_is_503_in_time(make_app, make_session):
+def test_a_pool_that_is_used_up_is_503(make_app, make_session):
     app = make_app(threads=1, pool_timeout_seconds=1)
     chat = make_session()
     with app.app_context():

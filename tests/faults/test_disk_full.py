@@ -13,8 +13,15 @@ from flask import Flask
 from chatstore.app import create_app
 from chatstore.db import db
 from chatstore.store.verify import checks
-from tests.conftest import PostgresServer, make_settings
-from tests.support import SESSIONS, assert_problem, messages_url, need, session_url
+from tests.support import (
+    SESSIONS,
+    PostgresServer,
+    assert_problem,
+    make_settings,
+    messages_url,
+    need,
+    session_url,
+)
 
 ROOM_BYTES = 1024 * 1024
 BALLAST_BYTES = 512 * 1024

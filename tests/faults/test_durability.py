@@ -2,8 +2,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +13,15 @@ from sqlalchemy import text
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import PostgresServer, make_settings
 from tests.support import (
     SESSIONS,
     LiveServer,
-    clean_environ,
-    free_port,
+    PostgresServer,
+    make_settings,
     messages_url,
     need,
+    on_postgresql,
+    wait_until,
 )
 
 APPENDS = 20
@@ -42,36 +41,6 @@ with app.app_context():
         lambda connection, _: connection.execute("PRAGMA synchronous = NORMAL"),
     )
 """
-
-
-class GunicornServer(LiveServer):
-    """A server of any WSGI application, run as `chatstore serve` runs its own."""
-
-    def __init__(self, folder: Path, application: str, **settings: str) -> None:
-        self.port = free_port()
-        self.log_path = folder / "server.log"
-        environ = clean_environ(
-            CHATSTORE_BIND=f"127.0.0.1:{self.port}",
-            **{f"CHATSTORE_{name.upper()}": value for name, value in settings.items()},
-        )
-        arguments = ["-m", "gunicorn", "-c", "python:chatstore.server", application]
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=folder,
-                env=environ,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self.greeting = self._read_greeting()
-
-    @property
-    def worker_id(self) -> str:
-        process = self.process.pid
-        children = Path(f"/proc/{process}/task/{process}/children").read_text()
-        (worker,) = children.split()
-        return worker
 
 
 @contextmanager
@@ -125,19 +94,16 @@ def trace_appends(sqlite_template: Path, tmp_path: Path) -> Callable[[str], str]
     def trace(application: str) -> str:
         database = tmp_path / "chatstore.db"
         shutil.copy(sqlite_template, database)
-        server = GunicornServer(
-            tmp_path, application, workers="1", database_url=f"sqlite:///{database}"
-        )
-        try:
+        settings = {"workers": "1", "database_url": f"sqlite:///{database}"}
+        with LiveServer(tmp_path, application=application, **settings) as server:
+            (worker,) = server.worker_ids
             chat = server.request("POST", SESSIONS, {}).json
-            with traced(server.worker_id, tmp_path / "trace"):
+            with traced(str(worker), tmp_path / "trace"):
                 for number in range(APPENDS):
                     answer = server.request(
                         "POST", messages_url(chat), {"content": f"m{number}"}
                     )
                     assert answer.status_code == 201
-        finally:
-            server.stop()
         return (tmp_path / "trace").read_text()
 
     return trace
@@ -198,13 +164,6 @@ def ask(server: PostgresServer, query: str) -> Any:
     return answer
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def count_flushes(server: PostgresServer) -> int:
     """Return how often clients have waited for the flush of PostgreSQL's WAL."""
     return ask(
@@ -236,14 +195,14 @@ def append_to_postgresql(app: Flask, server: PostgresServer) -> int:
     return count_flushes(server) - before
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_each_append_to_postgresql_waits_for_a_flush(
     flushing_postgres: PostgresServer, app: Flask
 ) -> None:
     assert append_to_postgresql(app, flushing_postgres) >= APPENDS
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_appends_that_do_not_wait_for_postgresql_are_found_out(
     flushing_postgres: PostgresServer, database_url: str
 ) -> None:
@@ -252,7 +211,7 @@ def test_appends_that_do_not_wait_for_postgresql_are_found_out(
     assert append_to_postgresql(careless, flushing_postgres) < APPENDS
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_no_connection_changes_what_makes_postgresql_durable(app: Flask) -> None:
     query = text(
         "SELECT name, setting, source FROM pg_settings"

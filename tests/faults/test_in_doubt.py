@@ -5,10 +5,18 @@ import pytest
 
 from chatstore.db import db
 from chatstore.models import ChatSession, IdempotencyRecord, Message
-from tests.faults.proxy import Lost, behind_proxy, wait_until
-from tests.support import SESSIONS, assert_problem, count, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    count,
+    messages_url,
+    on_postgresql,
+    session_url,
+    wait_until,
+)
+from tests.support.proxy import Lost, behind_proxy
 
-pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"])
+pytestmark = on_postgresql
 HI = {"content": "hi"}
 KEY = {"Idempotency-Key": "k1"}
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"

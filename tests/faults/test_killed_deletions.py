@@ -8,8 +8,7 @@ from chatstore.db import db
 from chatstore.models import ChatSession, Message
 from chatstore.store.deletions import BATCH
 from chatstore.store.verify.checks import CHECKS
-from tests.faults.proxy import wait_until
-from tests.support import SESSIONS, count, messages_url, session_url
+from tests.support import SESSIONS, count, messages_url, session_url, wait_until
 
 BATCHES, KILLS = 12, 4
 

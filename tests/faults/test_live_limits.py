@@ -24,9 +24,8 @@ FRAMINGS = ["Content-Length", "chunked"]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("limits")
-    started = LiveServer(folder, workers="2", max_body_bytes=str(LIMIT))
-    yield started
-    started.stop()
+    with LiveServer(folder, workers="2", max_body_bytes=str(LIMIT)) as started:
+        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 
 from chatstore.db import db
-from tests.support import messages_url
+from tests.support import messages_url, on_postgresql
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def ending_connections(app, database_url):
         return response
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.usefixtures("ending_connections")
 def test_what_was_read_is_sent_though_the_connection_is_lost(alice, make_session):
     chat = make_session(messages=2)

@@ -9,12 +9,20 @@ import pytest
 
 from chatstore.db import db, sqlite
 from chatstore.models import IdempotencyRecord, Message
+from chatstore.settings import Settings
 from chatstore.store.messages import CHUNK_MESSAGES
-from tests.faults.proxy import Lost, behind_proxy, wait_until
-from tests.support import SESSIONS, assert_problem, count, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    assert_problem,
+    count,
+    messages_url,
+    on_postgresql,
+    on_sqlite,
+    session_url,
+    wait_until,
+)
+from tests.support.proxy import Lost, behind_proxy
 
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"])
 HI = {"content": "hi"}
 KEY = {"Idempotency-Key": "k1"}
 CLAIM = "INSERT INTO idempotency_records"
@@ -223,11 +231,9 @@ def test_one_that_is_run_again_and_waits_holds_up_nobody_else(
         wait_until(lambda: watcher.execute(waiting).fetchone())
         watcher.execute(f"SELECT pg_terminate_backend(pid) FROM ({waiting})")
         wait_until(lambda: retried() and watcher.execute(waiting).fetchone())
-        started = time.monotonic()
         for _ in range(5):
             assert alice.post(messages_url(other), json=HI).status_code == 201
-        assert time.monotonic() - started < 5, "they waited for the other one"
-        assert not append.done()
+        assert not append.done(), "they waited for the other one"
         holder.rollback()
         assert append.result(20).status_code == 201
 
@@ -262,7 +268,8 @@ def test_a_writer_that_does_not_end_is_a_503(
     with intruder(database_url):
         started = time.monotonic()
         assert_problem(client.post(url, json=HI), 503)
-        assert time.monotonic() - started < 3, "longer than the lock timeout"
+        # The setting counts, and not its default.
+        assert time.monotonic() - started < Settings().lock_timeout_seconds
         assert stored() == 0
     assert client.post(url, json=HI).status_code == 201
 

@@ -9,11 +9,18 @@ from sqlalchemy.engine import make_url
 from chatstore.db import db
 from chatstore.models import Message
 from chatstore.web.auth import LOCAL_OWNER
-from tests.faults.proxy import Lost, behind_proxy, wait_until
-from tests.faults.workers import run_workers
-from tests.support import SESSIONS, count, messages_url, session_url
+from tests.support import (
+    SESSIONS,
+    count,
+    messages_url,
+    on_postgresql,
+    session_url,
+    wait_until,
+)
+from tests.support.proxy import Lost, behind_proxy
+from tests.support.workers import run_workers
 
-pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"])
+pytestmark = on_postgresql
 CLIENTS = 8
 HI = {"content": "hi"}
 KEY = {"Idempotency-Key": "k1"}

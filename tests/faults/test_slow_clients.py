@@ -38,18 +38,16 @@ CLIENTS = 160
 def impatient(tmp_path_factory):
     """A server that waits for a request for a second only."""
     folder = tmp_path_factory.mktemp("impatient")
-    started = LiveServer(folder, workers="1", request_read_seconds="1")
-    yield started
-    started.stop()
+    with LiveServer(folder, workers="1", request_read_seconds="1") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
     """A server that waits for a request for as long as a test may take."""
     folder = tmp_path_factory.mktemp("patient")
-    started = LiveServer(folder, workers="1", request_read_seconds="600")
-    yield started
-    started.stop()
+    with LiveServer(folder, workers="1", request_read_seconds="600") as started:
+        yield started
 
 
 def connect(server):

@@ -19,9 +19,9 @@ from chatstore.fulltext.index_format import MESSAGES
 from chatstore.store.messages import append_message
 from chatstore.store.search import rebuild
 from chatstore.store.sessions import delete_session
-from tests.db.test_transactions import be_refused_for_now
-from tests.store.search.test_rebuild import violations
 from tests.support import SESSIONS, messages_url, session_url
+from tests.support.breakage import be_refused_for_now
+from tests.support.searches import violations
 
 MAKERS = {index_format.fts5_words.__code__, index_format.tsvector_words.__code__}
 
@@ -111,8 +111,7 @@ def test_reindexing_makes_words_between_its_transactions(
         assert violations() == []
 
 
-def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatch):
-    monkeypatch.setattr(rebuild, "BATCH_BYTES", 25)
+def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session):
     chat = make_session()
     with app.app_context():
         for size in (10, 10, 10, 40, 10):
@@ -120,7 +119,9 @@ def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session, monkeypatc
                 append_message, chat.id, owner_id="local", content="x" * size
             )
         counts, last = [], 0
-        while batch := in_transaction(rebuild.reindex_batch, MESSAGES, after=last):
+        while batch := in_transaction(
+            rebuild.reindex_batch, MESSAGES, after=last, most_bytes=25
+        ):
             last = batch.last
             counts.append(batch.count)
     assert counts == [2, 1, 1, 1]

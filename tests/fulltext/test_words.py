@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatstore.fulltext import words
-from chatstore.fulltext.folding import FoldedText
 from chatstore.fulltext.words import (
     FOLDED_CHARACTERS,
     INDEXED_CHARACTERS,
@@ -13,7 +12,6 @@ from chatstore.fulltext.words import (
     fold,
     is_whole,
     parts_of,
-    spans_of,
     without_crowds,
     words_of,
 )
@@ -68,45 +66,6 @@ def test_words_can_stand_in_any_index(text):
         assert not set(word) & set(" _'\"\\:*()\x00\ue000\ue001")
 
 
-@given(st.text())
-def test_what_is_folded_stays_as_it_is(text):
-    assert fold(fold(text)) == fold(text)
-
-
-@given(st.text())
-def test_located_words_are_the_words(text):
-    folded = FoldedText(text)
-    located = list(spans_of(folded.folded))
-    assert [word for word, _, _ in located] == words_of(text)
-    for _, start, end in located:
-        first, last = folded.origin(start, end)
-        assert 0 <= first < last <= len(text)
-
-
-def test_a_located_word_is_where_it_stands():
-    text = "数据 " * 1000 + "Ein naïver Cafe\u0301-Gast: 数据库!"
-    folded = FoldedText(text)
-    found = [
-        (word, text[slice(*folded.origin(start, end))])
-        for word, start, end in list(spans_of(folded.folded))[2000:]
-    ]
-    assert found == [
-        ("ein", "Ein"),
-        ("naiver", "naïver"),
-        ("cafe", "Cafe\u0301"),
-        ("gast", "Gast"),
-        ("数据", "数据"),
-        ("据库", "据库"),
-        ("库", "库"),
-    ]
-
-
-@pytest.mark.parametrize("unit", ["数据库", "한국어", "カ\u3099", "naïve ", "ไทยำ"])
-def test_a_text_folds_in_blocks_as_it_does_in_one(unit):
-    text = unit * 3000
-    assert FoldedText(text).folded == fold(text)
-
-
 def test_a_long_word_is_cut():
     assert words_of("x" * 250) == words_of("é" * 0 + "x" * 100) == ["x" * 100]
     assert words_of("é" * 250) == ["e" * 100]
@@ -130,12 +89,6 @@ def test_folding_makes_no_text_longer_than_the_bound(text):
 def test_a_letter_has_thirty_marks_at_most(mark):
     kept = without_crowds("a" + mark * 10_000 + "b" + mark * 30)
     assert kept == "a" + mark * 30 + "b" + mark * 30
-
-
-@given(st.lists(st.text(), max_size=5))
-def test_a_text_folds_as_its_parts_between_ascii_signs(parts):
-    # A mark that follows a sign belongs to that sign, and goes with it.
-    assert fold(" ".join(parts)) == " ".join(map(fold, parts))
 
 
 IDENTIFIERS = {

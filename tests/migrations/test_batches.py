@@ -20,16 +20,9 @@ from chatstore.db.revisions import (
 from chatstore.errors import WrongRevision
 from chatstore.fulltext import index_format, words
 from chatstore.store.verify.checks import CHECKS
-from tests.conftest import make_settings
-from tests.contract.test_naughty_strings import (
-    cannot_be_stored,
-    naughty_strings_if_any,
-)
-from tests.migrations.test_upgrades import connected, fill
-from tests.support import clean_environ
-
-ON_SQLITE = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-ON_POSTGRESQL = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+from tests.support import clean_environ, make_settings, on_postgresql, on_sqlite
+from tests.support.first_revision import connected, fill
+from tests.support.naughty import cannot_be_stored, read_naughty_strings
 
 # Migrates, and is killed when a statement that begins so has run.
 KILLED = """
@@ -147,7 +140,7 @@ def test_what_old_code_writes_after_the_fill_is_caught_up_with(app, empty_databa
     db.session.rollback()
 
 
-@ON_POSTGRESQL
+@on_postgresql
 def test_a_change_of_a_table_lets_the_queue_through_and_tries_again(
     app, empty_database_url
 ):
@@ -171,7 +164,7 @@ def test_a_change_of_a_table_lets_the_queue_through_and_tries_again(
     assert current_revision() == "0003"
 
 
-@ON_POSTGRESQL
+@on_postgresql
 def test_an_invalid_index_is_built_again(app, empty_database_url):
     execute("ALTER TABLE sessions ADD COLUMN name_folded varchar(500) DEFAULT ''")
     execute("CREATE INDEX ix_sessions_created_at ON sessions (owner_id)")
@@ -185,7 +178,7 @@ def test_an_invalid_index_is_built_again(app, empty_database_url):
     assert found["column_names"] == ["owner_id", "created_at", "id"]
 
 
-@ON_SQLITE
+@on_sqlite
 @pytest.mark.parametrize(
     "last",
     [
@@ -239,7 +232,7 @@ def test_rows_that_no_check_allows_are_named_and_nothing_is_changed(app, damage,
         assert inspector.get_check_constraints(table) == []
 
 
-@ON_SQLITE
+@on_sqlite
 def test_checks_are_added_to_a_sound_file_without_copying_it(app):
     migrate("0006")
     before = db.session.scalar(sa.text("PRAGMA page_count"))
@@ -290,7 +283,7 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
     assert frozen.INDEXED_CHARACTERS == words.INDEXED_CHARACTERS
     scopes = index_format.scopes_of("alice", UUID(int=1), "user")
     assert frozen.scopes_of("alice", UUID(int=1), "user") == scopes
-    naughty = naughty_strings_if_any()
+    naughty = read_naughty_strings()
     storable = [each for each in naughty if not cannot_be_stored(each)]
     code = [
         "order_4300 10.0.1.50",

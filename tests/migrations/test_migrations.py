@@ -3,7 +3,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -36,11 +35,8 @@ from chatstore.store.deletions import hide_sessions
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import create_session
 from chatstore.store.verify.checks import CHECKS
-from tests.conftest import make_settings
 from tests.migrations import gate
-from tests.support import clean_environ, need
-
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+from tests.support import clean_environ, make_settings, need, on_sqlite, wait_until
 
 FILES = sorted((migrations_folder() / "versions").glob("[0-9]*.py"))
 NUMBERS = [f"{number:04d}" for number in range(1, len(FILES) + 1)]
@@ -501,11 +497,13 @@ def steps_that_wait(tmp_path):
 
 def wait_until_it_waits(process, url):
     """Return when the process stands in the queue of who may migrate."""
-    deadline = time.monotonic() + 60
     is_waiting = waits_in_sqlite if url.startswith("sqlite") else waits_in_postgresql
-    while not is_waiting(process, url):
+
+    def has_come():
         assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
+        return is_waiting(process, url)
+
+    wait_until(has_come)
 
 
 def waits_in_sqlite(process, url):

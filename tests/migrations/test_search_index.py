@@ -18,8 +18,7 @@ from chatstore.db import db
 from chatstore.db.revisions import alembic_config, migrate, migrations_folder
 from chatstore.store.search.pages import Search, search
 from chatstore.store.verify.checks import CHECKS
-from tests.conftest import make_settings
-from tests.support import clean_environ
+from tests.support import clean_environ, make_settings, on_postgresql
 
 STEP = (
     migrations_folder() / "versions" / "0006_write_lists_and_search_index.py"
@@ -105,7 +104,7 @@ def test_what_was_there_before_is_found(app):
     assert_all_is_found()
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_sessions_are_not_all_read_for_each_batch(app):
     move_down(app, "0002")
     copies = 20 * BATCH

@@ -5,20 +5,19 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from io import BytesIO
 from pathlib import Path
 from shutil import which
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from chatstore.app import create_app
-from chatstore.db import db, sqlite
+from chatstore.db import db
 from chatstore.db.revisions import current_revision, head_revision, migrate
 from chatstore.store.verify.checks import CHECKS
-from tests.conftest import make_settings
-from tests.support import ROOT, clean_environ, need
+from tests.support import ROOT, clean_environ, make_settings, need, wait_until
+from tests.support.first_revision import fill
 
 # How long an old client waits at most: longer is an error there, and fails the test.
 BOUND_SECONDS = 5
@@ -103,77 +102,6 @@ def environ(url, folder, code):
     )
 
 
-NUMBERS = {
-    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
-    " WHERE i < {count})",
-    "postgresql": "WITH n (i) AS (SELECT generate_series(1, {count}))",
-}
-
-
-def connected(url):
-    """An engine of the test's own, with the one SQLite library of the process.
-
-    Two of them on one file undo each other's locks.
-    """
-    if url.startswith("sqlite"):
-        return create_engine(url, module=sqlite.driver())
-    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-
-
-def fill(url, sessions=SESSIONS, messages=MESSAGES):
-    """Sessions and messages as the first release has them, by SQL alone."""
-    engine = connected(url)
-    kind = engine.dialect.name
-    numbers = NUMBERS[kind]
-    new_id = (
-        "printf('%08x00004000a000%012x', i, i)"
-        if kind == "sqlite"
-        else "CAST(lpad(to_hex(i), 8, '0') || '00004000a000' ||"
-        " lpad(to_hex(i), 12, '0') AS uuid)"
-    )
-    each = messages // sessions
-    pinned = "0" if kind == "sqlite" else "false"
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO sessions (id, owner_id, name, created_at, last_updated_at,"
-                " llm_model_name, rag_document_ids, metadata_tags, message_count,"
-                " last_message_preview, last_seq, pinned, revision)"
-                f" {numbers.format(count=sessions)}"
-                f" SELECT {new_id}, 'local', 'Café ' || i,"
-                " '2026-01-01T00:00:00.000000Z', '2026-01-01T00:01:40.000000Z', 'm',"
-                f" '[]', '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
-            )
-            if kind == "sqlite"
-            else text(
-                f"{numbers.format(count=sessions)} INSERT INTO sessions (id, owner_id,"
-                " name, created_at, last_updated_at, llm_model_name,"
-                " rag_document_ids, metadata_tags, message_count, last_message_preview,"
-                " last_seq, pinned,"
-                f" revision) SELECT {new_id}, 'local', 'Café ' || i,"
-                " '2026-01-01T00:00:00Z', '2026-01-01T00:01:40Z', 'm', '[]',"
-                f" '[\"old\"]', {each}, 'word {each}', {each}, {pinned}, 1 FROM n"
-            )
-        )
-        instant = (
-            "printf('2026-01-01T00:%02d:%02d.000000Z', i / 60, i % 60)"
-            if kind == "sqlite"
-            else "TIMESTAMPTZ '2026-01-01T00:00:00Z' + i * interval '1 second'"
-        )
-        insert = "INSERT INTO chat_messages (session_id, seq, timestamp, role, content)"
-        chosen = (
-            f"SELECT sessions.id, i, {instant}, 'user', 'word ' || i"
-            " FROM n CROSS JOIN sessions"
-        )
-        statement = (
-            f"{insert} {numbers} {chosen}"
-            if kind == "sqlite"
-            else f"{numbers} {insert} {chosen}"
-        )
-        connection.execute(text(statement.format(count=each)))
-    engine.dispose()
-
-
 def test_old_servers_go_on_while_a_new_one_migrates(
     old_code, empty_database_url, tmp_path
 ):
@@ -186,7 +114,7 @@ def test_old_servers_go_on_while_a_new_one_migrates(
         env=env,
         check=True,
     )
-    fill(url)
+    fill(url, sessions=SESSIONS, messages=MESSAGES)
     with (
         (tmp_path / "errors").open("wb") as errors,
         subprocess.Popen(
@@ -228,7 +156,8 @@ def counts():
 
 
 def wait_for(path: Path, process):
-    deadline = time.monotonic() + 60
-    while not path.exists():
+    def has_come():
         assert process.poll() is None, os.fspath(path.with_name("errors"))
-        assert time.monotonic() < deadline
+        return path.exists()
+
+    wait_until(has_come)

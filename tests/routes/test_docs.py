@@ -3,8 +3,7 @@ import re
 import pytest
 
 from chatstore.app import create_app
-from tests.conftest import make_settings
-from tests.support import assert_problem
+from tests.support import assert_problem, make_settings
 
 WITH_AND_WITHOUT_SLASH = pytest.mark.parametrize("slash", ["", "/"])
 

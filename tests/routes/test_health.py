@@ -3,8 +3,7 @@ from sqlalchemy import text
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
-from tests.support import SESSIONS, assert_problem
+from tests.support import SESSIONS, assert_problem, make_settings
 
 WITH_AND_WITHOUT_SLASH = pytest.mark.parametrize("slash", ["", "/"])
 

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.store.statements import MOST_TO_READ, recorded_statements
 from tests.support import SESSIONS, assert_problem, session_url
+from tests.support.statements import MOST_TO_READ, recorded_statements
 
 
 def names(client, **query):

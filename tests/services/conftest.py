@@ -8,7 +8,7 @@ from flask import Flask
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
+from tests.support import make_settings
 
 
 @pytest.fixture(autouse=True)

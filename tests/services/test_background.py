@@ -11,9 +11,15 @@ from chatstore.services.background import finisher_of
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import deletions
 from chatstore.store.sessions import delete_session
-from tests.deploy.support import wait_until
-from tests.faults.proxy import Lost, behind_proxy
-from tests.support import SESSIONS, LiveServer, count, session_url, wait_for_deletions
+from tests.support import (
+    SESSIONS,
+    LiveServer,
+    count,
+    session_url,
+    wait_for_deletions,
+    wait_until,
+)
+from tests.support.proxy import Lost, behind_proxy
 
 BATCH = 3
 
@@ -212,13 +218,10 @@ def test_a_server_that_starts_goes_on_with_it(
     with app.app_context():
         delete(chat)
         in_transaction(deletions.delete_batch, chat.id)
-        server = LiveServer(tmp_path, database_url=database_url)
-        try:
+        with LiveServer(tmp_path, database_url=database_url) as server:
             wait_until(lambda: rows(db.session) == (1, 2))
             answer = server.request("GET", f"{session_url(kept)}/messages")
             assert [each["seq"] for each in answer.json["messages"]] == [1, 2]
-        finally:
-            server.stop()
 
 
 REFUSALS = {

@@ -12,15 +12,14 @@ from chatstore.store.messages import append_messages
 from chatstore.store.search import entries, rebuild
 from chatstore.store.sessions import delete_session
 from chatstore.store.verify.checks import CHECKS
-from tests.deploy.support import wait_until
-from tests.store.search.test_pages import hits
-from tests.store.statements import recorded_statements
-from tests.support import LiveServer, session_url
+from tests.support import LiveServer, on_sqlite, session_url, wait_until
+from tests.support.searches import hits
+from tests.support.statements import recorded_statements
 
 (SEARCH,) = [check for check in CHECKS if check.name == "search"]
 TEXTS = [f"number{number} of a large batch" for number in range(12)]
 
-pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 
 
 @pytest.fixture
@@ -203,9 +202,6 @@ def test_a_server_that_starts_writes_what_a_killed_one_left(
     with app.app_context():
         append(chat)
         assert pending()
-        server = LiveServer(tmp_path, database_url=database_url)
-        try:
+        with LiveServer(tmp_path, database_url=database_url):
             wait_until(lambda: pending() == [])
             assert violations() == []
-        finally:
-            server.stop()

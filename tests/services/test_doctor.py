@@ -21,11 +21,15 @@ from chatstore.services.doctor import (
     examine,
     examine_file,
 )
-from tests.conftest import make_settings
-from tests.support import ROOT, clean_environ, free_port, need
-
-on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+from tests.support import (
+    ROOT,
+    clean_environ,
+    free_port,
+    make_settings,
+    need,
+    on_postgresql,
+    on_sqlite,
+)
 
 # Somebody else than root, whom no permission stops, looks at a file.
 AS_A_USER = """

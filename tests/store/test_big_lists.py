@@ -13,8 +13,8 @@ from chatstore.store.filters import FEW, SessionFilters
 from chatstore.store.messages import append_message
 from chatstore.store.session_lists import SessionListing, count_sessions, list_sessions
 from chatstore.store.sessions import create_session, delete_session
-from tests.store.crowd import fill_sessions
-from tests.support import parsed
+from tests.support import on_sqlite, parsed
+from tests.support.crowd import fill_sessions
 
 KEYS = {
     SessionSort.LAST_UPDATED_AT: "last_updated_at",
@@ -180,7 +180,7 @@ def test_no_list_reads_a_whole_table(db_session):
             assert scans == [], (listing, lines)
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize("pinned_first", [False, True])
 def test_the_few_with_a_rare_tag_are_looked_up_one_by_one(db_session, pinned_first):
     fill_sessions(5000)

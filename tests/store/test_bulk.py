@@ -16,10 +16,9 @@ from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
 from chatstore.store.verify.checks import CHECKS
-from tests.faults.proxy import wait_until
-from tests.store.crowd import fill_sessions
-from tests.store.statements import MOST_TO_WRITE, recorded_statements
-from tests.support import count
+from tests.support import count, wait_until
+from tests.support.crowd import fill_sessions
+from tests.support.statements import MOST_TO_WRITE, recorded_statements
 
 ALL = SessionFilters(archived=Archived.ANY)
 

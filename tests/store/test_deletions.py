@@ -13,9 +13,9 @@ from chatstore.store import bulk, deletions, facets, messages, sessions, stats
 from chatstore.store.search import rebuild
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.verify.checks import CHECKS
-from tests.store.search.test_pages import hits
-from tests.store.statements import statements_of_write
 from tests.support import count, parsed
+from tests.support.searches import hits
+from tests.support.statements import statements_of_write
 
 BATCH, MANY = 3, 10
 

@@ -2,14 +2,13 @@ from sqlalchemy import delete
 
 from chatstore.db import db, in_transaction, transaction
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store import rebuild_lists
-from chatstore.store.verify import lists
+from chatstore.store.rebuild_lists import relist_batch
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 
 
-def relisted():
+def relisted(**bounds):
     counts, last = [], None
-    while batch := in_transaction(rebuild_lists.relist_batch, after=last):
+    while batch := in_transaction(relist_batch, after=last, **bounds):
         last = batch.last
         counts.append(batch.count)
     return counts
@@ -21,24 +20,20 @@ def violations():
     return len(found)
 
 
-def test_what_lists_find_sessions_by_is_written_again(
-    db_session, make_session, monkeypatch
-):
-    monkeypatch.setattr(lists, "_BATCH", 2)
-    for number in range(3):
+def test_what_lists_find_sessions_by_is_written_again(db_session, make_session):
+    sessions = 101  # more than verify reads at a time
+    for number in range(sessions):
         make_session(rag_document_ids=["a", "b"], metadata_tags=[str(number)])
     with transaction():
         db.session.execute(delete(SessionFacet))
         db.session.execute(ChatSession.__table__.update().values(name_folded="other"))
-    assert violations() == 6
-    assert relisted() == [3]
+    assert violations() == 2 * sessions
+    assert relisted() == [sessions]
     assert violations() == 0
 
 
-def test_a_batch_is_bounded_in_bytes(db_session, make_session, monkeypatch):
+def test_a_batch_is_bounded_in_bytes(db_session, make_session):
     for _ in range(5):
         make_session(rag_document_ids=["x" * 40])
-    monkeypatch.setattr(rebuild_lists, "BATCH_BYTES", 100)
-    assert relisted() == [2, 2, 1]
-    monkeypatch.setattr(rebuild_lists, "BATCH_BYTES", 10)
-    assert relisted() == [1] * 5
+    assert relisted(most_bytes=100) == [2, 2, 1]
+    assert relisted(most_bytes=10) == [1] * 5

@@ -12,8 +12,8 @@ from chatstore.store.messages import append_message
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing, list_sessions
 from chatstore.store.sessions import delete_session, update_session
-from tests.store.statements import MOST_TO_READ, statements_of_read
 from tests.support import parsed
+from tests.support.statements import MOST_TO_READ, statements_of_read
 
 STILL = timedelta(0)
 
@@ -154,9 +154,8 @@ PAGE_BYTES = 20_000
 
 
 @pytest.fixture
-def large_lists(db_session, make_session, monkeypatch):
+def large_lists(db_session, make_session):
     """Sessions of very different sizes, one larger than a page may be."""
-    monkeypatch.setattr(session_lists, "PAGE_BYTES", PAGE_BYTES)
     counts = [0, 30, 1, 60, 10, 250, 0, 35, 20, 5, 50, 50, 0]
     chats = [
         make_session(
@@ -174,14 +173,12 @@ def large_lists(db_session, make_session, monkeypatch):
 
 
 @pytest.fixture(params=LISTINGS, ids=repr)
-def large_pages(request, large_lists, monkeypatch):
+def large_pages(request, large_lists):
     """All ids in order, and what lists pages of the large sessions."""
-    read = partial(list_sessions, owner_id="alice", listing=request.param)
-    with monkeypatch.context() as patch:
-        patch.setattr(session_lists, "PAGE_BYTES", 10**9)
-        expected = ids_of(read(limit=1000))
+    read_all = partial(list_sessions, owner_id="alice", listing=request.param)
+    expected = ids_of(read_all(limit=1000))
     assert len(expected) == len(large_lists)
-    return expected, read
+    return expected, partial(read_all, page_bytes=PAGE_BYTES)
 
 
 def pages_onward(read, limit):

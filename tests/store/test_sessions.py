@@ -17,13 +17,14 @@ from chatstore.store.sessions import (
     get_session,
     update_session,
 )
-from tests.store.statements import (
+from tests.support import MISSING_ID, count
+from tests.support.crowd import number_after
+from tests.support.statements import (
     MOST_TO_READ,
     MOST_TO_WRITE,
     statements_of_read,
     statements_of_write,
 )
-from tests.support import MISSING_ID, count
 
 
 def test_created_session_is_empty_and_dated(db_session, clock):
@@ -57,12 +58,6 @@ def test_a_number_that_another_process_took_first_is_not_insisted_on(db_session,
     ours = in_transaction(create_session, owner_id="alice", llm_model_name="m")
     assert ours.number == number_after(follower)
     assert count(db_session, ChatSession) == 2
-
-
-def number_after(number):
-    """The number that this process gives out after `number`, at the same instant."""
-    instant, count = divmod(number, 2048)
-    return instant * 2048 + (count + 1) % 2048
 
 
 OTHERS = [

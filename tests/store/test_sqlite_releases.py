@@ -18,20 +18,22 @@ from chatstore.db.sqlite import driver
 from chatstore.errors import WrongRevision
 from chatstore.models import Message
 from chatstore.store.sessions import delete_session, update_session
-from tests.conftest import make_settings
-from tests.store.search.test_pages import (
+from tests.support import make_settings, need, on_sqlite
+from tests.support.searches import (
+    LONG,
     TEXTS,
     assert_finds_what_python_finds,
+    damage,
     found,
     hits,
     new_chat,
+    reindex,
     say,
+    violations,
 )
-from tests.store.search.test_rebuild import LONG, damage, reindex, violations
-from tests.support import need
 
 OWN, WHEEL = DRIVERS = ("sqlite3", "pysqlite3.dbapi2")
-pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 
 
 def use(monkeypatch, name):

@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from tests.support.waiting import Stuck
 from tests.torture.board import Board
 from tests.torture.checker import Violation, check
 from tests.torture.clients import Client
 from tests.torture.history import Recorder, read_history
 from tests.torture.nemesis import Nemesis
 from tests.torture.postgres import Postgres
-from tests.torture.processes import Stuck
 from tests.torture.replies import read_stored
 from tests.torture.server import Server
 

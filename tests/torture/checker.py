@@ -11,14 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.torture.history import (
-    Call,
-    History,
-    Kind,
-    Message,
-    Outcome,
-    StoredSession,
-)
+from tests.torture.history import Call, History, Kind, Message, Outcome, StoredSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.support.waiting import Stuck, wait_until
 from tests.torture.history import Recorder
 from tests.torture.postgres import Postgres
-from tests.torture.processes import Stuck, send, wait_until
+from tests.torture.processes import send
 from tests.torture.server import Server
 
 # The service is back when clients were told so often that it has done something.

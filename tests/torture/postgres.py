@@ -10,13 +10,8 @@ from typing import Any
 
 import psycopg
 
-from tests.torture.processes import (
-    Stuck,
-    kill_all_in,
-    pick_port,
-    processes_in,
-    wait_until,
-)
+from tests.support.waiting import Stuck, wait_until
+from tests.torture.processes import kill_all_in, pick_port, processes_in
 
 _HOST = "127.0.0.1"
 # Crash recovery is short when checkpoints are frequent, a standby is back soon when

@@ -4,27 +4,14 @@ import os
 import random
 import signal
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from tests.support.waiting import wait_until
 
 PROC = Path("/proc")
 # Below the ports from which connections are made: one of those could take the
 # place of a server that was killed, and even connect to itself there.
 _PORTS = range(15_000, 32_000)
-
-
-class Stuck(Exception):
-    """Something did not happen in time, or ended by itself: a finding."""
-
-
-def wait_until(is_done: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
-    """Look again and again until `is_done()`; raises Stuck, naming `what`."""
-    deadline = time.monotonic() + seconds
-    while not is_done():
-        if time.monotonic() > deadline:
-            raise Stuck(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.02)
 
 
 def pick_port() -> int:

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from tests.support.waiting import Stuck
 from tests.torture.board import SESSIONS
 from tests.torture.connection import Connection, Reply
 from tests.torture.history import Kind, Outcome, StoredSession
-from tests.torture.processes import Stuck
 
 _MOST_TRIES = 10
 

@@ -6,15 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support import clean_environ
-from tests.torture.processes import (
-    Stuck,
-    children_in,
-    kill_all_in,
-    pick_port,
-    processes_in,
-    wait_until,
-)
+from tests.support.servers import SERVE, LiveServer, environ_of
+from tests.support.waiting import Stuck, wait_until
+from tests.torture.processes import children_in, kill_all_in, pick_port, processes_in
 
 # Longer than an orphaned worker may take to finish what it is doing.
 _ORPHANS_SECONDS = 45
@@ -27,28 +21,22 @@ class Server:
         folder.mkdir()
         self.folder = folder.resolve()
         self.port = pick_port()
-        self._environ = clean_environ(
-            CHATSTORE_DATABASE_URL=database_url,
-            CHATSTORE_BIND=f"127.0.0.1:{self.port}",
-            CHATSTORE_WORKERS="2",
-            CHATSTORE_LOG_FORMAT="json",
-            CHATSTORE_LOG_LEVEL="warning",
-            CHATSTORE_SECRET_KEY="a secret of the torture",
-            TMPDIR=str(folder),  # what a killed master leaves there goes with it
-        )
+        self._settings = {
+            "database_url": database_url,
+            "bind": f"127.0.0.1:{self.port}",
+            "workers": "2",
+            "log_level": "warning",
+            "secret_key": "a secret of the torture",
+        }
+        # A killed master leaves files in TMPDIR; they are deleted with the folder.
+        self._environ = {"TMPDIR": str(folder)}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
         """Start the server and return when it is ready."""
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "chatstore", "serve", *options],
-                cwd=self.folder,
-                env=self._environ,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for us, who then end it
-            )
+        command = [*SERVE, *options]
+        live = LiveServer(self.folder, command, environ=self._environ, **self._settings)
+        self.process = live.process
         wait_until(self.is_ready, "a server that answers")
 
     def is_ready(self) -> bool:
@@ -99,7 +87,7 @@ class Server:
         answer = subprocess.run(
             [sys.executable, "-m", "chatstore", "verify"],
             cwd=self.folder,
-            env=self._environ,
+            env=environ_of(**self._settings) | self._environ,
             capture_output=True,
             text=True,
         )

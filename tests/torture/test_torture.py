@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT, clean_environ, need
-from tests.torture.processes import PROC, processes_in, wait_until
+from tests.support.waiting import wait_until
+from tests.torture.processes import PROC, processes_in
 
 
 @contextmanager

@@ -6,8 +6,7 @@ from marshmallow import Schema, fields
 
 from chatstore.app import create_app
 from chatstore.web.api import Operation
-from tests.conftest import make_settings
-from tests.support import assert_problem
+from tests.support import assert_problem, make_settings
 
 
 class PointSchema(Schema):

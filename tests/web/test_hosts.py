@@ -1,9 +1,9 @@
 import pytest
 from werkzeug.test import create_environ, run_wsgi_app
 
-from tests.support import SESSIONS, assert_problem
+from tests.support import SESSIONS, assert_problem, on_sqlite
 
-pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 OURS = [
     *["localhost", "LOCALHOST", "localhost.", "localhost:8000", "chat.localhost"],
     *["127.0.0.1", "127.0.0.1:8000", "127.8.9.1", "[::1]", "[::1]:8000"],

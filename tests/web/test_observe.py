@@ -6,8 +6,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatstore.app import create_app
-from tests.contract.breakage import refuse_tools, taken_away
 from tests.support import API, MISSING_ID, SESSIONS, messages_url, session_url
+from tests.support.breakage import refuse_tools, taken_away
 
 SECRET = "the message's own words"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"

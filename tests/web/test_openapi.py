@@ -3,7 +3,7 @@ from marshmallow import Schema, fields
 
 from chatstore.app import create_app
 from chatstore.web.api import Operation
-from tests.conftest import make_settings
+from tests.support import make_settings
 
 
 class PointSchema(Schema):

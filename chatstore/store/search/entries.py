@@ -120,10 +120,16 @@ def put_entries(index: str, entries: Sequence[Entry]) -> None:
     put_words(index, keys, [words_of(text, scopes) for _, text, scopes in entries])
 
 
-def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
+def put_words(
+    index: str,
+    keys: Sequence[int],
+    words: Sequence[Words],
+    *,
+    most_letters: int = PUT_LETTERS,
+) -> None:
     """Write entries whose words are made already.
 
-    On PostgreSQL a statement has `PUT_LETTERS` of words at most, or one entry.
+    On PostgreSQL a statement has `most_letters` of words at most, or one entry.
     """
     connection = write_connection()
     entries = zip(keys, words, strict=True)
@@ -131,7 +137,7 @@ def put_words(index: str, keys: Sequence[int], words: Sequence[Words]) -> None:
         rows = [{"id": key, **each._asdict()} for key, each in entries]
         _PUT_FTS5[index].run(connection, rows)
         return
-    for some in in_batches(entries, lambda entry: len(entry[1].words), PUT_LETTERS):
+    for some in in_batches(entries, lambda entry: len(entry[1].words), most_letters):
         texts = [each.words for _, each in some]
         ids = [key for key, _ in some]
         connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})

@@ -27,7 +27,9 @@ from chatstore.models import ChatSession
 from chatstore.store.filters import SessionFilters, find_rare_facet
 from chatstore.store.json_rows import as_instant
 from chatstore.store.search.plans import (
+    BOUNDS,
     Best,
+    Bounds,
     Found,
     Sample,
     Wanted,
@@ -40,11 +42,6 @@ from chatstore.store.search.plans import (
 )
 from chatstore.store.sessions import OWNED, no_such_session, whose
 
-# How many of the best are ranked by our score at a time.
-BATCH = 100
-# So many of a window are ranked; their keys are in the cursor. The others come newest
-# first.
-MOST_TAKEN = 500
 # Sessions up to so many are asked for by the index; if the filters let more pass, each
 # match is asked for its session.
 FEW_SESSIONS = 100
@@ -121,6 +118,7 @@ class _Asked:
     owner_id: str
     dialect_name: str
     rare_facet: int | None
+    bounds: Bounds = BOUNDS
 
     @property
     def by_rank(self) -> bool:
@@ -147,7 +145,12 @@ class _Asked:
 
 
 def search(
-    wanted: Search, *, owner_id: str, limit: int, place: SearchPlace | None = None
+    wanted: Search,
+    *,
+    owner_id: str,
+    limit: int,
+    place: SearchPlace | None = None,
+    bounds: Bounds = BOUNDS,
 ) -> HitPage:
     """Return up to `limit` hits from `place` on: sessions by name, then messages.
 
@@ -165,7 +168,7 @@ def search(
         if not query.can_match:
             return HitPage([], None)
         dialect = connection.dialect.name
-        asked = _Asked(wanted, query, owner_id, dialect, rare_facet)
+        asked = _Asked(wanted, query, owner_id, dialect, rare_facet, bounds)
         for _ in range(MOST_WINDOWS):
             page = _search(connection, asked, place, limit)
             if page.hits or page.next_place is None:
@@ -182,14 +185,14 @@ def _check_session(connection: Connection, session_id: UUID, owner_id: str) -> N
 def _search(
     connection: Connection, asked: _Asked, place: SearchPlace, limit: int
 ) -> HitPage:
-    limit = min(limit, BATCH)
+    limit = min(limit, asked.bounds.batch)
     if place.rest:
         return _shown_again(connection, asked, place, limit)
     in_names = place.part is SearchPart.NAMES
     first = look(
         connection,
         _wanted(asked, place, None, limit),
-        by_rank=asked.by_rank and not _is_rest(place),
+        by_rank=asked.by_rank and not _is_rest(place, asked),
         names=in_names and asked.search.role is None,
         most_sessions=FEW_SESSIONS + 1 if asked.is_narrow else None,
         sample=asked.search.session_id is None,
@@ -222,16 +225,16 @@ def _find(
     wanted: Wanted,
     sample: Sample | None,
 ) -> Best:
-    if asked.by_rank and not _is_rest(place):
+    if asked.by_rank and not _is_rest(place, asked):
         return find_best(connection, wanted, sample)
     rows = find_newest(connection, wanted, sample)
     size = wanted.count - 1
     return Best(rows[:size], place.low, has_more=len(rows) > size)
 
 
-def _is_rest(place: SearchPlace) -> bool:
+def _is_rest(place: SearchPlace, asked: _Asked) -> bool:
     """Whether as many of the window were ranked as are; the others follow by age."""
-    return len(place.taken) >= MOST_TAKEN
+    return len(place.taken) >= asked.bounds.most_taken
 
 
 def _wanted(
@@ -243,7 +246,7 @@ def _wanted(
     # Whose sessions these are is for the join to see.
     within = [*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]
     roles = [role_scope(wanted.role)] if wanted.role else []
-    size = BATCH if asked.by_rank and not _is_rest(place) else limit
+    size = asked.bounds.batch if asked.by_rank and not _is_rest(place, asked) else limit
     return Wanted(
         dialect_name=asked.dialect_name,
         owner_id=asked.owner_id,
@@ -259,6 +262,7 @@ def _wanted(
         high=place.high,
         taken=place.taken,
         count=size + 1,
+        bounds=asked.bounds,
     )
 
 
@@ -268,7 +272,7 @@ def _page(
     """Return the first hits of what was found, and where the next page begins."""
     place = replace(place, low=found.low, is_taken=not found.has_more)
     rows, scores = found.rows, {}
-    if asked.by_rank and not _is_rest(place):
+    if asked.by_rank and not _is_rest(place, asked):
         scores = _scores(rows, asked.query)
         rows = sorted(rows, key=lambda row: (scores[row.key], row.key), reverse=True)
         limit = min(limit, _checkable(rows[:limit], asked))

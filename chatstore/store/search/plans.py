@@ -39,6 +39,11 @@ WINDOW = 10_000
 # 2 of the sampled entries must match; to fill a window, WINDOW / BEST_WALK of them,
 # and some more for chance.
 _DENSE, _DENSE_WINDOW = 2, SAMPLED * WINDOW // BEST_WALK + 5
+# How many of the best are ranked by our score at a time.
+BATCH = 100
+# So many of a window are ranked; their keys are in the cursor. The others come newest
+# first.
+MOST_TAKEN = 500
 # Most entries that have all words of a phrase have them apart: a longer walk pays.
 _LONGER = 3
 # Texts are read so many at a time, because each may be long.
@@ -63,6 +68,21 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How far one search goes: in matches, in keys that a walk looks at, in samples."""
+
+    window: int = WINDOW
+    newest_walk: int = NEWEST_WALK
+    best_walk: int = BEST_WALK
+    dense_window: int = _DENSE_WINDOW
+    batch: int = BATCH
+    most_taken: int = MOST_TAKEN
+
+
+BOUNDS = Bounds()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What must match, in which scopes, when and between which keys.
 
@@ -84,6 +104,7 @@ class Wanted:
     high: int | None = None
     taken: tuple[int, ...] = ()
     count: int
+    bounds: Bounds = BOUNDS
 
     @property
     def is_fts5(self) -> bool:
@@ -92,7 +113,7 @@ class Wanted:
 
     def shape(self, *, by_rank: bool) -> Shape:
         """Return what must be known to make a statement for this."""
-        walk = BEST_WALK if by_rank else NEWEST_WALK
+        walk = self.bounds.best_walk if by_rank else self.bounds.newest_walk
         return Shape(
             dialect_name=self.dialect_name,
             filters=self.filters.shape(),
@@ -120,7 +141,7 @@ class Wanted:
             "low": self.low,
             "high": self.high,
             "taken": orjson.dumps(self.taken).decode(),
-            "window": WINDOW,
+            "window": self.bounds.window,
             "most": self.count,
         }
 
@@ -173,7 +194,7 @@ def look(
         sessions=bool(most_sessions),
         sample=sample,
     )
-    most = _DENSE_WINDOW if by_rank else _DENSE
+    most = wanted.bounds.dense_window if by_rank else _DENSE
     named = {
         **wanted.named(),
         "most_sessions": most_sessions,
@@ -192,13 +213,14 @@ def look(
 def find_best(connection: Connection, wanted: Wanted, sample: Sample | None) -> Best:
     """Return the best matches of the next window, in no order: one less than `count`.
 
-    A window holds the newest `WINDOW` matches below `high`, or those between `low` and
-    `high` when both are given. The filters may let few of them pass.
+    A window holds the newest `bounds.window` matches below `high`, or those between
+    `low` and `high` when both are given. The filters may let few of them pass.
     """
     if sample is not None and wanted.high is None:
         wanted = replace(wanted, high=sample.newest + 1)
     shape, named = wanted.shape(by_rank=True), wanted.named()
-    if sample is not None and sample.matching >= _DENSE_WINDOW and wanted.high:
+    dense = wanted.bounds.dense_window
+    if sample is not None and sample.matching >= dense and wanted.high:
         floor = max(wanted.low or 1, wanted.high - shape.walk)
         is_whole = floor == (wanted.low or 1)
         if is_whole or wanted.low is None:

@@ -59,13 +59,15 @@ class Batch:
 
 
 @prepared_first
-def reindex_batch(index: str, *, after: int) -> Callable[[], Batch | None]:
+def reindex_batch(
+    index: str, *, after: int, most_bytes: int = BATCH_BYTES
+) -> Callable[[], Batch | None]:
     """Write the entries of the next rows anew; None when there are no more.
 
     Their words are made before the transaction, which then passes over the rows that
     are gone or have another name by now: whoever changed them wrote their entry.
     """
-    entries = reading(read_entries, index, after=after)
+    entries = reading(read_entries, index, after=after, most_bytes=most_bytes)
     write_entries = _prepare_writing(index, entries)
 
     def write() -> Batch | None:
@@ -229,6 +231,7 @@ def read_entries(
     after: int = 0,
     among: Iterable[int] | None = None,
     is_locking: bool = False,
+    most_bytes: int = BATCH_BYTES,
 ) -> list[Entry]:
     """Return the entries of the next rows after a key, or of these rows."""
     key: Any = Message.id if index == MESSAGES else ChatSession.number
@@ -239,7 +242,7 @@ def read_entries(
         query = query.with_for_update(read=True, key_share=index == MESSAGES)
     wanted = key > after if among is None else key.in_(list(among))
     if among is None and index == MESSAGES:
-        wanted = key.in_(_next_messages(after))
+        wanted = key.in_(_next_messages(after, most_bytes))
     rows = db.session.execute(query.where(wanted).order_by(key).limit(BATCH))
     return [
         (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
@@ -247,15 +250,15 @@ def read_entries(
     ]
 
 
-def _next_messages(after: int) -> list[int]:
-    """Return the ids of the next messages, of `BATCH_BYTES` of indexed text at most."""
+def _next_messages(after: int, most_bytes: int) -> list[int]:
+    """Return the ids of the next messages, of `most_bytes` of indexed text at most."""
     sizes = db.session.execute(
         select(Message.id, _INDEXED_BYTES)
         .where(Message.id > after)
         .order_by(Message.id)
         .limit(BATCH)
     ).all()
-    return [row.id for row in fitting(sizes, lambda row: row[1], BATCH_BYTES)]
+    return [row.id for row in fitting(sizes, lambda row: row[1], most_bytes)]
 
 
 def _messages() -> Select[Any]:

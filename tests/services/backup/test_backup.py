@@ -10,14 +10,8 @@ from chatstore.errors import BackupError
 from chatstore.services.backup.backup import write_backup
 from chatstore.store.messages import append_messages
 from chatstore.web.auth import LOCAL_OWNER
-from tests.services.backup.copies import (
-    backup,
-    execute,
-    ignore,
-    refuse,
-    restore,
-    run_and_kill,
-)
+from tests.support import on_sqlite
+from tests.support.copies import backup, execute, ignore, refuse, restore, run_and_kill
 
 
 def test_a_backup_is_private_and_alone(
@@ -109,7 +103,7 @@ def test_a_killed_backup_leaves_no_file_of_that_name(
     assert backup(app, tmp_path / "copy").messages == 4000
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-writer"])
 def test_a_backup_never_replaces_the_database_itself(
     app: Flask, make_session: Any, ending: str

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from chatstore.db import in_transaction
 from chatstore.enums import Role
 from chatstore.store.messages import append_messages
 from chatstore.web.auth import LOCAL_OWNER
-from tests.support import clean_environ, need
+from tests.support import clean_environ, need, on_sqlite, wait_until
 
 COMMAND = [sys.executable, "-m", "chatstore"]
 
@@ -33,7 +32,7 @@ def chatstore(url: str, *arguments: str | Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_backup_goes_out_and_comes_back(
     database_url: str, empty_database_url: str, make_session: Any, tmp_path: Path
 ) -> None:
@@ -50,7 +49,7 @@ def test_a_backup_goes_out_and_comes_back(
     assert output == f"restored {file}: 1 session, 3 messages\n"
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_disk_without_links_takes_a_backup(database_url: str, tmp_path: Path) -> None:
     need("strace", shutil.which("strace") is not None)
     file, trace = tmp_path / "copy", tmp_path / "trace"
@@ -67,7 +66,7 @@ def test_a_disk_without_links_takes_a_backup(database_url: str, tmp_path: Path) 
     assert [*tmp_path.glob("copy*")] == [file]
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_terminal_shows_the_progress(database_url: str, tmp_path: Path) -> None:
     terminal, end = pty.openpty()
     file = tmp_path / "copy"
@@ -99,9 +98,7 @@ def test_sigterm_ends_a_backup_without_a_trace(
     with subprocess.Popen(
         [*COMMAND, "backup", folder / "copy"], env=environ(database_url), stderr=end
     ) as process:
-        deadline = time.monotonic() + 30
-        while not waits_for_terminal(process.pid) and time.monotonic() < deadline:
-            assert process.poll() is None
+        wait_until(lambda: waits_for_terminal(process.pid))
         assert [*folder.glob("copy.partial-*")]
         process.terminate()
         termios.tcflow(end, termios.TCOON)

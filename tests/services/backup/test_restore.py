@@ -19,7 +19,8 @@ from chatstore.services.backup.backup import restore_backup
 from chatstore.services.backup.integrity import Contents
 from chatstore.store.messages import append_message
 from chatstore.web.auth import LOCAL_OWNER
-from tests.services.backup.copies import (
+from tests.support import on_sqlite
+from tests.support.copies import (
     backup,
     current,
     execute,
@@ -190,7 +191,7 @@ def test_a_database_that_is_not_chatstores_is_left_alone(
     execute(other_app, "SELECT n FROM precious")
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_restore_killed_half_way_changes_nothing(
     app: Flask, other_app: Flask, make_session: Any, tmp_path: Path
 ) -> None:
@@ -222,7 +223,7 @@ def files_up_to(most_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_restore_for_which_there_is_no_room_changes_nothing(
     app: Flask, other_app: Flask, make_session: Any, tmp_path: Path
 ) -> None:
@@ -240,7 +241,7 @@ def test_a_restore_for_which_there_is_no_room_changes_nothing(
     assert rows(other_app) == before
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_an_old_wal_is_not_mixed_with_a_restored_file(
     app: Flask, other_app: Flask, make_session: Any, tmp_path: Path
 ) -> None:
@@ -259,7 +260,7 @@ def test_an_old_wal_is_not_mixed_with_a_restored_file(
     assert found == [(2,)]
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_damaged_database_is_neither_copied_nor_restored_into(
     app: Flask, other_app: Flask, tmp_path: Path
 ) -> None:

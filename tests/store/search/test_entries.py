@@ -5,14 +5,12 @@ from datetime import timedelta
 import pytest
 
 from chatstore.db import db, transaction
-from chatstore.fulltext.index_format import NAMES, scopes_of
+from chatstore.fulltext.index_format import MESSAGES, NAMES, scopes_of
 from chatstore.models import ChatSession, Message
-from chatstore.store.search import entries
-from chatstore.store.search.entries import put_entries
-from tests.store.search.test_pages import hits, new_chat
-from tests.store.search.test_rebuild import violations
-from tests.store.statements import recorded_statements
-from tests.store.test_sessions import number_after
+from chatstore.store.search.entries import put_entries, put_words, words_of
+from tests.support.crowd import number_after
+from tests.support.searches import hits, new_chat, violations
+from tests.support.statements import recorded_statements
 
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["unseen", "loaded"])
@@ -53,10 +51,12 @@ def test_a_session_without_a_name_is_not_found_by_one_that_was_left(db_session, 
     assert len(hits("plan")) == 1
 
 
-def test_a_large_batch_is_indexed_by_several_statements(db_session, monkeypatch):
-    monkeypatch.setattr(entries, "PUT_LETTERS", 1)
-    with recorded_statements() as statements:
-        new_chat(None, "plan a", "plan b", "plan c")
+def test_a_large_batch_is_indexed_by_several_statements(db_session):
+    texts = ["plan a", "plan b", "plan c"]
+    scopes = scopes_of("alice", new_chat(None, *texts).id, "user")
+    words = [words_of(text, scopes) for text in texts]
+    with transaction(), recorded_statements() as statements:
+        put_words(MESSAGES, [1, 2, 3], words, most_letters=1)
     is_sqlite = db.engine.dialect.name == "sqlite"
     assert sum("INTO message_index" in each for each in statements) == (
         1 if is_sqlite else 3

@@ -1,7 +1,6 @@
 import json
 import random
 from datetime import timedelta
-from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,24 +10,29 @@ from sqlalchemy import text, update
 from chatstore.db import db, in_transaction, transaction
 from chatstore.enums import Archived, Role, SearchSort
 from chatstore.errors import NotFound
-from chatstore.fulltext.positions import index_words
-from chatstore.fulltext.query import parse_query
 from chatstore.fulltext.words import words_of
 from chatstore.models import ChatSession, Message
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
-from chatstore.store.search import pages as search_module
-from chatstore.store.search import plans
-from chatstore.store.search.pages import BATCH, CHECKED_CHARACTERS, Search, search
+from chatstore.store.search.pages import CHECKED_CHARACTERS, Search, search
+from chatstore.store.search.plans import BATCH, Bounds
 from chatstore.store.sessions import create_session, delete_session, update_session
-from tests.store.statements import (
+from tests.support.searches import (
+    TEXTS,
+    assert_finds_what_python_finds,
+    found,
+    hits,
+    new_chat,
+    pages,
+    say,
+)
+from tests.support.statements import (
     MOST_TO_READ,
     MOST_TO_WRITE,
     statements_of_read,
     statements_of_write,
 )
-from tests.support import shared_data
 
 FUZZED = settings(
     max_examples=150,
@@ -37,40 +41,6 @@ FUZZED = settings(
 )
 SORTS = list(SearchSort)
 NEWEST = SearchSort.NEWEST
-
-
-def new_chat(name=None, *contents, owner_id="alice", **columns):
-    columns = {"llm_model_name": "m"} | columns
-    chat = in_transaction(create_session, owner_id=owner_id, name=name, **columns)
-    if contents:
-        say(chat, *contents)
-    return chat
-
-
-def say(chat, *contents, role=Role.USER):
-    turns = [{"content": each, "role": role, "metadata": None} for each in contents]
-    return in_transaction(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
-
-
-def pages(q, *, limit=1000, owner_id="alice", **where):
-    """Every page there is of a search."""
-    place = None
-    while True:
-        page = search(Search(q=q, **where), owner_id=owner_id, limit=limit, place=place)
-        db.session.rollback()
-        yield page.hits
-        place = page.next_place
-        if place is None:
-            return
-
-
-def hits(q, **where):
-    return [hit for page in pages(q, **where) for hit in page]
-
-
-def found(q, **where):
-    """The texts that are found, by name or as messages, without their order."""
-    return {hit.snippet for hit in hits(q, **where)}
 
 
 FINDABLE = {
@@ -283,21 +253,17 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
     assert len(seen) == len(set(seen)) == BATCH + 50
 
 
-@pytest.fixture
-def small_windows(monkeypatch):
-    """Windows, and what is ranked of each, of a size that a test can fill."""
-    monkeypatch.setattr(plans, "WINDOW", 150)
-    monkeypatch.setattr(search_module, "BATCH", 20)
-    monkeypatch.setattr(search_module, "MOST_TAKEN", 60)
+# Windows, and what is ranked of each, of a size that a test can fill.
+SMALL = Bounds(window=150, batch=20, most_taken=60)
 
 
 @pytest.mark.parametrize("limit", [7, 20, 50])
 @pytest.mark.parametrize("sort", SORTS)
-def test_windows_hold_each_match_once(db_session, small_windows, sort, limit):
+def test_windows_hold_each_match_once(db_session, sort, limit):
     chance = random.Random(limit)
     contents = ["plan " * chance.randrange(1, 4) + f"x{n}" for n in range(400)]
     new_chat("plan", *contents)
-    listed = list(pages("plan", sort=sort, limit=limit))
+    listed = list(pages("plan", bounds=SMALL, sort=sort, limit=limit))
     ids = [hit.message_id for page in listed for hit in page]
     assert ids[0] is None
     assert sorted(ids[1:]) == list(range(1, 401))
@@ -305,13 +271,11 @@ def test_windows_hold_each_match_once(db_session, small_windows, sort, limit):
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_windows_hold_what_stays_while_messages_come_and_go(
-    db_session, small_windows, sort
-):
+def test_windows_hold_what_stays_while_messages_come_and_go(db_session, sort):
     staying = new_chat(None, *(f"plan {number}" for number in range(350)))
     going = [new_chat(None, *["plan plan"] * 20) for _ in range(9)]
     seen = []
-    for page in pages("plan", sort=sort, limit=15):
+    for page in pages("plan", bounds=SMALL, sort=sort, limit=15):
         seen += [hit.message_id for hit in page if hit.session_id == staying.id]
         new_chat("a plan", "plan plan plan")
         if going:
@@ -326,12 +290,12 @@ def test_a_good_old_match_comes_before_hundreds_of_weaker_new_ones(db_session):
     assert (first.message_id, first.snippet) == (1, "plan plan plan")
 
 
-def test_the_window_is_ranked_and_not_what_is_older(db_session, small_windows):
+def test_the_window_is_ranked_and_not_what_is_older(db_session):
     new_chat(None, "plan plan plan", *["a plan and more"] * 150)
-    found = [hit.message_id for hit in hits("plan")]
+    found = [hit.message_id for hit in hits("plan", bounds=SMALL)]
     assert found[-1] == 1
     new_chat(None, "plan plan", "else")
-    assert hits("plan")[0].message_id == 152
+    assert hits("plan", bounds=SMALL)[0].message_id == 152
 
 
 def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_session):
@@ -348,43 +312,26 @@ def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_sessi
     assert rest.next_place is None
 
 
-def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(
-    db_session, small_windows
-):
+def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(db_session):
     wanted = new_chat(None, "plan a", llm_model_name="rare")
     for _ in range(101):  # more sessions than are asked for by themselves
         new_chat(None, llm_model_name="rare")
     new_chat(None, *["plan b"] * 310)
     filters = SessionFilters(model="rare")
-    assert [hit.session_id for hit in hits("plan", filters=filters)] == [wanted.id]
+    found = hits("plan", bounds=SMALL, filters=filters)
+    assert [hit.session_id for hit in found] == [wanted.id]
 
 
 # The same on both databases: what Python finds with the same words
 
 
-@cache  # the same texts for each query
-def known_words(content):
-    return index_words(content).in_a_row()
-
-
-def assert_finds_what_python_finds(q, contents):
-    query = parse_query(q)
-    expected = {
-        number
-        for number, content in contents.items()
-        if query.can_match and query.holds_among(known_words(content))
-    }
-    assert {hit.message_id for hit in hits(q)} == expected, q
-    return len(expected)
-
-
-def conversation_texts():
+def conversation_texts(path):
     def texts(node):
         yield node["content"]
         for reply in node.get("replies", ()):
             yield from texts(reply)
 
-    lines = shared_data("conversation_trees.jsonl").read_text("utf-8").splitlines()
+    lines = path.read_text("utf-8").splitlines()
     return [list(texts(json.loads(line)["root"])) for line in lines]
 
 
@@ -415,8 +362,8 @@ def fixed_queries(contents):
     ]
 
 
-def test_real_conversations_are_searched_the_same_everywhere(db_session):
-    conversations = conversation_texts()
+def test_conversations_are_searched_the_same_everywhere(db_session, data):
+    conversations = conversation_texts(data("conversation_trees.jsonl"))
     contents = {}
     for texts in conversations:
         chat = new_chat()
@@ -429,16 +376,18 @@ def test_real_conversations_are_searched_the_same_everywhere(db_session):
     assert sum(count > 0 for count in counts) > 150
 
 
-def test_no_naughty_string_is_an_error_and_each_finds_itself(db_session):
-    strings = json.loads(shared_data("naughty_strings.json").read_text("utf-8"))
-    strings = [each for each in strings if "\0" not in each and each.isprintable()]
+def test_no_naughty_string_is_an_error_and_each_finds_itself(
+    db_session, naughty_strings
+):
+    strings = [
+        each for each in naughty_strings if "\0" not in each and each.isprintable()
+    ]
     chat = new_chat()
     contents = {each.id: each.content for each in say(chat, *strings)}
     for string in strings:
         assert_finds_what_python_finds(string, contents)
 
 
-TEXTS = ["a b c", "ab bc", "数据库", "b a", "é 🚀 a-b", "AB* c", "x " * 300 + "a b"]
 PIECES = ["a", "b", "c", "ab", "数据", "库", "é", "🚀", " ", '"', "-", "*", "(", ":"]
 QUERIES = st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text()
 

@@ -2,7 +2,6 @@
 
 import random
 import re
-from functools import lru_cache
 
 import pytest
 from sqlalchemy import event, insert, text
@@ -12,11 +11,13 @@ from chatstore.enums import Archived, Role, SearchSort
 from chatstore.fulltext.index_format import MESSAGES, NAMES, owner_scope
 from chatstore.models import Message
 from chatstore.store.filters import SessionFilters
-from chatstore.store.search import plans, rebuild, statements
+from chatstore.store.search import rebuild
 from chatstore.store.search.pages import Search, search
-from tests.store.crowd import fill_sessions
-from tests.store.search.test_pages import new_chat, pages, say
-from tests.store.statements import recorded_statements
+from chatstore.store.search.plans import Bounds
+from tests.support import on_postgresql, on_sqlite
+from tests.support.crowd import fill_sessions
+from tests.support.searches import new_chat, pages, say
+from tests.support.statements import recorded_statements
 
 MESSAGE_COUNT = 20_000
 SEARCHES = {
@@ -115,7 +116,7 @@ def test_no_search_reads_a_whole_table(crowd):
             assert not whole_tables(plan), (what, plan)
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
     for q in ("rare7", '"often rare7"', "often rare7", "often -often7 rare7"):
         (*_, plan) = plans_of(is_free=True, q=q)
@@ -126,7 +127,7 @@ def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
         assert "ix_message_index_words" not in plan, q
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
     # Each is common, which is all that the planner knows.
     (*_, plan) = plans_of(is_free=True, q="even odd")
@@ -135,20 +136,14 @@ def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
     assert "Seq Scan" not in plan, plan
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.parametrize("sort", SearchSort)
-def test_what_a_walk_does_not_come_to_is_found_too(crowd, monkeypatch, sort):
+def test_what_a_walk_does_not_come_to_is_found_too(crowd, sort):
     # The sample promises more than there is: fifty of the newest, a hundred of old.
-    monkeypatch.setattr(plans, "NEWEST_WALK", 500)
-    monkeypatch.setattr(plans, "BEST_WALK", 500)
-    monkeypatch.setattr(plans, "_DENSE_WINDOW", 2)
-    # Statements have these in them: those of this test are for this test only.
-    for name in ("prepare_look", "prepare_walk", "prepare_best_of_walk"):
-        made_anew = lru_cache(getattr(statements, name).__wrapped__)
-        monkeypatch.setattr(statements, name, made_anew)
+    bounds = Bounds(newest_walk=500, best_walk=500, dense_window=2)
     with recorded_statements() as sent:
         everywhere = {"filters": SessionFilters(archived=Archived.ANY)}
-        listed = list(pages("ends", sort=sort, **everywhere))
+        listed = list(pages("ends", sort=sort, bounds=bounds, **everywhere))
     found = [hit.message_id for page in listed for hit in page]
     assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
     assert any("AS newest" in each for each in sent)  # it did walk
@@ -169,7 +164,7 @@ def asked_of_the_index(q):
     return sent[-1]["asked"], f"'_{owner_scope('alice')}'"
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.parametrize("q", ["often", "often rare19999"])
 def test_the_index_is_asked_for_an_owner_unless_nearly_all_is_theirs(crowd, q):
     asked, owner = asked_of_the_index(q)
@@ -190,7 +185,7 @@ def test_somebody_elses_is_not_found_where_most_are_the_owners(crowd, q):
     assert theirs.id not in {hit.session_id for hit in mine}
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_the_index_comes_first_and_rows_are_looked_up(crowd):
     for where in SEARCHES.values():
         (*_, plan) = plans_of(**where)
@@ -201,7 +196,7 @@ def test_the_index_comes_first_and_rows_are_looked_up(crowd):
         assert lines[0].startswith("SEARCH chat_messages USING INTEGER PRIMARY KEY")
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_sample_of_messages_is_looked_up_by_their_ids(crowd):
     for plan in plans_of(q="plan"):
         assert "(session_id=?)" not in plan

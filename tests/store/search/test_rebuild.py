@@ -7,120 +7,23 @@ from sqlalchemy import text
 
 from chatstore.cli import main
 from chatstore.db import db, in_transaction, transaction
-from chatstore.fulltext.index_format import MESSAGES, NAMES, scopes_of
-from chatstore.models import Message
+from chatstore.fulltext.index_format import NAMES
 from chatstore.store.search import rebuild
 from chatstore.store.search.entries import put_entries
 from chatstore.store.sessions import update_session
-from chatstore.store.verify.checks import CHECKS
-from tests.faults.proxy import wait_until
-from tests.store.search.test_pages import hits, new_chat
-
-(SEARCH,) = [check for check in CHECKS if check.name == "search"]
-LONG = " ".join(f"w{number}" for number in range(20_000))
-
-
-def violations():
-    found = list(SEARCH.find())
-    db.session.rollback()
-    return found
-
-
-def damage(on_sqlite, on_postgresql, **values):
-    is_sqlite = db.engine.dialect.name == "sqlite"
-    with transaction():
-        db.session.execute(text(on_sqlite if is_sqlite else on_postgresql), values)
-
-
-def reindex():
-    with transaction():
-        rebuild.delete_strays(MESSAGES)
-        rebuild.delete_strays(NAMES)
-    while in_transaction(rebuild.number_sessions):
-        pass
-    for index in (MESSAGES, NAMES):
-        last = 0
-        while batch := in_transaction(rebuild.reindex_batch, index, after=last):
-            last = batch.last
+from tests.support import wait_until
+from tests.support.searches import (
+    damage,
+    hits,
+    make_searchable,
+    reindex,
+    violations,
+)
 
 
 @pytest.fixture
 def chat(db_session):
-    new_chat("other", "other", "数据库", LONG, "a " * 500, "😀", "...")
-    return new_chat("a plan", "first plan", "second plan")
-
-
-def test_nothing_is_wrong_with_what_was_stored(chat):
-    assert violations() == []
-
-
-# What to do on SQLite, on PostgreSQL, and what is said of it.
-DAMAGES = {
-    "a message is missing": (
-        "DELETE FROM message_index WHERE rowid = 7",
-        "DELETE FROM message_index WHERE id = 7",
-        "message 7 is not in",
-    ),
-    "a message has fewer words": (
-        "INSERT OR REPLACE INTO message_index (rowid, words, scope)"
-        " VALUES (7, 'first', 'o s r')",
-        "UPDATE message_index SET words = ts_delete(words, 'plan') WHERE id = 7",
-        "message 7 is not in",
-    ),
-    "a message has other words": (
-        "INSERT OR REPLACE INTO message_index (rowid, words, scope)"
-        " VALUES (7, 'plan first', 'o s r')",
-        "UPDATE message_index SET words = CAST('plan first' AS tsvector) WHERE id = 7",
-        "message 7 is not in",
-    ),
-    "a name is missing": (
-        "DELETE FROM name_index WHERE rowid = (SELECT max(number) FROM sessions)",
-        "DELETE FROM name_index WHERE id = (SELECT max(number) FROM sessions)",
-        "is not in the search index",
-    ),
-    "a name is another": (
-        "UPDATE sessions SET name = 'another' WHERE name = 'a plan'",
-        "UPDATE sessions SET name = 'another' WHERE name = 'a plan'",
-        "is not in the search index",
-    ),
-    "a name is left over": (
-        "UPDATE sessions SET name = NULL WHERE name = 'a plan'",
-        "UPDATE sessions SET name = NULL WHERE name = 'a plan'",
-        ", which has none",
-    ),
-    "a session has another owner": (
-        "UPDATE sessions SET owner_id = 'bob' WHERE name = 'a plan'",
-        "UPDATE sessions SET owner_id = 'bob' WHERE name = 'a plan'",
-        "message 7 is not in",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGES)
-def test_damage_is_found_and_mended(chat, what):
-    on_sqlite, on_postgresql, said = DAMAGES[what]
-    damage(on_sqlite, on_postgresql)
-    assert said in violations()[0]
-    reindex()
-    assert violations() == []
-
-
-def test_one_other_word_far_into_a_text_is_found(chat):
-    scopes = scopes_of("alice", db.session.get(Message, 3).session_id, "user")
-    with transaction():
-        put_entries(MESSAGES, [(3, LONG.replace("w9999", "else"), scopes)])
-    assert violations() == ["message 3 is not in the search index as it should be"]
-    reindex()
-    assert violations() == []
-
-
-def test_who_looks_is_told_how_far_it_has_come(chat):
-    shown = []
-    assert list(SEARCH.find(shown.append)) == []
-    assert [each for each in shown if "adding" not in each] == [
-        "search: 8 messages",
-        "search: 2 names",
-    ]
+    return make_searchable()
 
 
 def test_a_session_that_an_older_version_wrote_is_found_and_mended(chat):
@@ -131,14 +34,6 @@ def test_a_session_that_an_older_version_wrote_is_found_and_mended(chat):
     reindex()
     assert violations() == []
     assert [hit.snippet for hit in hits("plan")][0] == "a plan"
-
-
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_a_message_that_is_gone_is_found_in_the_index(chat):
-    damage("DELETE FROM chat_messages WHERE id = 7", "")
-    assert violations() == ["the search index has a message 7, which is missing"]
-    reindex()
-    assert violations() == []
 
 
 def test_the_command_indexes_all_anew(chat, database_url):
@@ -155,11 +50,10 @@ def test_the_command_indexes_all_anew(chat, database_url):
     assert [hit.snippet for hit in hits("second")] == ["second plan"]
 
 
-def test_batches_take_turns(chat, monkeypatch):
-    monkeypatch.setattr(rebuild, "BATCH", 3)
+def test_batches_take_turns(chat):
     damage("DELETE FROM message_index", "DELETE FROM message_index")
     assert len(violations()) == 8
-    reindex()
+    reindex(most_bytes=1)
     assert violations() == []
 
 

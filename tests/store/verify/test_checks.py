@@ -1,14 +1,13 @@
 import re
-from contextlib import closing
 
 import pytest
 
-from chatstore.db import in_transaction, sqlite
+from chatstore.db import in_transaction
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import delete_session, update_session
 from chatstore.store.verify.checks import CHECKS
-from tests.conftest import make_settings
-from tests.support import ROOT
+from tests.support import ROOT, on_sqlite
+from tests.support.breakage import damage_rows
 
 ODD_TEXTS = ["", "x" * 200, "x" * 201, "é" * 300, "😀" * 300, " \n ", "%' \\ \x7f"]
 OF_A = "session_id = (SELECT id FROM sessions WHERE name = 'a')"
@@ -127,28 +126,6 @@ DAMAGES = {
 }
 
 
-def damage(database_url, *statements):
-    """Run the statements where nothing stops them: no foreign keys, no checks."""
-    path = make_settings(database_url).sqlite_path
-    if path is not None:
-        connection = sqlite.driver().connect(path)
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-    else:
-        import psycopg
-
-        connection = psycopg.connect(database_url)
-        connection.execute("SET session_replication_role = replica")
-        for table, name in connection.execute(
-            "SELECT conrelid::regclass::text, conname FROM pg_constraint"
-            " WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
-        ).fetchall():
-            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-    with closing(connection):
-        for statement in statements:
-            assert connection.execute(statement).rowcount
-        connection.commit()
-
-
 @pytest.fixture
 def chats(make_session, clock):
     """A session with three messages, one with one, one with none."""
@@ -186,7 +163,7 @@ def test_damage_is_found_by_its_own_check(chats, db_session, database_url, what)
     expected, *statements = DAMAGES[what]
     assert broken_checks() == set()
     db_session.rollback()
-    damage(database_url, *statements)
+    damage_rows(database_url, *statements)
     assert broken_checks() == expected
 
 
@@ -212,7 +189,7 @@ def test_damage_is_found_by_its_own_check(chats, db_session, database_url, what)
 def test_damage_is_told_in_one_sentence(
     chats, db_session, database_url, what, sentence
 ):
-    damage(database_url, *DAMAGES[what][1:])
+    damage_rows(database_url, *DAMAGES[what][1:])
     found = [
         each for check in CHECKS if check.name != "search" for each in check.find()
     ]
@@ -220,7 +197,7 @@ def test_damage_is_told_in_one_sentence(
 
 
 def test_each_orphan_is_told(chats, db_session, database_url):
-    damage(database_url, "DELETE FROM sessions WHERE name IN ('a', 'b')")
+    damage_rows(database_url, "DELETE FROM sessions WHERE name IN ('a', 'b')")
     (check,) = [check for check in CHECKS if check.name == "orphans"]
     lost = [str(chats[name].id) for name in "aaab"]
     assert sorted(check.find()) == [
@@ -229,10 +206,10 @@ def test_each_orphan_is_told(chats, db_session, database_url):
     ]
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_damaged_file_is_found(make_app, make_session, database_url):
     make_session(name=None)
-    damage(
+    damage_rows(
         database_url,
         "PRAGMA writable_schema = ON",
         "UPDATE sqlite_schema SET sql ="

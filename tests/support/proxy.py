@@ -6,7 +6,6 @@ time, its text in plain, and the server ends each answer with ReadyForQuery.
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from chatstore.app import create_app
 from chatstore.db import db
-from tests.conftest import make_settings
+from tests.support.databases import make_settings
 
 _READY_FOR_QUERY = b"Z\x00\x00\x00\x05"
 _DEADLINE_SECONDS = 20
@@ -109,14 +108,6 @@ def behind_proxy(database_url: str) -> Iterator[tuple[DatabaseProxy, FlaskClient
         with app.app_context():
             db.engine.dispose()
         proxy.close()
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Return as soon as `is_so()`; AssertionError if it never is."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, f"not in {_DEADLINE_SECONDS} s"
-        time.sleep(0.005)
 
 
 class _Link:

@@ -60,3 +60,9 @@ def _columns(chance, owner_id):
         "pinned": chance.random() < 0.01,
         "archived_at": START if chance.random() < 0.1 else None,
     }
+
+
+def number_after(number):
+    """The number that this process gives out after `number`, at the same instant."""
+    instant, count = divmod(number, 2048)
+    return instant * 2048 + (count + 1) % 2048

@@ -14,13 +14,13 @@ from chatstore.db.sqlite import WriterLock
 from chatstore.settings import Settings
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import get_session, update_session
-from tests.support import ROOT, clean_environ
+from tests.support.environment import ROOT, clean_environ
 
 
 def start_worker(job: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a process that does the job once it reads a line; it says when ready."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.workers", job, *map(str, arguments)],
+        [sys.executable, "-m", "tests.support.workers", job, *map(str, arguments)],
         cwd=ROOT,
         env=clean_environ(),
         stdin=subprocess.PIPE,

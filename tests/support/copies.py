@@ -19,7 +19,7 @@ from chatstore.services.backup.backup import restore_backup, write_backup
 from chatstore.services.backup.integrity import Contents
 from chatstore.services.backup.postgres_tools import Tools
 from chatstore.settings import Settings
-from tests.support import clean_environ
+from tests.support.environment import clean_environ
 
 # Ends the process in the middle of what it is told about.
 SUICIDE = """

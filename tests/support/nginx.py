@@ -5,34 +5,19 @@ import http.client
 import json
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support import JSON, ROOT, LiveResponse, clean_environ, free_port, need
+from tests.support.environment import ROOT, free_port, need
+from tests.support.servers import Child, LiveResponse, LiveServer, send_request
+from tests.support.waiting import wait_until
 
 DEPLOY = ROOT / "deploy"
+DOCS = (ROOT / "docs" / "deploy.md").read_text()
 ECHO = "tests.deploy.echo:create()"
-# What systemd does between fork and exec, sd_listen_fds(3).
-HAND_OVER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def wait_until(is_so: Callable[[], bool], *, seconds: float = 60) -> None:
-    """Wait until `is_so()`; fail when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        threading.Event().wait(0.01)
 
 
 @contextlib.contextmanager
@@ -43,68 +28,14 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-class Child:
-    """A process of a test's, with its output in a file; ended when the block is."""
+def start_gunicorn(folder: Path, **options: Any) -> LiveServer:
+    """Start a server as deploy/chatstore.env does, on `folder`/chatstore.sock.
 
-    def __init__(self, command: list[str], log: Path, **options: Any) -> None:
-        self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, **options
-            )
-
-    def __enter__(self) -> "Child":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=40)
-
-    def wait_for(self, text: str, *, times: int = 1) -> None:
-        """Wait until it has written `text` so often; fail when it ends before."""
-
-        def has_come() -> bool:
-            assert self.process.poll() is None, self.log.read_text()
-            return self.log.read_text().count(text) >= times
-
-        wait_until(has_come)
-
-
-def start_gunicorn(
-    folder: Path,
-    *,
-    application: str | None = None,
-    listener: socket.socket | None = None,
-    **settings: str,
-) -> Child:
-    """Start gunicorn as deploy/chatstore.env does, on `folder`/chatstore.sock.
-
-    With `application`, that one; with `listener`, on it: as systemd hands it over.
+    The options are those of LiveServer.
     """
-    defaults = {"proxy_hops": "1", "log_format": "json", "allowed_hosts": ".example"}
-    environ = {
-        f"CHATSTORE_{name.upper()}": value
-        for name, value in (defaults | settings).items()
-    }
-    environ["CHATSTORE_BIND"] = f"unix:{folder / 'chatstore.sock'}"
-    command = [sys.executable, "-m", "chatstore", "serve", "--migrate"]
-    if application:
-        command[2:] = ["gunicorn", "-c", "python:chatstore.server", application]
-    options: dict[str, Any] = {}
-    if listener:
-        number = listener.fileno()
-        command = [sys.executable, "-c", HAND_OVER, str(number), *command]
-        options = {"pass_fds": [number]}
-    return Child(
-        command,
-        folder / "gunicorn.log",
-        cwd=folder,
-        env=clean_environ(PYTHONPATH=str(ROOT), **environ),
-        **options,
-    )
+    defaults = {"proxy_hops": "1", "allowed_hosts": ".example"}
+    bind = f"unix:{folder / 'chatstore.sock'}"
+    return LiveServer(folder, bind=bind, **(defaults | options))
 
 
 class Nginx(Child):
@@ -135,7 +66,7 @@ class Nginx(Child):
         wait_until(self._is_listening)
 
     def _is_listening(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
+        assert self.process.poll() is None, self.log
         with contextlib.suppress(OSError), self.connect():
             return True
         return False
@@ -154,17 +85,8 @@ class Nginx(Child):
         headers: Mapping[str, str] | None = None,
         client: str = "127.0.0.1",
     ) -> LiveResponse:
-        """Send one request from the address `client`; a body goes as JSON."""
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=60, source_address=(client, 0)
-        )
-        sent = dict(headers or {})
-        if body is not None and not isinstance(body, bytes | Iterator):
-            body = json.dumps(body)
-            sent = JSON | sent
-        with contextlib.closing(connection):
-            connection.request(method, path, body, sent)
-            return LiveResponse(connection.getresponse())
+        """Send one request from the address `client`; the body is sent as JSON."""
+        return send_request(self.port, method, path, body, headers, client=client)
 
     def send(self, raw: bytes) -> LiveResponse:
         """Send `raw`, which need not be HTTP, and read what is answered."""

@@ -1,0 +1,140 @@
+"""Rules for the tests themselves: where they stand, and what they leave alone."""
+
+import ast
+from functools import cache
+
+import pytest
+
+from tests.support import ROOT
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+TEST_MODULES = [path for path in TESTS if path.name.startswith("test_")]
+MODULES = sorted(
+    path.relative_to(ROOT / "chatstore")
+    for path in (ROOT / "chatstore").rglob("*.py")
+    if path.name != "__init__.py"
+)
+# Modules without a test at the mirrored path, and the file or folder that tests them.
+TESTED_ELSEWHERE = {
+    # Words that all layers share.
+    "__main__.py": "test_server.py",
+    "enums.py": "contract/test_openapi.py",
+    "errors.py": "contract/test_error_shape.py",
+    # Tables and shapes without functions: the queries and routes use each column.
+    "models/facets.py": "store/test_facets.py",
+    "models/idempotency.py": "store/test_idempotency.py",
+    "schemas/facets.py": "routes/test_facets.py",
+    "schemas/filters.py": "routes/test_session_lists.py",
+    "schemas/health.py": "routes/test_health.py",
+    "schemas/messages.py": "routes/test_messages.py",
+    "schemas/problems.py": "contract/test_error_shape.py",
+    "schemas/search.py": "routes/test_search.py",
+    "schemas/sessions.py": "routes/test_sessions.py",
+    # Parts of one use case, which its tests run whole.
+    "services/background_deletions.py": "services/test_background.py",
+    "services/steps.py": "services/test_background.py",
+    "services/backup/integrity.py": "services/backup/test_restore.py",
+    "services/backup/whole_database.py": "services/backup/test_backup.py",
+    "store/json_rows.py": "schemas/test_dumping.py",
+    "store/paging.py": "store/test_session_lists.py",
+    "store/search/statements.py": "store/search/test_plans.py",
+    "store/verify/lists.py": "store/test_rebuild_lists.py",
+    # Parts of every request: the contract holds for all routes.
+    "web/api.py": "contract/test_error_shape.py",
+    "web/auth.py": "contract/test_routes.py",
+    "web/cookies.py": "contract/test_routes.py",
+    "web/json_provider.py": "contract/test_roundtrip.py",
+    "web/parsing.py": "contract/test_bad_input.py",
+    "web/responses.py": "routes/test_messages.py",
+}
+# Bounds of one transaction that tests lower, because no argument carries them yet.
+SMALL_BOUNDS = {
+    "services.background._PAUSE_SECONDS",
+    "store.bulk.MOST_BYTES",
+    "store.bulk._CHUNK_BYTES",
+    "store.bulk.bound",  # MOST_FACETS or MOST_TAGS
+    "store.deletions.BATCH",
+    "store.deletions.BATCH_BYTES",
+    "store.filters.FEW",
+    "store.search.entries.APPEND_WORDS",
+    "store.search.rebuild.BATCH",
+}
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+def nodes(path, kind):
+    return (node for node in ast.walk(tree_of(path)) if isinstance(node, kind))
+
+
+def imports(path):
+    """The dotted names that a test imports, and the name that each has there."""
+    for node in nodes(path, ast.Import):
+        for alias in node.names:
+            yield alias.name, alias.asname or alias.name
+    for node in nodes(path, ast.ImportFrom):
+        for alias in node.names:
+            yield f"{node.module}.{alias.name}", alias.asname or alias.name
+
+
+def calls(path):
+    """Each call as the text of its function and the texts of its arguments."""
+    for node in nodes(path, ast.Call):
+        yield ast.unparse(node.func), [ast.unparse(each) for each in node.args]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_a_test_module(path):
+    for name, _ in imports(path):
+        folder, *others = name.split(".")
+        if folder == "tests":
+            assert not any(part.startswith("test_") for part in others), name
+            assert "conftest" not in others, name
+
+
+def test_each_module_has_a_test_at_the_mirrored_path():
+    missing = {
+        str(path)
+        for path in MODULES
+        if not (ROOT / "tests" / path.with_name(f"test_{path.name}")).exists()
+    }
+    assert missing == TESTED_ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("test", sorted(set(TESTED_ELSEWHERE.values())))
+def test_what_is_tested_elsewhere_is_tested_there(test):
+    assert (ROOT / "tests" / test).exists()
+
+
+def test_nothing_of_ours_is_patched_but_the_clock_and_bounds():
+    patched = set()
+    for path in TESTS:
+        ours = {
+            alias: name
+            for name, alias in imports(path)
+            if name.startswith("chatstore.")
+        }
+        for function, arguments in calls(path):
+            if function.endswith(".setattr") and arguments[0] in ours:
+                name = f"{ours[arguments[0]]}.{arguments[1].strip(chr(39))}"
+                if not name.startswith("chatstore.clock."):
+                    patched.add(name.removeprefix("chatstore."))
+    assert patched == SMALL_BOUNDS
+
+
+def test_only_wait_until_and_the_torture_sleep():
+    sleepers = {
+        path.relative_to(ROOT / "tests").parts[0]
+        for path in TESTS
+        for function, _ in calls(path)
+        if function in ("time.sleep", "sleep")
+    }
+    assert sleepers == {"support", "torture"}
+    assert all(
+        "unittest.mock" not in name or name == "unittest.mock.ANY"
+        for path in TESTS
+        for name, _ in imports(path)
+    )

@@ -1,0 +1,73 @@
+"""Ways to break a database under an application, the same on both kinds."""
+
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from chatstore.db import db, sqlite, write_connection
+from tests.support.databases import make_settings
+
+_REFUSE_TOOLS = {
+    "sqlite": "CREATE TRIGGER refuse BEFORE INSERT ON chat_messages"
+    " WHEN NEW.role = 'tool' BEGIN SELECT RAISE(ABORT, 'refused by a trigger'); END",
+    "postgresql": "ALTER TABLE chat_messages ADD CONSTRAINT refuse"
+    " CHECK (role <> 'tool')",
+}
+
+
+def refuse_tools(app):
+    """Let the database refuse every message of role tool, for reasons of its own."""
+    with app.app_context():
+        db.session.execute(text(_REFUSE_TOOLS[db.engine.dialect.name]))
+        db.session.commit()
+
+
+@contextmanager
+def taken_away(app, request):
+    """Make the database of `app` unreachable; `request` is the test's fixture."""
+    with app.app_context():
+        url = db.engine.url
+        db.engine.dispose()
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database)
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.mkdir()  # SQLite would make a missing file
+        yield
+        return
+    server = request.getfixturevalue("postgres")
+    server.execute(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS false")
+    yield
+    server.execute(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS true")
+
+
+def be_refused_for_now():
+    """Make the database itself answer: run this transaction again."""
+    connection = write_connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
+    with closing(connection.exec_driver_sql("SELECT * FROM sqlite_schema")):
+        connection.exec_driver_sql("DROP TABLE chat_messages")
+
+
+def damage_rows(database_url, *statements):
+    """Run the statements where nothing stops them: no foreign keys, no checks."""
+    path = make_settings(database_url).sqlite_path
+    if path is not None:
+        connection = sqlite.driver().connect(path)
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+    else:
+        import psycopg
+
+        connection = psycopg.connect(database_url)
+        connection.execute("SET session_replication_role = replica")
+        for table, name in connection.execute(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+            " WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+        ).fetchall():
+            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    with closing(connection):
+        for statement in statements:
+            assert connection.execute(statement).rowcount
+        connection.commit()

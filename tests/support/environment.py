@@ -1,0 +1,44 @@
+"""Where the tests run: folders, tools that may be missing, variables, ports."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+OWN_DATA = ROOT / "tests" / "data"
+
+
+def need(tool: str, is_there: bool) -> None:
+    """Skip the test and name the missing tool; in CI, fail the test."""
+    if is_there:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{tool} is missing")
+    pytest.skip(f"{tool} is missing")
+
+
+def shared_data(name: str) -> Path:
+    """Return the path of an extra data file; skip the test without it, in CI too."""
+    path = SHARED_DATA / name
+    if not path.exists():
+        pytest.skip(f"shared data {name} is missing")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def clean_environ(**variables: str) -> dict[str, str]:
+    """Return the environment for a child process: ours, without our settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CHATSTORE_", "COV_", "PROMETHEUS_"))
+    }
+    return kept | variables
