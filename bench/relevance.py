@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from bench.databases import KINDS, databases
 from bench.inprocess import application
 from bench.results import print_figures, progress, write_results
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.db.revisions import migrate
 from chatstore.enums import Role
 from chatstore.store.messages import append_messages
@@ -101,14 +101,14 @@ def _store(app: Flask, collected: Collected) -> dict[int, str]:
     with app.app_context():
         migrate()
         for texts in collected.texts.values():
-            chat = in_transaction(
+            chat = run_write(
                 create_session, owner_id=LOCAL_OWNER, llm_model_name="none"
             )
             turns = [
                 {"content": text, "role": Role.USER, "metadata": None}
                 for text in texts.values()
             ]
-            messages = in_transaction(
+            messages = run_write(
                 append_messages, chat.id, owner_id=LOCAL_OWNER, turns=turns
             )
             names |= zip((each.id for each in messages), texts, strict=True)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chatstore import __version__
 from chatstore.app import create_app
 from chatstore.clock import utc_now
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import COMMAND as MIGRATE
 from chatstore.db.revisions import (
@@ -153,7 +153,7 @@ def reindex_command() -> None:
     """
     with _admin_app().app_context(), _progress_line() as show:
         check_revision()
-        while in_transaction(rebuild.number_sessions):
+        while run_write(rebuild.number_sessions):
             pass
         _relist(show)
         names = _reindex(NAMES, "names", show)
@@ -163,7 +163,7 @@ def reindex_command() -> None:
 
 def _relist(show: Callable[[str], None]) -> None:
     done, last = 0, None
-    while batch := in_transaction(rebuild_lists.relist_batch, after=last):
+    while batch := run_write(rebuild_lists.relist_batch, after=last):
         last = batch.last
         done += batch.count
         show(f"{done} sessions listed")
@@ -171,9 +171,9 @@ def _relist(show: Callable[[str], None]) -> None:
 
 def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:
     done, last = 0, 0
-    while in_transaction(rebuild.delete_strays, index, limit=rebuild.BATCH):
+    while run_write(rebuild.delete_strays, index, limit=rebuild.BATCH):
         pass
-    while batch := in_transaction(rebuild.reindex_batch, index, after=last):
+    while batch := run_write(rebuild.reindex_batch, index, after=last):
         last = batch.last
         done += batch.count
         show(f"{done} {noun} indexed")
@@ -260,7 +260,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
         check_revision()
         purged = 0
         before = utc_now() - older_than
-        while count := in_transaction(idempotency.purge_records, before=before):
+        while count := run_write(idempotency.purge_records, before=before):
             purged += count
             if sys.stderr.isatty():
                 click.echo(f"\r{purged} purged", nl=False, err=True)

@@ -6,7 +6,7 @@ import click
 from flask import Flask
 from sqlalchemy import delete, func, select, update
 
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.models import ChatSession, Message
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import messages, session_lists, sessions
@@ -22,12 +22,12 @@ RECIPES = (
     ("read it", "for m in chat.messages: print(m.seq, m.role, m.content)\n"),
     (
         "rename it",
-        "chat = in_transaction(update_session, chat.id, owner_id=chat.owner_id,"
+        "chat = run_write(update_session, chat.id, owner_id=chat.owner_id,"
         ' changes={"name": "New name"})',
     ),
     (
         "delete it",
-        "in_transaction(delete_session, chat.id, owner_id=chat.owner_id)"
+        "run_write(delete_session, chat.id, owner_id=chat.owner_id)"
         " and finish_deletions()",
     ),
     (
@@ -68,7 +68,7 @@ def shell_names() -> dict[str, Any]:
         "func": func,
         "get_message": messages.get_message,
         "get_session": sessions.get_session,
-        "in_transaction": in_transaction,
+        "in_transaction": run_write,
         "list_messages": messages.list_messages,
         "list_sessions": session_lists.list_sessions,
         "select": select,

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from chatstore import clock as clock_module
 from chatstore.app import create_app
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.db.revisions import migrate
 from chatstore.models import ChatSession
 from chatstore.store.messages import append_message
@@ -155,9 +155,9 @@ def make_session(app: Flask) -> Callable[..., ChatSession]:
     ) -> ChatSession:
         columns.setdefault("llm_model_name", "test-model")
         with app.app_context():
-            chat = in_transaction(create_session, owner_id=owner_id, **columns)
+            chat = run_write(create_session, owner_id=owner_id, **columns)
             for number in range(1, messages + 1):
-                in_transaction(
+                run_write(
                     append_message, chat.id, owner_id=owner_id, content=f"m{number}"
                 )
             db.session.refresh(chat)

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
 from chatstore.app import create_app
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.db.revisions import head_revision, known_revisions, migrate
 from chatstore.store.sessions import create_session
 from tests.support import (
@@ -146,7 +146,7 @@ def test_servers_that_start_at_once_go_on_with_a_broken_off_migration(
 def test_serve_refuses_an_older_revision_that_has_sessions(tmp_path, database_url):
     app = create_app(make_settings(database_url))
     with app.app_context():
-        in_transaction(
+        run_write(
             create_session, owner_id="alice", name=None, llm_model_name="test-model"
         )
         db.engine.dispose()

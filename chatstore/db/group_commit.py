@@ -168,15 +168,15 @@ def init_grouping(app: Flask, *, timeout_seconds: float) -> None:
 
 
 def together(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)` as `in_core_transaction` does, perhaps by another thread.
+    """Return `work(...)` as `run_core_write` does, perhaps by another thread.
 
     For work that is short, asks nothing of the request or of objects of a session, and
     has written nothing when it raises a ChatstoreError.
     """
-    return run_together(prepared(work, *arguments, **keywords))
+    return group_commit(prepared(work, *arguments, **keywords))
 
 
-def run_together(
+def group_commit(
     work: Callable[[], T],
     *,
     turn: Hashable = None,

@@ -1,10 +1,9 @@
-"""Transactions, reads, and what is tried again when the database asks for it.
+"""Transactions and reads, and the retries of both.
 
-Whoever starts the work opens the transaction: `in_transaction(work, ...)`, which
-is tried again when the database asks for that, or `with transaction():`. Work that
-needs no ORM costs less in `in_core_transaction`. Work that only reads goes through
-`reading(work, ...)`, which is tried again too. What needs no transaction is done before
-it begins: see `prepared_first`.
+`run_write(work, ...)` opens a transaction and runs the work again if the database asks
+for that; `with transaction():` does not retry. Work without the ORM costs less in
+`run_core_write`. `run_read(work, ...)` runs and retries work that only reads. Work that
+needs no transaction is done before it begins: see `prepared_first`.
 """
 
 import random
@@ -113,7 +112,7 @@ def core_transaction(
         try:
             yield
             if _is_transacting():
-                raise RuntimeError("What needs the ORM goes through in_transaction.")
+                raise RuntimeError("What needs the ORM goes through run_write.")
             _commit(begun)
         except BaseException:
             begun.rollback()
@@ -222,7 +221,7 @@ def _commit(changes: Session | Transaction) -> None:
 def prepared_first(prepare: Callable[P, Callable[[], T]]) -> Callable[P, T]:
     """Decorate a function that returns its part for the transaction.
 
-    Called by itself the function does both parts. `in_transaction` and the like run it
+    Called by itself the function does both parts. `run_write` and the like run it
     before they wait for a lock, and once: only what it returns is tried again.
     """
 
@@ -244,9 +243,7 @@ def prepared(
     return prepare(*arguments, **keywords)
 
 
-def in_transaction(
-    work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
-) -> T:
+def run_write(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
     """Return `work(...)`, run in one transaction, again if the database asks for it.
 
     At most three more times, for lost locks, serialization failures, deadlocks, a
@@ -256,10 +253,10 @@ def in_transaction(
     return run_transaction(prepared(work, *arguments, **keywords))
 
 
-def in_core_transaction(
+def run_core_write(
     work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
 ) -> T:
-    """Return as `in_transaction` does, for work as `core_transaction` takes it."""
+    """Return as `run_write` does, for work as `core_transaction` takes it."""
     return run_transaction(prepared(work, *arguments, **keywords), is_core=True)
 
 
@@ -270,7 +267,7 @@ def run_transaction(
     turn: Hashable = None,
     deadline: Deadline | None = None,
 ) -> T:
-    """Return `work()`, run as `in_transaction` does; all waits end by the `deadline`.
+    """Return `work()`, run as `run_write` does; all waits end by the `deadline`.
 
     `turn` names what is written to. On PostgreSQL two threads of a process at a time
     write to one thing, and the others wait without a connection: a row that somebody
@@ -294,8 +291,8 @@ def run_transaction(
         return _with_retries(attempt, deadline, event="transaction retried")
 
 
-def reading(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)`, which only reads, run again as `in_transaction` does.
+def run_read(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Return `work(...)`, which only reads, run again as `run_write` does.
 
     It waits for no writer and holds none up.
     """

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, current_app
 
-from chatstore.db import reading
+from chatstore.db import run_read
 from chatstore.schemas.facets import FacetQuerySchema, ModelListSchema, TagListSchema
 from chatstore.store import facets
 from chatstore.web.api import Operation
@@ -18,14 +18,14 @@ bp.before_request(identify_caller)
 @Operation(query=FacetQuerySchema, answer=TagListSchema)
 def list_tags(query: dict[str, Any]) -> dict[str, Any]:
     """List the tags of sessions, the most common first."""
-    return {"tags": reading(facets.list_tags, **_wanted(query))}
+    return {"tags": run_read(facets.list_tags, **_wanted(query))}
 
 
 @bp.get("/models")
 @Operation(query=FacetQuerySchema, answer=ModelListSchema)
 def list_models(query: dict[str, Any]) -> dict[str, Any]:
     """List the models of sessions, the most common first."""
-    return {"models": reading(facets.list_models, **_wanted(query))}
+    return {"models": run_read(facets.list_models, **_wanted(query))}
 
 
 def _wanted(query: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from uuid import UUID
 from flask import Blueprint, Response, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from chatstore.db import prepared, reading, run_transaction
-from chatstore.db.group_commit import run_together
+from chatstore.db import prepared, run_read, run_transaction
+from chatstore.db.group_commit import group_commit
 from chatstore.models import Message
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
@@ -52,7 +52,7 @@ def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     )
     path = url_for("messages.append_message", session_id=session_id)
     return _append(
-        partial(run_together, size_bytes=len(body["content"])),
+        partial(group_commit, size_bytes=len(body["content"])),
         session_id,
         lambda: _answer_message(append(), path),
         count=1,
@@ -123,7 +123,7 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 @Operation(answer=MessageSchema)
 def get_message(session_id: UUID, message_id: int) -> Message:
     """Read one message."""
-    return reading(
+    return run_read(
         messages.get_message, session_id, message_id, owner_id=current_owner()
     )
 
@@ -131,4 +131,6 @@ def get_message(session_id: UUID, message_id: int) -> Message:
 def _read_chunk(
     session_id: UUID, owner_id: str, wanted: messages.MessageRange
 ) -> messages.MessageChunk:
-    return reading(messages.list_messages, session_id, owner_id=owner_id, wanted=wanted)
+    return run_read(
+        messages.list_messages, session_id, owner_id=owner_id, wanted=wanted
+    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, current_app
 
-from chatstore.db import reading, searching
+from chatstore.db import run_read, searching
 from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
@@ -36,7 +36,7 @@ def search_all(query: dict[str, Any]) -> dict[str, Any]:
     )
     most = current_app.config["CHATSTORE"].max_page_size
     with searching():
-        page = reading(
+        page = run_read(
             search,
             wanted,
             owner_id=current_owner(),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, after_this_request, current_app, url_for
 
-from chatstore.db import in_transaction, prepared, reading, run_transaction
+from chatstore.db import prepared, run_read, run_transaction, run_write
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
@@ -45,7 +45,7 @@ def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
     body.setdefault(
         "llm_model_name", current_app.config["CHATSTORE"].default_model_name
     )
-    chat = in_transaction(sessions.create_session, owner_id=current_owner(), **body)
+    chat = run_write(sessions.create_session, owner_id=current_owner(), **body)
     location = url_for("sessions.get_session", session_id=chat.id)
     return chat, {"Location": location, **etag_header(chat)}
 
@@ -61,12 +61,12 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     listing = _listing(query)
     counted = {}
     if query.get("count"):  # first, so that the page is read in its transaction
-        counted["total"] = reading(
+        counted["total"] = run_read(
             session_lists.count_sessions,
             owner_id=current_owner(),
             filters=listing.filters,
         )
-    page = reading(
+    page = run_read(
         session_lists.list_sessions,
         owner_id=current_owner(),
         listing=listing,
@@ -90,7 +90,7 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
     last_updated_at stays. Ids of missing sessions are passed over.
     """
     settings = current_app.config["CHATSTORE"]
-    outcome = in_transaction(
+    outcome = run_write(
         _change_sessions,
         bulk.BulkChange(
             body["action"], tuple(body.get("tags", ())), most_tags=settings.max_tags
@@ -114,7 +114,7 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
 )
 def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
     """Read a session."""
-    chat = reading(sessions.get_sent_session, session_id, owner_id=current_owner())
+    chat = run_read(sessions.get_session_json, session_id, owner_id=current_owner())
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
     return chat.text, etag_header(chat)

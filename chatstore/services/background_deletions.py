@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chatstore.db import reading
+from chatstore.db import run_read
 from chatstore.services.steps import is_done, step_then_pause
 from chatstore.store import deletions
 
@@ -13,7 +13,7 @@ def finish_deletions() -> bool:
     Return whether all went well; what did not is logged and left as it is.
     """
     is_well, last = True, None
-    while session_id := reading(deletions.find_hidden, after=last):
+    while session_id := run_read(deletions.find_hidden, after=last):
         # A batch that fails must not keep the sessions outside it.
         is_small_done = is_done(_delete_small)
         is_this_done = is_done(_finish_deletion, session_id)

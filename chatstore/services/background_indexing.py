@@ -3,7 +3,7 @@
 import threading
 
 from chatstore.clock import Deadline
-from chatstore.db import reading
+from chatstore.db import run_read
 from chatstore.errors import DatabaseUnavailable
 from chatstore.services.steps import is_done, step_then_pause
 from chatstore.store.search import rebuild
@@ -22,7 +22,7 @@ def finish_indexing(deadline: Deadline | None = None) -> bool:
 
 
 def _finish_indexing(deadline: Deadline | None) -> None:
-    last = reading(rebuild.last_pending)
+    last = run_read(rebuild.last_pending)
     if not last:
         return
     seconds = -1 if deadline is None else deadline.remaining_seconds()

@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.db.errors import db_error_text, is_unavailable
 from chatstore.errors import ChatstoreError
 
@@ -23,7 +23,7 @@ def step_then_pause(
 ) -> T:
     """Return `work(...)`, run in one transaction, after a pause for other writers."""
     begun = time.monotonic()
-    result = in_transaction(work, *arguments, **keywords)
+    result = run_write(work, *arguments, **keywords)
     # A thread that asks for SQLite's write lock again at once gets it again, and other
     # writers wait for seconds. So we pause as long as the step took.
     time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))

@@ -22,7 +22,7 @@ from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store.json_rows import AppendedMessage, as_instant
 from chatstore.store.search import entries
-from chatstore.store.sessions import OWNED, whose
+from chatstore.store.sessions import IS_OWNED, session_parameters
 
 Turn = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ _ROW = ("session_id", "seq", "timestamp", *_TURN)
 _MOVE_ON = (
     update(ChatSession)
     .where(
-        OWNED,
+        IS_OWNED,
         or_(
             bindparam("expected", type_=Integer).is_(None),
             ChatSession.last_seq == bindparam("expected", type_=Integer),
@@ -96,16 +96,16 @@ def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]
     None at all where the owner has no such session, or its last seq is not `before`.
     """
     count = len(draft.turns)
-    named = {
-        **whose(draft.session_id, draft.owner_id),
+    parameters = {
+        **session_parameters(draft.session_id, draft.owner_id),
         "expected": before,
         "count": count,
         "now": utc_now() + timedelta(microseconds=count - 1),
         "preview": draft.preview,
     }
     if count == 1 and not entries.is_fts5():
-        return _write_at_once(draft, named)
-    moved = _prepared_move_on.rows(write_connection(), named)
+        return _write_at_once(draft, parameters)
+    moved = _prepared_move_on.rows(write_connection(), parameters)
     if not moved:
         return []
     ((last_seq, moved_at),) = moved
@@ -145,12 +145,14 @@ def _appended(
     return AppendedMessage(id_, draft.session_id, seq, timestamp, *texts)
 
 
-def _write_at_once(draft: Draft, named: Mapping[str, Any]) -> list[AppendedMessage]:
+def _write_at_once(
+    draft: Draft, parameters: Mapping[str, Any]
+) -> list[AppendedMessage]:
     """Write a message in one statement: on PostgreSQL each is a way there and back.
 
     That takes a quarter of the time off an append.
     """
-    given = {**named, **draft.rows[0], "words": draft.words[0].words}
+    given = {**parameters, **draft.rows[0], "words": draft.words[0].words}
     written = _prepare_at_once().rows(write_connection(), given)
     return [
         _appended(draft, draft.turns[0], id_, seq, as_instant(timestamp))

@@ -77,7 +77,7 @@ class SessionFilters:
         return wanted
 
     def shape(self) -> "SessionFilters":
-        """Return filters like these, of other values: those of `named` fit in.
+        """Return filters like these, of other values: those of `parameters` fit in.
 
         A statement that is made once for the shape serves all who ask alike.
         """
@@ -91,7 +91,7 @@ class SessionFilters:
             others[name] = ("",) * len(getattr(self, name))
         return replace(self, **others)
 
-    def named(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """Return the parameters that a statement made for the shape takes."""
         values = {f"filter_{name}": getattr(self, name) for name in _INSTANTS}
         values |= {"filter_model": self.model, "filter_name": _escaped(self.name)}
@@ -117,8 +117,10 @@ def find_rare_facet(
     wanted = filters.facets()
     if not wanted:
         return None
-    named = {"the_owner": owner_id, **filters.named()}
-    (numbers,) = _prepare_counts(_only_facets(filters).shape()).rows(connection, named)
+    parameters = {"the_owner": owner_id, **filters.parameters()}
+    (numbers,) = _prepare_counts(_only_facets(filters).shape()).rows(
+        connection, parameters
+    )
     fewest = min(numbers)
     return numbers.index(fewest) if fewest <= FEW else None
 
@@ -195,10 +197,12 @@ def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]
         yield ChatSession.archived_at.is_not(None)
     if filters.pinned is not None:
         yield pinned_is(filters.pinned)
-    named = filters.named()
+    parameters = filters.parameters()
 
     def given(name: str, column: InstrumentedAttribute[Any]) -> Named:
-        return bindparam(f"filter_{name}", named[f"filter_{name}"], type_=column.type)
+        return bindparam(
+            f"filter_{name}", parameters[f"filter_{name}"], type_=column.type
+        )
 
     if filters.model is not None:
         column = ChatSession.llm_model_name

@@ -149,28 +149,28 @@ def as_json(
     return formatted(literal_column(f"'{{{template}}}'"), *values)
 
 
-def all_of(
+def join_rows(
     column: ColumnElement[Any], *, by: Sequence[ColumnElement[Any]], is_falling: bool
 ) -> ColumnElement[str]:
-    """Return SQL for one text of all values of a column; `apart` takes it apart.
+    """Return SQL for one text of all values of a column; `split_values` takes it apart.
 
     Values are ordered by the columns `by`, all descending or all ascending. SQLite
-    sorts once for each `all_of` in a statement and holds its text twice, so use one per
-    statement.
+    sorts once for each `join_rows` in a statement and holds its text twice, so use one
+    per statement.
     """
     values = func.aggregate_strings(column, _SEPARATOR)
     keys = [each.desc() if is_falling else each.asc() for each in by]
     return _in_order(values, values.aggregate_order_by(*keys))
 
 
-def side_by_side(*columns: ColumnElement[str]) -> ColumnElement[str]:
-    """Return SQL for one text of several values; `apart` splits it."""
+def join_columns(*columns: ColumnElement[str]) -> ColumnElement[str]:
+    """Return SQL for one text of several values; `split_values` splits it."""
     places = _SEPARATOR.join("%s" for _ in columns)
     return formatted(literal_column(f"'{places}'"), *columns)
 
 
-def apart(values: str | None) -> Sequence[str]:
-    """Return the values that `all_of` and `side_by_side` joined."""
+def split_values(values: str | None) -> Sequence[str]:
+    """Return the values that `join_rows` and `join_columns` joined."""
     return values.split(_SEPARATOR) if values is not None else []
 
 

@@ -36,15 +36,20 @@ from chatstore.schemas.messages import MessageSchema
 from chatstore.store.appends import draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
-    all_of,
-    apart,
     as_json,
     attributes,
+    join_columns,
+    join_rows,
     json_value,
-    side_by_side,
+    split_values,
     stored_bytes,
 )
-from chatstore.store.sessions import OWNED, no_such_session, owned, whose
+from chatstore.store.sessions import (
+    IS_OWNED,
+    no_such_session,
+    owned,
+    session_parameters,
+)
 
 # A chunk ends at the first of these, so that a listing never needs more memory
 # than a chunk, whatever the size of its messages.
@@ -57,8 +62,8 @@ _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
 
 
-_LAST_SEQ = select(ChatSession.last_seq).where(OWNED)
-_SENT = as_json(
+_LAST_SEQ = select(ChatSession.last_seq).where(IS_OWNED)
+_AS_JSON = as_json(
     members_of(MessageSchema()),
     # The same for all of them: written once, not for each row.
     {
@@ -171,7 +176,9 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
 def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
     """Return the seq of the session's last message, 0 without one; NotFound."""
     with read_connection() as connection:
-        last_seq: int | None = connection.scalar(_LAST_SEQ, whose(session_id, owner_id))
+        last_seq: int | None = connection.scalar(
+            _LAST_SEQ, session_parameters(session_id, owner_id)
+        )
     if last_seq is None:
         raise no_such_session(session_id)
     return last_seq
@@ -188,8 +195,8 @@ def list_messages(
     size = _most_messages()
     if wanted.limit is not None:
         size = min(size, wanted.limit)
-    named = {
-        **whose(session_id, owner_id),
+    parameters = {
+        **session_parameters(session_id, owner_id),
         "after": min(wanted.after, _MAX_SEQ),
         "before": _MAX_SEQ if wanted.before is None else min(wanted.before, _MAX_SEQ),
         "role": wanted.role,
@@ -197,10 +204,10 @@ def list_messages(
     }
     query = _prepare_range(wanted.order, has_role=wanted.role is not None)
     with read_connection() as connection:
-        ((texts, found, last_seq),) = query.rows(connection, named)
+        ((texts, found, last_seq),) = query.rows(connection, parameters)
     if last_seq is None:
         raise no_such_session(session_id)
-    parts = apart(texts)
+    parts = split_values(texts)
     seqs, messages = parts[::2], parts[1::2]
     if found == len(messages):
         return MessageChunk(messages, rest=None, has_more=False)
@@ -219,10 +226,10 @@ def _most_messages() -> int:
 def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     # The session is asked for in the same statement: between two it might be
     # deleted, and a listing of what was left would look complete.
-    last_seq = select(ChatSession.last_seq).where(OWNED).scalar_subquery()
+    last_seq = select(ChatSession.last_seq).where(IS_OWNED).scalar_subquery()
     conditions = [
         Message.session_id == bindparam("the_session"),
-        exists().where(OWNED),
+        exists().where(IS_OWNED),
         Message.seq > bindparam("after"),
         Message.seq < bindparam("before"),
     ]
@@ -243,13 +250,13 @@ def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     fitting = case(
         (whole.c.bytes <= CHUNK_BYTES, size), else_=_count_fitting(sizes, order, size)
     )
-    seq_and_text = side_by_side(json_value("integer", Message.seq), _SENT)
+    seq_and_text = join_columns(json_value("integer", Message.seq), _AS_JSON)
     chunk = rows(seq_and_text.label("sent"), Message.seq)
     chunk = bounded(chunk, select(fitting).scalar_subquery())
     found = select(whole.c.found).scalar_subquery()
     sent = chunk.subquery()
     is_falling = order is Order.DESC
-    texts = all_of(sent.c.sent, by=[sent.c.seq], is_falling=is_falling)
+    texts = join_rows(sent.c.sent, by=[sent.c.seq], is_falling=is_falling)
     return Prepared(select(texts, found, last_seq))
 
 

@@ -35,16 +35,16 @@ from chatstore.store.filters import (
     select_matching,
 )
 from chatstore.store.json_rows import (
-    all_of,
-    apart,
     as_instant,
     formatted,
+    join_columns,
+    join_rows,
     json_value,
-    side_by_side,
+    split_values,
     stored_bytes,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sessions import SENT_SESSION
+from chatstore.store.sessions import SESSION_JSON
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -92,16 +92,16 @@ def list_sessions(
     filters = listing.filters
     shape = replace(listing, filters=filters.shape())
     # We ask for one session more than fits, to know whether there is another page.
-    named: dict[str, Any] = {"most": limit + 1, "offset": offset}
-    named["share"] = page_bytes // limit
-    named |= {"the_owner": owner_id, **filters.named()}
+    parameters: dict[str, Any] = {"most": limit + 1, "offset": offset}
+    parameters["share"] = page_bytes // limit
+    parameters |= {"the_owner": owner_id, **filters.parameters()}
     if place is not None:
-        named |= {"place_value": place.value, "place_id": place.id}
+        parameters |= {"place_value": place.value, "place_id": place.id}
     with read_connection() as connection:
         rare = find_rare_facet(connection, filters, owner_id=owner_id)
         prepared = _prepare(shape, walks, rare, connection.dialect.name)
-        parts = prepared.rows(connection, named)
-        values = [value for _, joined in parts for value in apart(joined)]
+        parts = prepared.rows(connection, parameters)
+        values = [value for _, joined in parts for value in split_values(joined)]
         chats = list(map(_listed, values[::2], values[1::2]))
         page = _fitting(chats[:limit], page_bytes)
         texts = _texts_of(connection, page, owner_id)
@@ -193,7 +193,7 @@ def _texts_of(
     ids = [chat.sent.id for chat in chats if isinstance(chat.sent, _Large)]
     large: dict[UUID, str] = {}
     if ids:
-        query = select(ChatSession.id, SENT_SESSION).where(
+        query = select(ChatSession.id, SESSION_JSON).where(
             ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
         )
         large = {row[0]: row[1] for row in connection.execute(query)}
@@ -230,9 +230,9 @@ def _prepare(
 def _sent(listing: SessionListing) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
     key = json_value(kind, SORT_COLUMNS[listing.sort])
-    sent = case((_SIZE <= _SHARE, SENT_SESSION), else_=_LARGE)
+    sent = case((_SIZE <= _SHARE, SESSION_JSON), else_=_LARGE)
     columns: list[Any] = [
-        side_by_side(sent, key).label("sent"),
+        join_columns(sent, key).label("sent"),
         SORT_COLUMNS[listing.sort].label("sort"),
         ChatSession.id.label("id"),
     ]
@@ -260,7 +260,7 @@ def _select_walks(
         offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
         met = _select_walk(listing, rows, walk, offset).subquery().c
         is_falling = _is_falling(listing, walk)
-        sent = all_of(met.sent, by=[met.sort, met.id], is_falling=is_falling)
+        sent = join_rows(met.sent, by=[met.sort, met.id], is_falling=is_falling)
         numbered: list[Any] = [literal_column(str(number)).label("number"), sent]
         parts.append(select(*numbered))
     if len(parts) == 1:

@@ -84,21 +84,21 @@ def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
     return chat
 
 
-# For statements that are made once, and run with `whose` as their parameters. An
-# UPDATE keeps the names of its columns to itself.
-OWNED = owned(bindparam("the_session"), bindparam("the_owner"))
+# The condition of prepared statements, which run with `session_parameters`. An UPDATE
+# reserves the names of its columns, so the parameters have other names.
+IS_OWNED = owned(bindparam("the_session"), bindparam("the_owner"))
 
 
-def whose(session_id: UUID, owner_id: str) -> dict[str, Any]:
-    """Return the parameters of a statement with the condition `OWNED`."""
+def session_parameters(session_id: UUID, owner_id: str) -> dict[str, Any]:
+    """Return the parameters of a statement with the condition `IS_OWNED`."""
     return {"the_session": session_id, "the_owner": owner_id}
 
 
-SENT_SESSION = as_json(
+SESSION_JSON = as_json(
     members_of(SessionSchema()),
     {**attributes(ChatSession), "archived": ChatSession.archived_at.is_not(None)},
 )
-_SENT = Prepared(select(SENT_SESSION, ChatSession.revision).where(OWNED))
+_AS_JSON = Prepared(select(SESSION_JSON, ChatSession.revision).where(IS_OWNED))
 
 
 class SentSession(NamedTuple):
@@ -108,10 +108,10 @@ class SentSession(NamedTuple):
     revision: int
 
 
-def get_sent_session(session_id: UUID, *, owner_id: str) -> SentSession:
+def get_session_json(session_id: UUID, *, owner_id: str) -> SentSession:
     """Return the session as it is sent, at a fifth of the cost; NotFound."""
     with read_connection() as connection:
-        found = _SENT.rows(connection, whose(session_id, owner_id))
+        found = _AS_JSON.rows(connection, session_parameters(session_id, owner_id))
     if not found:
         raise no_such_session(session_id)
     return SentSession(*found[0])

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """Runs work in a transaction: `run_transaction` or `run_together`."""
+    """Runs work in a transaction: `run_transaction` or `group_commit`."""
 
     def __call__(self, work: Callable[[], T], *, deadline: Deadline) -> T: ...
 

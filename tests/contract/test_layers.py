@@ -178,8 +178,8 @@ def test_the_store_never_commits():
             continue
         used = {f"db.session.{end}" for end in ends} | {"session.commit"}
         assert not used & set(names_used(tree)), module
-        names = ("transaction", "in_transaction", "core_transaction")
-        starts = {f"chatstore.db.{name}" for name in (*names, "in_core_transaction")}
+        names = ("transaction", "core_transaction", "run_write", "run_core_write")
+        starts = {f"chatstore.db.{name}" for name in names}
         assert not starts & imports(tree), module
 
 

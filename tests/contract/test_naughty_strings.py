@@ -5,7 +5,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.store.messages import append_messages
 from chatstore.store.search.pages import Search, search
 from chatstore.store.sessions import create_session, delete_session
@@ -172,13 +172,13 @@ PIECES = ["a", "b", "OR", "-", "--", '"', "“", "*", "数据", "aB", " ", "!", 
 def test_any_text_is_found_by_itself(db_session, text):
     if not text or cannot_be_stored(text):
         return
-    chat = in_transaction(
+    chat = run_write(
         create_session, owner_id=LOCAL_OWNER, llm_model_name="m", name=None
     )
     turns = [{"content": text, "role": "user", "metadata": None}]
-    in_transaction(append_messages, chat.id, owner_id=LOCAL_OWNER, turns=turns)
+    run_write(append_messages, chat.id, owner_id=LOCAL_OWNER, turns=turns)
     where = Search(q=text, session_id=chat.id)
     hits = search(where, owner_id=LOCAL_OWNER, limit=5).hits
     db_session.rollback()
-    in_transaction(delete_session, chat.id, owner_id=LOCAL_OWNER)
+    run_write(delete_session, chat.id, owner_id=LOCAL_OWNER)
     assert [hit.session_id for hit in hits] == [chat.id]

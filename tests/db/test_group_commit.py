@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from chatstore.db import db, in_transaction, write_connection
+from chatstore.db import db, run_write, write_connection
 from chatstore.db.group_commit import _MOST_BYTES, Group, together, twin_of
 from chatstore.errors import (
     DatabaseUnavailable,
@@ -256,7 +256,7 @@ def test_within_a_transaction_it_is_part_of_that(app, db_session, make_session):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        in_transaction(append_and_fail)
+        run_write(append_and_fail)
     assert count(db_session, Message) == 0
 
 

@@ -16,8 +16,8 @@ from chatstore.clock import Deadline
 from chatstore.db import (
     core_transaction,
     db,
-    in_transaction,
     new_deadline,
+    run_write,
     transaction,
     write_connection,
 )
@@ -202,7 +202,7 @@ def recorded_begins():
 def test_begin_is_immediate_for_writers_only(db_session):
     with recorded_begins() as begins:
         count(db_session, ChatSession)
-        in_transaction(count, db_session, ChatSession)
+        run_write(count, db_session, ChatSession)
     assert begins == ["BEGIN DEFERRED", "BEGIN IMMEDIATE"]
 
 
@@ -267,7 +267,7 @@ def test_after_the_deadline_nothing_is_tried_again(app, monkeypatch):
         be_refused_for_now()
 
     with app.app_context(), pytest.raises(OperationalError):
-        in_transaction(work)
+        run_write(work)
     assert attempts == [0, 20]  # of 30 s
 
 
@@ -287,7 +287,7 @@ def test_a_long_statement_is_interrupted_and_its_connection_still_good(make_app)
             db.session.execute(text(COUNT_FOR_EVER))
         db.session.rollback()
         assert db.session.scalar(text("SELECT 1")) == 1
-        assert in_transaction(db.session.scalar, text("SELECT 2")) == 2
+        assert run_write(db.session.scalar, text("SELECT 2")) == 2
 
 
 @on_sqlite
@@ -301,10 +301,10 @@ def test_a_long_write_is_undone_and_leaves_no_lock(make_app, make_session):
 
     with make_app(statement_timeout_seconds=1).app_context():
         with pytest.raises(OperationalError, match="interrupted"):
-            in_transaction(work)
+            run_write(work)
         assert get_session(chat.id, **mine).name == "before"
         changes = {"name": "after"}
-        after = in_transaction(update_session, chat.id, changes=changes, **mine)
+        after = run_write(update_session, chat.id, changes=changes, **mine)
         assert after.name == "after"
 
 

@@ -19,10 +19,10 @@ from chatstore.db import (
     MAX_RETRIES,
     core_transaction,
     db,
-    in_core_transaction,
-    in_transaction,
     read_connection,
-    reading,
+    run_core_write,
+    run_read,
+    run_write,
     transaction,
     write_connection,
 )
@@ -93,20 +93,20 @@ def test_the_outermost_transaction_alone_commits(db_session):
         with transaction():
             add_session()
         assert count_elsewhere() == 0
-        assert in_transaction(add_session).owner_id == "alice"
+        assert run_write(add_session).owner_id == "alice"
         assert count_elsewhere() == 0
     assert count_elsewhere() == 2
 
 
 def test_an_exception_outside_undoes_what_an_inner_transaction_did(db_session):
     with pytest.raises(KeyError), transaction():
-        in_transaction(add_session)
+        run_write(add_session)
         raise KeyError
     assert count(db_session, ChatSession) == 0
 
 
 def test_objects_outlive_their_transaction(db_session):
-    chat = in_transaction(create_session, owner_id="alice", llm_model_name="m")
+    chat = run_write(create_session, owner_id="alice", llm_model_name="m")
     db_session.remove()
     assert (chat.owner_id, chat.message_count) == ("alice", 0)
 
@@ -118,9 +118,7 @@ def test_a_transaction_reads_what_was_committed_before_it_began(
     before = get_session(chat.id, owner_id="alice")
     assert before.name == "old"
     with app.app_context():
-        in_transaction(
-            update_session, chat.id, owner_id="alice", changes={"name": "new"}
-        )
+        run_write(update_session, chat.id, owner_id="alice", changes={"name": "new"})
     with transaction():
         assert db_session.scalar(select(ChatSession.name)) == "new"
         assert get_session(chat.id, owner_id="alice").name == before.name == "new"
@@ -183,7 +181,7 @@ def test_what_the_database_asks_to_run_again_is_run_again(db_session, refusals):
             be_refused_for_now()
         return chat.owner_id
 
-    assert in_transaction(work, owner_id="bob") == "bob"
+    assert run_write(work, owner_id="bob") == "bob"
     assert len(attempts) == refusals + 1
     assert count_elsewhere() == 1
 
@@ -196,7 +194,7 @@ def test_after_three_more_attempts_the_error_is_raised(db_session):
         be_refused_for_now()
 
     with pytest.raises(OperationalError) as caught:
-        in_transaction(work)
+        run_write(work)
     assert is_transient(caught.value)
     assert len(attempts) == 1 + MAX_RETRIES == 4
     assert count(db_session, ChatSession) == 0
@@ -216,9 +214,9 @@ def test_a_transaction_without_the_orm_is_run_again_alike(
 
     if refusals > MAX_RETRIES:
         with pytest.raises(OperationalError):
-            in_core_transaction(work)
+            run_core_write(work)
     else:
-        assert in_core_transaction(work) == 1
+        assert run_core_write(work) == 1
     assert len(attempts) == min(refusals, MAX_RETRIES) + 1
     assert count(db_session, Message) == (refusals <= MAX_RETRIES)
 
@@ -234,10 +232,10 @@ def test_an_exception_undoes_a_transaction_without_the_orm(
         raise error
 
     with pytest.raises(error):
-        in_core_transaction(work)
+        run_core_write(work)
     assert count(db_session, Message) == 0
     append = partial(append_message, chat.id, owner_id="alice", content="x")
-    assert in_core_transaction(append).seq == 1
+    assert run_core_write(append).seq == 1
     assert count(db_session, Message) == 1
 
 
@@ -245,18 +243,18 @@ def test_work_for_the_orm_is_refused_where_there_is_none(db_session):
     db_session.remove()
     read = partial(db_session.scalar, text("SELECT 1"))
     with pytest.raises(RuntimeError, match="in_transaction"):
-        in_core_transaction(read)
-    assert in_transaction(read) == 1
+        run_core_write(read)
+    assert run_write(read) == 1
 
 
 def test_transactions_of_both_kinds_join_the_outer_one(db_session, make_session):
     chat = make_session(owner_id="alice")
     append = partial(append_message, chat.id, owner_id="alice", content="x")
     with transaction():
-        assert in_core_transaction(append).seq == 1
+        assert run_core_write(append).seq == 1
         assert count_elsewhere(Message) == 0
-    assert in_core_transaction(lambda: in_core_transaction(append)).seq == 2
-    assert in_core_transaction(lambda: in_transaction(append)).seq == 3
+    assert run_core_write(lambda: run_core_write(append)).seq == 2
+    assert run_core_write(lambda: run_write(append)).seq == 3
     with core_transaction(), core_transaction(), transaction():
         assert append().seq == 4
         assert count_elsewhere(Message) == 3
@@ -271,7 +269,7 @@ def test_a_nested_transaction_is_not_run_again_by_itself(db_session):
         be_refused_for_now()
 
     with pytest.raises(OperationalError), transaction():
-        in_transaction(work)
+        run_write(work)
     assert len(attempts) == 1
 
 
@@ -283,7 +281,7 @@ def test_the_outermost_transaction_is_run_again_for_its_nested_ones(db_session):
         if len(attempts) == 1:
             be_refused_for_now()
 
-    in_transaction(lambda: in_transaction(inner))
+    run_write(lambda: run_write(inner))
     assert len(attempts) == 2
     assert count_elsewhere() == 1
 
@@ -297,7 +295,7 @@ def test_an_error_that_would_come_again_is_raised_at_once(db_session):
         add_session(id=UUID(MISSING_ID))
 
     with pytest.raises(IntegrityError) as caught:
-        in_transaction(work)
+        run_write(work)
     assert not is_transient(caught.value)
     assert not is_unavailable(caught.value)
     assert len(attempts) == 1
@@ -312,7 +310,7 @@ def test_each_attempt_begins_without_the_objects_of_the_last(db_session):
         if len(attempts) == 1:
             be_refused_for_now()
 
-    in_transaction(work)
+    run_write(work)
     assert db_session.scalars(select(ChatSession)).all() == attempts[1:]
 
 
@@ -324,7 +322,7 @@ def rename_all(app, rename, names):
 
     def run(name):
         with app.app_context():
-            in_transaction(rename, name)
+            run_write(rename, name)
 
     with ThreadPoolExecutor(len(names)) as threads:
         list(threads.map(run, names))
@@ -383,7 +381,7 @@ def lose_connection(postgres):
 
 
 @on_postgresql
-@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
+@pytest.mark.parametrize("run", [run_write, run_core_write])
 def test_a_connection_lost_before_the_commit_is_replaced(
     db_session, make_session, postgres, run
 ):
@@ -402,7 +400,7 @@ def test_a_connection_lost_before_the_commit_is_replaced(
 
 
 @on_postgresql
-@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
+@pytest.mark.parametrize("run", [run_write, run_core_write])
 def test_a_connection_lost_while_committing_is_told_and_not_tried_again(
     db_session, make_session, postgres, run
 ):
@@ -416,11 +414,11 @@ def test_a_connection_lost_while_committing_is_told_and_not_tried_again(
     with pytest.raises(OutcomeUnknown):
         run(work)
     assert len(attempts) == 1
-    assert in_transaction(get_session, chat.id, owner_id="alice").last_seq == 0
+    assert run_write(get_session, chat.id, owner_id="alice").last_seq == 0
 
 
 @on_postgresql
-@pytest.mark.parametrize("run", [in_transaction, in_core_transaction])
+@pytest.mark.parametrize("run", [run_write, run_core_write])
 def test_a_connection_lost_since_the_last_read_is_replaced(
     db_session, make_session, postgres, run
 ):
@@ -517,7 +515,7 @@ def test_a_migration_makes_the_statements_of_all_connections_stale(
                     revision.rows(connection, {})
         with app.app_context(), db.engine.begin() as migration:
             migration.execute(text(RETYPE))
-        assert reading(read) == [(1,)]
+        assert run_read(read) == [(1,)]
 
 
 @on_postgresql

@@ -1,7 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.models import Message
 from chatstore.store.messages import MessageRange, list_messages
 from chatstore.store.sessions import delete_session, get_session
@@ -63,7 +63,7 @@ def assert_only_these_are_kept(chat):
     chat = get_session(chat.id, owner_id="alice")
     assert (chat.message_count, chat.last_seq, chat.revision) == (ALL, ALL, ALL + 1)
     assert_nothing_is_wrong()
-    in_transaction(delete_session, chat.id, owner_id="alice")
+    run_write(delete_session, chat.id, owner_id="alice")
     assert count(db.session, Message) == 0
     assert_nothing_is_wrong()
 

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from chatstore.cli import main
 from chatstore.db import (
     db,
-    in_transaction,
     is_in_transaction,
     prepared,
     run_transaction,
+    run_write,
 )
 from chatstore.fulltext import index_format
 from chatstore.fulltext.index_format import MESSAGES
@@ -101,7 +101,7 @@ def test_reindexing_makes_words_between_its_transactions(
     make_session(messages=7, name="a plan")
     with app.app_context(), watched as held:
         last = 0
-        while batch := in_transaction(rebuild.reindex_batch, MESSAGES, after=last):
+        while batch := run_write(rebuild.reindex_batch, MESSAGES, after=last):
             last = batch.last
     assert held == [False] * 7
     environ = {"CHATSTORE_DATABASE_URL": database_url, "CHATSTORE_SECRET_KEY": "x"}
@@ -115,11 +115,9 @@ def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session):
     chat = make_session()
     with app.app_context():
         for size in (10, 10, 10, 40, 10):
-            in_transaction(
-                append_message, chat.id, owner_id="local", content="x" * size
-            )
+            run_write(append_message, chat.id, owner_id="local", content="x" * size)
         counts, last = [], 0
-        while batch := in_transaction(
+        while batch := run_write(
             rebuild.reindex_batch, MESSAGES, after=last, most_bytes=25
         ):
             last = batch.last
@@ -131,7 +129,7 @@ def test_a_row_that_is_deleted_meanwhile_gets_no_entry(app, make_session):
     chat, kept = make_session(messages=2), make_session(messages=1)
     with app.app_context():
         write = prepared(rebuild.reindex_batch, MESSAGES, after=0)
-        in_transaction(delete_session, chat.id, owner_id=chat.owner_id)
+        run_write(delete_session, chat.id, owner_id=chat.owner_id)
         assert run_transaction(write).count == 3
         assert violations() == []
         assert db.session.get(type(kept), kept.id) is not None

@@ -52,8 +52,8 @@ def test_a_part_folds_as_it_does_in_its_text(text, word):
     text = f"{text} {word} {text}"
     spans = list(spans_of(fold(text)))
     for start, end in parts_near(text, [Term((word,))]):
-        apart = " ".join((text[:start], text[start:end], text[end:]))
-        assert [each for each, _, _ in spans_of(fold(apart))] == [
+        split_values = " ".join((text[:start], text[start:end], text[end:]))
+        assert [each for each, _, _ in spans_of(fold(split_values))] == [
             each for each, _, _ in spans
         ]
 

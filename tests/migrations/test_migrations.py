@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from chatstore.app import create_app
 from chatstore.clock import format_instant
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.db.revisions import (
     alembic_config,
     current_revision,
@@ -340,9 +340,9 @@ def chats(app):
     """What our migrations made, with two sessions of three messages each in it."""
     migrate()
     for _ in range(2):
-        chat = in_transaction(create_session, owner_id="alice", llm_model_name="m")
+        chat = run_write(create_session, owner_id="alice", llm_model_name="m")
         for content in "abc":
-            in_transaction(append_message, chat.id, owner_id="alice", content=content)
+            run_write(append_message, chat.id, owner_id="alice", content=content)
     return contents()
 
 

@@ -20,7 +20,7 @@ from chatstore.schemas.sessions import SessionPageSchema, SessionSchema
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import MessageRange, list_messages
 from chatstore.store.session_lists import SessionListing, list_sessions
-from chatstore.store.sessions import get_sent_session
+from chatstore.store.sessions import get_session_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INSTANTS = st.datetimes(
@@ -122,7 +122,7 @@ def test_a_session_is_sent_as_its_schema_dumps_it(db_session, values):
     model = db_session.scalars(select(ChatSession)).one()
     expected = SessionSchema().dump(model)
     dump = compile_dump(SessionSchema())
-    text = get_sent_session(model.id, owner_id="alice").text
+    text = get_session_json(model.id, owner_id="alice").text
     assert orjson.loads(text) == sent(dump(text)) == sent(dump(model)) == expected
     listing = SessionListing(SessionFilters(archived=Archived.ANY))
     listed = list_sessions(owner_id="alice", limit=2, listing=listing).items

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, func, select, text
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.models import ChatSession, Message
 from chatstore.services import background
 from chatstore.services.background import finisher_of
@@ -31,7 +31,7 @@ def small_batches(monkeypatch):
 
 def delete(chat):
     """Delete the session as a shell does; what is left nobody does."""
-    assert in_transaction(delete_session, chat.id, owner_id=chat.owner_id)
+    assert run_write(delete_session, chat.id, owner_id=chat.owner_id)
 
 
 def rows(db_session):
@@ -200,13 +200,13 @@ def test_what_goes_wrong_is_logged_and_tried_again(
     chat = make_session(messages=10)
     with app.app_context():
         for statement in OBSTACLE[database_kind]:
-            in_transaction(db.session.execute, text(statement))
+            run_write(db.session.execute, text(statement))
         alice.delete(session_url(chat))
         wait_until(lambda: caplog.text.count("background work not finished") > 1)
         assert "not now" in caplog.text
         assert rows(db.session) == (1, 10)
         for statement in AWAY[database_kind]:
-            in_transaction(db.session.execute, text(statement))
+            run_write(db.session.execute, text(statement))
         wait_for_deletions()
         assert rows(db.session) == (0, 0)
 
@@ -217,7 +217,7 @@ def test_a_server_that_starts_goes_on_with_it(
     chat, kept = make_session(messages=10), make_session(messages=2)
     with app.app_context():
         delete(chat)
-        in_transaction(deletions.delete_batch, chat.id)
+        run_write(deletions.delete_batch, chat.id)
         with LiveServer(tmp_path, database_url=database_url) as server:
             wait_until(lambda: rows(db.session) == (1, 2))
             answer = server.request("GET", f"{session_url(kept)}/messages")
@@ -243,7 +243,7 @@ def test_a_session_that_stays_keeps_no_other(app, make_session):
         db.session.connection().exec_driver_sql(REFUSALS[kind].format(id=name))
         db.session.commit()
         for chat in chats:
-            in_transaction(deletions.hide_sessions, ChatSession.id == chat.id)
+            run_write(deletions.hide_sessions, ChatSession.id == chat.id)
         assert not finish_deletions()
         assert deletions.find_hidden() == first
         assert deletions.count_hidden() == 1

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event, text
 
 from chatstore.clock import Deadline
-from chatstore.db import db, in_transaction, prepared
+from chatstore.db import db, prepared, run_write
 from chatstore.fulltext.index_format import MESSAGES, fts5_words
 from chatstore.services.background import finisher_of
 from chatstore.services.background_indexing import finish_indexing
@@ -37,7 +37,7 @@ def chat(app, make_session, small_steps):
 
 def append(chat):
     turns = [{"role": "user", "content": each, "metadata": None} for each in TEXTS]
-    return in_transaction(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
+    return run_write(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
 
 
 def pending():
@@ -69,7 +69,7 @@ def test_a_message_whose_entry_is_still_to_come_is_no_violation(app, chat):
 def test_an_entry_that_is_neither_there_nor_marked_is_a_violation(app, chat):
     with app.app_context():
         last = append(chat)[-1].id
-        in_transaction(
+        run_write(
             db.session.execute,
             text(f"DELETE FROM message_index_pending WHERE id = {last}"),
         )
@@ -106,7 +106,7 @@ def test_the_words_are_made_before_the_transaction(app, chat):
             write = prepared(rebuild.index_pending, until=rebuild.last_pending())
         db.session.remove()
         with recorded_statements() as writing:
-            in_transaction(write)
+            run_write(write)
     assert [each for each in preparing if "content" in each]
     assert not [each for each in writing if "content" in each]
 
@@ -124,7 +124,7 @@ def test_messages_deleted_meanwhile_are_passed_over(app, chat, make_session):
     with app.app_context():
         append(chat)
         append(other)
-        in_transaction(delete_session, chat.id, owner_id=chat.owner_id)
+        run_write(delete_session, chat.id, owner_id=chat.owner_id)
         assert finish_indexing()
         assert pending() == [] and violations() == []
         assert len(hits("large batch", owner_id=chat.owner_id)) == 12
@@ -134,7 +134,7 @@ def test_reindex_leaves_nothing_pending(app, chat):
     with app.app_context():
         append(chat)
         last = 0
-        while batch := in_transaction(rebuild.reindex_batch, MESSAGES, after=last):
+        while batch := run_write(rebuild.reindex_batch, MESSAGES, after=last):
             last = batch.last
         assert pending() == [] and violations() == []
 
@@ -178,7 +178,7 @@ def test_what_a_deadline_cuts_off_is_finished_in_the_background(
 def test_an_error_after_the_commit_does_not_fail_the_append(alice, chat, caplog):
     app = alice.application
     with app.app_context():
-        in_transaction(
+        run_write(
             db.session.execute,
             text(
                 "CREATE TRIGGER obstacle BEFORE DELETE ON message_index_pending"
@@ -191,7 +191,7 @@ def test_an_error_after_the_commit_does_not_fail_the_append(alice, chat, caplog)
     assert "not now" in caplog.text
     with app.app_context():
         assert len(pending()) == 10
-        in_transaction(db.session.execute, text("DROP TRIGGER obstacle"))
+        run_write(db.session.execute, text("DROP TRIGGER obstacle"))
         finisher_of(app).start()
         wait_until(lambda: pending() == [])
 

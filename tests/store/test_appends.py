@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from chatstore.db import in_transaction, transaction
+from chatstore.db import run_write, transaction
 from chatstore.enums import Role
 from chatstore.models import Message
 from chatstore.store.messages import (
@@ -22,7 +22,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def append(chat, content="hi", *, owner_id="alice", **others):
-    return in_transaction(
+    return run_write(
         append_message, chat.id, owner_id=owner_id, content=content, **others
     )
 

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from sqlalchemy import event, text
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.enums import Archived, Order, SessionSort
 from chatstore.store.filters import FEW, SessionFilters
 from chatstore.store.messages import append_message
@@ -107,10 +107,10 @@ def test_a_walk_during_writes_shows_each_untouched_session_once(db_session):
         place = page.next_place
         gone, moved = (row["id"] for row in chance.sample(rows, 2))
         if touched.isdisjoint({gone, moved}):
-            in_transaction(delete_session, gone, owner_id="alice")
-            in_transaction(append_message, moved, owner_id="alice", content="x")
+            run_write(delete_session, gone, owner_id="alice")
+            run_write(append_message, moved, owner_id="alice", content="x")
             touched |= {gone, moved}
-        in_transaction(create_session, owner_id="alice", llm_model_name="m")
+        run_write(create_session, owner_id="alice", llm_model_name="m")
     assert len(seen) == len(set(seen))
     assert len(touched) > 100
     untouched = {row["id"] for row in rows} - touched

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, text
 
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.enums import Archived, BulkAction
 from chatstore.errors import ValidationFailed
 from chatstore.models import ChatSession, Message, SessionFacet
@@ -25,7 +25,7 @@ ALL = SessionFilters(archived=Archived.ANY)
 
 def change(action, selected=ALL, *, owner_id="alice", most=10_000, **others):
     dry = others.pop("is_dry_run", False)
-    return in_transaction(
+    return run_write(
         change_sessions,
         BulkChange(BulkAction(action), **others),
         owner_id=owner_id,
@@ -171,7 +171,7 @@ def test_what_stops_matching_while_a_change_waits_is_left_alone(
 ):
     mine = {"owner_id": "alice"}
     both = {"pinned": True, "rag_document_ids": ["d"]}
-    in_transaction(update_session, chats[0].id, changes=both, **mine)
+    run_write(update_session, chats[0].id, changes=both, **mine)
 
     def delete():
         with app.app_context():

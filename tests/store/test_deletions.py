@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.enums import BulkAction
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.fulltext.index_format import MESSAGES, NAMES
@@ -43,21 +43,19 @@ def other(db_session, make_session):
 
 
 def delete(chat, **conditions):
-    return in_transaction(
-        sessions.delete_session, chat.id, owner_id="alice", **conditions
-    )
+    return run_write(sessions.delete_session, chat.id, owner_id="alice", **conditions)
 
 
 REACH = {
     "get": lambda chat: sessions.get_session(chat.id, owner_id="alice"),
-    "get as sent": lambda chat: sessions.get_sent_session(chat.id, owner_id="alice"),
-    "change": lambda chat: in_transaction(
+    "get as sent": lambda chat: sessions.get_session_json(chat.id, owner_id="alice"),
+    "change": lambda chat: run_write(
         sessions.update_session, chat.id, owner_id="alice", changes={"name": "x"}
     ),
     "list": lambda chat: messages.list_messages(
         chat.id, owner_id="alice", wanted=messages.MessageRange()
     ),
-    "append": lambda chat: in_transaction(
+    "append": lambda chat: run_write(
         messages.append_message, chat.id, owner_id="alice", content="x"
     ),
     "delete": delete,
@@ -97,7 +95,7 @@ def test_a_batch_takes_so_many_and_the_last_one_the_session(chat, other, db_sess
     delete(chat)
     left, last = [], 0
     while last is not None:
-        last = in_transaction(deletions.delete_batch, chat.id, after=last)
+        last = run_write(deletions.delete_batch, chat.id, after=last)
         left.append(count(db_session, Message) - BATCH)
         assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
     assert left == [7, 4, 1, 0]
@@ -110,10 +108,10 @@ def test_a_batch_is_no_larger_than_so_many_bytes(make_session, db_session, monke
     chat, ends, last = make_session(owner_id="alice"), [], 0
     for size in (50, 50, 101, 1):
         text = "ö" * (size // 2) + "x" * (size % 2)
-        in_transaction(messages.append_message, chat.id, owner_id="alice", content=text)
+        run_write(messages.append_message, chat.id, owner_id="alice", content=text)
     delete(chat)
     while last is not None:
-        last = in_transaction(deletions.delete_batch, chat.id, after=last)
+        last = run_write(deletions.delete_batch, chat.id, after=last)
         ends.append(last)
     assert ends == [2, 3, None]
 
@@ -157,13 +155,13 @@ def test_nothing_of_it_stays_in_the_index(chat, other):
 
 def test_it_goes_on_where_it_was_broken_off(chat, db_session):
     delete(chat)
-    in_transaction(deletions.delete_batch, chat.id)
+    run_write(deletions.delete_batch, chat.id)
     finish_deletions()
     assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
 
 
 def test_a_session_that_is_not_hidden_loses_nothing(chat, db_session):
-    assert in_transaction(deletions.delete_batch, chat.id) is None
+    assert run_write(deletions.delete_batch, chat.id) is None
     finish_deletions()
     assert count(db_session, Message) == MANY
 
@@ -196,7 +194,7 @@ def test_few_large_messages_are_hidden_too(make_session, db_session, monkeypatch
         chats[size] = make_session(owner_id="alice")
         large = "x" * size
         turn = {"content": large} if part == "content" else {"metadata": {"m": large}}
-        in_transaction(
+        run_write(
             messages.append_message,
             chats[size].id,
             owner_id="alice",
@@ -213,7 +211,7 @@ def test_a_batch_counts_metadata(make_session, db_session, monkeypatch):
     monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
     chat, ends, last = make_session(owner_id="alice"), [], 0
     for _ in range(3):
-        in_transaction(
+        run_write(
             messages.append_message,
             chat.id,
             owner_id="alice",
@@ -222,7 +220,7 @@ def test_a_batch_counts_metadata(make_session, db_session, monkeypatch):
         )
     delete(chat)
     while last is not None:
-        last = in_transaction(deletions.delete_batch, chat.id, after=last)
+        last = run_write(deletions.delete_batch, chat.id, after=last)
         ends.append(last)
     assert ends == [1, 2, None]
 
@@ -232,10 +230,8 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
     ids = []
     for _ in range(3):
         ids.append(make_session(owner_id="alice").id)
-        in_transaction(
-            messages.append_message, ids[-1], owner_id="alice", content="x" * 60
-        )
-    in_transaction(
+        run_write(messages.append_message, ids[-1], owner_id="alice", content="x" * 60)
+    run_write(
         bulk.change_sessions,
         bulk.BulkChange(BulkAction.DELETE),
         owner_id="alice",
@@ -249,7 +245,7 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
 
 def finished():
     left = []
-    while deleted := in_transaction(deletions.delete_small):
+    while deleted := run_write(deletions.delete_small):
         left.append(deleted)
     return left
 
@@ -258,7 +254,7 @@ def test_small_sessions_go_together(make_session, db_session):
     chats = [make_session(owner_id="alice", messages=1) for _ in range(3 * BATCH)]
     change = bulk.BulkChange(BulkAction.DELETE)
     selected = [chat.id for chat in chats]
-    in_transaction(
+    run_write(
         bulk.change_sessions, change, owner_id="alice", selected=selected, most=100
     )
     assert deletions.count_hidden() == 2 * BATCH
@@ -271,13 +267,11 @@ def test_small_sessions_that_go_together_are_bounded_in_bytes(
     chat, make_session, monkeypatch
 ):
     monkeypatch.setattr(deletions, "BATCH_BYTES", 10)
-    in_transaction(deletions.hide_sessions, ChatSession.id == chat.id)
+    run_write(deletions.hide_sessions, ChatSession.id == chat.id)
     for size in (4, 4, 4, 11):
         few = make_session(owner_id="alice")
-        in_transaction(
-            messages.append_message, few.id, owner_id="alice", content="x" * size
-        )
-        in_transaction(deletions.hide_sessions, ChatSession.id == few.id)
+        run_write(messages.append_message, few.id, owner_id="alice", content="x" * size)
+        run_write(deletions.hide_sessions, ChatSession.id == few.id)
     monkeypatch.setattr(deletions, "BATCH", 9)
     assert sorted(finished()) == [1, 2]
     assert deletions.count_hidden() == 2  # the large one, and the one of large text

@@ -1,6 +1,6 @@
 import pytest
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.models import SessionFacet
 from chatstore.store.facets import Counted, list_models, list_tags
 from chatstore.store.sessions import delete_session, update_session
@@ -29,9 +29,9 @@ def test_models_are_counted_the_most_common_first(db_session, make_session):
 def test_what_a_session_loses_counts_no_more(db_session, make_session):
     chat = make_session(owner_id="alice", metadata_tags=["a", "b"])
     change = {"metadata_tags": ["b"]}
-    in_transaction(update_session, chat.id, owner_id="alice", changes=change)
+    run_write(update_session, chat.id, owner_id="alice", changes=change)
     assert list_tags(owner_id="alice", limit=10) == [Counted("b", 1)]
-    in_transaction(delete_session, chat.id, owner_id="alice")
+    run_write(delete_session, chat.id, owner_id="alice")
     assert list_tags(owner_id="alice", limit=10) == []
     assert count(db_session, SessionFacet) == 0
 

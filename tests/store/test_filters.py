@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.enums import Archived
 from chatstore.store import filters
 from chatstore.store.filters import SessionFilters
@@ -87,10 +87,10 @@ def test_a_tag_of_any_characters_is_found_as_itself(db_session, make_session):
 def test_a_filter_finds_what_a_change_made_of_a_session(db_session, make_session):
     chat = make_session(owner_id="alice", name="n", metadata_tags=["old", "kept"])
     change = {"metadata_tags": ["kept", "new"], "rag_document_ids": ["d"]}
-    in_transaction(update_session, chat.id, owner_id="alice", changes=change)
+    run_write(update_session, chat.id, owner_id="alice", changes=change)
     assert names(tag=("old",)) == []
     assert names(tag=("new", "kept"), document="d") == ["n"]
-    in_transaction(update_session, chat.id, owner_id="alice", changes={"name": "m"})
+    run_write(update_session, chat.id, owner_id="alice", changes={"name": "m"})
     assert names(tag=("new", "kept"), document="d") == ["m"]
 
 
@@ -124,14 +124,14 @@ def test_a_part_that_is_not_in_the_name_does_not_find_it(
 def test_archived_sessions_are_left_out_unless_asked_for(db_session, make_session):
     kept, gone = (make_session(owner_id="alice", name=name) for name in "kg")
     change = {"archived": True, "pinned": True}
-    in_transaction(update_session, gone.id, owner_id="alice", changes=change)
+    run_write(update_session, gone.id, owner_id="alice", changes=change)
     assert names() == ["k"]
     assert names(archived=Archived.YES) == ["g"]
     assert names(archived=Archived.ANY) == ["g", "k"]
     assert names(archived=Archived.ANY, pinned=True) == ["g"]
     assert names(pinned=True) == []
     change = {"archived": False}
-    in_transaction(update_session, gone.id, owner_id="alice", changes=change)
+    run_write(update_session, gone.id, owner_id="alice", changes=change)
     assert names() == ["g", "k"]
 
 
@@ -152,7 +152,7 @@ def test_instants_are_exclusive(db_session, make_session, clock):
 def test_archiving_again_keeps_the_first_date(db_session, make_session, clock):
     chat = make_session(owner_id="alice")
     first, second = (
-        in_transaction(
+        run_write(
             update_session, chat.id, owner_id="alice", changes={"archived": True}
         ).archived_at
         for _ in range(2)

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from chatstore.cli import main
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.models import IdempotencyRecord
 from chatstore.store.idempotency import claim_record, finish_record, purge_records
 from tests.support import count
@@ -12,8 +12,8 @@ from tests.support import count
 
 def record(key):
     claim = {"owner_id": "alice", "key": key, "request": "POST /x"}
-    in_transaction(claim_record, body_sha256="0" * 64, **claim)
-    in_transaction(
+    run_write(claim_record, body_sha256="0" * 64, **claim)
+    run_write(
         finish_record, owner_id="alice", key=key, status=201, answer="{}", headers={}
     )
 
@@ -36,7 +36,7 @@ def test_old_records_are_purged_and_young_ones_kept(db_session, clock):
     clock.now += timedelta(days=2)
     record("young")
     before = clock.now - timedelta(days=1)
-    assert in_transaction(purge_records, before=before) == 1
+    assert run_write(purge_records, before=before) == 1
     assert [each.key for each in db_session.query(IdempotencyRecord)] == ["young"]
 
 
@@ -46,7 +46,7 @@ def test_records_are_purged_a_thousand_at_a_time(db_session, clock):
         claim_record(body_sha256="0" * 64, **claim)
     db_session.commit()
     clock.now += timedelta(days=2)
-    purged = [in_transaction(purge_records, before=clock.now) for _ in range(3)]
+    purged = [run_write(purge_records, before=clock.now) for _ in range(3)]
     assert purged == [1000, 1, 0]
     assert count(db_session, IdempotencyRecord) == 0
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select, text
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.enums import Order, Role
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
@@ -30,7 +30,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def append(chat, content="hi", *, owner_id="alice", **others):
-    return in_transaction(
+    return run_write(
         append_message, chat.id, owner_id=owner_id, content=content, **others
     )
 
@@ -222,7 +222,7 @@ def test_a_listing_whose_session_is_deleted_on_the_way_is_not_found(db_session, 
     with pytest.raises(NotFound):
         chunks_of(
             chat,
-            between=lambda: in_transaction(delete_session, chat.id, owner_id="alice"),
+            between=lambda: run_write(delete_session, chat.id, owner_id="alice"),
         )
 
 
@@ -237,7 +237,7 @@ def test_a_chunk_is_of_one_moment_though_the_session_is_deleted_meanwhile(
         if "FROM chat_messages" in statement and not deleted:
             deleted.append(chat.id)
             with app.app_context():
-                in_transaction(delete_session, chat.id, owner_id="alice")
+                run_write(delete_session, chat.id, owner_id="alice")
 
     deleted = []
     event.listen(db.engine, "before_cursor_execute", delete_before_it_is_read)
@@ -299,9 +299,7 @@ def test_a_page_of_a_session_is_found_by_index(db_session, fill, database_kind):
 def test_a_chunk_counts_metadata(make_session, db_session):
     chat, wanted, sizes = make_session(owner_id="alice"), messages.MessageRange(), []
     turn = {"content": "x", "role": "user", "metadata": {"m": "x" * 65_000}}
-    in_transaction(
-        messages.append_messages, chat.id, owner_id="alice", turns=[turn] * 30
-    )
+    run_write(messages.append_messages, chat.id, owner_id="alice", turns=[turn] * 30)
     while wanted is not None:
         chunk = messages.list_messages(chat.id, owner_id="alice", wanted=wanted)
         sizes.append(sum(map(len, chunk.messages)))

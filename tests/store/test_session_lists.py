@@ -5,7 +5,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from chatstore.db import db, in_transaction, read_connection
+from chatstore.db import db, read_connection, run_write
 from chatstore.enums import Order, SessionSort
 from chatstore.store import messages, session_lists
 from chatstore.store.messages import append_message
@@ -35,8 +35,8 @@ def list_all(*, owner_id="alice", limit):
 
 def test_sessions_are_listed_by_their_newest_activity(db_session, make_session, clock):
     first, second, third = (make_session(owner_id="alice") for _ in range(3))
-    in_transaction(append_message, first.id, owner_id="alice", content="x")
-    in_transaction(update_session, second.id, owner_id="alice", changes={"name": "x"})
+    run_write(append_message, first.id, owner_id="alice", content="x")
+    run_write(update_session, second.id, owner_id="alice", changes={"name": "x"})
     page = list_sessions(owner_id="alice", limit=10)
     assert ids_of(page) == [first.id, third.id, second.id]
     assert page.next_place is None
@@ -96,7 +96,7 @@ def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
 ):
     chats = [make_session(owner_id="alice") for _ in range(4)][::-1]
     page = list_sessions(owner_id="alice", limit=2)
-    in_transaction(delete_session, chats[1].id, owner_id="alice")
+    run_write(delete_session, chats[1].id, owner_id="alice")
     rest = list_sessions(owner_id="alice", limit=2, place=page.next_place)
     assert ids_of(rest) == [chats[2].id, chats[3].id]
 
@@ -122,7 +122,7 @@ def two_pages(request, db_session, make_session, clock):
 
 def delete_all(page):
     for chat in parsed(page.items):
-        in_transaction(delete_session, chat.id, owner_id="alice")
+        run_write(delete_session, chat.id, owner_id="alice")
 
 
 def test_from_a_last_page_that_has_become_empty_a_way_leads_back(two_pages):
@@ -166,9 +166,7 @@ def large_lists(db_session, make_session):
         for number, count in enumerate(counts)
     ]
     for chat in chats[::3]:
-        in_transaction(
-            update_session, chat.id, owner_id="alice", changes={"pinned": True}
-        )
+        run_write(update_session, chat.id, owner_id="alice", changes={"pinned": True})
     return chats
 
 
@@ -246,9 +244,9 @@ def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
     shape = session_lists._prepare(
         listing, session_lists._walks(listing, None), None, db.engine.dialect.name
     )
-    named = {"the_owner": "alice", "most": 1001, "offset": 0, "share": 20}
+    parameters = {"the_owner": "alice", "most": 1001, "offset": 0, "share": 20}
     with read_connection() as connection:
-        ((_, texts),) = shape.rows(connection, named)
+        ((_, texts),) = shape.rows(connection, parameters)
     assert len(texts.encode()) < 13 * 1000
     assert texts.count('["') == sum(bool(c.rag_document_ids) for c in large_lists)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.models import ChatSession, Message
 from chatstore.store.messages import append_message
@@ -51,11 +51,11 @@ def test_creating_leaves_the_commit_to_its_caller(db_session):
 
 def test_a_number_that_another_process_took_first_is_not_insisted_on(db_session, clock):
     clock.step = timedelta(0)  # all is made within one microsecond
-    theirs = in_transaction(create_session, owner_id="bob", llm_model_name="m")
+    theirs = run_write(create_session, owner_id="bob", llm_model_name="m")
     with transaction():
         follower = number_after(theirs.number)
         db_session.execute(update(ChatSession).values(number=follower))
-    ours = in_transaction(create_session, owner_id="alice", llm_model_name="m")
+    ours = run_write(create_session, owner_id="alice", llm_model_name="m")
     assert ours.number == number_after(follower)
     assert count(db_session, ChatSession) == 2
 
@@ -104,7 +104,7 @@ def test_update_returns_what_is_stored_and_not_what_was_read_before(
 ):
     chat = make_session(owner_id="alice", name="one")
     seen = get_session(chat.id, owner_id="alice")
-    in_transaction(update_session, chat.id, owner_id="alice", changes={"name": "two"})
+    run_write(update_session, chat.id, owner_id="alice", changes={"name": "two"})
     assert (seen.name, seen.revision) == ("two", 2)
 
 
@@ -114,10 +114,8 @@ def test_what_was_read_before_does_not_hide_what_others_changed(
     chat = make_session(owner_id="alice", name="old")
     before = get_session(chat.id, owner_id="alice")  # kept, and so kept in mind
     with app.app_context():
-        in_transaction(append_message, chat.id, owner_id="alice", content="x")
-    mine = in_transaction(
-        update_session, chat.id, owner_id="alice", changes={"name": "new"}
-    )
+        run_write(append_message, chat.id, owner_id="alice", content="x")
+    mine = run_write(update_session, chat.id, owner_id="alice", changes={"name": "new"})
     assert (mine.name, mine.message_count, mine.revision) == ("new", 1, 3)
     assert mine is before
 
@@ -170,7 +168,7 @@ def test_of_many_changes_of_one_revision_one_is_made(app, make_session):
     def rename(number):
         with app.app_context():
             try:
-                in_transaction(
+                run_write(
                     update_session,
                     chat.id,
                     owner_id="alice",

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 
 from chatstore.app import create_app
 from chatstore.cli import main
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.db.revisions import FIRST_CONTENTLESS, check_revision, migrate
 from chatstore.db.sqlite import driver
 from chatstore.errors import WrongRevision
@@ -100,11 +100,9 @@ def test_what_is_found_is_what_python_finds(chats):
 
 
 def test_what_is_deleted_or_renamed_is_not_found(chats):
-    in_transaction(
-        update_session, chats.id, owner_id="alice", changes={"name": "renamed"}
-    )
+    run_write(update_session, chats.id, owner_id="alice", changes={"name": "renamed"})
     assert [hit.snippet for hit in hits("plan")] == ["first plan", "second plan"]
-    in_transaction(delete_session, chats.id, owner_id="alice")
+    run_write(delete_session, chats.id, owner_id="alice")
     assert hits("plan") == hits("renamed") == []
     assert violations() == []
 

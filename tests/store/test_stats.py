@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.enums import Role
 from chatstore.store.messages import append_message
 from chatstore.store.stats import count_messages, count_sessions, get_stats
@@ -21,9 +21,7 @@ def test_an_empty_database_counts_nothing(db_session):
 def test_stats_count_all_owners_together(db_session, make_session, clock):
     make_session(owner_id="alice", messages=2)
     chat = make_session(owner_id="bob", messages=1, llm_model_name="big")
-    in_transaction(
-        append_message, chat.id, owner_id="bob", content="x", role=Role.ASSISTANT
-    )
+    run_write(append_message, chat.id, owner_id="bob", content="x", role=Role.ASSISTANT)
     newest = clock.iso
     make_session(owner_id="bob", llm_model_name="big")
     stats = get_stats()
@@ -45,7 +43,7 @@ def test_the_newest_activity_is_the_latest_message(db_session, make_session, clo
     chat = make_session()
     clock.step = timedelta(days=1)
     make_session()
-    in_transaction(append_message, chat.id, owner_id=chat.owner_id, content="x")
+    run_write(append_message, chat.id, owner_id=chat.owner_id, content="x")
     assert get_stats()["newest activity"] == clock.iso
 
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from sqlalchemy import text
 
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.enums import Role
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.fulltext.positions import index_words
@@ -22,7 +22,7 @@ LONG = " ".join(f"w{number}" for number in range(20_000))
 
 def new_chat(name=None, *contents, owner_id="alice", **columns):
     columns = {"llm_model_name": "m"} | columns
-    chat = in_transaction(create_session, owner_id=owner_id, name=name, **columns)
+    chat = run_write(create_session, owner_id=owner_id, name=name, **columns)
     if contents:
         say(chat, *contents)
     return chat
@@ -30,7 +30,7 @@ def new_chat(name=None, *contents, owner_id="alice", **columns):
 
 def say(chat, *contents, role=Role.USER):
     turns = [{"content": each, "role": role, "metadata": None} for each in contents]
-    return in_transaction(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
+    return run_write(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
 
 
 def make_searchable():
@@ -93,13 +93,11 @@ def reindex(**bounds):
     with transaction():
         rebuild.delete_strays(MESSAGES)
         rebuild.delete_strays(NAMES)
-    while in_transaction(rebuild.number_sessions):
+    while run_write(rebuild.number_sessions):
         pass
     for index in (MESSAGES, NAMES):
         last = 0
-        while batch := in_transaction(
-            rebuild.reindex_batch, index, after=last, **bounds
-        ):
+        while batch := run_write(rebuild.reindex_batch, index, after=last, **bounds):
             last = batch.last
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 
 MOST_TO_READ = 3
 MOST_TO_WRITE = 5
@@ -39,6 +39,6 @@ def statements_of_write(write: Any, *arguments: Any, **keywords: Any) -> list[st
     """The statements of `write` in its own transaction; its COMMIT counts as one."""
     db.session.remove()
     with recorded_statements() as statements:
-        in_transaction(write, *arguments, **keywords)
+        run_write(write, *arguments, **keywords)
     assert statements
     return [*statements, "COMMIT"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from chatstore.app import create_app
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.db.sqlite import WriterLock
 from chatstore.settings import Settings
 from chatstore.store.messages import append_message
@@ -61,7 +61,7 @@ def append(url: str, session_id: str, owner_id: str, threads: str, each: str) ->
     """Append messages, from several threads."""
 
     def add(number: int) -> None:
-        in_transaction(
+        run_write(
             append_message, UUID(session_id), owner_id=owner_id, content=str(number)
         )
 
@@ -77,7 +77,7 @@ def count_up(url: str, session_id: str, owner_id: str, threads: str, each: str) 
         update_session(chat.id, owner_id=owner_id, changes=changes)
 
     def add(_: int) -> None:
-        in_transaction(read_then_write)
+        run_write(read_then_write)
 
     _in_threads(add, url, threads=int(threads), each=int(each))
 

@@ -105,10 +105,10 @@ def _copy_sqlite(part: Path, progress: Progress) -> Contents:
     db.session.remove()
     size = database.stat().st_size // _MIB
 
-    def look() -> None:
+    def on_progress() -> None:
         progress(f"copied {part.stat().st_size // _MIB} of about {size} MiB")
 
-    whole_database.copy_sqlite(database, part, look=look)
+    whole_database.copy_sqlite(database, part, on_progress=on_progress)
     with looking_into(part):
         return check_contents("The copy", progress)
 
@@ -122,7 +122,7 @@ def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
     with looking_into(file):
         check_contents(str(file), progress)
 
-    def look(status: int, left: int, total: int) -> None:
+    def on_progress(status: int, left: int, total: int) -> None:
         progress(f"restored {100 * (total - left) // max(total, 1)} %")
 
     lock = current_app.extensions["chatstore-writer-lock"]
@@ -131,7 +131,7 @@ def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
             _refuse_rows()
         db.session.remove()
         db.engine.dispose()
-        whole_database.replace_sqlite(database, file, look=look)
+        whole_database.replace_sqlite(database, file, on_progress=on_progress)
 
 
 def _refuse_cut_off(file: Path) -> None:
@@ -151,22 +151,25 @@ def _dump_postgresql(part: Path, progress: Progress) -> Contents:
     snapshot = whole_database.hold_snapshot()
     known_revision(current_revision(), of="The database")
 
-    def look() -> None:
+    def on_progress() -> None:
         progress(f"dumped {part.stat().st_size // _MIB} MiB")
 
     settings: Settings = current_app.config["CHATSTORE"]
     tools.dump(
-        part, snapshot=snapshot, lock_seconds=settings.lock_timeout_seconds, look=look
+        part,
+        snapshot=snapshot,
+        lock_seconds=settings.lock_timeout_seconds,
+        on_progress=on_progress,
     )
     contents = check_contents("The database", progress)
     db.session.remove()
-    tools.check(part, look=lambda: progress("reading the dump"))
+    tools.check(part, on_progress=lambda: progress("reading the dump"))
     return contents
 
 
 def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> None:
     tools = _tools()
-    tools.check(file, look=lambda: progress("reading the dump"))
+    tools.check(file, on_progress=lambda: progress("reading the dump"))
     noted = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
     revision = known_revision(noted, of=str(file))
     there = current_revision()
@@ -180,7 +183,7 @@ def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> N
     _refuse_other_clients()
     db.session.remove()
     db.engine.dispose()
-    tools.restore(file, look=lambda: progress("restoring"))
+    tools.restore(file, on_progress=lambda: progress("restoring"))
 
 
 def _tools() -> Tools:

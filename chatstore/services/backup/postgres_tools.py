@@ -27,7 +27,12 @@ class Tools:
         self._environ = {**os.environ, **connection_environ(url)}
 
     def dump(
-        self, file: Path, *, snapshot: str, lock_seconds: int, look: Callable[[], None]
+        self,
+        file: Path,
+        *,
+        snapshot: str,
+        lock_seconds: int,
+        on_progress: Callable[[], None],
     ) -> None:
         """Write the database as `snapshot` sees it to `file`."""
         self._run(
@@ -36,10 +41,10 @@ class Tools:
             f"--snapshot={snapshot}",
             f"--lock-wait-timeout={lock_seconds}s",
             f"--file={file}",
-            look=look,
+            on_progress=on_progress,
         )
 
-    def restore(self, file: Path, *, look: Callable[[], None]) -> None:
+    def restore(self, file: Path, *, on_progress: Callable[[], None]) -> None:
         """Replace what the database holds by `file`, in one transaction."""
         self._run(
             "pg_restore",
@@ -50,12 +55,14 @@ class Tools:
             "--no-privileges",
             f"--dbname={self._database}",
             str(file),
-            look=look,
+            on_progress=on_progress,
         )
 
-    def check(self, file: Path, *, look: Callable[[], None]) -> None:
+    def check(self, file: Path, *, on_progress: Callable[[], None]) -> None:
         """Read all of a dump; BackupError when it is damaged or cut off."""
-        self._run("pg_restore", f"--file={os.devnull}", str(file), look=look)
+        self._run(
+            "pg_restore", f"--file={os.devnull}", str(file), on_progress=on_progress
+        )
 
     def read_table(self, file: Path, table: str) -> str:
         """Return the rows of a small table from a dump, as COPY writes them."""
@@ -66,7 +73,7 @@ class Tools:
         return rows[1] if rows else ""
 
     def _run(
-        self, name: str, *arguments: str, look: Callable[[], None] | None = None
+        self, name: str, *arguments: str, on_progress: Callable[[], None] | None = None
     ) -> str:
         program = find_program(name, least=self._version)
         with subprocess.Popen(  # nosec B603
@@ -79,7 +86,7 @@ class Tools:
             errors="backslashreplace",
         ) as process:
             try:
-                output, errors = _watch(process, look)
+                output, errors = _watch(process, on_progress)
             except BaseException:
                 process.kill()
                 raise
@@ -143,14 +150,14 @@ def _major_version(program: Path) -> int:
 
 
 def _watch(
-    process: "subprocess.Popen[str]", look: Callable[[], None] | None
+    process: "subprocess.Popen[str]", on_progress: Callable[[], None] | None
 ) -> tuple[str, str]:
     while True:
         try:
             return process.communicate(timeout=_SECONDS_PER_LOOK)
         except subprocess.TimeoutExpired:
-            if look is not None:
-                look()
+            if on_progress is not None:
+                on_progress()
 
 
 def _first_error(output: str) -> str:

@@ -33,15 +33,17 @@ def has_rows() -> bool:
     )
 
 
-def copy_sqlite(database: Path, target: Path, *, look: Callable[[], None]) -> None:
+def copy_sqlite(
+    database: Path, target: Path, *, on_progress: Callable[[], None]
+) -> None:
     """Write `database` as of now to `target`, which is empty; writers go on.
 
-    Calls `look` now and then. The backup API in steps would begin anew whenever
+    Calls `on_progress` now and then. The backup API in steps would begin anew whenever
     somebody writes. Raises BackupError.
     """
     connection = _connect(database)
     try:
-        connection.set_progress_handler(look, _STEPS_PER_LOOK)
+        connection.set_progress_handler(on_progress, _STEPS_PER_LOOK)
         connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite.driver().Error as error:
         raise BackupError(f"The backup was not made: {error}.") from error
@@ -50,12 +52,12 @@ def copy_sqlite(database: Path, target: Path, *, look: Callable[[], None]) -> No
 
 
 def replace_sqlite(
-    database: Path, source: Path, *, look: Callable[[int, int, int], None]
+    database: Path, source: Path, *, on_progress: Callable[[int, int, int], None]
 ) -> None:
     """Make `database` the same as `source`, in one transaction of SQLite's.
 
-    Its WAL is folded in first, which only works when nobody else has it open: an
-    old WAL beside new pages would be damage. Calls `look` with a status, the pages
+    SQLite first folds in the WAL, which fails while another connection is open: an old
+    WAL next to new pages would be damage. Calls `on_progress` with a status, the pages
     left and the pages in all. Raises BackupError.
     """
     target, original = _connect(database), _connect(source)
@@ -63,7 +65,7 @@ def replace_sqlite(
         # Kept until the connection ends: nobody comes in between.
         target.execute("PRAGMA locking_mode = EXCLUSIVE")
         target.execute("PRAGMA journal_mode = DELETE")
-        original.backup(target, pages=_PAGES_PER_STEP, progress=look)
+        original.backup(target, pages=_PAGES_PER_STEP, progress=on_progress)
     except sqlite.driver().OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES:
             raise BackupError(

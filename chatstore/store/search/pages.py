@@ -40,7 +40,7 @@ from chatstore.store.search.plans import (
     look,
     read_texts,
 )
-from chatstore.store.sessions import OWNED, no_such_session, whose
+from chatstore.store.sessions import IS_OWNED, no_such_session, session_parameters
 
 # Sessions up to so many are asked for by the index; if the filters let more pass, each
 # match is asked for its session.
@@ -51,7 +51,7 @@ MOST_WINDOWS = 3
 # Characters of texts that are checked for a phrase for one page, which ends there.
 CHECKED_CHARACTERS = 5 * INDEXED_CHARACTERS
 
-_EXISTS = Prepared(select(ChatSession.id).where(OWNED))
+_EXISTS = Prepared(select(ChatSession.id).where(IS_OWNED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def search(
 
 
 def _check_session(connection: Connection, session_id: UUID, owner_id: str) -> None:
-    if not _EXISTS.rows(connection, whose(session_id, owner_id)):
+    if not _EXISTS.rows(connection, session_parameters(session_id, owner_id)):
         raise no_such_session(session_id)
 
 

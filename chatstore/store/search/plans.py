@@ -128,11 +128,11 @@ class Wanted:
             has_taken=bool(self.taken),
         )
 
-    def named(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """Return the parameters of a statement that is made for the shape."""
         as_query = fts5_query if self.is_fts5 else tsquery
         return {
-            **self.filters.named(),
+            **self.filters.parameters(),
             "the_owner": self.owner_id,
             "asked": as_query(self.query, self.scopes),
             "any": "" if self.is_fts5 else any_tsquery(self.query),
@@ -195,13 +195,13 @@ def look(
         sample=sample,
     )
     most = wanted.bounds.dense_window if by_rank else _DENSE
-    named = {
-        **wanted.named(),
+    parameters = {
+        **wanted.parameters(),
         "most_sessions": most_sessions,
         "most_sampled": most,
     }
     found: dict[str, list[tuple[Any, ...]]] = {"name": [], "session": [], "sample": []}
-    for kind, *row in prepared.rows(connection, named):
+    for kind, *row in prepared.rows(connection, parameters):
         found[kind].append(tuple(row))
     return FirstLook(
         names=_best(found["name"], wanted),
@@ -218,17 +218,19 @@ def find_best(connection: Connection, wanted: Wanted, sample: Sample | None) -> 
     """
     if sample is not None and wanted.high is None:
         wanted = replace(wanted, high=sample.newest + 1)
-    shape, named = wanted.shape(by_rank=True), wanted.named()
+    shape, parameters = wanted.shape(by_rank=True), wanted.parameters()
     dense = wanted.bounds.dense_window
     if sample is not None and sample.matching >= dense and wanted.high:
         floor = max(wanted.low or 1, wanted.high - shape.walk)
         is_whole = floor == (wanted.low or 1)
         if is_whole or wanted.low is None:
             walked = statements.prepare_best_of_walk(shape)
-            best = _best(walked.rows(connection, {**named, "floor": floor}), wanted)
+            best = _best(
+                walked.rows(connection, {**parameters, "floor": floor}), wanted
+            )
             if is_whole or best.low:
                 return best
-    rows = statements.prepare_best(shape).rows(connection, named)
+    rows = statements.prepare_best(shape).rows(connection, parameters)
     return _best(rows, wanted)
 
 
@@ -236,7 +238,7 @@ def find_newest(
     connection: Connection, wanted: Wanted, sample: Sample | None
 ) -> list[Found]:
     """Return the newest `count` messages that match, newest first."""
-    shape, named = wanted.shape(by_rank=False), wanted.named()
+    shape, parameters = wanted.shape(by_rank=False), wanted.parameters()
     is_short = (
         not shape.is_fts5
         and wanted.low is not None
@@ -244,10 +246,10 @@ def find_newest(
         and wanted.high - wanted.low <= shape.walk
     )
     if is_short or (sample is not None and sample.matching >= _DENSE):
-        rows = statements.prepare_walk(shape).rows(connection, named)
+        rows = statements.prepare_walk(shape).rows(connection, parameters)
         if is_short or len(rows) == wanted.count:
             return [Found(*row) for row in rows]
-    rows = statements.prepare_newest(shape).rows(connection, named)
+    rows = statements.prepare_newest(shape).rows(connection, parameters)
     return [Found(*row) for row in rows]
 
 
@@ -258,8 +260,8 @@ def find_again(
     if not keys:
         return []
     prepared = statements.prepare_again(wanted.shape(by_rank=False), names=names)
-    named = {**wanted.named(), "keys": orjson.dumps(keys).decode()}
-    rows = {row[0]: Found(*row) for row in prepared.rows(connection, named)}
+    parameters = {**wanted.parameters(), "keys": orjson.dumps(keys).decode()}
+    rows = {row[0]: Found(*row) for row in prepared.rows(connection, parameters)}
     return [rows[key] for key in keys if key in rows]
 
 
@@ -273,8 +275,8 @@ def read_texts(
     prepared = statements.prepare_texts()
     for first in range(0, len(keys), _TEXTS_AT_ONCE):
         some = orjson.dumps(keys[first : first + _TEXTS_AT_ONCE]).decode()
-        named = {"keys": some, "length": INDEXED_CHARACTERS + 1}
-        yield from prepared.rows(connection, named)
+        parameters = {"keys": some, "length": INDEXED_CHARACTERS + 1}
+        yield from prepared.rows(connection, parameters)
 
 
 def as_uuid(sent: UUID | str) -> UUID:

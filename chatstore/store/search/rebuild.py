@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from chatstore.db import db, prepared_first, reading
+from chatstore.db import db, prepared_first, run_read
 from chatstore.fulltext.index_format import (
     MESSAGES,
     NAMES,
@@ -67,7 +67,7 @@ def reindex_batch(
     Their words are made before the transaction, which then passes over the rows that
     are gone or have another name by now: whoever changed them wrote their entry.
     """
-    entries = reading(read_entries, index, after=after, most_bytes=most_bytes)
+    entries = run_read(read_entries, index, after=after, most_bytes=most_bytes)
     write_entries = _prepare_writing(index, entries)
 
     def write() -> Batch | None:
@@ -90,8 +90,8 @@ def index_pending(*, until: int) -> Callable[[], bool]:
 
     Returns False when no such message was pending. SQLite only.
     """
-    keys = reading(_next_pending, until)
-    entries = reading(read_entries, MESSAGES, among=keys) if keys else []
+    keys = run_read(_next_pending, until)
+    entries = run_read(read_entries, MESSAGES, among=keys) if keys else []
     write_entries = _prepare_writing(MESSAGES, entries)
 
     def write() -> bool:
@@ -174,7 +174,7 @@ def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
 
     They are looked for before the transaction, which looks again at these only.
     """
-    found = reading(lambda: list(islice(find_strays(index), limit)))
+    found = run_read(lambda: list(islice(find_strays(index), limit)))
 
     def delete() -> int:
         for start in range(0, len(found), BATCH):

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.enums import Role
 from chatstore.errors import BackupError
 from chatstore.services.backup.backup import write_backup
@@ -95,7 +95,7 @@ def test_a_killed_backup_leaves_no_file_of_that_name(
     turns = [{"content": "x" * 100, "role": Role.USER, "metadata": None}] * 1000
     with app.app_context():
         for _ in range(4):
-            in_transaction(append_messages, chat.id, owner_id=LOCAL_OWNER, turns=turns)
+            run_write(append_messages, chat.id, owner_id=LOCAL_OWNER, turns=turns)
     when = {"sqlite": "copied", "postgresql": "checking role"}[database_kind]
     run_and_kill(app, "write_backup", tmp_path / "copy", when)
     (left,) = (each for each in tmp_path.glob("copy*") if "journal" not in each.name)

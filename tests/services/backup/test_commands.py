@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.enums import Role
 from chatstore.store.messages import append_messages
 from chatstore.web.auth import LOCAL_OWNER
@@ -120,7 +120,7 @@ def add(app: Flask, session_id: UUID, turns: int) -> None:
     each = {"content": "x" * 100, "role": Role.USER, "metadata": None}
     with app.app_context():
         for start in range(0, turns, 1000):
-            in_transaction(
+            run_write(
                 append_messages,
                 session_id,
                 owner_id=LOCAL_OWNER,

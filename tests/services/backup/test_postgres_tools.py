@@ -94,8 +94,8 @@ def test_programs_connect_as_the_application_does(
 def test_no_password_is_on_a_command_line(folders: dict[int, Path]) -> None:
     url = make_url("postgresql+psycopg://ann:s3cret@db.example/chats")
     tools = Tools(url, server_version=91)
-    tools.dump(Path("file"), snapshot="1-1", lock_seconds=5, look=lambda: None)
-    tools.restore(Path("file"), look=lambda: None)
+    tools.dump(Path("file"), snapshot="1-1", lock_seconds=5, on_progress=lambda: None)
+    tools.restore(Path("file"), on_progress=lambda: None)
     for name in ("pg_dump", "pg_restore"):
         arguments = (folders[91] / f"{name}.arguments").read_text()
         assert "file" in arguments
@@ -107,4 +107,4 @@ def test_no_password_is_on_a_command_line(folders: dict[int, Path]) -> None:
 def test_a_failure_is_told_in_the_programs_words(folders: dict[int, Path]) -> None:
     tools = Tools(make_url("postgresql+psycopg:///chats"), server_version=91)
     with pytest.raises(BackupError, match="pg_restore failed: pg: error: no"):
-        tools.check(Path("broken"), look=lambda: None)
+        tools.check(Path("broken"), on_progress=lambda: None)

@@ -11,7 +11,7 @@ from alembic import command
 from flask import Flask
 from sqlalchemy import select
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.db.revisions import alembic_config, current_revision, migrate
 from chatstore.errors import BackupError
 from chatstore.models import ChatSession
@@ -39,7 +39,7 @@ def test_a_restored_backup_holds_what_was_there(
     chat = make_session(messages=3, name="Ä 数据", metadata_tags=["a", "b"])
     make_session()
     with app.app_context():
-        in_transaction(
+        run_write(
             append_message,
             chat.id,
             owner_id=LOCAL_OWNER,
@@ -51,7 +51,7 @@ def test_a_restored_backup_holds_what_was_there(
     assert restore(other_app, tmp_path / "copy") == expected
     assert rows(other_app) == rows(app)
     with other_app.app_context():  # and it goes on from there
-        message = in_transaction(
+        message = run_write(
             append_message, chat.id, owner_id=LOCAL_OWNER, content="next"
         )
         assert (message.seq, message.id) == (5, 5)
@@ -132,9 +132,7 @@ def test_a_damaged_backup_changes_nothing(
         (chat,) = db.session.scalars(select(ChatSession))
         for _ in range(20):
             content = os.urandom(1000).hex()
-            in_transaction(
-                append_message, chat.id, owner_id=LOCAL_OWNER, content=content
-            )
+            run_write(append_message, chat.id, owner_id=LOCAL_OWNER, content=content)
     backup(app, tmp_path / "copy")
     before = rows(app)
     damage(tmp_path / "copy")
@@ -200,7 +198,7 @@ def test_a_restore_killed_half_way_changes_nothing(
     restore(other_app, tmp_path / "small")
     for _ in range(6):
         with app.app_context():
-            in_transaction(
+            run_write(
                 append_message, chat.id, owner_id=LOCAL_OWNER, content="x" * 2**20
             )
     backup(app, tmp_path / "large")
@@ -231,9 +229,7 @@ def test_a_restore_for_which_there_is_no_room_changes_nothing(
     backup(app, tmp_path / "small")
     restore(other_app, tmp_path / "small")
     with app.app_context():
-        in_transaction(
-            append_message, chat.id, owner_id=LOCAL_OWNER, content="x" * 2**20
-        )
+        run_write(append_message, chat.id, owner_id=LOCAL_OWNER, content="x" * 2**20)
     backup(app, tmp_path / "large")
     before = rows(other_app)
     with files_up_to(2**19), pytest.raises(BackupError, match="Nothing was restored"):

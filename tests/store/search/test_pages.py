@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text, update
 
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.enums import Archived, Role, SearchSort
 from chatstore.errors import NotFound
 from chatstore.fulltext.words import words_of
@@ -124,16 +124,14 @@ def test_nobody_finds_what_is_not_theirs(db_session):
 def test_a_name_that_changed_is_found_by_what_it_is_now(db_session):
     chat = new_chat("before")
     for name, expected in [("after", 1), (None, 0), ("after that", 1), ("", 0)]:
-        in_transaction(
-            update_session, chat.id, owner_id="alice", changes={"name": name}
-        )
+        run_write(update_session, chat.id, owner_id="alice", changes={"name": name})
         assert (len(hits("before")), len(hits("after"))) == (0, expected)
 
 
 def test_what_is_deleted_is_never_found_again(db_session):
     chat = new_chat("plan", "plan", "plan")
     other = new_chat("plan", "plan")
-    in_transaction(delete_session, chat.id, owner_id="alice")
+    run_write(delete_session, chat.id, owner_id="alice")
     assert {hit.session_id for hit in hits("plan")} == {other.id}
     new_chat("else", "else")
     assert len(hits("plan")) == 2
@@ -165,7 +163,7 @@ def test_filters_hold_for_names_and_messages(db_session):
     new_chat("plan a", "plan a", metadata_tags=["x", "y"])
     chat = new_chat("plan b", "plan b", metadata_tags=["x"])
     changes = {"pinned": True, "llm_model_name": "other"}
-    in_transaction(update_session, chat.id, owner_id="alice", changes=changes)
+    run_write(update_session, chat.id, owner_id="alice", changes=changes)
 
     def among(**filters):
         return found("plan", filters=SessionFilters(**filters))
@@ -184,7 +182,7 @@ def test_archived_sessions_are_left_out_unless_asked_for(db_session):
     chat = new_chat("plan a", "plan a")
     new_chat("plan b")
     changes = {"archived": True}
-    in_transaction(update_session, chat.id, owner_id="alice", changes=changes)
+    run_write(update_session, chat.id, owner_id="alice", changes=changes)
     archived = {
         each: found("plan", filters=SessionFilters(archived=each)) for each in Archived
     }
@@ -249,7 +247,7 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
         seen += [hit.message_id for hit in page if hit.session_id == staying.id]
         new_chat("a plan", "plan plan plan")
         if going:
-            in_transaction(delete_session, going.pop().id, owner_id="alice")
+            run_write(delete_session, going.pop().id, owner_id="alice")
     assert len(seen) == len(set(seen)) == BATCH + 50
 
 
@@ -279,7 +277,7 @@ def test_windows_hold_what_stays_while_messages_come_and_go(db_session, sort):
         seen += [hit.message_id for hit in page if hit.session_id == staying.id]
         new_chat("a plan", "plan plan plan")
         if going:
-            in_transaction(delete_session, going.pop().id, owner_id="alice")
+            run_write(delete_session, going.pop().id, owner_id="alice")
     assert sorted(seen) == list(range(1, 351))
 
 
@@ -304,9 +302,7 @@ def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_sessi
     first = search(wanted, owner_id="alice", limit=2)
     shown = {hit.session_id for hit in first.hits}
     (gone, *others) = [chat for chat in chats if chat.id not in shown]
-    in_transaction(
-        update_session, gone.id, owner_id="alice", changes={"archived": True}
-    )
+    run_write(update_session, gone.id, owner_id="alice", changes={"archived": True})
     rest = search(wanted, owner_id="alice", limit=9, place=first.next_place)
     assert {hit.session_id for hit in rest.hits} == {chat.id for chat in others}
     assert rest.next_place is None
@@ -485,8 +481,8 @@ def test_long_texts_are_read_a_few_at_a_time(db_session):
     statements = statements_of_read(
         search, Search(q="plan"), owner_id="alice", limit=20
     )
-    reading = [each for each in statements if "substr" in each and "MATCH" not in each]
-    texts = [each for each in reading if "message_index" not in each]
+    run_read = [each for each in statements if "substr" in each and "MATCH" not in each]
+    texts = [each for each in run_read if "message_index" not in each]
     assert len(texts) == 5
 
 
@@ -640,7 +636,7 @@ def test_rows_of_before_numbers_are_found_by_their_messages(db_session):
     with transaction():
         db.session.execute(text("DELETE FROM name_index"))
         db.session.execute(update(ChatSession).values(number=None))
-    in_transaction(
+    run_write(
         update_session, chat.id, owner_id="alice", changes={"name": "another plan"}
     )
     assert [hit.seq for hit in hits("plan")] == [1]

@@ -6,7 +6,7 @@ import re
 import pytest
 from sqlalchemy import event, insert, text
 
-from chatstore.db import db, in_transaction
+from chatstore.db import db, run_write
 from chatstore.enums import Archived, Role, SearchSort
 from chatstore.fulltext.index_format import MESSAGES, NAMES, owner_scope
 from chatstore.models import Message
@@ -57,11 +57,11 @@ def crowd(db_session):
     ]
     db_session.execute(insert(Message), rows)
     db_session.commit()
-    while in_transaction(rebuild.number_sessions):
+    while run_write(rebuild.number_sessions):
         pass
     for index in (MESSAGES, NAMES):
         last = 0
-        while batch := in_transaction(rebuild.reindex_batch, index, after=last):
+        while batch := run_write(rebuild.reindex_batch, index, after=last):
             last = batch.last
     if db.engine.dialect.name == "postgresql":
         for index in (MESSAGES, NAMES):  # as autovacuum does

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from chatstore.cli import main
-from chatstore.db import db, in_transaction, transaction
+from chatstore.db import db, run_write, transaction
 from chatstore.fulltext.index_format import NAMES
 from chatstore.store.search import rebuild
 from chatstore.store.search.entries import put_entries
@@ -63,7 +63,7 @@ def test_a_rename_waits_for_who_writes_the_old_name_anew(app, chat, name):
 
     def rename(session_id):
         with app.app_context():
-            in_transaction(update_session, session_id, **renamed)
+            run_write(update_session, session_id, **renamed)
 
     with ThreadPoolExecutor(1) as other:
         with transaction():

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from chatstore.db import in_transaction
+from chatstore.db import run_write
 from chatstore.store.messages import append_message
 from chatstore.store.sessions import delete_session, update_session
 from chatstore.store.verify.checks import CHECKS
@@ -148,9 +148,9 @@ def test_nothing_is_wrong_with_what_the_store_wrote(db_session, make_session):
     mine = {"owner_id": chat.owner_id}
     for content in ODD_TEXTS:
         odd = make_session(name=content[:9])
-        in_transaction(append_message, odd.id, content=content, **mine)
-    in_transaction(update_session, chat.id, changes={"name": "x"}, **mine)
-    in_transaction(delete_session, gone.id, **mine)
+        run_write(append_message, odd.id, content=content, **mine)
+    run_write(update_session, chat.id, changes={"name": "x"}, **mine)
+    run_write(delete_session, gone.id, **mine)
     assert broken_checks() == set()
 
 
