@@ -68,7 +68,7 @@ def shell_names() -> dict[str, Any]:
         "func": func,
         "get_message": messages.get_message,
         "get_session": sessions.get_session,
-        "in_transaction": run_write,
+        "run_write": run_write,
         "list_messages": messages.list_messages,
         "list_sessions": session_lists.list_sessions,
         "select": select,
