@@ -57,9 +57,10 @@ class Group:
     ) -> T:
         """Return `work()`, run by this thread or the leader, and committed.
 
-        `size_bytes` is roughly how much the work writes. If one job fails, the group is
-        rolled back and each thread runs its own job alone. If the commit fails, every
-        thread of the group raises that error, because a retry could write twice.
+        `size_bytes` is roughly how much the work writes. If a job raises anything but a
+        ChatstoreError, the group is rolled back and each thread runs its own job alone.
+        If the commit fails, every thread of the group raises that error, because a
+        retry could write twice.
         """
         job = _Job(work, deadline or Deadline(self._timeout_seconds), size_bytes)
         if not self._join(job):

@@ -90,8 +90,8 @@ def core_transaction(
 ) -> Iterator[None]:
     """Do as `transaction`, for a block that writes only on `write_connection`.
 
-    The ORM session's bookkeeping takes a quarter of an append, so the block must not
-    use one. If it does, this raises RuntimeError and commits nothing.
+    An ORM session's bookkeeping takes a quarter of an append. If the block uses an ORM
+    session, this raises RuntimeError and commits nothing.
     """
     if is_in_transaction():
         yield
@@ -151,7 +151,8 @@ def read_connection() -> Iterator[Connection]:
         return
     with current_app.extensions["chatstore-reading"].connect() as connection:
         # SQLAlchemy's begin and rollback take 60 of the 300 µs in which a request reads
-        # a session from PostgreSQL, even if no BEGIN is sent. So we begin only if told.
+        # a session from PostgreSQL, even if no BEGIN is sent. So only PgBouncer's
+        # connections begin.
         if connection.get_execution_options().get("begins_reads"):
             connection.begin()
         yield connection
@@ -249,7 +250,8 @@ def run_write(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs)
 
     Retries at most three times after a busy database, a serialization failure, a
     deadlock, a session number that another process took, or a connection lost before
-    the commit. `work` must have no effect outside the transaction.
+    the commit. PostgreSQL's lock timeouts are retried until the deadline. `work` must
+    have no effect outside the transaction.
     """
     return run_transaction(prepared(work, *arguments, **keywords))
 
@@ -314,8 +316,8 @@ def run_read(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) 
 def searching() -> AbstractContextManager[None]:
     """Hold one of the process's few places for a search.
 
-    A search can take seconds. Others wait for a place without a connection, so that
-    other requests find one.
+    A search can take seconds. Other searches wait for a place without a connection, so
+    connections stay free for other requests.
     """
     searches: Turns = current_app.extensions["chatstore-searches"]
     return searches.taken("connections", new_deadline())
