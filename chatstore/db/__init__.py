@@ -1,4 +1,4 @@
-"""The database: object, column types and transactions; no models, no HTTP."""
+"""The database object, column types and transactions; no models, no HTTP."""
 
 from chatstore.db.engine import (
     Base,

@@ -1,4 +1,4 @@
-"""The database object, and how an application connects to its database."""
+"""Owns the database object and connects an application to its database."""
 
 import select
 from pathlib import Path
@@ -21,10 +21,10 @@ from chatstore.errors import SettingsError
 from chatstore.settings import Settings
 
 WRITES = {"sqlite_begin": "IMMEDIATE"}
-# PostgreSQL waits for a lock this long; then the connection goes back to the pool, and
-# the transaction begins again. A little longer than its usual `deadlock_timeout`.
+# PostgreSQL waits this long for a lock. Then the connection returns to the pool, and we
+# retry the transaction. Slightly longer than the default `deadlock_timeout` of 1 s.
 _MOST_LOCK_SECONDS = 1.25
-# Two writers of one session: one at work, and one that waits for it in the database.
+# Writers of one chat session at a time: one works, the other waits for its lock.
 _WRITERS_OF_ONE = 2
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Base(DeclarativeBase):
     )
 
 
-# Objects outlive their commit: views serialize what they have just written.
+# Views serialize objects after the commit, so a commit must not expire them.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
 
@@ -53,7 +53,7 @@ def is_sqlite() -> bool:
 
 
 def init_database(app: Flask, settings: Settings) -> None:
-    """Connect `app` to the database that `settings` name; nothing is opened yet.
+    """Configure `app` for the database in `settings`; opens no connection.
 
     Raises SettingsError when the URL cannot be read.
     """
@@ -83,7 +83,7 @@ def _reading_options(settings: Settings) -> dict[str, Any]:
     if settings.sqlite_path is not None:
         return {"sqlite_begin": None}
     if settings.database_pooler == "pgbouncer":
-        # A pooler takes our settings with the BEGIN of each transaction, or not at all.
+        # PgBouncer keeps our settings only within a transaction, so reads need a BEGIN.
         return {"begins_reads": True}
     return {"isolation_level": "AUTOCOMMIT"}
 
@@ -105,8 +105,8 @@ def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
 
 
 def _remove_session(error: BaseException | None) -> None:
-    # Flask-SQLAlchemy would raise if the connection is lost by now. What was read is
-    # still good, so we remove the session first, and the answer is sent.
+    # Flask-SQLAlchemy's teardown raises if the connection is lost. The response needs
+    # no connection any more, so we remove the session first and only log the error.
     try:
         db.session.remove()
     except DBAPIError as lost:
@@ -118,7 +118,8 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
         engine = db.engine
     app.extensions["chatstore-lock-seconds"] = _lock_seconds(settings)
     app.extensions["chatstore-turns"] = Turns(width=_WRITERS_OF_ONE)
-    # Whoever waits for a lock holds a connection: most of them are for the others.
+    # A thread that waits for a lock holds a connection. At most a quarter of the
+    # threads may retry such a wait, so other requests find a connection.
     app.extensions["chatstore-blocked"] = Turns(width=max(1, settings.threads // 4))
     event.listen(engine, "handle_error", _hide_values)
     event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
@@ -139,16 +140,17 @@ def _prepare_postgresql(app: Flask, settings: Settings) -> None:
 def _bound_lock_waits(connection: Connection) -> None:
     seconds = connection.get_execution_options().get("lock_seconds")
     if seconds is not None:
-        milliseconds = max(int(seconds * 1000), 1)  # 0 would be no bound
+        milliseconds = max(int(seconds * 1000), 1)  # 0 means no timeout
         connection.exec_driver_sql(
             f"SELECT set_config('lock_timeout', '{milliseconds}', true)"
         )
 
 
 def _lock_seconds(settings: Settings) -> float:
-    """Return how long PostgreSQL may wait for a lock at a time.
+    """Return how many seconds PostgreSQL may wait for a lock at a time.
 
-    It is less than others wait for the connection that is kept meanwhile.
+    The waiting transaction keeps its connection, so this is shorter than
+    `pool_timeout_seconds`, for which other threads wait for a connection.
     """
     statement = settings.statement_timeout_seconds or float("inf")
     return min(
@@ -161,10 +163,10 @@ def _lock_seconds(settings: Settings) -> float:
 
 def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
     if not record.info.get("used"):
-        record.info["used"] = True  # a new one is as good as it gets
+        record.info["used"] = True  # a new connection is open
         return
-    # The server has sent something, though nobody asked: its farewell. A ping costs a
-    # round trip; whom this does not tell, the retries save.
+    # A readable idle socket means that the server closed the connection. This check
+    # costs no round trip, unlike a ping; retries cover what it misses.
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
@@ -176,14 +178,14 @@ def _session_settings(settings: Settings) -> dict[str, str]:
         "timezone": "UTC",
         "lock_timeout": f"{int(_lock_seconds(settings) * 1000)}ms",
         "statement_timeout": f"{settings.statement_timeout_seconds}s",
-        # To start a second process takes 6 ms, where most statements take less than 1.
+        # Starting a parallel worker takes 6 ms; most statements take less than 1 ms.
         "max_parallel_workers_per_gather": "0",
     }
 
 
 def _hide_values(context: ExceptionContext) -> None:
-    # PostgreSQL's details quote the row that it refuses: message text, on its way to
-    # a log. Its first sentence does not.
+    # PostgreSQL's error details quote the refused row, so message text would reach a
+    # log. The primary message quotes no row, so we keep only that.
     diagnosis = getattr(context.original_exception, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
     if primary and context.sqlalchemy_exception is not None:
@@ -192,9 +194,9 @@ def _hide_values(context: ExceptionContext) -> None:
 
 
 def _replace_connections_of_stale_statements(context: ExceptionContext) -> None:
-    # psycopg would run the same prepared statement again and again. A new connection
-    # has prepared none, so we count this one as lost, and the retries do the rest. All
-    # others in the pool are replaced too: a migration makes theirs stale as well.
+    # psycopg would reuse the stale prepared statement. A new connection has prepared
+    # nothing, so we mark this one as lost and leave the rest to the retries. SQLAlchemy
+    # then replaces the whole pool: a migration makes its statements stale as well.
     if is_stale_statement(context.original_exception):
         context.is_disconnect = True
 
@@ -212,8 +214,8 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         return options | {"module": sqlite.driver()}
     connect = {"connect_timeout": settings.pool_timeout_seconds}
     if settings.database_pooler == "pgbouncer":
-        # Each transaction may come to another server process: nothing may be kept
-        # there, neither prepared statements nor what a connection starts with.
+        # Each transaction may run in another server process, so we keep no state there:
+        # no prepared statements and no startup options.
         return options | {"connect_args": connect | {"prepare_threshold": None}}
     given = make_url(settings.database_url).query.get("options", "")
     ours = " ".join(

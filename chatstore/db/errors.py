@@ -1,6 +1,6 @@
-"""What a database means by its errors: run it again, come back later, or our mistake.
+"""Classifies database errors: retry now, unavailable for a while, or our bug.
 
-Knows the codes of SQLite and PostgreSQL; opens nothing.
+Knows the error codes of SQLite and PostgreSQL; opens no connection.
 """
 
 from sqlalchemy.exc import (
@@ -13,30 +13,30 @@ from sqlalchemy.exc import (
 
 from chatstore.errors import DatabaseFull, DatabaseUnavailable
 
-# Serialization failure and deadlock: PostgreSQL's request to run it again.
+# Serialization failure and deadlock: PostgreSQL asks the client to retry.
 _RETRY_SQLSTATES = frozenset({"40001", "40P01"})
 _LOCK_TIMEOUT_SQLSTATE = "55P03"
 # A prepared statement that DEALLOCATE or DISCARD has dropped.
 _NO_SUCH_STATEMENT_SQLSTATE = "26000"
-# The function of PostgreSQL that refuses a plan whose columns have other types now. It
-# shares its SQLSTATE with other errors, and its words may be translated.
+# The PostgreSQL function that refuses a cached plan when its column types have changed.
+# Other errors share its SQLSTATE, and its message may be translated, so we check this.
 _REFUSES_OLD_PLANS = "RevalidateCachedQuery"
-# A standby, or a primary that was told to refuse writes.
+# A standby, or a primary in read-only mode.
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
 _RETRY_SQLITE_CODES = frozenset({5, 6})
-# Two processes may give sessions one number. So each database calls what refuses that;
-# who tries again gets another.
+# Two processes may choose the same session number; a retry chooses another. PostgreSQL
+# and SQLite report the violated unique constraint by these names.
 _REFUSED_NUMBER = ("ix_sessions_number", "UNIQUE constraint failed: sessions.number")
-# Classes of SQLSTATE that tell of the database's state, not of the statement:
-# connection, login, rollback, resources, intervention, system, configuration. psycopg
-# raises OperationalError for more, such as 54 (program_limit_exceeded): the same
-# statement fails there for ever, so "try again" would be a lie.
+# SQLSTATE classes that concern the database's state, not the statement: connection,
+# login, rollback, resources, intervention, system, configuration. psycopg raises
+# OperationalError for others too, such as 54 (program_limit_exceeded). There the same
+# statement fails every time, so the client must not try again.
 _UNAVAILABLE_CLASSES = frozenset({"08", "28", "40", "53", "57", "58", "F0"})
-# object_in_use and lock_not_available; the rest of class 55 is our mistake.
+# object_in_use and lock_not_available; the rest of class 55 is our bug.
 _UNAVAILABLE_SQLSTATES = frozenset({_READ_ONLY_SQLSTATE, "55006", "55P03"})
-# disk_full and SQLITE_FULL; then what happens when a bound of ours is reached.
-_FULL = frozenset({"53100", 13})
+_FULL = frozenset({"53100", 13})  # disk_full and SQLITE_FULL
+# The setting whose timeout caused each error.
 _BOUNDS = {
     "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
     9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
@@ -46,19 +46,19 @@ _BOUNDS = {
 
 
 def is_transient(error: DBAPIError) -> bool:
-    """Whether the same transaction may well succeed when it is run again."""
+    """Whether a retry of the same transaction may succeed."""
     if error.connection_invalidated or _is_refused_number(error):
         return True
     return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
-    """Whether PostgreSQL ended a wait for a lock: its `lock_timeout` was over."""
+    """Whether PostgreSQL's `lock_timeout` ended a wait for a lock."""
     return _code(error) == _LOCK_TIMEOUT_SQLSTATE
 
 
 def is_stale_statement(error: BaseException) -> bool:
-    """Whether the driver's `error` says: a prepared statement cannot run any more."""
+    """Whether the driver's `error` means that a prepared statement is stale."""
     diagnosis = getattr(error, "diag", None)
     if getattr(diagnosis, "sqlstate", None) == _NO_SUCH_STATEMENT_SQLSTATE:
         return True
@@ -66,12 +66,12 @@ def is_stale_statement(error: BaseException) -> bool:
 
 
 def db_error_text(error: BaseException) -> str:
-    """Return the driver's own words in one line."""
+    """Return the driver's error message as one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Whether the database, not the request, is why `error` was raised."""
+    """Whether the database, not the request, caused `error`."""
     sqlstate: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
     if sqlstate is not None:
         is_passing = sqlstate[:2] in _UNAVAILABLE_CLASSES
@@ -80,7 +80,7 @@ def is_unavailable(error: Exception) -> bool:
 
 
 def explain_unavailable(error: Exception) -> DatabaseUnavailable:
-    """Return what to answer when the database is why `error` was raised."""
+    """Return the API error for an `error` that the database caused."""
     code = _code(error)
     if code in _FULL:
         return DatabaseFull("There is no room left to write: reading goes on.")

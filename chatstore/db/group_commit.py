@@ -1,8 +1,8 @@
-"""Commits at once what several threads of a process write, on SQLite.
+"""Group commit on SQLite: one transaction commits the writes of several threads.
 
-There a commit waits for the disk, and every other writer for it. Whoever has its turn
-does the work of all who wait by then, in one transaction, and tells them what came of
-it when it is on disk. Must not know what the work is.
+On SQLite a commit waits for the disk, and all other writers wait for that commit. So
+one thread, the leader, runs the work of all waiting threads in one transaction. Each
+thread gets its result once the transaction is on disk. Must not know what the work is.
 """
 
 import threading
@@ -20,13 +20,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _EXTENSION = "chatstore-group"
-# A leader takes no more than this with it, beside one job of any size: what it takes is
-# written under one lock, and answered when all of it is on disk.
+# A leader takes jobs up to this total, or one job of any size. The group holds the
+# write lock, and all its threads wait, until everything is on disk.
 _MOST_BYTES = 1024 * 1024
 
 
 class _Job:
-    """The work of one thread; `settle` gives what came of it, or does it after all."""
+    """The work of one thread; `settle` returns its result, raises or runs the work."""
 
     def __init__(
         self, work: Callable[[], Any], deadline: Deadline, size_bytes: int
@@ -40,7 +40,7 @@ class _Job:
 
 
 class Group:
-    """The threads that want to write; one of them leads and does the work of all."""
+    """The threads that want to write; the leader runs the work of all of them."""
 
     def __init__(self, *, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
@@ -55,11 +55,12 @@ class Group:
         deadline: Deadline | None = None,
         size_bytes: int = 0,
     ) -> T:
-        """Return `work()`, done by this thread or another one, and committed.
+        """Return `work()`, run by this thread or the leader, and committed.
 
-        `size_bytes` says about how much is written. If work of a group fails, nothing
-        of the group is done, and each of its threads does its own alone: nobody's
-        failure is somebody else's.
+        `size_bytes` is roughly how much the work writes. If a job raises anything but a
+        ChatstoreError, the group is rolled back and each thread runs its own job alone.
+        If the commit fails, every thread of the group raises that error, because a
+        retry could write twice.
         """
         job = _Job(work, deadline or Deadline(self._timeout_seconds), size_bytes)
         if not self._join(job):
@@ -86,22 +87,22 @@ class Group:
                 self._waiting.remove(job)
         if is_left_over:
             raise DatabaseUnavailable("Too many writers are waiting for the database.")
-        job.woken.wait()  # it is being done
+        job.woken.wait()  # the leader is running it
 
     def _lead(self, own: _Job) -> None:
         jobs: list[_Job] = []
         outcomes: list[Callable[[], Any]] = []
 
         def work_of_all() -> None:
-            jobs.extend(self._take(jobs))  # who came during the wait for the lock, too
+            jobs.extend(self._take(jobs))  # also those queued during the lock wait
             outcomes.clear()
             outcomes.extend([_outcome(job.work) for job in jobs])
 
         try:
             run_transaction(work_of_all, is_core=True, deadline=own.deadline)
         except Exception as error:
-            # One who is alone need not try again; and what failed while it was
-            # committed must not be done twice.
+            # The error of a lone job is its own. A failed commit may have been saved,
+            # so no job may run again. Otherwise `_release` has each job run alone.
             if len(jobs) < 2 or len(outcomes) == len(jobs):
                 for job in jobs or [own]:
                     job.settle = partial(_fail, error if job is own else twin_of(error))
@@ -112,7 +113,7 @@ class Group:
             self._release(jobs or [own])
 
     def _take(self, before: list[_Job]) -> list[_Job]:
-        """Take the next jobs out of the queue, as many as fit in with those before."""
+        """Remove and return the next jobs in the queue that fit in with `before`."""
         taken: list[_Job] = []
         size_bytes = sum(job.size_bytes for job in before)
         with self._lock:
@@ -138,7 +139,7 @@ class Group:
 
 
 def _outcome(work: Callable[[], T]) -> Callable[[], T]:
-    """Return what gives the result of the work, or raises its refusal."""
+    """Run `work`; return a function that returns its result or raises its refusal."""
     try:
         result = work()
     except ChatstoreError as refusal:
@@ -151,9 +152,9 @@ def _fail(error: Exception) -> Any:
 
 
 def twin_of(error: Exception) -> Exception:
-    """Return another exception like this one, and caused by it.
+    """Return a copy of `error` whose cause is `error`.
 
-    Each thread needs its own: to raise one writes its traceback into the object.
+    Raising an exception writes a traceback into it, so each thread needs its own.
     """
     twin = type(error).__new__(type(error), *error.args)
     twin.__dict__.update(vars(error))
@@ -163,15 +164,15 @@ def twin_of(error: Exception) -> Exception:
 
 
 def init_grouping(app: Flask, *, timeout_seconds: float) -> None:
-    """Have `together` group the writers of this application."""
+    """Create the group in which `together` runs the writes of this application."""
     app.extensions[_EXTENSION] = Group(timeout_seconds=timeout_seconds)
 
 
 def together(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)` as `run_core_write` does, perhaps by another thread.
+    """Return `work(...)` as `run_core_write` does, perhaps run by another thread.
 
-    For work that is short, asks nothing of the request or of objects of a session, and
-    has written nothing when it raises a ChatstoreError.
+    The work must be short, must use neither the request nor ORM objects, and must have
+    written nothing when it raises a ChatstoreError.
     """
     return group_commit(prepared(work, *arguments, **keywords))
 
@@ -183,7 +184,10 @@ def group_commit(
     deadline: Deadline | None = None,
     size_bytes: int = 0,
 ) -> T:
-    """Return `work()` as `together` does; the rest as in `run_transaction`."""
+    """Return `work()` as `together` does.
+
+    `turn` and `deadline` are those of `run_transaction`, `size_bytes` of `Group.run`.
+    """
     group: Group | None = current_app.extensions.get(_EXTENSION)
     if group is None or is_in_transaction():
         return run_transaction(work, is_core=True, turn=turn, deadline=deadline)

@@ -1,7 +1,7 @@
-"""Runs statements that are compiled once, by the driver itself; knows none of them.
+"""Compiles statements once and runs them directly on the driver; defines none.
 
-To find that it has compiled a statement before costs SQLAlchemy four times what SQLite
-takes to read a session.
+SQLAlchemy's lookup of a compiled statement takes four times as long as SQLite takes to
+read a session.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +21,9 @@ from sqlalchemy import (
 
 
 class MissingParameter(KeyError):
-    """A statement asks for a parameter that the caller did not give: our mistake.
+    """The caller did not give a parameter that the statement needs: our bug.
 
-    A default of NULL would make a forgotten owner an empty list.
+    With NULL as a default, a forgotten owner would silently yield an empty list.
     """
 
 
@@ -34,7 +34,7 @@ class _Parameter(NamedTuple):
     convert: Callable[[Any], Any]
 
     def value(self, named: Mapping[str, Any]) -> Any:
-        """Return what the driver takes; MissingParameter where nothing is given."""
+        """Return the value for the driver; raises MissingParameter if there is none."""
         if self.name in named:
             return self.convert(named[self.name])
         if self.is_constant:
@@ -48,7 +48,7 @@ class _Compiled(NamedTuple):
     is_positional: bool
 
     def values(self, named: Mapping[str, Any]) -> Any:
-        """Return what the driver takes; MissingParameter where nothing is given."""
+        """Return all values for the driver: a tuple if `is_positional`, else a dict."""
         values = tuple(each.value(named) for each in self.parameters)
         if self.is_positional:
             return values
@@ -62,18 +62,18 @@ def bounded(
 ) -> Select[Any]:
     """Return `rows` with LIMIT and OFFSET as expressions.
 
-    For a mere parameter there SQLite looks at its value when it plans, and plans anew
-    at every run: for a page of messages that takes as long as the reading.
+    If LIMIT is a bare parameter, SQLite's plan depends on its value, so SQLite plans
+    again at every run. For a page of messages planning takes as long as reading.
     """
     skipped = literal_column("0") if offset is None else cast(offset, Integer)
     return rows.limit(cast(limit, Integer)).offset(skipped)
 
 
 class Prepared:
-    """A statement and its texts, one for each kind of database.
+    """A statement and its compiled SQL, one text per driver.
 
-    If `is_planned_anew`, PostgreSQL plans it for its parameters at every run; as a
-    rule it keeps a plan for any parameters once it has seen a few.
+    If `is_planned_anew`, PostgreSQL plans the statement for its parameters at every
+    run. Otherwise PostgreSQL may switch to one generic plan after a few runs.
     """
 
     def __init__(
@@ -81,15 +81,15 @@ class Prepared:
     ) -> None:
         self._statement = statement
         self._is_planned_anew = is_planned_anew
-        # By driver: what SQL it takes depends on the release of SQLite in it.
+        # The SQL depends on the driver's release of SQLite, so the driver is the key.
         self._compiled: dict[Any, _Compiled] = {}
 
     def rows(
         self, connection: Connection, named: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
-        """Return all rows, their values as the driver gives them.
+        """Return all rows as tuples of the driver's own values.
 
-        `named` may have more than the statement asks for. Raises what SQLAlchemy would.
+        `named` may have more than the statement needs. Raises SQLAlchemy's errors.
         """
         compiled = self._for(connection.dialect)
         values = compiled.values(named)
@@ -108,7 +108,7 @@ class Prepared:
             cursor.close()
 
     def run(self, connection: Connection, named: Sequence[Mapping[str, Any]]) -> None:
-        """Run it once for each of `named`; raises as `rows` does."""
+        """Run the statement once for each of `named`; raises as `rows` does."""
         compiled = self._for(connection.dialect)
         values = [compiled.values(each) for each in named]
         cursor: Any = connection.connection.cursor()
@@ -140,8 +140,8 @@ def _notify_listeners(
 def _raise(
     connection: Connection, cursor: Any, statement: str, values: Any, error: Exception
 ) -> NoReturn:
-    # Private, but the one place that knows which errors mean a lost connection,
-    # hides values and tells listeners.
+    # This method is private, but nothing else tells lost connections from other errors,
+    # hides values and calls the error listeners.
     connection._handle_dbapi_exception(error, statement, values, cursor, None)
     raise error
 
@@ -154,7 +154,7 @@ def _compile(statement: ClauseElement, dialect: Dialect) -> _Compiled:
         bind = compiled.binds[name]
         convert = _converting(bind, dialect)
         constant = convert(state.parameters[name])
-        # A parameter without a value is `required`; a literal has one, even if null.
+        # A parameter without a value is `required`; a literal has a value, even NULL.
         parameters.append(_Parameter(name, constant, not bind.required, convert))
     return _Compiled(state.statement, parameters, compiled.positional)
 

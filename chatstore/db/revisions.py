@@ -1,8 +1,8 @@
-"""Which revision the database schema is at, which it should be at, how it gets there.
+"""Compares the schema's revision with the one that the code needs, and migrates.
 
-The steps themselves are in migrations/, next to the package in a checkout and inside
-it in an installed one. Importing Alembic takes a tenth of a second, so only the
-functions that migrate import it, and no worker does.
+The migrations are in migrations/, next to the package in a checkout and inside it when
+installed. Importing Alembic takes a tenth of a second, so only the functions that
+migrate import it, and no worker does.
 """
 
 from functools import cache
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 COMMAND = "chatstore migrate"
-# From this release of SQLite on a search index can delete without keeping the text.
+# The first release of SQLite that can delete from a search index that keeps no text.
 FIRST_CONTENTLESS = (3, 43, 0)
 
 
@@ -31,7 +31,7 @@ def migrations_folder() -> Path:
 
 
 def alembic_config(folder: Path | None = None) -> "Config":
-    """Return Alembic's configuration for our steps, or for those in `folder`."""
+    """Return Alembic's configuration for our migrations, or for those in `folder`."""
     from alembic.config import Config
 
     return Config(str((folder or migrations_folder()) / "alembic.ini"))
@@ -44,8 +44,8 @@ def head_revision() -> str:
 
 @cache
 def known_revisions() -> frozenset[str]:
-    """Return the revisions that there are migrations to, the head's among them."""
-    # A test compares the numbers of the files with what Alembic makes of them.
+    """Return the revisions that our migrations lead to, including the head."""
+    # A test compares the numbers in the file names with Alembic's revisions.
     steps = (migrations_folder() / "versions").glob("[0-9]*_*.py")
     return frozenset(step.name.partition("_")[0] for step in steps)
 
@@ -62,22 +62,22 @@ def current_revision() -> str | None:
 
 
 def is_empty() -> bool:
-    """Whether the database holds no table at all: a new one."""
+    """Whether the database is new: it has no table at all."""
     return not inspect(db.session.connection()).get_table_names()
 
 
 def is_first_run() -> bool:
-    """Whether the database is new, or its first migration was broken off.
+    """Whether the database is new, or its first migration was interrupted.
 
-    The second looks like a database of an older version that has no session yet: to
-    migrate either is what a person would do. One that others made is neither.
+    An interrupted first migration looks like an older version's database without
+    sessions, and both may be migrated. Another program's database is never accepted.
     """
     if is_empty():
         return True
     tables = set(inspect(db.session.connection()).get_table_names())
     current = current_revision()
     if current is None:
-        return tables == {"alembic_version"}  # Alembic makes it before the first step
+        return tables == {"alembic_version"}  # created before the first migration
     is_older = current in known_revisions() and current < head_revision()
     if not is_older or not tables >= {"sessions", "chat_messages"}:
         return False
@@ -85,10 +85,10 @@ def is_first_run() -> bool:
 
 
 def is_supported(current: str) -> bool:
-    """Whether a schema newer than this version says that it serves this version, too.
+    """Whether the schema, newer than this code, declares that it supports this code.
 
-    Migrations only add, so old nodes go on until each of them is replaced. The schema
-    says it of one revision: one that was reached in another way says nothing.
+    Migrations only add, so old nodes keep serving until they are replaced. The
+    declaration names one revision and counts only if that is `current`.
     """
     columns = inspect(db.session.connection()).get_columns("alembic_version")
     if "oldest_code" not in {column["name"] for column in columns}:
@@ -104,7 +104,7 @@ def is_supported(current: str) -> bool:
 def check_revision() -> None:
     """Raise WrongRevision, with the command to run, unless this code can serve.
 
-    It can where the schema is its own, or newer and still made for it.
+    The code can serve a schema of its own revision, or a newer one that supports it.
     """
     current, head = current_revision(), head_revision()
     is_newer = current is not None and current > head
@@ -125,8 +125,8 @@ def check_revision() -> None:
 
 
 def _check_index() -> None:
-    # Where the release of SQLite knows how, the index keeps no text; an older one
-    # cannot open it.
+    # From FIRST_CONTENTLESS on, SQLite creates an index that keeps no text, and older
+    # releases cannot open it.
     dialect = db.engine.dialect
     version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS)
     if version >= FIRST_CONTENTLESS:
@@ -140,11 +140,11 @@ def _check_index() -> None:
 
 
 def migrate(target: str = "head", *, folder: Path | None = None) -> list[str]:
-    """Bring the database up to `target`; return what was done, a line a step.
+    """Bring the database up to `target`; return one line for each migration.
 
-    The steps are ours, or those in `folder`. Two processes may migrate at once: the
-    second waits, and finds nothing to do. Raises WrongRevision on a database that is
-    newer than this version and not for it.
+    The migrations are ours, or those in `folder`. Two processes may migrate at once:
+    the second waits, then finds nothing to do. Raises WrongRevision if the database is
+    newer than this version and does not support it.
     """
     if (current_revision() or "") > head_revision():
         check_revision()
@@ -154,6 +154,6 @@ def migrate(target: str = "head", *, folder: Path | None = None) -> list[str]:
     config = alembic_config(folder)
     steps: list[str] = []
     config.attributes["steps"] = steps
-    db.session.remove()  # or its transaction would be in the way
+    db.session.remove()  # its open transaction would block the migration
     command.upgrade(config, target)
     return steps

@@ -1,8 +1,8 @@
-"""How chatstore uses SQLite: which driver, which pragmas, who may write when.
+"""Sets up SQLite: the driver, the pragmas, the BEGIN and the lock of the writers.
 
-Must not know the models. The choices are measured: a deferred BEGIN refuses
-contended writers whatever the busy timeout, and writers that poll SQLite's own
-lock wait fifty times longer at the 99th percentile than writers in a queue.
+Must not know the models. The choices are measured. With a deferred BEGIN, contended
+writers fail whatever the busy timeout. Writers that poll SQLite's own lock wait fifty
+times longer at the 99th percentile than writers in a queue.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ from chatstore.errors import DatabaseUnavailable
 
 # The first release without the WAL-reset bug (https://sqlite.org/wal.html).
 FIRST_SAFE_VERSION = (3, 51, 3)
-# How many steps of SQLite's machine pass between two looks at the time.
+# SQLite's virtual machine checks the deadline once in this many instructions.
 _STEPS_PER_LOOK = 50_000
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gpfs", "lustre", "ncpfs"}
@@ -33,7 +33,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-# The first release that tells the size of a text without reading it.
+# The first release that returns the size of a text without reading the text.
 _FIRST_WITH_SIZES = (3, 43, 0)
 # The first release that takes ORDER BY in an aggregate.
 _FIRST_WITH_ORDER = (3, 44, 0)
@@ -69,10 +69,10 @@ def _octet_length(text: str | None) -> int | None:
 
 
 class WriterLock:
-    """One writer at a time, in turn, among the threads and processes of a machine.
+    """Lets one writer at a time work, among the threads and processes of a machine.
 
-    The kernel's file lock is a queue and is freed when its holder is killed. Who
-    holds it may hold it again: a new connection can be opened under it.
+    The kernel's file lock queues its waiters and is released when its holder is killed.
+    The lock is reentrant, because its holder may open a new connection.
     """
 
     def __init__(self, database: Path, *, timeout_seconds: float) -> None:
@@ -83,9 +83,9 @@ class WriterLock:
 
     @contextmanager
     def held(self, deadline: Deadline | None = None) -> Iterator[None]:
-        """Hold the lock; DatabaseUnavailable when it is not free by the deadline.
+        """Hold the lock; raises DatabaseUnavailable if it is not free by the deadline.
 
-        Without a deadline the wait begins here and lasts `timeout_seconds` at most.
+        Without a deadline the wait lasts at most `timeout_seconds`.
         """
         deadline = deadline or Deadline(self._timeout_seconds)
         if not self._threads.acquire(timeout=deadline.remaining_seconds()):
@@ -118,8 +118,8 @@ class WriterLock:
             return
         except BlockingIOError:
             pass
-        # flock(2) waits without end, so somebody waits for it. Left alone, it gets
-        # the lock at last, and frees it by closing the last name of the file.
+        # flock(2) has no timeout, so another thread calls it. If we give up, the thread
+        # still gets the lock, and releases it by closing the last file descriptor.
         is_ours = threading.Event()
         waiter = threading.Thread(
             target=_lock_and_close, args=(os.dup(lock_file), is_ours), daemon=True
@@ -149,13 +149,15 @@ def prepare_engine(
 ) -> None:
     """Give every connection of `engine` our pragmas, functions and BEGIN.
 
-    A connection whose option `sqlite_begin` is IMMEDIATE takes SQLite's write lock
-    when its transaction begins; one whose option is None sends no BEGIN. The option
-    `lock_seconds` bounds the wait for that lock where less than `busy_timeout_ms` is
-    left.
-    `statement_timeout_seconds` of 0 is no bound; nor has a connection one whose option
-    `unbounded` is true. Without `sets_journal_mode`, a file that is no database of
-    ours stays as it is.
+    Three execution options of a connection change its behaviour:
+
+    - `sqlite_begin`: IMMEDIATE takes SQLite's write lock when the transaction begins;
+      None sends no BEGIN.
+    - `lock_seconds`: how long to wait for that lock, instead of `busy_timeout_ms`.
+    - `unbounded`: if true, statements have no timeout.
+
+    With `statement_timeout_seconds` 0 no statement has one. Without
+    `sets_journal_mode` the file, which may not be our database, stays as it is.
     """
 
     @event.listens_for(engine, "connect")
@@ -164,7 +166,7 @@ def prepare_engine(
         connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
         mode = connection.execute("PRAGMA journal_mode").fetchone()
         if sets_journal_mode and mode != ("wal",):
-            # The change does not wait for the busy timeout.
+            # This pragma ignores the busy timeout, so we take the writer lock first.
             with writer_lock.held(Deadline(connect_timeout_seconds)):
                 connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -214,8 +216,8 @@ def _set_busy_timeout(connection: Any, milliseconds: float) -> None:
 def network_file_system(path: Path, *, mounts: str | None = None) -> str | None:
     """Return the type of network file system that `path` lies on, or None.
 
-    SQLite's locks do not hold across machines. `mounts` is in the format of
-    /proc/mounts (proc(5)), which is read when it is not given.
+    SQLite's locks do not hold across machines. `mounts` has the format of /proc/mounts
+    (proc(5)), which is the default.
     """
     if mounts is None:
         table = Path("/proc/mounts")

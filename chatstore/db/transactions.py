@@ -1,9 +1,9 @@
-"""Transactions and reads, and the retries of both.
+"""Runs transactions and reads, and retries both.
 
-`run_write(work, ...)` opens a transaction and runs the work again if the database asks
-for that; `with transaction():` does not retry. Work without the ORM costs less in
-`run_core_write`. `run_read(work, ...)` runs and retries work that only reads. Work that
-needs no transaction is done before it begins: see `prepared_first`.
+`run_write(work, ...)` runs work in a transaction and retries it if the database asks
+for that. `with transaction():` does not retry. `run_core_write` costs less, for work
+without the ORM. `run_read(work, ...)` runs and retries work that only reads.
+`prepared_first` splits off work that can precede the transaction.
 """
 
 import random
@@ -34,16 +34,16 @@ _PENDING = (
     "There are changes that are not committed, and this transaction would commit them:"
     " call db.session.commit() or db.session.rollback() first."
 )
-# Among what a session of the ORM knows: whether it may have written something.
+# Key in `Session.info`: whether the session may have written something.
 _HAS_WRITTEN = "may_have_written"
-# Has, in each thread, the connection of a transaction that is not the ORM's.
+# Holds each thread's connection while a `core_transaction` is open.
 _core = threading.local()
 
 log = structlog.get_logger(__name__)
 
 
 def new_deadline() -> Deadline:
-    """Return when a wait for locks that begins now must end."""
+    """Return the deadline for a wait for locks that begins now."""
     return Deadline(current_app.extensions["chatstore-wait-seconds"])
 
 
@@ -51,13 +51,13 @@ def new_deadline() -> Deadline:
 def transaction(
     isolation_level: str | None = None, *, deadline: Deadline | None = None
 ) -> Iterator[None]:
-    """Commit what the block did, or nothing of it; a nested one joins the outermost.
+    """Commit all changes of the block, or none; a nested block joins the outermost.
 
-    On SQLite the block waits its turn and then holds the write lock, so that what
-    it reads is what it changes; `isolation_level` is for PostgreSQL, its own default
-    if none is given. With a `deadline` PostgreSQL waits for a lock only for a moment,
-    for a caller that begins again. Raises OutcomeUnknown when the connection is lost
-    while committing, RuntimeError when there are changes that are not committed.
+    On SQLite the block holds the write lock, so what it reads cannot change before it
+    writes. `isolation_level` applies to PostgreSQL only. With a `deadline` PostgreSQL
+    waits only briefly for a lock, so the caller must retry. Raises OutcomeUnknown if
+    the connection is lost during the commit, RuntimeError if uncommitted changes exist
+    before the block.
     """
     session = db.session()
     if _core_connection() or session.info.get("in_transaction"):
@@ -88,10 +88,10 @@ def transaction(
 def core_transaction(
     isolation_level: str | None = None, *, deadline: Deadline | None = None
 ) -> Iterator[None]:
-    """Do as `transaction`, for a block that writes on `write_connection` only.
+    """Do as `transaction`, for a block that writes only on `write_connection`.
 
-    There is no session of the ORM, whose bookkeeping is a quarter of an append. Raises
-    RuntimeError, and commits nothing, when the block uses one all the same.
+    An ORM session's bookkeeping takes a quarter of an append. If the block uses an ORM
+    session, this raises RuntimeError and commits nothing.
     """
     if is_in_transaction():
         yield
@@ -122,7 +122,7 @@ def core_transaction(
 
 
 def _lock_options(deadline: Deadline, *, is_whole: bool) -> dict[str, Any]:
-    """Return what tells a connection how long to wait for locks, if not as usual."""
+    """Return the connection's option `lock_seconds`; empty if the default fits."""
     usual: float = current_app.extensions["chatstore-lock-seconds"]
     left = deadline.remaining_seconds()
     seconds = left if is_whole else min(left, usual)
@@ -130,7 +130,7 @@ def _lock_options(deadline: Deadline, *, is_whole: bool) -> dict[str, Any]:
 
 
 def write_connection() -> Connection:
-    """Return the connection of the transaction that is open here."""
+    """Return the connection of the open transaction."""
     connection = _core_connection()
     return db.session.connection() if connection is None else connection
 
@@ -141,36 +141,38 @@ def _core_connection() -> Connection | None:
 
 @contextmanager
 def read_connection() -> Iterator[Connection]:
-    """Yield a connection to read on: that of the transaction, where there is one.
+    """Yield the connection of the open transaction, or else one for reading.
 
-    Otherwise one of its own without BEGIN and ROLLBACK, which cost more than many a
-    read: each statement sees what is committed when it begins.
+    The latter sends no BEGIN and ROLLBACK (unless through PgBouncer), which cost more
+    than many reads. So each statement has its own snapshot.
     """
     if _core_connection() or _is_transacting():
         yield write_connection()
         return
     with current_app.extensions["chatstore-reading"].connect() as connection:
-        # SQLAlchemy's begin and rollback take 60 µs of the 300 of a request that reads
-        # a session from PostgreSQL, even where no BEGIN is sent.
+        # SQLAlchemy's begin and rollback take 60 of the 300 µs in which a request reads
+        # a session from PostgreSQL, even if no BEGIN is sent. So only PgBouncer's
+        # connections begin.
         if connection.get_execution_options().get("begins_reads"):
             connection.begin()
         yield connection
 
 
 def is_in_transaction() -> bool:
-    """Whether the work is part of a transaction that is open here."""
+    """Whether the caller runs inside an open transaction of this module."""
     if _core_connection():
         return True
     return _is_transacting() and bool(db.session().info.get("in_transaction"))
 
 
 def _is_transacting() -> bool:
-    # Asking `db.session` itself would make a session.
+    # `db.session()` creates a session, so we ask the registry first.
     return db.session.registry.has() and db.session().in_transaction()
 
 
 def _end_reading(session: Session) -> None:
-    # A read transaction can be too old to be written in, or its connection lost.
+    # The session may have an old read transaction, in which a write would fail, or a
+    # lost connection. So we end that transaction before a write.
     if session.new or session.dirty or session.deleted:
         raise RuntimeError(_PENDING)
     if not session.in_transaction():
@@ -181,8 +183,8 @@ def _end_reading(session: Session) -> None:
             raise RuntimeError(_PENDING)
         session.commit()
     except (DBAPIError, PendingRollbackError):
-        session.rollback()  # its connection is lost, and with it the transaction
-    session.expire_all()  # what is read from now on is what there is now
+        session.rollback()  # the connection is lost, and the transaction with it
+    session.expire_all()  # later reads load the current rows
 
 
 @event.listens_for(db.session, "after_flush")
@@ -197,7 +199,7 @@ def _note_statement(state: ORMExecuteState) -> None:
 
 
 def _has_written(session: Session) -> bool:
-    # A statement may be a text that only reads: the database knows.
+    # A textual statement may only read, so we ask the database.
     connection = session.connection()
     if is_sqlite():
         driver: Any = connection.connection.driver_connection
@@ -219,10 +221,10 @@ def _commit(changes: Session | Transaction) -> None:
 
 
 def prepared_first(prepare: Callable[P, Callable[[], T]]) -> Callable[P, T]:
-    """Decorate a function that returns its part for the transaction.
+    """Decorate a function that prepares and then returns its part for the transaction.
 
-    Called by itself the function does both parts. `run_write` and the like run it
-    before they wait for a lock, and once: only what it returns is tried again.
+    A plain call runs both parts. `run_write`, `run_core_write` and `together` prepare
+    once, before they wait for a lock, and retry only the returned part.
     """
 
     @wraps(prepare)
@@ -236,7 +238,7 @@ def prepared_first(prepare: Callable[P, Callable[[], T]]) -> Callable[P, T]:
 def prepared(
     work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
 ) -> Callable[[], T]:
-    """Return the part of `work(...)` for the transaction; the other one is done."""
+    """Prepare `work(...)`; return its part for the transaction."""
     prepare: Callable[P, Callable[[], T]] | None = getattr(work, "prepare", None)
     if prepare is None:
         return partial(work, *arguments, **keywords)
@@ -244,11 +246,12 @@ def prepared(
 
 
 def run_write(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)`, run in one transaction, again if the database asks for it.
+    """Return `work(...)`, run in one transaction and retried if the database asks.
 
-    At most three more times, for lost locks, serialization failures, deadlocks, a
-    number that another process took first, and a connection lost before the commit;
-    `work` must have no other effect.
+    Retries at most three times after a busy database, a serialization failure, a
+    deadlock, a session number that another process took, or a connection lost before
+    the commit. PostgreSQL's lock timeouts are retried until the deadline. `work` must
+    have no effect outside the transaction.
     """
     return run_transaction(prepared(work, *arguments, **keywords))
 
@@ -256,7 +259,7 @@ def run_write(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs)
 def run_core_write(
     work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
 ) -> T:
-    """Return as `run_write` does, for work as `core_transaction` takes it."""
+    """Return `work(...)` as `run_write` does, run in a `core_transaction`."""
     return run_transaction(prepared(work, *arguments, **keywords), is_core=True)
 
 
@@ -269,9 +272,9 @@ def run_transaction(
 ) -> T:
     """Return `work()`, run as `run_write` does; all waits end by the `deadline`.
 
-    `turn` names what is written to. On PostgreSQL two threads of a process at a time
-    write to one thing, and the others wait without a connection: a row that somebody
-    has locked must not cost the connections of those that write elsewhere.
+    `turn` identifies what the work writes to. On PostgreSQL at most two threads of a
+    process write under the same `turn`; the others wait without a connection. So one
+    locked row cannot take all connections from writers of other rows.
     """
     if is_in_transaction():
         return work()
@@ -279,8 +282,8 @@ def run_transaction(
     opened = core_transaction if is_core else transaction
 
     def attempt(number: int) -> T:
-        # Where a stricter level has refused so often, the last attempt waits for its
-        # row as PostgreSQL does by default; `work` is written for that.
+        # A stricter level may fail every time, so the last attempt uses PostgreSQL's
+        # default level, which waits for a row instead. `work` must allow for that.
         level = "READ COMMITTED" if number > MAX_RETRIES else None
         with opened(level, deadline=deadline):
             return work()
@@ -292,9 +295,9 @@ def run_transaction(
 
 
 def run_read(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)`, which only reads, run again as `run_write` does.
+    """Return `work(...)`, which only reads, retried as in `run_write`.
 
-    It waits for no writer and holds none up.
+    A read neither waits for a writer nor blocks one.
     """
     if is_in_transaction():
         return work(*arguments, **keywords)
@@ -311,9 +314,10 @@ def run_read(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) 
 
 
 def searching() -> AbstractContextManager[None]:
-    """Wait, without a connection, until few others of the process search.
+    """Hold one of the process's few places for a search.
 
-    A search can take seconds, and must leave connections for all else.
+    A search can take seconds. Other searches wait for a place without a connection, so
+    connections stay free for other requests.
     """
     searches: Turns = current_app.extensions["chatstore-searches"]
     return searches.taken("connections", new_deadline())
@@ -342,6 +346,6 @@ def _with_retries(attempt: Callable[[int], T], deadline: Deadline, *, event: str
 
 
 def _among_the_blocked(deadline: Deadline) -> AbstractContextManager[None]:
-    """Wait, without a connection, until few others wait for a lock with one."""
+    """Hold one of the few places for retries that wait for a lock."""
     blocked: Turns = current_app.extensions["chatstore-blocked"]
     return blocked.taken("connections", deadline)

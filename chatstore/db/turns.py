@@ -1,4 +1,4 @@
-"""Turns of threads that want one thing, first come, first served; knows no database."""
+"""Queues threads for a key, first come, first served; knows no database."""
 
 import threading
 from collections import deque
@@ -10,7 +10,7 @@ from chatstore.errors import DatabaseUnavailable
 
 
 class _Queue:
-    """The threads that want one key: how many are in, and the others in order."""
+    """The threads of one key: the number inside, and those waiting, in order."""
 
     def __init__(self) -> None:
         self.inside = 0
@@ -18,7 +18,7 @@ class _Queue:
 
 
 class Turns:
-    """At most `width` threads at a time for each key; the others wait in a queue.
+    """Admits at most `width` threads at a time per key; the others wait in a queue.
 
     A thread that leaves hands its place to the first of the queue, so no newcomer can
     take it.
@@ -31,7 +31,10 @@ class Turns:
 
     @contextmanager
     def taken(self, key: Hashable, deadline: Deadline) -> Iterator[None]:
-        """Hold a place while the block runs; DatabaseUnavailable if none is free."""
+        """Hold a place while the block runs.
+
+        Raises DatabaseUnavailable if no place is free by the deadline.
+        """
         self._enter(key, deadline)
         try:
             yield
@@ -55,7 +58,7 @@ class Turns:
         if my_turn.wait(deadline.remaining_seconds()):
             return
         with self._lock:
-            if my_turn.is_set():  # between the timeout and here
+            if my_turn.is_set():  # set between the timeout and here
                 return
             queue.waiting.remove(my_turn)
         raise DatabaseUnavailable(

@@ -13,10 +13,10 @@ from chatstore.clock import format_instant
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC instant with microseconds, on every database.
+    """An aware UTC datetime with microseconds, on every database.
 
-    PostgreSQL has a type for it. SQLite would return it naive; there it is the
-    text that the API sends (RFC 3339), which sorts by time.
+    PostgreSQL has a type for it. SQLite would return a naive datetime, so there we
+    store the text that the API sends (RFC 3339), which sorts by time.
     """
 
     impl = String(27)
@@ -46,9 +46,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class next_instant(FunctionElement[datetime]):
-    """SQL for an instant after `last`: `now`, if it is, or `count` microseconds later.
+    """SQL for `max(now, last + count µs)`.
 
-    It is the last of so many instants, a microsecond apart.
+    That is the last of `count` instants, 1 µs apart, which all come after `last`.
     """
 
     name = "next_instant"

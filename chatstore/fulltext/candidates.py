@@ -1,6 +1,6 @@
 """Finds the parts of a text that may hold a term, so that only these are folded.
 
-Folding costs more than all other work on a text. So a pattern first looks in the
+Folding costs more than all other work on a text. So a pattern first searches the
 unfolded text for a few letters of each word, in every form that folds to them. It may
 match too much, never too little.
 """
@@ -17,7 +17,7 @@ from chatstore.fulltext.words import PLAIN, UNWRITTEN, fold, is_unspaced, ranges
 
 Range = tuple[int, int]
 
-# Signs that part words in every script, and fold by themselves.
+# Signs that separate words in every script and fold independently of their neighbours.
 _APART = frozenset(
     [*(chr(code) for code in range(0x80) if not chr(code).isalnum())]
     + [
@@ -25,12 +25,12 @@ _APART = frozenset(
     ]
 )
 _SIGN_APART = re.compile(f"[{re.escape(''.join(sorted(_APART)))}]")
-# With more words, a pattern takes longer than looking at each word of a text.
+# With more words than this, a pattern is slower than a check of every word of a text.
 MOST_IN_A_PATTERN = 10
-# A pattern has this many letters of a word: enough to tell it from most others.
+# A pattern uses this many letters of a word: enough to exclude most other words.
 _MOST_LETTERS = 5
-# Letters that are common in their scripts. A pattern that began with one of them would
-# stop at many places, so that is avoided.
+# Common letters of each script. A pattern that begins with one of them stops at many
+# places, so `_unfitness` avoids them.
 _COMMON = frozenset(
     "adehilnorstu"  # Latin
     "αεηικνοπρστυ"  # Greek
@@ -40,31 +40,34 @@ _COMMON = frozenset(
     "कनरसहतम\u093e\u093f\u0940\u0947\u094b\u094d\u0902"  # Devanagari, its signs too
 )
 # A mark that folds to a letter, signs, ligatures, wide and narrow forms, and letters of
-# mathematics and old scripts: they may fold to anything. A word that has one is always
-# looked at; few texts have many.
+# mathematics and old scripts. These may fold to anything, so a word that has one is
+# always a candidate; few texts have many.
 _ODD = (
     "\u0345\u2070-\u209f\u2100-\u218f\u2460-\u24ff\u3200-\u33ff\ufb00-\ufdff\ufe30-\ufefe"
     "\uff10-\uff19\uff21-\uffef"
 )
 _ODD_BEYOND = "\U00010000-\U0001f2ff\U0001fb00-\U0001fbff\U0002f800-\U0002fa1f"
-# Where the other characters are that change when they are folded.
+# The code points among which folding changes the other characters.
 _CHANGING = (*range(0x2100), *range(0x2C00, 0x3200), *range(0xA000, 0xAC00)) + (
     *range(0xF900, 0xFB00),
     *range(0xFF01, 0xFF21),
 )
 
-# Folding removes marks or joins them to the letter before. Python counts most of them
-# as no letters; tatweel and the later letters of a Hangul syllable are letters.
+# Folding removes a mark or joins it to the letter before. Most marks are no letters to
+# Python; tatweel and the later letters of a Hangul syllable are, see `_JOINING`.
 _MARK = "[^\\w\0-\x7f]"
-# A pattern that skipped any number of marks would take quadratic time, so more than
-# this many in a row always match.
+# A pattern that skips any number of marks takes quadratic time, so a row of more marks
+# than this always matches.
 _MOST_MARKS = 3
 _JOINING = "\u0640\u1160-\u11ff\u3130-\u318f\ud7b0-\ud7ff"
 
 
 @dataclass(frozen=True)
 class _Forms:
-    """By what they fold to, the characters that fold to one other and to several."""
+    """The characters that folding changes, keyed by what they fold to.
+
+    The keys of `to_one` are one character long, those of `to_several` are longer.
+    """
 
     to_one: dict[str, list[str]]
     to_several: dict[str, list[str]]
@@ -72,18 +75,21 @@ class _Forms:
 
 @dataclass(frozen=True)
 class _Letter:
-    """The characters that may be written for it alone, and for it and others."""
+    """The characters that a text may have in place of one letter of a word.
+
+    Those in `alone` replace only this letter, those in `several` also its neighbours.
+    """
 
     alone: set[str]
     several: set[str]
 
 
 def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
-    """Yield the parts of the text, in their order, that may hold a term.
+    """Yield the [start, end) of each part of `text` that may hold a term, in order.
 
-    A part begins and ends between words, so that it folds as it does in the text. It is
-    the whole text if that is quicker: for words of one letter, and for numbers and
-    phrases, which have signs between them.
+    A part begins and ends between words, so it folds as it does within the text. The
+    whole text is one part where that is quicker: for many words, words of one letter,
+    numbers, and phrases, which have signs between their words.
     """
     begins = frozenset(term.words[0] for term in terms)
     if not text or not begins:
@@ -101,7 +107,7 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
         start = found.start()
         while start > end and text[start - 1] not in _APART:
             start -= 1
-        # The least length of a part doubles every 15 parts, so that no text has many.
+        # The minimum length of a part doubles every 15 parts, so no text has many.
         number += 1
         longer = start + (1 << number // 15)
         sign = _SIGN_APART.search(text, max(found.start(), longer))
@@ -111,7 +117,7 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
 
 
 def run_of(term: Term) -> str | None:
-    """Return the run without spaces that the term is: 数据库 for 数据 and 据库."""
+    """Return the unspaced run that the term spells, if any: 数据库 for 数据, 据库."""
     if len(term.words) == 1 and term.is_prefix and is_unspaced(term.words[0]):
         return term.words[0]
     if not all(len(word) == 2 and is_unspaced(word) for word in term.words):
@@ -123,11 +129,11 @@ def run_of(term: Term) -> str | None:
 
 
 def _is_in_one_part(term: Term) -> bool:
-    """Whether no sign can be in the term: it is a word, or a run without spaces."""
+    """Whether no sign can be in the term: it is one word, or one unspaced run."""
     if len(term.words) > 1:
         return run_of(term) is not None
     word = term.words[0]
-    if word.isdecimal():  # may be in a row of numbers, as in 2026-03-05T10:35
+    if word.isdecimal():  # it may be in a row of numbers, as in 2026-03-05T10:35
         return False
     return len(word) > 1 or is_unspaced(word) or not word.isalnum()
 
@@ -140,10 +146,10 @@ def _ascii_pattern(begins: frozenset[str]) -> re.Pattern[str]:
 
 @lru_cache(maxsize=64)
 def _pattern(begins: frozenset[str], is_basic: bool) -> re.Pattern[str]:
-    """Return what matches where one of the words may begin.
+    """Return a pattern that matches where one of the words may begin.
 
-    It begins with all first letters at once: Python looks for a class quickly, unless
-    that has characters beyond the first plane.
+    It begins with one class of all first letters, which Python searches quickly. A
+    class with characters beyond the first plane is slow, so `is_basic` leaves them out.
     """
     words = [_letters(word) for word in sorted(begins)]
     firsts = _class_of(_united(word[0].alone for word in words))
@@ -156,7 +162,8 @@ def _pattern(begins: frozenset[str], is_basic: bool) -> re.Pattern[str]:
 def _endings(words: Sequence[Sequence[_Letter]]) -> str:
     """Return a pattern for what follows the first letter of one of the words.
 
-    Of several words, it looks at all second letters first: most places fail there.
+    For several words, it first checks one class of all second letters, where most
+    places fail.
     """
     if len(words) == 1:
         return _ending(words[0][1:])
@@ -170,7 +177,7 @@ def _endings(words: Sequence[Sequence[_Letter]]) -> str:
 
 
 def _ending(letters: Sequence[_Letter]) -> str:
-    """Return a pattern for the letters after the first, and for many marks."""
+    """Return a pattern for `letters`; a long row of marks before one also matches."""
     if not letters:
         return ""
     following = f"[{_class_of(letters[0].alone)}]{_ending(letters[1:])}"
@@ -180,15 +187,16 @@ def _ending(letters: Sequence[_Letter]) -> str:
 
 
 def _is_basic(text: str) -> bool:
-    """Whether all characters are of Unicode's first plane, as in most texts."""
+    """Whether all characters are in Unicode's first plane, as in most texts."""
     return len(text.encode("utf-16-le", "surrogatepass")) == 2 * len(text)
 
 
 def _letters(word: str) -> list[_Letter]:
-    """Return some letters of a word; each of several marks may stand for any of them.
+    """Return the letters of `word` that a pattern searches for, at most five.
 
-    The first letter is a rare one if there is such a letter with enough others. Not
-    the beginning of the word: many words share it.
+    They begin with a rare letter if enough letters follow one. They skip the beginning
+    of a long word, which many words share. Marks in a row may change their order, so
+    each of them may stand for any other.
     """
     start = min(range(max(1, len(word) - 2)), key=partial(_unfitness, word))
     letters: list[_Letter] = []
@@ -207,9 +215,9 @@ def _is_mark(character: str) -> bool:
 
 
 def _several(word: str) -> Iterator[tuple[list[str], int, int]]:
-    """Yield what may be written for several letters of a word, and for which.
+    """Yield (characters, start, end): each character may replace word[start:end].
 
-    For any letters of a word with marks, because these may change their places.
+    In a word with marks that is the whole word, because marks may change their order.
     """
     parts = unicodedata.normalize("NFD", word)
     has_marks = parts != word or any(map(_is_mark, parts))
@@ -224,9 +232,10 @@ def _several(word: str) -> Iterator[tuple[list[str], int, int]]:
 
 
 def _places(word: str, part: str) -> Iterator[int]:
-    """Yield where in the word the part may begin, if the ends of each may be cut.
+    """Yield each place where `part` may begin in `word`, even if only some of it fits.
 
-    A word does not begin within other letters, if its script has spaces.
+    A negative place cuts the beginning of `part`. In a script with spaces a word cannot
+    begin right after a letter, so we skip a place whose cut is made of letters.
     """
     for place in range(1 - len(part), len(word)):
         cut = part[: max(0, -place)]
@@ -243,14 +252,14 @@ def _unfitness(word: str, start: int) -> tuple[bool, int, int]:
 
 
 def _beginnings(letter: str) -> Iterator[str]:
-    """Yield the letters to which marks or letters are joined to make this one."""
+    """Yield the NFC of each prefix of the letter's NFD: "e", then "é", for "é"."""
     parts = unicodedata.normalize("NFD", letter)
     for length in range(1, len(parts) + 1):
         yield unicodedata.normalize("NFC", parts[:length])
 
 
 def _written(letter: str) -> set[str]:
-    """Return the characters that a text may have for the letter."""
+    """Return the characters that an unfolded text may have for the letter."""
     forms = _forms().to_one
     parts = list(_beginnings(letter))
     return {*parts, *(each for part in parts for each in forms.get(part, ()))}

@@ -1,16 +1,16 @@
-"""A folded text that knows where in the original each part of it was."""
+"""Folds a text and maps each part of the folded text back to the original."""
 
 import re
 from bisect import bisect_right
 
 from chatstore.fulltext.words import FOLDED_CHARACTERS, fold
 
-# A text is folded in blocks, and only those that hold a match are looked at closely.
-# A block ends where the next character folds by itself; if there is no such place
-# within another block, words that lie across its end are not found.
+# A text is folded in blocks, and only blocks with a match are mapped by character. A
+# block ends where the next character folds independently. If there is no such place
+# within another 256 characters, words across the block's end are not found.
 _BLOCK = 256
-# What may join the character before it: vowels and last consonants of Hangul in all
-# their forms, and the Japanese sound marks of half width.
+# Characters that may join the one before: vowels and final consonants of Hangul in all
+# their forms, and the half-width sound marks of Japanese.
 _JOINING = re.compile(
     "[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\ud7b0-\ud7ff\uff9e-\uffdc]"
 )
@@ -27,7 +27,7 @@ Range = tuple[int, int]
 
 
 class FoldedText:
-    """A text, its folded form, and the way back; `folded` has a bounded length."""
+    """A text with its folded form, of bounded length, and the mapping between them."""
 
     def __init__(self, text: str) -> None:
         """Fold the text."""
@@ -37,13 +37,13 @@ class FoldedText:
         self.folded = text.lower() if text.isascii() else self._fold_blocks()
 
     def origin(self, start: int, end: int) -> Range:
-        """Return which part of the text the folded part from `start` to `end` was."""
+        """Return the [start, end) in the text of folded[start:end]."""
         if self._text.isascii():
             return start, end
         return self._origin(start)[0], self._origin(end - 1)[1]
 
     def place_after(self, place: int) -> int:
-        """Return a place in the folded text that comes after a place in the text."""
+        """Return a place in the folded text that is not before `place` in the text."""
         if self._text.isascii():
             return place
         block = bisect_right(self._starts, place)
@@ -78,9 +78,9 @@ class FoldedText:
 
 
 def _origins(block: str, start: int) -> list[Range]:
-    """Return for each character of the folded block which part of it it came from.
+    """Return, for each character of the folded block, its [start, end) in the text.
 
-    The whole run, for all of them, if there is such a thing as is folded together only.
+    If a run does not fold cluster by cluster, all its characters have the whole run.
     """
     origins: list[Range] = []
     for run in _RUN.finditer(block):
@@ -100,7 +100,7 @@ def _origins(block: str, start: int) -> list[Range]:
 
 
 def _is_one_to_one(text: str, folded: str) -> bool:
-    """Whether nothing but the case of letters was folded."""
+    """Whether folding changed nothing but the case of letters."""
     return (
         len(text) == len(folded)
         and text.lower() == folded

@@ -1,7 +1,7 @@
-"""How a text stands in a search index: as FTS5 and as a tsvector take it.
+"""Writes texts and queries in the formats of the search index: FTS5 and tsvector.
 
-Opens no database. Beside its words an entry has scopes: who owns it, in which session
-it is and who speaks, so that the index itself passes over what is not asked for.
+Opens no database. An entry has words and scopes: its owner, its session and its role.
+So the index itself skips entries outside the requested scopes.
 """
 
 import hashlib
@@ -12,18 +12,18 @@ from uuid import UUID
 
 from chatstore.fulltext.positions import NOTHING, UNPLACED, index_words, lay_out
 
-if TYPE_CHECKING:  # a migration has a frozen copy of what makes entries
+if TYPE_CHECKING:
     from chatstore.fulltext.matching import Term
     from chatstore.fulltext.query import Clause, Exclusion, Query
 
-# The index's tables, which have no models: no ORM writes them. On SQLite each is an
-# FTS5 table with some more behind it, on PostgreSQL an ordinary one.
+# The index's tables. No ORM writes them, so they have no models. On SQLite each is an
+# FTS5 table with its shadow tables, on PostgreSQL an ordinary table.
 MESSAGES, NAMES = "message_index", "name_index"
 # Ids of messages that have no entry yet, on SQLite only.
 PENDING = "message_index_pending"
 _SCOPE_PREFIX = "_"  # no word of a text has an underscore
 
-# Matches the entries of texts with words that have no place.
+# Matches entries in which some word has no place.
 UNPLACED_TSQUERY = f"'{UNPLACED}'"
 
 
@@ -33,17 +33,17 @@ def is_index_table(name: str) -> bool:
 
 
 def owner_scope(owner_id: str) -> str:
-    """Return the scope word of all that is this owner's."""
+    """Return the scope word of all entries of this owner."""
     return "o" + hashlib.blake2b(owner_id.encode(), digest_size=8).hexdigest()
 
 
 def session_scope(session_id: UUID) -> str:
-    """Return the scope word of all that is in this session."""
+    """Return the scope word of all entries in this session."""
     return "s" + session_id.hex
 
 
 def role_scope(role: str) -> str:
-    """Return the scope word of all that is said in this role."""
+    """Return the scope word of all messages with this role."""
     return "r" + re.sub("[^a-z]", "", role)
 
 
@@ -54,12 +54,12 @@ def scopes_of(owner_id: str, session_id: UUID, role: str = "") -> list[str]:
 
 
 def fts5_words(text: str) -> str:
-    """Return what FTS5's tokenizer `ascii` takes apart into the words of `text`."""
+    """Return a string that FTS5's tokenizer `ascii` splits into the words of `text`."""
     return " ".join(index_words(text).in_a_row())
 
 
 def tsvector_words(text: str, scopes: Sequence[str]) -> str:
-    """Return the literal of the tsvector of `text`, never read by a text parser."""
+    """Return the tsvector literal of `text` and `scopes`; no text parser reads it."""
     layout = lay_out(index_words(text))
     lexemes = [
         f"'{word}':{','.join(map(str, places))}" if places else f"'{word}'"
@@ -72,14 +72,14 @@ def tsvector_words(text: str, scopes: Sequence[str]) -> str:
 
 
 def fts5_query(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
-    """Return `query` in the language of MATCH: one scope of each list must hold.
+    """Return `query` in FTS5's query syntax: one scope of each list must hold.
 
-    Of a query that `has_repeats`, more texts match than those that it holds for.
+    If the query `has_repeats`, FTS5 also finds texts for which `Query.holds` is false.
     """
     wanted = " AND ".join(map(_fts5_clause, query.wanted))
-    # FTS5 looks for the next entry of each part of an AND in turn. The NOT, of nothing
-    # if need be, makes one part of all the words: a scope with a million entries is
-    # looked into where all of them are, up to seven times as fast.
+    # FTS5 seeks the next entry of each operand of an AND in turn. The NOT, even of only
+    # NOTHING, makes all words one operand. So FTS5 seeks in a scope of a million
+    # entries only where all words match, which is up to seven times as fast.
     exact = [each for each in query.unwanted if each.term.looked_up is each.term]
     unwanted = " OR ".join([_quoted(NOTHING), *map(_fts5_exclusion, exact)])
     within = [f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes]
@@ -89,8 +89,8 @@ def fts5_query(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
 def tsquery(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
     """Return `query` as a tsquery literal: one scope of each list must hold.
 
-    Where words have no place, texts match that have the words of a phrase anywhere:
-    `Query.holds` says whether they match.
+    An entry in which some word has no place matches a phrase if its words are anywhere;
+    `Query.holds` tells whether the text really matches.
     """
     within = [
         "(" + " | ".join(f"'{_SCOPE_PREFIX}{scope}'" for scope in each) + ")"
@@ -101,7 +101,7 @@ def tsquery(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
 
 
 def any_tsquery(query: "Query") -> str:
-    """Return a tsquery literal of any wanted word, to rank entries by."""
+    """Return a tsquery literal that matches any wanted word, to rank entries by."""
     words = dict.fromkeys(
         word
         for clause in query.wanted

@@ -1,7 +1,7 @@
-"""Finds terms among words in one pass, however many terms there are; no database.
+"""Finds any number of terms among words in one pass; knows no database.
 
-Aho and Corasick's automaton (1975) over words: each word is looked at once, and a
-phrase that fails goes on with its longest beginning that still holds.
+This is Aho and Corasick's automaton (1975) over words. It reads each word once. When a
+phrase fails, it goes on with the longest suffix that begins a phrase.
 """
 
 from collections import Counter, deque
@@ -14,22 +14,22 @@ MOST_REPEATS = 2
 
 @dataclass(frozen=True)
 class Term:
-    """Words that follow each other; the last may be only the beginning of one."""
+    """Consecutive words; if `is_prefix`, the last is only the beginning of a word."""
 
     words: tuple[str, ...]
     is_prefix: bool = False
 
     @property
     def whole_words(self) -> tuple[str, ...]:
-        """Its words without the one that is only a beginning."""
+        """The words, without the last one if that is only a beginning."""
         return self.words[:-1] if self.is_prefix else self.words
 
     @cached_property
     def looked_up(self) -> "Term":
-        """The term, up to a word that is in it for the third time.
+        """The term, cut off before the first word that occurs in it a third time.
 
-        An index reads all places of a word each time: those of a phrase of one word
-        that a text repeats are millions.
+        An index reads all places of a word at each occurrence. So a phrase that repeats
+        one frequent word would read millions of places.
         """
         counted = Counter[str]()
         for number, word in enumerate(self.words):
@@ -39,7 +39,7 @@ class Term:
         return self
 
     def count_in(self, words: Iterable[str]) -> int:
-        """Return how often the term is among the words of a text."""
+        """Return how often the term occurs among the words of a text."""
         return Finder([self]).counts(words)[0]
 
 
@@ -47,10 +47,10 @@ class Finder:
     """Finds these terms in any number of texts."""
 
     def __init__(self, terms: Sequence[Term]) -> None:
-        """Make the states: how far which terms hold up to a word."""
+        """Build the states of the automaton; each is a beginning of some term."""
         self._next: list[dict[str, int]] = [{}]
         self._ends: list[list[int]] = [[]]
-        # Beginnings of words that end a term after this state.
+        # For each state, the prefixes that may complete a term, and the term's index.
         self._prefixes: list[list[tuple[str, int]]] = [[]]
         self._fallback = [0]
         self._count = len(terms)
@@ -62,7 +62,7 @@ class Finder:
         ]
 
     def find(self, words: Iterable[str]) -> Iterator[tuple[int, int]]:
-        """Yield, for each match, the number of its last word and of its term."""
+        """Yield, for each match, the index of its last word and of its term."""
         state, following, fallback = 0, self._next, self._fallback
         for place, word in enumerate(words):
             if self._begins[state] and word.startswith(self._begins[state]):
@@ -76,7 +76,7 @@ class Finder:
                 yield place, number
 
     def counts(self, words: Iterable[str]) -> list[int]:
-        """Return how often each term is there."""
+        """Return how often each term occurs, in the order of the terms."""
         counts = [0] * self._count
         for _, number in self.find(words):
             counts[number] += 1
@@ -98,7 +98,7 @@ class Finder:
             self._ends[state].append(number)
 
     def _link(self) -> None:
-        """Let each state fall back to that of its longest end that is a beginning."""
+        """Link each state to its longest proper suffix that is a state."""
         waiting = deque([0])
         while waiting:
             state = waiting.popleft()

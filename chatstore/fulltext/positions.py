@@ -1,7 +1,7 @@
-"""Which words of a text an index gets, and where in it: in FTS5, and in a tsvector.
+"""Chooses the words of a text that are indexed, and their places in a tsvector.
 
-Must not know how an index is asked. Entries that were written by one version of this
-file are not compared with those of another: a migration writes them again.
+Must not know how an index is queried. Entries written by different versions of this
+file do not compare, so a change of its results needs a migration that rewrites them.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ from chatstore.fulltext.words import (
     words_of,
 )
 
-# A tsvector counts places up to 16,383 and keeps 255 of a word. We stay below the
-# last, at which it puts all that come after.
+# A tsvector has places up to 16,383 and keeps 255 of a word. It moves all later places
+# to the last one, so we stay below that.
 LAST_PLACE = 16_381
 PLACES_OF_A_WORD = 255
-# It holds just under 1 MiB of words and places; the scopes need a little.
+# A tsvector holds just under 1 MiB of words and places; the scopes need a little.
 MOST_BYTES = 1_040_000
 
-# Words of letters of four bytes, their parts and all of each with its minus would be
-# more than a tsvector holds.
+# Bound of a word that is written with a minus. Without it, a text of four-byte letters
+# could have more words, parts and words with a minus than a tsvector holds.
 _WRITTEN_BYTES = 40
 
-# Characters of private use, which no word of a text has.
+# Private-use characters, which occur in no word of a text.
 GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
     "\ue000",
     "\ue001",
@@ -39,8 +39,8 @@ GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
 )
 
 STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
-# A minus that parts no word, and what is written after it: up to the next space, or up
-# to the next quotation mark, and at most to the next such minus.
+# A minus that is not inside a word, and the text after it: up to the next space or, if
+# quoted, up to the next quotation mark, and at most up to the next such minus.
 _MINUS = re.compile(
     r'(?<![\w-])-+(?:"((?:[^"-]|(?<=[\w-])-)*)|((?:[^\s"-]|(?<=[\w-])-)*))'
 )
@@ -48,18 +48,18 @@ _MINUS = re.compile(
 
 @dataclass(frozen=True)
 class IndexWords:
-    """What is indexed of a text.
+    """The indexed words of a text.
 
-    `stretches` are words that follow each other; a phrase lies within one of them: the
-    text itself, and what `parts_of` makes of it. `loose` words have no place: words
-    that are written with a minus, and the signs of a text without words.
+    Each of the `stretches` is a list of consecutive words: first those of the text,
+    then each list from `parts_of`. A phrase lies within one stretch. `loose` words have
+    no place: words written with a minus, and the signs of a text without words.
     """
 
     stretches: list[list[str]]
     loose: list[str]
 
     def in_a_row(self) -> list[str]:
-        """Return all words, with a gap where one does not follow the other."""
+        """Return all words, with a GAP before a word that does not follow the last."""
         row = list(self.stretches[0])
         for words in (*self.stretches[1:], *([word] for word in self.loose)):
             row.append(GAP)
@@ -71,8 +71,8 @@ class IndexWords:
 class Layout:
     """Words laid out for a tsvector.
 
-    `places` has the places of a word, none if there was no room. `is_complete` says
-    whether each time a word is written has its place.
+    `places` lists the places of each word, none if there was no room. `is_complete`
+    says whether all words are there, each with all its places.
     """
 
     places: dict[str, list[int]]
@@ -80,7 +80,7 @@ class Layout:
 
 
 def index_words(text: str) -> IndexWords:
-    """Return what is indexed of the first characters of `text`."""
+    """Return the indexed words of the first INDEXED_CHARACTERS of `text`."""
     text = text[:INDEXED_CHARACTERS]
     words = words_of(text)
     if not words:
@@ -91,19 +91,19 @@ def index_words(text: str) -> IndexWords:
 
 
 def written(word: str) -> str:
-    """Return the word that says that `word` is written with its minus."""
+    """Return the index's word for `word` written with a minus before it."""
     return _WRITTEN + word.encode()[:_WRITTEN_BYTES].decode(errors="ignore")
 
 
 def unwritten(word: str) -> str:
-    """Return the word that is written, with its minus or without."""
+    """Return the word without the mark that `written` adds."""
     return word.removeprefix(_WRITTEN)
 
 
 def sign_words(text: str) -> list[str]:
-    """Return a word for each piece of a text that has nothing but signs, once each.
+    """Return one word for each distinct piece of a text that has only signs.
 
-    All white space is one piece where there is nothing else.
+    A text of only white space is one piece.
     """
     pieces = dict.fromkeys(text.split()) or [text and " "]
     return [
@@ -113,17 +113,17 @@ def sign_words(text: str) -> list[str]:
 
 
 def lay_out(words: IndexWords) -> Layout:
-    """Give each word its places, as far as a tsvector holds them.
+    """Return the words with as many of their places as a tsvector holds.
 
-    All words come first, and places get what is left: 100,000 characters have words of
-    8 bytes a character at most, pairs of Han beyond U+20000.
+    All words come first, and places get the bytes that are left. The words of 100,000
+    characters take at most 8 bytes a character: pairs of Han beyond U+20000.
     """
     everything = [word for stretch in words.stretches for word in stretch]
     places, free = _without_places([*everything, *words.loose])
     is_complete, place = len(places) == len({*everything, *words.loose}), 0
     for stretch in words.stretches:
         place += 1 if place else 0
-        # A word without its place parts its neighbours.
+        # A word without a place leaves a gap, so no phrase matches across it.
         is_apart = True
         for word in stretch:
             taken = places.get(word)
@@ -145,7 +145,7 @@ def lay_out(words: IndexWords) -> Layout:
 
 
 def _without_places(words: Iterable[str]) -> tuple[dict[str, list[int]], int]:
-    """Return the words that fit, without places, and how many bytes are left."""
+    """Return the words that fit, each with no places yet, and the bytes left."""
     places: dict[str, list[int]] = {}
     free = MOST_BYTES
     for word in dict.fromkeys(words):

@@ -1,6 +1,6 @@
-"""Reads what a person types into a search box; no input is an error.
+"""Parses what a person types into a search box; no input is an error.
 
-Must not know how a database is asked.
+Must not know how a database is queried.
 """
 
 import re
@@ -18,19 +18,19 @@ from chatstore.fulltext.positions import (
 )
 from chatstore.fulltext.words import Token, parts_of, tokens_of
 
-# Each costs the databases a look-up in each part of their index. So many in a row are
-# hardly ever found twice, and what comes after them is left out.
+# Each word costs a lookup in each part of the index. Two texts hardly ever share this
+# many words in a row, so we drop the words after them.
 MOST_WORDS = 100
 
 _PIECE = re.compile(r'(-*)"([^"]*)"?(\*?)|([^\s"]+)')
 
-# Alternatives, of which a text must have one.
+# Alternatives: a text must have at least one of them.
 Clause = tuple[Term, ...]
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A term that a text must not have, unless it has it with its minus."""
+    """A term that a text must not have, unless it has `written`, the minus form."""
 
     term: Term
     written: Term
@@ -38,7 +38,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Query:
-    """What must all be in a text, and what must not."""
+    """A parsed query: a text must match all of `wanted` and none of `unwanted`."""
 
     wanted: tuple[Clause, ...]
     unwanted: tuple[Exclusion, ...]
@@ -50,12 +50,12 @@ class Query:
 
     @property
     def has_phrase(self) -> bool:
-        """Whether words must follow each other, or must not."""
+        """Whether any term, wanted or unwanted, is a phrase."""
         return any(len(term.words) > 1 for term in self._all_terms())
 
     @property
     def has_repeats(self) -> bool:
-        """Whether a phrase repeats a word so often that it is not looked up whole."""
+        """Whether a term repeats a word so often that it is not looked up whole."""
         return any(term.looked_up is not term for term in self._all_terms())
 
     def _all_terms(self) -> Iterator[Term]:
@@ -66,24 +66,24 @@ class Query:
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """Every term that is wanted, as it stands in a text."""
+        """Every wanted term once, with its words as they stand in a text."""
         terms = (term for clause in self.wanted for term in clause)
         return tuple(dict.fromkeys(map(_as_it_stands, terms)))
 
     @cached_property
     def clauses(self) -> list[list[int]]:
-        """For each clause, the numbers that its alternatives have in `terms`."""
+        """For each wanted clause, the indexes of its alternatives in `terms`."""
         numbers = {term: number for number, term in enumerate(self.terms)}
         return [
             [numbers[_as_it_stands(term)] for term in clause] for clause in self.wanted
         ]
 
     def holds(self, text: str) -> bool:
-        """Whether the indexed part of `text` is what is asked for."""
+        """Whether the indexed part of `text` matches the query."""
         return self.holds_among(index_words(text).in_a_row())
 
     def holds_among(self, words: Sequence[str]) -> bool:
-        """Whether words, as `IndexWords.in_a_row` has them, are what is asked for."""
+        """Whether `words`, as `IndexWords.in_a_row` returns them, match the query."""
         asked = {term for clause in self.wanted for term in clause}
         for each in self.unwanted:
             asked |= {each.term, each.written}
@@ -106,7 +106,7 @@ def _terms_among(words: Sequence[str], terms: Iterable[Term]) -> set[Term]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a query; its `terms` are alternatives, none if it has no word."""
+    """A part of a query; its `terms` are alternatives, empty if it has no word."""
 
     terms: Clause
     is_negative: bool = False
@@ -114,11 +114,11 @@ class _Piece:
 
 
 def parse_query(text: str) -> Query:
-    """Return what `text` asks for.
+    """Return the query that `text` spells.
 
-    `"…"` is a phrase, `-` before a word or phrase leaves it out, `*` after one takes
-    it for a beginning, OR between two makes them alternatives; whatever else is no
-    letter or number only parts words. Without any word, it asks for its signs.
+    `"…"` is a phrase, `-` before a word or phrase excludes it, `*` after one makes it a
+    prefix, OR between two makes them alternatives. Any other character that is no
+    letter or number separates words. A text without words asks for its signs.
     """
     wanted: dict[Clause, None] = {}
     unwanted: dict[Term, None] = {}
@@ -130,7 +130,7 @@ def parse_query(text: str) -> Query:
     exclusions = tuple(Exclusion(term, _written(term)) for term in unwanted)
     if wanted:
         return Query(tuple(wanted), exclusions)
-    if exclusions:  # no text is all that lacks a word, so these were pasted
+    if exclusions:  # nobody asks only for what is missing: the text was pasted
         pasted = [(term,) for each in exclusions for term in (each.written, each.term)]
         return Query(tuple(pasted), ())
     signs = sign_words(text)[:MOST_WORDS]
@@ -153,7 +153,10 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 
 def _joined(pieces: Sequence[_Piece]) -> Iterator[tuple[Clause, bool]]:
-    """Yield the clauses; OR is a word unless it stands between two that are wanted."""
+    """Yield (clause, is_negative); OR between two wanted pieces joins them.
+
+    Elsewhere OR is a word.
+    """
     clause: Clause = ()
     place = 0
     while place < len(pieces):
@@ -174,7 +177,7 @@ def _joined(pieces: Sequence[_Piece]) -> Iterator[tuple[Clause, bool]]:
 
 
 def _limited(clauses: Iterator[tuple[Clause, bool]]) -> Iterator[tuple[Clause, bool]]:
-    """Yield clauses up to the first hundred words, each once."""
+    """Yield each distinct clause once, up to MOST_WORDS words in total."""
     left = MOST_WORDS
     seen: set[tuple[Clause, bool]] = set()
     for clause, is_negative in clauses:
@@ -195,12 +198,12 @@ def _term(tokens: Sequence[Token], *, is_prefix: bool) -> Term | None:
     if not tokens[-1].is_last_character:
         return Term(words, is_prefix)
     if len(tokens) > 1 and tokens[-2].is_pair:
-        return Term(words[:-1])  # in the text the run may go on
+        return Term(words[:-1])  # the run may be longer in the text
     return Term(words, is_prefix=True)
 
 
 def _alternatives(term: Term, content: str) -> Clause:
-    """Return the term, and the parts of an identifier in camelCase if it is one."""
+    """Return the term and, for one camelCase identifier, the phrase of its parts."""
     parts = parts_of(content) if len(term.words) == 1 else []
     if len(parts) != 1:
         return (term,)

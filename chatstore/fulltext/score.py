@@ -1,4 +1,4 @@
-"""How well a text answers a query: the same number on every database."""
+"""Scores how well a text matches a query: the same number on every database."""
 
 import re
 from collections import Counter
@@ -10,11 +10,11 @@ from chatstore.fulltext.positions import GAP
 from chatstore.fulltext.query import Query
 from chatstore.fulltext.words import fold, parts_of, words_of_folded
 
-# How much of a text counts, and how long one usually is. A constant stands where BM25
-# (Robertson and Zaragoza, 2009) has the mean of all texts, and how rare a word is does
-# not count: all that are ranked hold all the words.
+# The score follows BM25 (Robertson and Zaragoza, 2009), but a constant replaces the
+# mean length of all texts. The rarity of a word does not count, because every ranked
+# text holds all the words.
 _RANKED_CHARACTERS = 4000
-# Folding can make many words of one character.
+# Folding can turn one character into many words.
 _RANKED_WORDS = 4000
 _RANKED_FOLDED = 2 * _RANKED_CHARACTERS
 _USUAL_CHARACTERS = 600
@@ -23,9 +23,9 @@ _LENGTH_WEIGHT = 0.75
 
 
 def score_text(text: str, query: Query) -> float:
-    """Return from 0 to 1 how much of `text` is what was asked for.
+    """Return how well `text` matches `query`, from 0 to 1: the mean over its clauses.
 
-    0 when that comes after its first 4,000 characters. Of alternatives the best counts.
+    Only the first 4,000 characters count, and only the best alternative of a clause.
     """
     if not query.wanted:
         return 0.0
@@ -52,7 +52,7 @@ def _counts(text: str, terms: Sequence[Term]) -> list[int]:
 
 
 def _count_run(run: str, folded: str) -> int:
-    """Return how often the run is in the folded text, overlapping ones included."""
+    """Return how often the run occurs in the folded text, including overlaps."""
     return len(re.findall(f"(?={re.escape(run)})", folded)) if run in folded else 0
 
 

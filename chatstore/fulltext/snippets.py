@@ -1,4 +1,4 @@
-"""Cuts the part out of a text that shows what was searched for; no database here."""
+"""Cuts a snippet around the first match out of a text; knows no database."""
 
 import re
 from collections import deque
@@ -19,19 +19,19 @@ from chatstore.fulltext.words import (
 )
 
 LENGTH = 160
-# Characters that the snippets of one page look at.
+# How many characters of their texts all snippets of one page may read.
 PAGE_CHARACTERS = 20 * INDEXED_CHARACTERS
 _BEFORE = 40
-# How far a cut may move to come between two words.
+# How far a cut may move to fall between two words.
 _SLACK = 20
 _LINE_BREAK = re.compile("[\n\r\t\v\f\x85\u2028\u2029]")
-# A pattern costs more than reading all words of a text as short as this.
+# In a text of up to this length, a pattern costs more than reading all words.
 _SHORT = 160
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """Part of a text in one line, and where in it, [start, end), the matches are.
+    """Part of a text in one line, and the [start, end) of each match in that line.
 
     Offsets count characters (Unicode code points).
     """
@@ -41,7 +41,7 @@ class Snippet:
 
 
 def characters_each(hits: int) -> int:
-    """Return at how many characters the snippet of each hit of a page may look."""
+    """Return how many characters each snippet of a page with `hits` hits may read."""
     return min(INDEXED_CHARACTERS, PAGE_CHARACTERS // max(1, hits))
 
 
@@ -50,8 +50,8 @@ def cut_snippet(
 ) -> Snippet:
     """Return about 160 characters of `text` around the first match of a term.
 
-    Looks for it in the first `most` characters of the indexed part; without a match
-    there, returns the beginning.
+    Searches only the first `most` characters of the indexed part. Without a match
+    there, returns the beginning of `text`.
     """
     parts = _parts(text[: min(most, INDEXED_CHARACTERS)], terms)
     found = next((part for part in parts if part.first), None)
@@ -83,24 +83,24 @@ def _matches(
 
 
 class _Part:
-    """Where the terms are in part of a text: words, and parts of identifiers."""
+    """The matches in part of a text, including those in parts of identifiers."""
 
     def __init__(
         self, text: str, start: int, terms: Sequence[Term], finder: Finder
     ) -> None:
-        """Find the first match."""
+        """Find the first match; later ones are found only on demand."""
         self.start, self._text = start, text
         self._terms, self._finder = terms, finder
         self._folded = FoldedText(text)
         self._word = self._first_word()
         word = self._word and self._folded.origin(*self._word)
-        # An identifier is of interest only before that.
+        # Only an identifier before that word can be the first match.
         part = next(self._find_parts(word[0] if word else len(text)), None)
         self._first = min(filter(None, (word, part)), default=None)
 
     @property
     def first(self) -> Range | None:
-        """The first match, where it is in the whole text."""
+        """The [start, end) of the first match in the whole text, if there is one."""
         return self._first and self._placed(self._first)
 
     def before(self, end: int) -> Iterator[Range]:
@@ -148,7 +148,7 @@ class _Part:
 
 
 def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
-    """Return a place before which no term begins; None if none begins at all."""
+    """Return a place before which no term begins; None if no term begins at all."""
     begins = {term.words[0] for term in terms}
     if not begins or len(begins) > MOST_IN_A_PATTERN or len(folded) <= _SHORT:
         return 0 if begins else None
@@ -174,7 +174,7 @@ def _window(text: str, match: Range) -> Range:
 
 
 def _merge(matches: Iterable[Range]) -> list[Range]:
-    """Return the matches as ranges that do not touch: of pairs, the whole run."""
+    """Return the matches in order, with overlapping ones merged into one range."""
     ranges: list[Range] = []
     for start, end in sorted(matches):
         if ranges and start < ranges[-1][1]:

@@ -1,6 +1,6 @@
-"""Turns text into the words that search compares, the same for every database.
+"""Splits text into the words that search compares, the same for every database.
 
-Must not know what an index can hold: `layout` knows.
+Must not know what an index can hold: `positions` does.
 """
 
 import re
@@ -12,19 +12,19 @@ from heapq import merge
 from operator import add, itemgetter
 
 INDEXED_CHARACTERS = 100_000
-# Folding makes 18 characters of U+FDFA. What goes beyond this bound is left out.
+# Folding turns U+FDFA into 18 characters, so we drop folded characters beyond this.
 FOLDED_CHARACTERS = 2 * INDEXED_CHARACTERS
-# No shorter text folds to more than that: the 18 characters come of three bytes.
+# Three bytes fold to at most 18 characters, so a text up to this size needs no cut.
 WHOLE_BYTES = FOLDED_CHARACTERS // 6
 WORD_LENGTH = 100
 # Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
 # Format allows 30, so we drop the others.
 _MARKS_OF_A_LETTER = 30
-# Quick to look for, and where all crowds of marks are.
+# Both patterns are fast, and every long row of marks matches both.
 _NO_LETTER = re.compile("[^\\w\x00-\x7f]")
 _NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
 
-# Scripts without spaces between words, and Korean, whose words grow endings.
+# Scripts without spaces between words, and Korean, whose words take endings.
 _UNSPACED = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eff"  # Thai, Lao
     "\u1000-\u1049\u1050-\u109f\u1780-\u17d3\u17d7\u17dc-\u17dd"  # Myanmar, Khmer
@@ -34,10 +34,10 @@ _UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
 _FIRST_UNSPACED = "\u0e01"
-# Vowel signs and viramas, which belong to the word, but are no letters to Python.
+# Vowel signs and viramas, which belong to a word but are no letters to Python.
 _SIGNS = "\u0900-\u0963\u0971-\u0d65\u0d70-\u0df3\u0f35-\u0f39\u0f71-\u0fbc"
 _PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
-# The classes exclude each other, so that no text is read twice.
+# The classes are disjoint, so the pattern reads no text twice.
 _LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
 _TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
@@ -52,13 +52,13 @@ _NUMBER = re.compile("[0-9]+")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 
 # Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
-# soft hyphen and other things unseen.
+# soft hyphen and other invisible characters.
 UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
     "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
 )
-# Letters that no normalization form takes apart.
+# Letters that no normalization form decomposes.
 PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
@@ -70,9 +70,9 @@ _PIECE = 4096
 
 @dataclass(frozen=True)
 class Token:
-    """A word as the index has it.
+    """A word as the index stores it.
 
-    A run without spaces is indexed as its pairs of neighbours and its last character,
+    An unspaced run is indexed as its pairs of neighbours and its last character:
     数据库 as 数据, 据库 and 库.
     """
 
@@ -82,9 +82,9 @@ class Token:
 
 
 def fold(text: str) -> str:
-    """Return `text` without case, accents and other ways to write the same.
+    """Return `text` without case, accents and other variants of the same letters.
 
-    The parts of a text between ASCII signs can be folded one by one or together.
+    ASCII signs separate independent parts: fold(a + "," + b) = fold(a) + "," + fold(b).
     """
     if text.isascii():
         return text.lower()
@@ -92,13 +92,13 @@ def fold(text: str) -> str:
     text = UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
     if _HAS_PLAIN.search(text):
         text = text.translate(PLAIN)
-    # Twice: what was folded may now be one character, and that have a plain form.
+    # Normalize again: folded characters may now compose, and the result may change.
     return unicodedata.normalize("NFKC", text)
 
 
 def without_crowds(text: str) -> str:
     """Return `text` with at most 30 combining marks in a row."""
-    # Of 31 characters in a row, one is in the sample.
+    # Any 31 characters in a row include one of the sample.
     sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
     if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
         return text
@@ -106,7 +106,7 @@ def without_crowds(text: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of the part of `text` that is indexed, in their order."""
+    """Return the words of the indexed part of `text`, in order."""
     text = text[:INDEXED_CHARACTERS]
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
@@ -114,10 +114,10 @@ def words_of(text: str) -> list[str]:
 
 
 def is_whole(text: str) -> bool:
-    """Whether `words_of` leaves out no part of `text`.
+    """Whether `words_of` drops no part of `text`.
 
-    Folds the text only as far as it gets longer, and at most up to the bound: a page
-    has many texts.
+    A page has many texts, so this does only those steps of folding that lengthen a
+    text, and stops at the bound.
     """
     if len(text) > INDEXED_CHARACTERS:
         return False
@@ -133,7 +133,7 @@ def is_whole(text: str) -> bool:
 
 def words_of_folded(folded: str) -> list[str]:
     """Return the words of a text that is folded already."""
-    if folded.isascii():  # as Vietnamese and most of Latin script are by now
+    if folded.isascii():  # as most Latin script is once folded, even Vietnamese
         return _ASCII_WORD.findall(folded)
     words: list[str] = []
     for run in _TOKEN.findall(folded):
@@ -146,7 +146,7 @@ def words_of_folded(folded: str) -> list[str]:
 
 
 def tokens_of(text: str) -> list[Token]:
-    """Return the words of all of `text`, with what a query must know of them."""
+    """Return the words of the whole `text` as tokens, for a query."""
     tokens: list[Token] = []
     for run in _TOKEN.findall(fold(text)):
         if not _IS_UNSPACED.match(run):
@@ -159,7 +159,7 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def spans_of(folded: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
-    """Yield the words of a folded text from `start` on, and where they are."""
+    """Yield (word, start, end) for each word of a folded text from `start` on."""
     pattern = _ASCII_RUN if folded.isascii() else _TOKEN
     for run in pattern.finditer(folded, start):
         begin, end = run.span()
@@ -172,7 +172,7 @@ def spans_of(folded: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
 
 
 def first_word(text: str) -> str | None:
-    """Return the first word of `text`."""
+    """Return the first word of `text`, if it has one."""
     run = _TOKEN.search(fold(text))
     if run is None:
         return None
@@ -180,7 +180,7 @@ def first_word(text: str) -> str | None:
 
 
 def is_unspaced(word: str) -> bool:
-    """Whether the word is of a script without spaces between words."""
+    """Whether the word is in a script without spaces between words."""
     return _IS_UNSPACED.match(word) is not None
 
 
@@ -193,20 +193,20 @@ Span = tuple[str, int, int]
 
 
 def parted_of(text: str) -> Iterator[list[Span]]:
-    """Yield the parts of what is one word, or has words with letters at their ends.
+    """Yield, for each compound in `text`, its parts as (part, start, end).
 
-    Each part is as it is written, with where it begins and ends. They are the parts of
-    identifiers in camelCase: getUserById has get, User, By, Id; HTTPServer has HTTP and
-    Server; parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such
-    identifiers. And they are numbers in a row with a letter before or after them: those
-    of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
+    A compound is an identifier in camelCase or a row of numbers next to a letter. The
+    identifier getUserById has get, User, By, Id; HTTPServer has HTTP and Server;
+    parseJSON2 has parse, JSON and 2; PDFs and order4300 are no compounds. The rows are
+    the numbers of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
+    Parts keep the case of the text.
     """
     for start, end, part in _compounds(text):
         yield [(each[0], *each.span()) for each in part.finditer(text, start, end)]
 
 
 def parts_of(text: str) -> list[list[str]]:
-    """Return the words of the parts of each identifier and the like, once each."""
+    """Return the folded parts of each distinct compound (see `parted_of`) as words."""
     lines = dict.fromkeys(
         " ".join(part.findall(text, start, end))
         for start, end, part in _compounds(text)
@@ -215,7 +215,7 @@ def parts_of(text: str) -> list[list[str]]:
     return [words_of_folded(line) for line in folded]
 
 
-# From where to where something with parts is, and what finds them in it.
+# The start and end of a compound, and the pattern that finds its parts.
 _Compound = tuple[int, int, re.Pattern[str]]
 
 
@@ -258,8 +258,8 @@ def _ascii_camel() -> tuple[re.Pattern[str], ...]:
 
 @cache
 def _any_camel() -> tuple[re.Pattern[str], ...]:
-    # Python's regular expressions know no class of upper case.
-    # Beyond U+10FFF, but for Adlam, these are letters of mathematics.
+    # Python's regular expressions have no class of upper-case letters, so we list them.
+    # Beyond U+10FFF we need only Adlam; most others are letters of mathematics.
     codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
     letters = [chr(code) for code in codes if chr(code).isalpha()]
     upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
@@ -267,7 +267,7 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
-    # Begins with the upper case: most letters are lower case, and passed over quickly.
+    # Most letters are lower case, so the pattern begins with upper case to skip them.
     border = (
         f"[{upper}](?:(?<=[{lower}][{upper}])|(?<=[{upper}][{upper}])[{lower}]{{2}})"
     )
@@ -279,7 +279,7 @@ def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
 
 
 def ranges(characters: Iterable[str]) -> str:
-    """Return the characters, in their order, as the inside of a character class."""
+    """Return the sorted `characters` as the inside of a regular-expression class."""
     found: list[list[str]] = []
     for each in characters:
         if found and ord(each) == ord(found[-1][1]) + 1:
