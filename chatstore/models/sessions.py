@@ -45,7 +45,7 @@ _count = itertools.count(secrets.randbelow(2**_SHARED_BITS))
 
 
 def new_number(created_at: datetime) -> int:
-    """Return `µs since 1970 << 11 | count`, greater than the numbers of older sessions.
+    """Return `(µs since 1970) << 11 | count`, greater than older sessions' numbers.
 
     `count` tells apart the sessions of one microsecond. If another process draws the
     same number, the unique index refuses it, and the transaction is run again.

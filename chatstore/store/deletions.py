@@ -1,4 +1,4 @@
-"""Deletes sessions, those with many messages in several transactions; no commit.
+"""Deletes sessions, large ones in several transactions; no HTTP, no commit.
 
 Other writers would wait for one long transaction. So a large session is hidden first:
 `NOBODY` owns it, and no query of an owner finds it. Then each transaction deletes one

@@ -217,7 +217,7 @@ def _pending_among(index: str, entries: Sequence[Entry]) -> set[int]:
 
 
 def find_unnumbered() -> Iterator[Any]:
-    """Yield the ids of sessions whose name is not searchable for lack of a number."""
+    """Yield the ids of named sessions without a number, which search cannot find."""
     yield from db.session.scalars(
         select(ChatSession.id).where(
             ChatSession.number.is_(None), func.coalesce(ChatSession.name, "") != ""
