@@ -55,8 +55,8 @@ from chatstore.store.sessions import (
 # whatever the size of its messages.
 CHUNK_MESSAGES = 500
 CHUNK_BYTES = 512 * 1024
-# An old SQLite reads a text to know its size, and reads a text that does not fit in
-# vain. So a chunk there measures fewer messages.
+# SQLite before 3.43 reads a text to know its size. Texts beyond the chunk are then read
+# in vain, so a chunk there measures fewer messages.
 _MESSAGES_READ_FOR_SIZE = 20
 # The greatest integer and bigint of PostgreSQL, which refuses greater parameters.
 _MAX_SEQ = 2**31 - 1

@@ -42,8 +42,8 @@ from chatstore.store.search.plans import (
 )
 from chatstore.store.sessions import IS_OWNED, no_such_session, session_parameters
 
-# If the filters let at most this many sessions pass, the query of the index names them.
-# Otherwise the statement checks the session of each match.
+# If the filters let at most this many sessions pass, the index query names these
+# sessions. Otherwise the statement checks the session of each match.
 FEW_SESSIONS = 100
 # If the filters reject a whole window, the search reads the next one at once. One page
 # reads at most this many windows.
@@ -209,8 +209,8 @@ def _search(
     is_few = asked.is_narrow and len(first.session_ids) <= FEW_SESSIONS
     wanted = _wanted(asked, place, first.session_ids if is_few else None, limit)
     if first.sample and first.sample.is_mostly_own and not wanted.is_few:
-        # The join checks the owner anyway. If nearly all entries are the owner's, their
-        # lookup in the index costs more than two words do, so we drop it.
+        # The join checks the owner anyway. If nearly all entries are the owner's, the
+        # owner's scope costs more to look up than two words, so we drop the scope.
         wanted = replace(wanted, scopes=wanted.scopes[1:])
     sample = None if wanted.is_few else first.sample
     found = _find(connection, asked, place, wanted, sample)
