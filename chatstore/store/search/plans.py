@@ -257,7 +257,7 @@ def find_newest(
 def find_again(
     connection: Connection, wanted: Wanted, keys: Sequence[int], *, names: bool
 ) -> list[Found]:
-    """Return the rows with these keys that still match, in the order of `keys`."""
+    """Return rows with these keys that match the filters, in the order of `keys`."""
     if not keys:
         return []
     prepared = statements.prepare_again(wanted.shape(by_rank=False), names=names)
