@@ -1,6 +1,6 @@
-"""The session_facets table: the tags and documents of sessions, to find these by.
+"""The session_facets table: one tag or document per row, to filter sessions by.
 
-Derived from the lists on the session's row, in the same transaction.
+Rows are derived from the lists on the session's row, in the same transaction.
 """
 
 from uuid import UUID

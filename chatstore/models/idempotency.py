@@ -1,4 +1,4 @@
-"""The idempotency_records table: what was answered to a POST that carried a key."""
+"""The idempotency_records table: answers to POSTs with an Idempotency-Key."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ KEY_LENGTH = 255
 
 
 class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
-    """One key of one owner, and the answer to the request that it came with first.
+    """One key of one owner, and the answer to the first request with this key.
 
     `status` and `answer` are null only inside the transaction that writes the row.
     """

@@ -1,4 +1,4 @@
-"""The chat_messages table: one turn a row, numbered within its session by seq."""
+"""The chat_messages table: one turn per row, numbered within its session by seq."""
 
 from datetime import datetime
 from typing import Any
@@ -24,10 +24,10 @@ _ROLES = ", ".join(f"'{role}'" for role in Role)
 
 
 class Message(db.Model):  # type: ignore[name-defined, misc]
-    """One turn. `seq` counts 1, 2, 3 … in commit order; `timestamp` grows with it.
+    """One turn. `seq` counts 1, 2, 3 … in commit order; `timestamp` grows with `seq`.
 
-    The database column `metadata` is the attribute `metadata_`: SQLAlchemy owns
-    the other name.
+    The database column `metadata` is the attribute `metadata_`, because SQLAlchemy
+    reserves the name `metadata`.
     """
 
     __tablename__ = "chat_messages"
@@ -35,10 +35,10 @@ class Message(db.Model):  # type: ignore[name-defined, misc]
         UniqueConstraint("session_id", "seq"),
         CheckConstraint(f"role IN ({_ROLES})", name="role"),
         CheckConstraint("seq >= 1", name="seq"),
-        {"sqlite_autoincrement": True},  # an id is never used again
+        {"sqlite_autoincrement": True},  # never reuse an id
     )
 
-    # SQLite numbers rows by itself only in a column declared INTEGER.
+    # SQLite assigns ids only in a column that is declared INTEGER.
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer, "sqlite"), primary_key=True
     )
@@ -49,7 +49,7 @@ class Message(db.Model):  # type: ignore[name-defined, misc]
     timestamp: Mapped[datetime] = mapped_column(UtcDateTime)
     role: Mapped[str] = mapped_column(String(16), default=Role.USER)
     content: Mapped[str] = mapped_column(Text)
-    # JSON, not JSONB: what is read must be what was stored, value for value.
+    # JSONB turns a float such as 1e22 into an integer, so we use JSON.
     metadata_: Mapped[dict[str, Any] | None] = mapped_column(
         "metadata", JSON(none_as_null=True)
     )

@@ -1,4 +1,4 @@
-"""The sessions table: one conversation a row, with all that a listing shows of it."""
+"""The sessions table: one conversation per row, with all that a list shows."""
 
 import itertools
 import secrets
@@ -17,41 +17,42 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
-# Whose the sessions are that are being deleted: no caller is called so.
+# Owner id of sessions being deleted. No caller can have it.
 NOBODY = ""
 
 
-# What a name is sorted and searched by is cut to what fits into an index entry.
+# A folded name is cut to this length so that it fits into an index entry.
 FOLDED_LENGTH = 500
 
 
 def _listing_index(name: str, *columns: str, where: str | None = None) -> Index:
-    """Return an index that one way of listing sessions walks, in the list's order."""
+    """Return an index in the order of one kind of session list."""
     return Index(
         f"ix_sessions_{name}",
         *columns,
-        # SQLite compares conditions as they are written, and true is written 1 there.
+        # SQLite uses an index only if a query repeats its condition, and queries write
+        # true as 1 there.
         sqlite_where=text(where.replace("true", "1")) if where else None,
         postgresql_where=text(where) if where else None,
     )
 
 
-# The time takes 52 of a number's 63 bits until the year 2112; these are what is left.
+# The time takes 52 of a number's 63 bits until the year 2112, which leaves 11.
 _SHARED_BITS = 11
-# Each process begins somewhere: two that count alike would meet again and again.
+# Two processes with equal counts would collide again and again, so each process starts
+# at a random count.
 _count = itertools.count(secrets.randbelow(2**_SHARED_BITS))
 
 
 def new_number(created_at: datetime) -> int:
-    """Return a number for a session, greater than those of older ones.
+    """Return `(µs since 1970) << 11 | count`, greater than older sessions' numbers.
 
-    The time in microseconds, and some bits that part what is made within one. Another
-    process may make the same number in the same microsecond: the index refuses it, and
-    the transaction is run again.
+    `count` tells apart the sessions of one microsecond. If another process draws the
+    same number, the unique index refuses it, and the transaction is run again.
     """
     microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
     shared: int = next(_count) % 2**_SHARED_BITS
-    # A clock that is centuries wrong stops nobody.
+    # The modulo keeps the number in range if the clock is centuries wrong.
     return (microseconds << _SHARED_BITS | shared) % 2**63
 
 
@@ -63,7 +64,7 @@ def _number(context: Any) -> int | None:
 
 
 class ChatSession(db.Model):  # type: ignore[name-defined, misc]
-    """One conversation. Deleting it deletes its messages, in the database."""
+    """One conversation. The database deletes its messages with it."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -95,16 +96,16 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    # Names the session in the search index, which takes numbers; null as long as a
-    # version that knows no search wrote the row.
+    # Key of the session in the search index, which takes integers only. Null if a
+    # version without search wrote the row.
     number: Mapped[int | None] = mapped_column(
         BigInteger, unique=True, index=True, default=_number
     )
     owner_id: Mapped[str] = mapped_column(Text)
-    # Whose it was, from when it is deleted until the last of its messages is gone.
+    # The owner before deletion, until the last message is deleted; else null.
     former_owner_id: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
-    # Sorted by code point, on both databases alike.
+    # Collation C sorts by code point, as SQLite does.
     name_folded: Mapped[str] = mapped_column(
         String(FOLDED_LENGTH).with_variant(
             String(FOLDED_LENGTH, collation="C"), "postgresql"

@@ -1,7 +1,7 @@
-"""Writes the rows of an append: the session's, the messages', the index's; no commit.
+"""Writes the rows of an append: session, messages and index entries; no commit.
 
-Statements are made once: making them costs more than running them. Of the session's
-row one statement decides, so that writers of one session wait for each other.
+Building a statement costs more than running it, so each is built once. One UPDATE of
+the session's row assigns the seqs, so writers of one session wait for each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ _prepared_insert = Prepared(_INSERT.values({name: bindparam(name) for name in _R
 
 @dataclass(frozen=True)
 class Draft:
-    """Messages with all of them that needs no lock: made once, whatever is retried."""
+    """Messages prepared without a lock; retries of the transaction reuse the draft."""
 
     session_id: UUID
     owner_id: str
@@ -68,7 +68,7 @@ class Draft:
 
 
 def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) -> Draft:
-    """Return the messages ready to be written, with their words for the index."""
+    """Return the messages ready to write, with their words for the index."""
     scopes = {
         role: scopes_of(owner_id, session_id, role)
         for role in {turn["role"] for turn in turns}
@@ -93,7 +93,8 @@ def _as_json(metadata: Any) -> orjson.Fragment | None:
 def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]:
     """Write the messages and return them.
 
-    None at all where the owner has no such session, or its last seq is not `before`.
+    Returns an empty list if the owner has no such session, or if `before` is given and
+    is not the session's last seq.
     """
     count = len(draft.turns)
     parameters = {
@@ -148,9 +149,9 @@ def _appended(
 def _write_at_once(
     draft: Draft, parameters: Mapping[str, Any]
 ) -> list[AppendedMessage]:
-    """Write a message in one statement: on PostgreSQL each is a way there and back.
+    """Write a message in one statement: one round trip to PostgreSQL.
 
-    That takes a quarter of the time off an append.
+    This takes a quarter off the time of an append.
     """
     given = {**parameters, **draft.rows[0], "words": draft.words[0].words}
     written = _prepare_at_once().rows(write_connection(), given)

@@ -27,5 +27,5 @@ def in_batches(
 
 
 def fitting(items: Iterable[T], size_of: Callable[[T], int], most: int) -> list[T]:
-    """Return the first such batch; empty if there are no items."""
+    """Return the first batch of `in_batches`; empty if there are no items."""
     return next(in_batches(items, size_of, most), [])

@@ -20,20 +20,20 @@ from chatstore.store.facets import add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import held_bytes
 
-# As many as fit into one statement on both databases, with room to spare.
+# Rows per statement: well within the limits of both databases.
 _CHUNK = 500
-# What one request may change in its one transaction: every other writer waits for it.
+# Bounds of one request. It runs in one transaction, and all other writers wait for it.
 MOST_TAGS = 10_000
 MOST_FACETS = 50_000
 MOST_BYTES = 64 * 1024 * 1024
-# Bytes of tags that are read and written at a time, as the database holds them:
-# PostgreSQL may hold them compressed.
+# Bytes of tags that are read and written at a time, as stored: PostgreSQL may
+# compress them.
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class BulkChange:
-    """What to do to sessions; `tags` are for the actions on tags, in their order."""
+    """An action on sessions; `tags`, in order, are for the actions on tags."""
 
     action: BulkAction
     tags: tuple[str, ...] = ()
@@ -42,9 +42,9 @@ class BulkChange:
 
 @dataclass(frozen=True)
 class BulkOutcome:
-    """How many sessions were meant, and how many of them are different now.
+    """The numbers of selected and of changed sessions.
 
-    If it `has_hidden` sessions, `finish_deletions` must delete them after the commit.
+    If `has_hidden`, `finish_deletions` must delete hidden sessions after the commit.
     """
 
     matched: int
@@ -60,11 +60,11 @@ def change_sessions(
     most: int,
     is_dry_run: bool = False,
 ) -> BulkOutcome:
-    """Change the selected sessions of the owner, or only count those it would.
+    """Change the owner's selected sessions, or only count them in a dry run.
 
-    Ids of no session of the owner are passed over; `last_updated_at` stays. Raises
-    ValidationFailed when the filters match more than `most`, when a session would get
-    too many tags, or when the request would change more than `MOST_TAGS`,
+    Ignores ids of sessions that the owner does not have; `last_updated_at` stays.
+    Raises ValidationFailed when the filters match more than `most`, when a session
+    would get too many tags, or when the request would change more than `MOST_TAGS`,
     `MOST_FACETS` or `MOST_BYTES` allow.
     """
     chats = _lock(owner_id, selected, most)
@@ -88,7 +88,7 @@ Columns = dict[str, Any]
 Changes = list[tuple[Row[Any], Columns]]
 
 _TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
-# No list of a session is read here: thousands of them are gigabytes.
+# The lists of thousands of sessions can be gigabytes, so we read only their sizes.
 _COLUMNS: tuple[Any, ...] = (
     ChatSession.id,
     ChatSession.pinned,
@@ -128,9 +128,8 @@ def _lock(
 
 
 def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[Any]]:
-    # PostgreSQL checks a row again after it waited for the row's lock, but not the
-    # facets, which are in another table. A tag may have gone meanwhile, so we look
-    # again.
+    # PostgreSQL rechecks a row after it waited for the row's lock, but not the facets,
+    # which are in another table. A tag may have been removed meanwhile, so we recheck.
     if is_sqlite():
         return chats
     for kind, values in filters.facets():
@@ -150,7 +149,7 @@ def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[A
 
 
 def _check_bytes(chats: Sequence[Row[Any]]) -> None:
-    # SQLite writes the whole row again, whatever changes in it.
+    # SQLite rewrites the whole row at any change, so all its bytes count.
     if len(chats) > 1:
         _check_size(sum(chat.bytes for chat in chats))
 
@@ -197,7 +196,7 @@ def _too_many(most: int, selected: SessionFilters) -> ValidationFailed:
 
 
 def _change(change: BulkChange, chat: Row[Any]) -> Columns:
-    """Return what is to be set on the session: nothing if it is so already."""
+    """Return the columns to set on the session; none if it needs no change."""
     return _CHANGES[change.action](change, chat)
 
 
@@ -220,7 +219,7 @@ def _unpin(change: BulkChange, chat: Row[Any]) -> Columns:
 def _change_tags(
     change: BulkChange, chats: list[Row[Any]], owner_id: str, *, is_dry_run: bool
 ) -> int:
-    """Add or remove tags, reading and writing some sessions at a time; count them."""
+    """Add or remove tags, a chunk at a time; return how many sessions changed."""
     changed, size, room = 0, 0, MOST_TAGS
     is_adding = change.action is BulkAction.ADD_TAGS
     for chunk in _small_chunks(chats):
@@ -280,7 +279,7 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(chats: list[Row[Any]]) -> bool:
-    """Delete the sessions; return whether some are too large, and are only hidden."""
+    """Delete the sessions, or hide large ones; return whether any were hidden."""
     rows = deletions.BATCH
     small: list[UUID] = []  # those without messages first
     few: list[UUID] = []

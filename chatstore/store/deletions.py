@@ -1,9 +1,9 @@
-"""Deletes sessions that hold more messages than one transaction may; no commit.
+"""Deletes sessions, large ones in several transactions; no HTTP, no commit.
 
-Whoever writes meanwhile would wait for all of them. So a session is hidden first: from
-then on it is nobody's, and no query of an owner finds it. Its messages go in batches,
-a transaction each, and its row with the last batch. Hidden sessions that are small go
-many to a transaction.
+Other writers would wait for one long transaction. So a large session is hidden first:
+`NOBODY` owns it, and no query of an owner finds it. Then each transaction deletes one
+batch of its messages, and the last one deletes its row. Small hidden sessions share a
+transaction.
 """
 
 from collections.abc import Sequence
@@ -20,22 +20,23 @@ from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
 
-# What goes at once: short messages take SQLite some 15 ms, or 50 on a slow machine.
+# Bounds of one transaction. SQLite deletes 1000 short messages in 15 ms, or in 50 ms on
+# a slow machine.
 BATCH = 1000
 BATCH_BYTES = 8 * 1024 * 1024
-# The condition on what is looked at beside any owner: half a session is no fault.
+# A hidden session may have lost messages already, so checks of all data skip it.
 IS_WHOLE = ChatSession.former_owner_id.is_(None)
 
 
 def delete_sessions(condition: ColumnElement[bool]) -> list[UUID]:
-    """Delete the sessions, with their messages; return their ids."""
+    """Delete the sessions with their messages; return the sessions' ids."""
     entries.delete_entries(condition)
     deleted = delete(ChatSession).where(condition).returning(ChatSession.id)
     return list(db.session.scalars(deleted))
 
 
 def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
-    """Take sessions from their owners, for `delete_batch`; return their ids."""
+    """Hide sessions, for `delete_batch` to delete later; return their ids."""
     hiding = (
         update(ChatSession)
         .where(condition)
@@ -60,7 +61,7 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
 
 
 def find_hidden(*, after: UUID | None = None) -> UUID | None:
-    """Return the next session that is hidden, in the order of their ids, if any."""
+    """Return the id of the next hidden session in id order, or None."""
     hidden = select(ChatSession.id).where(_IS_HIDDEN).order_by(ChatSession.id).limit(1)
     if after is not None:
         hidden = hidden.where(ChatSession.id > after)
@@ -69,7 +70,7 @@ def find_hidden(*, after: UUID | None = None) -> UUID | None:
 
 
 def count_hidden() -> int:
-    """Return how many sessions are hidden, and not deleted yet."""
+    """Return how many sessions are hidden and not deleted yet."""
     return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
 
 
@@ -94,10 +95,10 @@ def delete_small() -> int:
 
 
 def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
-    """Delete the next messages of a hidden session, of greater seq than `after`.
+    """Delete the next batch of a hidden session's messages, with `seq > after`.
 
-    Returns the seq up to which they are gone, or None when the session is gone, too, or
-    another process is at it.
+    Returns the last deleted seq. Returns None if the session is deleted too, or if
+    another process has locked it.
     """
     hidden = and_(ChatSession.id == session_id, _IS_HIDDEN)
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
@@ -121,9 +122,9 @@ _BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
 def is_small() -> ColumnElement[bool]:
-    """The condition that a session's messages go in one transaction, by both bounds.
+    """Return the condition that a session's messages fit into one transaction.
 
-    Sizes are asked for only where there are few messages.
+    The database sums their sizes only if there are at most `BATCH` messages.
     """
     size = (
         select(func.coalesce(func.sum(_BYTES), 0))
@@ -135,7 +136,7 @@ def is_small() -> ColumnElement[bool]:
 
 
 def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return the bytes of the messages of each session that has any."""
+    """Return the bytes of messages by session id, for sessions that have any."""
     query = (
         select(Message.session_id, func.sum(_BYTES))
         .where(Message.session_id.in_(ids))
@@ -144,12 +145,13 @@ def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
     return {row[0]: int(row[1]) for row in db.session.execute(query)}
 
 
-# By both: what happens to belong to nobody is not to be destroyed for that.
+# Both conditions must hold, so that a session with an empty owner id by mistake is not
+# deleted.
 _IS_HIDDEN = and_(ChatSession.owner_id == NOBODY, ~IS_WHOLE)
 
 
 def _end_of_batch(session_id: UUID, after: int) -> int | None:
-    """Return the seq that a batch ends with; None if it is the last of the session."""
+    """Return the last seq of the next batch; None if no messages follow the batch."""
     query = (
         select(Message.seq, _BYTES)
         .where(Message.session_id == session_id, Message.seq > after)
@@ -157,7 +159,7 @@ def _end_of_batch(session_id: UUID, after: int) -> int | None:
         .limit(BATCH + 1)
     )
     total, last = 0, after
-    with closing(db.session.execute(query)) as rows:  # SQLite reads on as asked for
+    with closing(db.session.execute(query)) as rows:  # SQLite reads rows as fetched
         for number, (seq, size_of_one) in enumerate(rows):
             total += size_of_one
             if number == BATCH or (number and total > BATCH_BYTES):

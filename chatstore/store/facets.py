@@ -13,7 +13,7 @@ from chatstore.db import db
 from chatstore.enums import Facet
 from chatstore.models import ChatSession, SessionFacet
 
-# Which column of a session lists its facets of a kind.
+# The column of a session that lists its facets of each kind.
 COLUMNS = {Facet.TAG: "metadata_tags", Facet.DOCUMENT: "rag_document_ids"}
 
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -21,21 +21,21 @@ _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.in
 
 @dataclass(frozen=True)
 class Counted:
-    """A value, and how many of the owner's sessions have it."""
+    """A value, and the number of the owner's sessions that have it."""
 
     value: str
     sessions: int
 
 
 def add_facets(session_id: UUID, *, owner_id: str, columns: Mapping[str, Any]) -> None:
-    """Write down the tags and documents among the `columns` of a session."""
+    """Insert facets for the tags and documents in the `columns` of a new session."""
     _add({session_id: columns}, owner_id)
 
 
 def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) -> None:
-    """Write down the tags and documents among the changed columns of sessions.
+    """Replace the facets of sessions for the tags and documents in their `changes`.
 
-    Two statements, however many sessions; the same columns change in all of them.
+    Takes two statements for any number of sessions. All must change the same columns.
     """
     columns = set().union(*changes.values())
     kinds = [kind for kind, column in COLUMNS.items() if column in columns]
@@ -50,14 +50,14 @@ def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) 
 
 
 def add_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
-    """Add the facets of tags that these sessions have gained."""
+    """Insert the facets of tags that these sessions have gained."""
     _add({each: {"metadata_tags": its} for each, its in tags.items()}, owner_id)
 
 
 def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
     """Delete the facets of all these tags from all these sessions.
 
-    So none of the sessions may keep a tag that another one loses.
+    So no session may keep a tag that another one loses.
     """
     values = set[str]().union(*tags.values())
     db.session.execute(
@@ -79,13 +79,13 @@ def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
     ]
     if rows:
         insert = _INSERTS[db.engine.dialect.name]
-        # A version without facets may have left some that no list names any more.
+        # A version without facets may have left stray facets, so we ignore conflicts.
         adding = insert(SessionFacet.__table__).on_conflict_do_nothing()
         db.session.execute(adding, rows)
 
 
 def list_tags(*, owner_id: str, limit: int) -> list[Counted]:
-    """Return up to `limit` tags, those of most sessions first, then by name."""
+    """Return up to `limit` tags: the most common first, equals by name."""
     return _most_common(
         SessionFacet.value,
         [SessionFacet.owner_id == owner_id, SessionFacet.kind == Facet.TAG],
@@ -94,7 +94,7 @@ def list_tags(*, owner_id: str, limit: int) -> list[Counted]:
 
 
 def list_models(*, owner_id: str, limit: int) -> list[Counted]:
-    """Return up to `limit` models, those of most sessions first, then by name."""
+    """Return up to `limit` models: the most common first, equals by name."""
     return _most_common(
         ChatSession.llm_model_name, [ChatSession.owner_id == owner_id], limit
     )

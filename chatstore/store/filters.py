@@ -1,4 +1,4 @@
-"""Which sessions are meant: one grammar for lists, bulk changes and search."""
+"""Session filters as SQL conditions, for lists, bulk changes and search."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -31,17 +31,17 @@ from chatstore.store.facets import COLUMNS
 
 Named = BindParameter[Any]
 
-# Up to so many sessions are looked up one by one and sorted; if more have the tag, a
-# page of them is found sooner by walking the list and asking each for it.
+# Up to this many sessions with a facet are looked up one by one and sorted. With more,
+# the database finds a page sooner by walking the list and testing each session.
 FEW = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFilters:
-    """What a session must be; each that is given must hold.
+    """Conditions on a session; it must meet all that are given.
 
-    All of `tag`, at least one of `tag_any`. `name` is contained in the session's,
-    whatever the case and accents. Instants are exclusive.
+    It has every `tag` and at least one `tag_any`. Its name contains `name`, ignoring
+    case and accents. Instants are exclusive bounds.
     """
 
     tag: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class SessionFilters:
 
     @classmethod
     def among(cls, values: Mapping[str, Any]) -> "SessionFilters":
-        """Return the filters that are among `values`, by their names."""
+        """Return filters of the entries of `values` that have a filter's name."""
         given = {
             each.name: values[each.name] for each in fields(cls) if each.name in values
         }
@@ -66,7 +66,7 @@ class SessionFilters:
         return cls(**given | tags)
 
     def facets(self) -> list[tuple[Facet, tuple[str, ...]]]:
-        """Return what must be among a session's facets: of each pair, one value."""
+        """Return (kind, values) pairs; a session must have one value of each pair."""
         wanted: list[tuple[Facet, tuple[str, ...]]] = [
             (Facet.TAG, (tag,)) for tag in self.tag
         ]
@@ -77,9 +77,10 @@ class SessionFilters:
         return wanted
 
     def shape(self) -> "SessionFilters":
-        """Return filters like these, of other values: those of `parameters` fit in.
+        """Return these filters with placeholders for values.
 
-        A statement that is made once for the shape serves all who ask alike.
+        Filters of the same shape share one prepared statement, which takes
+        `parameters`.
         """
         names = (*_TEXTS, *_INSTANTS)
         others: dict[str, Any] = {
@@ -92,7 +93,7 @@ class SessionFilters:
         return replace(self, **others)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters that a statement made for the shape takes."""
+        """Return the parameters of a statement that is prepared for the shape."""
         values = {f"filter_{name}": getattr(self, name) for name in _INSTANTS}
         values |= {"filter_model": self.model, "filter_name": _escaped(self.name)}
         for place, (_, facets) in enumerate(self.facets()):
@@ -110,9 +111,10 @@ _ESCAPE = "/"
 def find_rare_facet(
     connection: Connection, filters: SessionFilters, *, owner_id: str
 ) -> int | None:
-    """Return the place, in `filters.facets()`, of the one that few sessions have.
+    """Return the index in `filters.facets()` of the facet that fewest sessions have.
 
-    None without one. Asks the database once if there are any facets.
+    None if more than `FEW` sessions have it, or without facets. Takes one query if
+    there are any facets.
     """
     wanted = filters.facets()
     if not wanted:
@@ -131,7 +133,7 @@ def _only_facets(filters: SessionFilters) -> SessionFilters:
     )
 
 
-@lru_cache(maxsize=64)  # making it costs more than running it
+@lru_cache(maxsize=64)  # building it costs more than running it
 def _prepare_counts(shape: SessionFilters) -> Prepared:
     most: ColumnElement[int] = literal_column(str(FEW + 1))
     counts = [
@@ -149,15 +151,15 @@ def select_matching(
     rare_facet: int | None,
     dialect_name: str,
 ) -> Select[Any]:
-    """Return `query` over sessions, only for the owner's that the filters let pass.
+    """Return `query` restricted to the owner's sessions that match the filters.
 
-    It begins with those that have the rare facet, if there is one.
+    The database starts from the sessions with the rare facet, if there is one.
     """
     is_postgresql = dialect_name == "postgresql"
     owner: ColumnElement[str] = ChatSession.owner_id.expression
     if rare_facet is not None and not is_postgresql:
-        # With the plus no index has it: or SQLite walks through all of the owner's
-        # sessions, in their order, to find the few.
+        # Without the plus, SQLite uses an index on the owner and walks through all of
+        # the owner's sessions to find the few.
         owner = literal_column("+sessions.owner_id", owner.type)
     return query.where(
         owner == owner_id,
@@ -174,9 +176,9 @@ def select_matching(
 def select_all_matching(
     query: Select[Any], filters: SessionFilters, *, owner_id: str
 ) -> Select[Any]:
-    """Return as `select_matching` does, for a query that looks at all of them.
+    """Return what `select_matching` does, for a `query` that reads all matches.
 
-    Then there is no first page to be found early, and nothing to ask before.
+    Such a query has no first page to find early, so it needs no rare facet.
     """
     return query.where(
         ChatSession.owner_id == owner_id,
@@ -186,7 +188,7 @@ def select_all_matching(
 
 
 def pinned_is(pinned: bool) -> ColumnElement[bool]:
-    """The condition in the words of the index of pinned sessions."""
+    """Return the condition with a literal, as the partial index needs it."""
     return ChatSession.pinned == literal(pinned, literal_execute=True)
 
 
@@ -222,13 +224,13 @@ def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]
 
 
 def _escaped(name: str | None) -> str | None:
-    """Return the part of a name as it stands between the % of a LIKE."""
+    """Return the part of a name, folded and escaped for a LIKE pattern."""
     return name and re.sub("([%_/])", rf"{_ESCAPE}\1", fold(name))
 
 
 def _one_of(having: Select[Any], is_postgresql: bool) -> ColumnElement[bool]:
     if is_postgresql:
-        # As an array, or PostgreSQL reads all sessions to join them with these few.
+        # Without the array, PostgreSQL reads all sessions to join them with these few.
         return ChatSession.id == func.any(func.array(having.scalar_subquery()))
     return ChatSession.id.in_(having)
 
@@ -236,21 +238,21 @@ def _one_of(having: Select[Any], is_postgresql: bool) -> ColumnElement[bool]:
 def _lists_one_of(
     kind: Facet, values: list[Named], is_postgresql: bool
 ) -> ColumnElement[bool]:
-    """The session's own list has one of the values: to ask it costs a third at most.
+    """Return the condition that the session's own list holds one of the values.
 
-    That is, of looking for the session among those that have one.
+    It costs at most a third of looking the session up in `session_facets`.
     """
     column: ColumnElement[Any] = getattr(ChatSession, COLUMNS[kind]).expression
     if is_postgresql:
-        # The function of the operator ?|, of which the planner expects that one in
-        # three pass; of the operator one in a thousand, and reads and sorts them all.
+        # The planner expects a third of the rows to pass this function, but only a
+        # thousandth to pass its operator ?|. With ?| it reads and sorts all rows.
         return func.jsonb_exists_any(sql_cast(column, JSONB), array(values))
     listed = func.json_each(column).table_valued("value")
     return select(literal_column("1")).where(listed.c.value.in_(values)).exists()
 
 
 def _named_facets(filters: SessionFilters) -> list[tuple[Facet, list[Named]]]:
-    """Return `filters.facets()`, its values as the parameters of `filters.named()`."""
+    """Return `filters.facets()`, with a bind parameter for each value."""
     return [
         (
             kind,
@@ -264,7 +266,7 @@ def _named_facets(filters: SessionFilters) -> list[tuple[Facet, list[Named]]]:
 
 
 def _having_each(filters: SessionFilters, owner_id: str | Named) -> list[Select[Any]]:
-    """Return, for each facet that is wanted, a query for the sessions that have it."""
+    """Return, for each wanted facet, a query for the ids of sessions that have it."""
     facets = _named_facets(filters)
     return [_having(kind, values, owner_id) for kind, values in facets]
 

@@ -52,7 +52,7 @@ _release = Prepared(
 
 
 class StoredAnswer(NamedTuple):
-    """What is kept of a request that carried a key."""
+    """A request that carried a key, and the answer to it."""
 
     key: str
     request: str
@@ -65,10 +65,10 @@ class StoredAnswer(NamedTuple):
 def claim_record(
     *, owner_id: str, key: str, request: str, body_sha256: str
 ) -> StoredAnswer | None:
-    """Take the key for this transaction; return the record if somebody was first.
+    """Claim the key and return None, or return the record of an earlier claim.
 
-    Waits for a transaction that has the key but is not finished. A record that is
-    returned is committed, and so complete, or of the same transaction.
+    Waits for the end of another transaction that has claimed the key. A returned record
+    is committed, and so complete, unless this transaction claimed it.
     """
     connection = write_connection()
     claim = {
@@ -83,10 +83,10 @@ def claim_record(
     found = _find.rows(connection, _whose(owner_id, key))
     if found:
         record = StoredAnswer(*found[0])
-        if isinstance(record.headers, str):  # as SQLite's driver has it
+        if isinstance(record.headers, str):  # SQLite's driver gives a text
             return record._replace(headers=orjson.loads(record.headers))
         return record
-    # Purged in between: the key is free now.
+    # Another transaction has purged the record meanwhile, so the key is free.
     return claim_record(
         owner_id=owner_id, key=key, request=request, body_sha256=body_sha256
     )
@@ -95,13 +95,13 @@ def claim_record(
 def finish_record(
     *, owner_id: str, key: str, status: int, answer: str, headers: dict[str, str]
 ) -> None:
-    """Keep the answer with the key, in the transaction that claimed it."""
+    """Store the answer with the key, in the transaction that claimed the key."""
     answered = {"status": status, "answer": answer, "headers": headers}
     _finish.rows(write_connection(), _whose(owner_id, key) | answered)
 
 
 def release_record(*, owner_id: str, key: str) -> None:
-    """Give up a claim in a transaction that goes on without it."""
+    """Delete the claim in a transaction that continues without it."""
     _release.rows(write_connection(), _whose(owner_id, key))
 
 
@@ -110,9 +110,9 @@ def _whose(owner_id: str, key: str) -> dict[str, Any]:
 
 
 def purge_records(*, before: datetime) -> int:
-    """Delete some of the records made before the instant; return how many.
+    """Delete a batch of the records created before the instant; return how many.
 
-    At most a thousand, of 8 MiB of answers or of one that is larger.
+    A batch has at most 1000 records and 8 MiB of answers, or one larger answer.
     """
     key = (IdempotencyRecord.owner_id, IdempotencyRecord.key)
     size = stored_bytes(IdempotencyRecord.answer)

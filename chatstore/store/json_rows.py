@@ -1,7 +1,7 @@
-"""Rows as the JSON that is sent, made inside the database; no HTTP.
+"""SQL that builds the JSON of responses inside the database; no HTTP.
 
-A page comes in one step, not row by row and value by value: that costs a third of the
-time, and on SQLite the driver lets other threads go first at every step.
+A page is one text, which takes a third of the time of separate rows and values.
+SQLite's driver lets other threads run at each row, so a page of many rows waits often.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from chatstore.db import sqlite
 from chatstore.schemas.dumping import Member
 
-# A character that no JSON text holds as it is (RFC 7464 parts texts with it too).
+# JSON texts never hold this character unescaped; RFC 7464 separates texts by it too.
 _SEPARATOR = "\x1e"
-# What makes JSON of a value of each kind. What is stored as JSON goes through as it
-# is: a number keeps its digits.
+# SQL for the JSON of a value, by kind. Stored JSON is not parsed, so a number keeps its
+# digits.
 _BOOLEAN = "CASE WHEN {0} THEN 'true' ELSE 'false' END"
 _SQLITE = {
     "instant": "json_quote({0})",
@@ -49,7 +49,7 @@ _POSTGRESQL = {
 
 
 class AppendedMessage(NamedTuple):
-    """A message that was appended, with what the database gave it."""
+    """An appended message, with the id, seq and timestamp that it got."""
 
     id: int
     session_id: UUID
@@ -61,7 +61,7 @@ class AppendedMessage(NamedTuple):
 
 
 class json_value(FunctionElement[str]):
-    """SQL for the text of one JSON value, as what is of this kind is sent."""
+    """SQL for the JSON text of one value of a kind."""
 
     name = "json_value"
     type = Text()
@@ -80,7 +80,7 @@ def _json_value(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class formatted(FunctionElement[str]):
-    """SQL for a text with a value in each of its places."""
+    """SQL for a format string with a value for each `%s`."""
 
     name = "formatted"
     type = Text()
@@ -104,8 +104,8 @@ class stored_bytes(FunctionElement[int]):
 
 @compiles(stored_bytes)
 def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
-    # PostgreSQL knows no octet_length of json. A CAST on SQLite would read the text,
-    # of which the bare column tells the size without reading it.
+    # PostgreSQL has no octet_length of json, so we cast it. SQLite knows the size of a
+    # bare column without reading it; a CAST would read the text.
     is_postgresql = compiler.dialect.name == "postgresql"
     size = "octet_length(CAST({} AS text))" if is_postgresql else "octet_length({})"
     sizes = (
@@ -118,7 +118,7 @@ def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
 class held_bytes(FunctionElement[int]):
     """SQL for the bytes that these columns take in the database, without reading them.
 
-    PostgreSQL counts what it has compressed.
+    PostgreSQL counts compressed bytes.
     """
 
     name = "held_bytes"
@@ -142,7 +142,7 @@ def as_json(
 ) -> ColumnElement[str]:
     """Return SQL for the text of the JSON object with these members of a row.
 
-    `columns` bear the names of the model's attributes.
+    The keys of `columns` are the names of the model's attributes.
     """
     template = ",".join(f'"{each.name}":%s' for each in members)
     values = [json_value(each.kind, columns[each.attribute]) for each in members]
@@ -152,7 +152,7 @@ def as_json(
 def join_rows(
     column: ColumnElement[Any], *, by: Sequence[ColumnElement[Any]], is_falling: bool
 ) -> ColumnElement[str]:
-    """Return SQL for one text of all values of a column; `split_values` takes it apart.
+    """Return SQL for one text of all values of a column; `split_values` splits it.
 
     Values are ordered by the columns `by`, all descending or all ascending. SQLite
     sorts once for each `join_rows` in a statement and holds its text twice, so use one
@@ -175,7 +175,7 @@ def split_values(values: str | None) -> Sequence[str]:
 
 
 class _in_order(FunctionElement[str]):
-    """SQL for an aggregate: given without its order, and with it written."""
+    """SQL for an ordered aggregate, from its forms without and with ORDER BY."""
 
     name = "in_order"
     type = Text()
@@ -185,21 +185,21 @@ class _in_order(FunctionElement[str]):
 @compiles(_in_order)
 def _write_order(element: Any, compiler: Any, **options: Any) -> str:
     unordered, ordered = element.clauses
-    # SQLite before 3.44 cannot write it. Such a release feeds an aggregate in the
-    # order of the subquery that it is over.
+    # SQLite before 3.44 refuses ORDER BY in an aggregate. Such a release feeds the
+    # aggregate in the order of its subquery, so we leave ORDER BY out.
     is_old = compiler.dialect.name == "sqlite" and not sqlite.orders_aggregates()
     text: str = compiler.process(unordered if is_old else ordered, **options)
     return text
 
 
 def as_instant(sent: datetime | str) -> datetime:
-    """Return the instant that a driver gives, which on SQLite is a text."""
+    """Return a driver's value as an instant in UTC; SQLite's driver gives a text."""
     value = datetime.fromisoformat(sent) if isinstance(sent, str) else sent
     return value.astimezone(UTC)
 
 
 def attributes(model: Any) -> dict[str, SQLCoreOperations[Any]]:
-    """Return the columns of a model by the names of its attributes."""
+    """Return the columns of a model by attribute name."""
     return {
         each.key: getattr(model, each.key) for each in model.__mapper__.column_attrs
     }

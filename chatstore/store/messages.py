@@ -1,4 +1,4 @@
-"""Queries over messages: where seq and timestamp are assigned; no HTTP, no commit."""
+"""Queries that append and read messages of a session; no HTTP, no commit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,13 +51,14 @@ from chatstore.store.sessions import (
     session_parameters,
 )
 
-# A chunk ends at the first of these, so that a listing never needs more memory
-# than a chunk, whatever the size of its messages.
+# A chunk ends at the first of these bounds, so a listing holds one chunk in memory,
+# whatever the size of its messages.
 CHUNK_MESSAGES = 500
 CHUNK_BYTES = 512 * 1024
-# Where a text is read to know its size, no more are than a chunk may throw away.
+# SQLite before 3.43 reads a text to know its size. Texts beyond the chunk are then read
+# in vain, so a chunk there measures fewer messages.
 _MESSAGES_READ_FOR_SIZE = 20
-# PostgreSQL's integer and bigint: a greater number names nothing, and is an error.
+# The greatest integer and bigint of PostgreSQL, which refuses greater parameters.
 _MAX_SEQ = 2**31 - 1
 _MAX_ID = 2**63 - 1
 
@@ -65,21 +66,21 @@ _MAX_ID = 2**63 - 1
 _LAST_SEQ = select(ChatSession.last_seq).where(IS_OWNED)
 _AS_JSON = as_json(
     members_of(MessageSchema()),
-    # The same for all of them: written once, not for each row.
+    # All rows have the same session, so a parameter replaces the column.
     {
         **attributes(Message),
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
     },
 )
-# As stored: JSON's escapes make at most six bytes of one.
+# Bytes as stored: JSON's escapes turn one byte into at most six.
 _BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
 @dataclass(frozen=True)
 class MessageRange:
-    """Which messages of a session to list, and which way.
+    """The messages of a session to list: those with `after` < seq < `before`.
 
-    Those with `after` < seq < `before`, at most `limit`, None being no bound.
+    At most `limit` messages, in this `order`; None means no bound.
     """
 
     after: int = 0
@@ -89,7 +90,7 @@ class MessageRange:
     limit: int | None = None
 
     def following(self, seqs: Sequence[int], *, end: int) -> "MessageRange":
-        """Return what is left after a chunk with these `seqs`, up to before `end`."""
+        """Return the range after a chunk of `seqs`; `end` is an exclusive bound."""
         limit = self.limit - len(seqs) if self.limit is not None else None
         if self.order is Order.DESC:
             return replace(self, before=seqs[-1], limit=limit)
@@ -99,9 +100,10 @@ class MessageRange:
 
 @dataclass(frozen=True)
 class MessageChunk:
-    """Part of a listing, in its order; `rest` is None when the listing ends here.
+    """JSON texts of the next messages of a listing, and the `rest` of its range.
 
-    `has_more` says whether messages follow beyond the listing's own limit.
+    `rest` is None when the listing ends here. `has_more` says whether messages follow
+    beyond the listing's limit.
     """
 
     messages: Sequence[str]
@@ -119,7 +121,7 @@ def append_message(
     metadata: dict[str, Any] | None = None,
     expected_seq: int | None = None,
 ) -> Callable[[], AppendedMessage]:
-    """Add a message at the end of the session and return it, as `append_messages`."""
+    """Append a message to the session and return it; see `append_messages`."""
     turn = {"content": content, "role": role, "metadata": metadata}
     append = prepared(
         append_messages,
@@ -139,12 +141,13 @@ def append_messages(
     turns: Sequence[Mapping[str, Any]],
     expected_seq: int | None = None,
 ) -> Callable[[], list[AppendedMessage]]:
-    """Add one message a turn (`content`, `role`, `metadata`) and return them.
+    """Append one message per turn (`content`, `role`, `metadata`) and return them.
 
-    Takes the next seqs, and timestamps after the last one whatever the clock says,
-    by updating the session's row, which keeps every other writer of this session
-    waiting until the commit. Reads no earlier message. Raises NotFound, or
-    SeqConflict when the first would not get `expected_seq`.
+    Message n has seq `last_seq + n`. Of N messages the last has the timestamp
+    `max(now + (N - 1) µs, last_updated_at + N µs)`; the others are 1 µs apart. The
+    update locks the session's row, so other writers of the session wait until the
+    commit. Raises NotFound, or SeqConflict when the first message would not get
+    `expected_seq`.
     """
     before = None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
     draft = draft_messages(session_id, owner_id=owner_id, turns=turns)
@@ -159,7 +162,7 @@ def append_messages(
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
-    """Return one message of the session; NotFound when it is not in there."""
+    """Return one message of the session; raise NotFound if it has no such message."""
     query = (
         select(Message)
         .join(ChatSession)
@@ -174,7 +177,7 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
 
 
 def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
-    """Return the seq of the session's last message, 0 without one; NotFound."""
+    """Return the seq of the session's last message, or 0; raise NotFound."""
     with read_connection() as connection:
         last_seq: int | None = connection.scalar(
             _LAST_SEQ, session_parameters(session_id, owner_id)
@@ -187,10 +190,10 @@ def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
 def list_messages(
     session_id: UUID, *, owner_id: str, wanted: MessageRange
 ) -> MessageChunk:
-    """Return the first chunk of the `wanted` messages; ask for its `rest` next.
+    """Return the first chunk of the `wanted` messages, as JSON texts.
 
-    Each is the JSON that is sent. Nothing appended after the first chunk was read is
-    in the later ones. Raises NotFound.
+    The chunk's `rest` is the range to ask for next. It excludes messages that are
+    appended after the first chunk was read. Raises NotFound.
     """
     size = _most_messages()
     if wanted.limit is not None:
@@ -222,10 +225,10 @@ def _most_messages() -> int:
     return CHUNK_MESSAGES if is_cheap else _MESSAGES_READ_FOR_SIZE
 
 
-@cache  # making it costs more than running it
+@cache  # building it costs more than running it
 def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
-    # The session is asked for in the same statement: between two it might be
-    # deleted, and a listing of what was left would look complete.
+    # Between two statements the session might be deleted, and the listing would look
+    # complete. So one statement reads the session and its messages.
     last_seq = select(ChatSession.last_seq).where(IS_OWNED).scalar_subquery()
     conditions = [
         Message.session_id == bindparam("the_session"),
@@ -263,7 +266,7 @@ def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
 def _count_fitting(
     sizes: Subquery, order: Order, size: BindParameter[int]
 ) -> ColumnElement[int]:
-    """SQL for how many of the messages a chunk has room for: one at least."""
+    """Return SQL for the number of messages that fit into a chunk: at least one."""
     by_seq = sizes.c.seq.asc() if order is Order.ASC else sizes.c.seq.desc()
     earlier = func.sum(sizes.c.bytes).over(order_by=by_seq, rows=(None, -1))
     rows = select(earlier.label("earlier")).order_by(by_seq)

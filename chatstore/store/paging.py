@@ -1,4 +1,4 @@
-"""Keyset paging: pages that stay right while rows come and go; no HTTP here."""
+"""Keyset paging: pages stay right while rows are added and deleted; no HTTP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SessionPlace:
-    """A place between two sessions of a list, and the way to read from there.
+    """A place in a list of sessions, and the direction to read from there.
 
-    Beside the session with this sort value and id; `pinned` says in which part of a
-    list that shows pinned sessions first, and is None in others.
+    Pages from there exclude the session with this sort value and id. `pinned` tells the
+    part of a list that shows pinned sessions first; it is None in other lists.
     """
 
     value: datetime | str
@@ -25,7 +25,7 @@ class SessionPlace:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Some rows of a listing, and the places where the pages beside it begin."""
+    """Rows of a listing, and the places where the next and previous pages begin."""
 
     items: Sequence[T]
     next_place: SessionPlace | None

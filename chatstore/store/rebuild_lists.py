@@ -1,6 +1,6 @@
-"""Writes again what lists find sessions by, where it is not what the sessions say.
+"""Rewrites the facets and folded names of sessions; no HTTP, no commit.
 
-Older versions write sessions without it; no HTTP, no commit.
+Older versions write sessions without them, so lists would miss these sessions.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from chatstore.store.json_rows import stored_bytes
 from chatstore.store.sessions import folded_name
 
 BATCH = 200
-# Most bytes of tags and document ids in a batch of more than one session: thousands of
-# short ones, which take a tenth of a second to write.
+# Most bytes of tags and document ids in a batch of more than one session. That is
+# thousands of short ones, which take a tenth of a second to write.
 BATCH_BYTES = 64 * 1024
 
 _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
@@ -25,14 +25,14 @@ _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
 
 @dataclass(frozen=True)
 class Batch:
-    """Some sessions in the order of their ids, of which `last` is the last."""
+    """The number of sessions in a batch, and the `last` of their ids."""
 
     count: int
     last: UUID
 
 
 def relist_batch(*, after: UUID | None, most_bytes: int = BATCH_BYTES) -> Batch | None:
-    """Write names and facets of the next sessions; None when there are no more."""
+    """Rewrite the next sessions by id; return None when no sessions are left."""
     sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
     sizes = sizes.where(ChatSession.former_owner_id.is_(None))
     if after is not None:

@@ -53,18 +53,18 @@ SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
 }
 
 
-# Most bytes of the sessions in a page. The database makes at most twice as many.
+# Most bytes of the sessions in a page. The database builds at most twice as many.
 PAGE_BYTES = 8 * 1024 * 1024
-# Bound of what a session has besides its lists of documents and tags: three texts of
-# 255 characters at most, each of which JSON may escape, and small members.
+# Bound for the JSON of a session without its lists of documents and tags: three texts
+# of at most 255 characters, which JSON may escape, and small members.
 _REST_BYTES = 5000
 
 
 @dataclass(frozen=True)
 class SessionListing:
-    """Which sessions to list and in which order; the id decides between equals.
+    """The filters and the order of a list of sessions; the id breaks ties.
 
-    With `pinned_first` those that are pinned come first, each part in this order.
+    With `pinned_first` the pinned sessions come first; both parts have this order.
     """
 
     filters: SessionFilters = SessionFilters()
@@ -82,10 +82,10 @@ def list_sessions(
     offset: int = 0,
     page_bytes: int = PAGE_BYTES,
 ) -> Page[str]:
-    """Return up to `limit` sessions after `place`, or before it if that looks back.
+    """Return up to `limit` sessions after `place`, or before a backward `place`.
 
-    Each is the JSON that is sent. `offset` passes over so many of them first. The page
-    ends before it is larger than `page_bytes`, unless one session alone is.
+    Each item is JSON text. The page skips the first `offset` sessions. It holds at most
+    `page_bytes`, or one larger session.
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
@@ -110,7 +110,7 @@ def list_sessions(
         page.reverse()
         texts.reverse()
     if not page and place is not None:
-        # All sessions beyond the place are gone, so only the way back is left.
+        # All sessions beyond the place were deleted, so only the way back is left.
         back = _turned(place, listing)
         return Page([], back if is_backward else None, None if is_backward else back)
     return _page(
@@ -123,7 +123,7 @@ def list_sessions(
 
 
 def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
-    """Return how many of the owner's sessions the filters let pass."""
+    """Return how many of the owner's sessions match the filters."""
     query = select_all_matching(select(func.count()), filters, owner_id=owner_id)
     return db.session.scalar(query.select_from(ChatSession)) or 0
 
@@ -134,9 +134,9 @@ Walks = tuple["_Walk", ...]
 
 
 def _walks(listing: SessionListing, place: SessionPlace | None) -> Walks:
-    """Return the ways through the list, one behind the other.
+    """Return the walks through the list, one after the other.
 
-    Pinned first, the list is two: no index has to have them in this order.
+    A list with pinned sessions first takes two walks, so no index needs its order.
     """
     is_backward = place is not None and place.backward
     if not listing.pinned_first:
@@ -144,13 +144,13 @@ def _walks(listing: SessionListing, place: SessionPlace | None) -> Walks:
     if place is None:
         return tuple(_Walk(each, False, has_start=False) for each in (True, False))
     first = _Walk(place.pinned, is_backward, has_start=True)
-    if place.pinned is is_backward:  # the other part is behind us
+    if place.pinned is is_backward:  # the walk has passed the other part
         return (first,)
     return (first, _Walk(not place.pinned, is_backward, has_start=False))
 
 
 class _Large(NamedTuple):
-    """What the database says of a session that is larger than its share of a page."""
+    """A session that is larger than its share of a page, without its JSON."""
 
     id: UUID
     pinned: bool
@@ -158,13 +158,13 @@ class _Large(NamedTuple):
 
 
 class _Listed(NamedTuple):
-    """A session as the JSON that is sent, and the JSON of what it is sorted by."""
+    """The JSON of a session, or its size if large, and the JSON of its sort value."""
 
     sent: str | _Large
     key: str
 
     def size(self) -> int:
-        """Return the bytes of what is sent, or a bound for them."""
+        """Return the bytes of the session's JSON, or a bound for them."""
         if isinstance(self.sent, _Large):
             return self.sent.list_bytes + _REST_BYTES
         return len(self.sent.encode())
@@ -178,7 +178,7 @@ def _listed(sent: str, key: str) -> _Listed:
 
 
 def _fitting(chats: Sequence[_Listed], page_bytes: int) -> list[_Listed]:
-    """Return the first sessions, as many as a page has room for: one at least."""
+    """Return the first sessions, as many as fit into a page: at least one."""
     texts = [chat.sent for chat in chats if isinstance(chat.sent, str)]
     # A character has 4 bytes at most, so most pages need no closer look.
     if len(texts) == len(chats) and sum(map(len, texts)) <= page_bytes // 4:
@@ -189,7 +189,7 @@ def _fitting(chats: Sequence[_Listed], page_bytes: int) -> list[_Listed]:
 def _texts_of(
     connection: Connection, chats: Sequence[_Listed], owner_id: str
 ) -> list[str]:
-    """Return what is sent of the sessions that are still there."""
+    """Return the JSON of the sessions that still exist."""
     ids = [chat.sent.id for chat in chats if isinstance(chat.sent, _Large)]
     large: dict[UUID, str] = {}
     if ids:
@@ -205,7 +205,7 @@ def _texts_of(
 
 
 class _Walk(NamedTuple):
-    """A way through a list: which part of it, which way, and whether from a place."""
+    """A pass over a part of a list, its direction, and whether it has a start place."""
 
     pinned: bool | None
     is_backward: bool
@@ -216,7 +216,7 @@ class _Walk(NamedTuple):
 def _prepare(
     listing: SessionListing, walks: Walks, rare_facet: int | None, dialect_name: str
 ) -> Prepared:
-    """Return what runs the walks through lists of this shape, in one statement."""
+    """Return one statement for the walks through lists of this shape."""
     rows = select_matching(
         _sent(listing),
         listing.filters,
@@ -254,7 +254,7 @@ _LARGE = formatted(
 def _select_walks(
     listing: SessionListing, rows: Select[Any], walks: Walks
 ) -> Select[Any]:
-    """Return a query for a row for each walk: its number, and all that it meets."""
+    """Return a query with one row (number, joined sessions) per walk."""
     parts: list[Select[Any]] = []
     for number, walk in enumerate(walks):
         offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
@@ -270,7 +270,7 @@ def _select_walks(
 
 
 def _rest_of_offset(rows: Select[Any], first: _Walk) -> ColumnElement[int]:
-    """SQL for how many are passed over in the second part of a list: the rest."""
+    """Return SQL for the offset in a list's second part: `max(0, offset - pinned)`."""
     if first.has_start:
         return literal_column("0")
     pinned = rows.with_only_columns(func.count()).where(pinned_is(True))
@@ -330,9 +330,9 @@ def _page(
 
 
 def _turned(place: SessionPlace, listing: SessionListing) -> SessionPlace:
-    """Return the place to read from the other way, with the session at `place`.
+    """Return the place to read from in the other direction, including `place`.
 
-    A page leaves out its place, so this one is an id beyond that session's.
+    A page excludes the session at its place, so the new place has the next id.
     """
     is_falling = (listing.order is Order.DESC) == place.backward
     beside = UUID(int=place.id.int + (1 if is_falling else -1))

@@ -1,4 +1,4 @@
-"""Queries over sessions, each within one owner's; no HTTP, no commit."""
+"""Queries over the sessions of one owner; no HTTP, no commit."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ Named = BindParameter[Any]
 
 
 def owned(session_id: UUID | Named, owner_id: str | Named) -> ColumnElement[bool]:
-    """The condition every query on one session carries: it is this owner's."""
+    """Return the condition of every query on one session: its id and its owner."""
     return and_(ChatSession.id == session_id, ChatSession.owner_id == owner_id)
 
 
@@ -75,7 +75,7 @@ def create_session(
 
 
 def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
-    """Return the session; NotFound when the owner has no such one."""
+    """Return the session; raise NotFound if the owner has no such session."""
     query = select(ChatSession).where(owned(session_id, owner_id))
     fresh = query.execution_options(populate_existing=True)
     chat: ChatSession | None = db.session.scalar(fresh)
@@ -84,8 +84,8 @@ def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
     return chat
 
 
-# The condition of prepared statements, which run with `session_parameters`. An UPDATE
-# reserves the names of its columns, so the parameters have other names.
+# Prepared statements with this condition take `session_parameters`. An UPDATE reserves
+# the names of its columns, so the parameters have other names.
 IS_OWNED = owned(bindparam("the_session"), bindparam("the_owner"))
 
 
@@ -102,14 +102,17 @@ _AS_JSON = Prepared(select(SESSION_JSON, ChatSession.revision).where(IS_OWNED))
 
 
 class SentSession(NamedTuple):
-    """A session as the JSON that is sent, with its revision."""
+    """The JSON text of a session, and the session's revision."""
 
     text: str
     revision: int
 
 
 def get_session_json(session_id: UUID, *, owner_id: str) -> SentSession:
-    """Return the session as it is sent, at a fifth of the cost; NotFound."""
+    """Return the session's JSON text, at a fifth of the cost of `get_session`.
+
+    Raises NotFound.
+    """
     with read_connection() as connection:
         found = _AS_JSON.rows(connection, session_parameters(session_id, owner_id))
     if not found:
@@ -125,10 +128,11 @@ def update_session(
     changes: Mapping[str, Any],
     if_revisions: Collection[int] | None = None,
 ) -> Callable[[], ChatSession]:
-    """Set the columns in `changes` and return the session; no change, no revision.
+    """Set the columns in `changes` and return the session.
 
-    `archived` may be among them too. `last_updated_at` stays. Raises NotFound, or
-    PreconditionFailed when `if_revisions` is given and does not hold the present one.
+    `changes` may also hold `archived`; if empty, the revision stays. `last_updated_at`
+    always stays. Raises NotFound, or PreconditionFailed when `if_revisions` is given
+    and lacks the session's revision.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
     words = entries.words_of_name(changes.get("name"), owner_id, session_id)
@@ -159,8 +163,9 @@ def delete_session(
 ) -> bool:
     """Delete the session; return whether `finish_deletions` must do the rest.
 
-    The database deletes its messages. If they are too many or too large for one
-    transaction, this function only hides the session. Raises as `update_session` does.
+    The database deletes the session's messages. If they are too many or too large for
+    one transaction, this function only hides the session. Raises as `update_session`
+    does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
     if deletions.delete_sessions(and_(condition, deletions.is_small())):
@@ -171,12 +176,12 @@ def delete_session(
 
 
 def no_such_session(session_id: UUID) -> NotFound:
-    """The error for a session that is missing or somebody else's: one and the same."""
+    """Return the same error for a missing session and for another owner's."""
     return NotFound(f"There is no session {session_id}.")
 
 
 def folded_name(name: str | None) -> str:
-    """Return what a name is sorted and searched by."""
+    """Return the folded form of a name, by which lists sort and filter."""
     return fold(name or "")[:FOLDED_LENGTH]
 
 
@@ -186,7 +191,7 @@ def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
         columns["name_folded"] = folded_name(columns["name"])
     if "archived" in columns:
         is_archived = columns.pop("archived")
-        # What is archived stays so since when it was.
+        # A session that is archived already keeps its `archived_at`.
         now = literal(utc_now(), UtcDateTime())
         since = func.coalesce(ChatSession.archived_at, now)
         columns["archived_at"] = since if is_archived else None

@@ -1,4 +1,4 @@
-"""Counts over the whole database, for administrators; every owner's together."""
+"""Counts over the data of all owners, for administrators."""
 
 from sqlalchemy import func, select
 
@@ -8,7 +8,7 @@ from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import NOBODY
 from chatstore.store.deletions import count_hidden
 
-# In the words of older schemas, too, which a backup may have.
+# A backup may have an older schema, so we use a column that every schema has.
 _IS_WHOLE = ChatSession.owner_id != NOBODY
 
 

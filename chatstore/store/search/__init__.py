@@ -1,1 +1,1 @@
-"""Searching, and keeping the search index."""
+"""Search, and the upkeep of the search index."""

@@ -1,7 +1,7 @@
-"""Keeps the search index beside the rows, in their transaction; no HTTP, no commit.
+"""Updates the search index in the transaction of the rows; no HTTP, no commit.
 
-PostgreSQL deletes an entry with its row. SQLite's FTS5 knows no foreign keys: what
-deletes sessions there in SQL calls `delete_entries` before.
+PostgreSQL deletes an entry with its row. SQLite's FTS5 has no foreign keys, so code
+that deletes sessions in SQL must call `delete_entries` first.
 """
 
 from collections.abc import Sequence
@@ -44,13 +44,14 @@ from chatstore.store.batches import fitting, in_batches
 # Key, text, scopes.
 Entry = tuple[int, str, list[str]]
 # PostgreSQL bounds the time of a statement, and the driver copies its parameters. The
-# words of a Chinese batch have tens of millions of characters, so they go in parts.
+# words of a Chinese batch have tens of millions of characters, so they are written
+# in parts.
 PUT_LETTERS = 4 * 1024 * 1024
 # FTS5 takes up to 0.7 µs a word under SQLite's write lock. A Chinese batch of 8 MB has
 # 2.5 million words, so an append writes the entries of its first messages only.
 APPEND_WORDS = 400_000
 
-# One statement for any number of entries; an entry that is there is replaced.
+# Each statement writes any number of entries, and replaces existing ones.
 _PUT_FTS5 = {
     index: Prepared(
         text(
@@ -79,33 +80,33 @@ def is_fts5() -> bool:
 
 
 class Words(NamedTuple):
-    """What an index stores of a text; `scope` is part of the words on PostgreSQL."""
+    """A text as an index stores it; on PostgreSQL `words` includes the scopes."""
 
     words: str
     scope: str
 
 
 def words_of(content: str, scopes: Sequence[str]) -> Words:
-    """Return what the index stores of a text: slow work that needs no transaction."""
+    """Return the words of a text for the index: slow work without a transaction."""
     if is_fts5():
         return Words(fts5_words(content), " ".join(scopes))
     return Words(tsvector_words(content, scopes), "")
 
 
 def adding(key: ColumnElement[int]) -> CTE:
-    """Return what adds the parameter `words` under a new key, within a statement."""
+    """Return PostgreSQL's CTE that inserts the parameter `words` under a new key."""
     index = table(MESSAGES, column("id"), column("words"))
     words = cast(bindparam("words", type_=Text), TSVECTOR)
     return insert(index).from_select(["id", "words"], select(key, words)).cte("indexed")
 
 
 def words_of_name(name: str | None, owner_id: str, session_id: UUID) -> Words | None:
-    """Return what `put_name` takes: None for no name."""
+    """Return the words of a name for `put_name`; None without a name."""
     return words_of(name, scopes_of(owner_id, session_id)) if name else None
 
 
 def put_name(chat: ChatSession, words: Words | None) -> None:
-    """Make the session findable by the words of its name, or by none."""
+    """Write the entry of the session's name, or delete it if `words` is None."""
     if chat.number is None:
         return
     if words is not None:
@@ -115,7 +116,7 @@ def put_name(chat: ChatSession, words: Words | None) -> None:
 
 
 def put_entries(index: str, entries: Sequence[Entry]) -> None:
-    """Write the entries (key, text, scopes) into an index, over older ones."""
+    """Write the entries into an index; they replace entries with the same keys."""
     keys = [key for key, _, _ in entries]
     put_words(index, keys, [words_of(text, scopes) for _, text, scopes in entries])
 
@@ -127,9 +128,9 @@ def put_words(
     *,
     most_letters: int = PUT_LETTERS,
 ) -> None:
-    """Write entries whose words are made already.
+    """Write entries from prepared words.
 
-    On PostgreSQL a statement has `most_letters` of words at most, or one entry.
+    On PostgreSQL a statement takes at most `most_letters` characters, or one entry.
     """
     connection = write_connection()
     entries = zip(keys, words, strict=True)
@@ -146,8 +147,8 @@ def put_words(
 def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:
     """Write the entries of new messages.
 
-    On SQLite those beyond `APPEND_WORDS` are marked as pending instead, for
-    `indexed.index_pending` to write after the commit.
+    On SQLite, messages beyond `APPEND_WORDS` are only marked as pending.
+    `rebuild.index_pending` writes their entries after the commit.
     """
     if is_fts5():
         at_once = len(fitting(words, lambda each: each.words.count(" "), APPEND_WORDS))
@@ -165,8 +166,8 @@ def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:
 
 
 def delete_entries(condition: ColumnElement[bool]) -> None:
-    """Delete what the index has of the sessions that are about to be deleted."""
-    if is_fts5():  # elsewhere the foreign keys do it
+    """Delete the entries of sessions that are about to be deleted."""
+    if is_fts5():  # on PostgreSQL the foreign keys do it
         _delete_entries(db.session.connection(), condition)
 
 
@@ -178,7 +179,8 @@ def _delete_entries(connection: Connection, condition: ColumnElement[bool]) -> N
         connection.execute(delete_keys(index, keys))
 
 
-# Who deletes objects, in a shell, knows of no index.
+# Code that deletes ORM objects, as in a shell, does not call `delete_entries`, so these
+# listeners delete the entries.
 
 
 @event.listens_for(ChatSession, "before_delete")
@@ -189,6 +191,6 @@ def _forget_session(_: object, connection: Connection, chat: ChatSession) -> Non
 
 @event.listens_for(Message, "before_delete")
 def _forget_message(_: object, connection: Connection, message: Message) -> None:
-    # Those that are loaded go before their session, one by one.
+    # SQLAlchemy deletes loaded messages one by one, before their session.
     if is_fts5():
         connection.execute(delete_keys(MESSAGES, [message.id]))

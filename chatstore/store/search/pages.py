@@ -1,9 +1,9 @@
-"""Finds sessions by their names and messages by their text, within one owner's.
+"""Finds an owner's sessions by name and messages by text, in pages of hits.
 
-The database ranks the newest 10,000 matches, a window. The best hundred of them are
-ranked once more, by our own score, and shown; then the next hundred. What is left of a
-window comes newest first, and then the next window. So a common word costs hardly more
-than a rare one, and every match is reached in the end.
+The database ranks one window at a time: the newest 10,000 matches. Our own score ranks
+the window's best hundred again, and the pages show them. Then come the next hundred, up
+to `MOST_TAKEN`. The rest of the window follows newest first, then the next window. So
+a common word costs little more than a rare one, and the pages reach every match.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,13 +42,13 @@ from chatstore.store.search.plans import (
 )
 from chatstore.store.sessions import IS_OWNED, no_such_session, session_parameters
 
-# Sessions up to so many are asked for by the index; if the filters let more pass, each
-# match is asked for its session.
+# If the filters let at most this many sessions pass, the index query names these
+# sessions. Otherwise the statement checks the session of each match.
 FEW_SESSIONS = 100
-# If the filters let nothing of a window pass, the next one is looked into at once, up
-# to so many for one page.
+# If the filters reject a whole window, the search reads the next one at once. One page
+# reads at most this many windows.
 MOST_WINDOWS = 3
-# Characters of texts that are checked for a phrase for one page, which ends there.
+# A page checks at most this many characters of texts for a phrase, and ends there.
 CHECKED_CHARACTERS = 5 * INDEXED_CHARACTERS
 
 _EXISTS = Prepared(select(ChatSession.id).where(IS_OWNED))
@@ -56,7 +56,7 @@ _EXISTS = Prepared(select(ChatSession.id).where(IS_OWNED))
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is searched for, and where; `after` and `before` are not included."""
+    """A request to search; `after` and `before` are exclusive bounds."""
 
     q: str
     filters: SessionFilters = SessionFilters()
@@ -69,12 +69,12 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchPlace:
-    """Where a page ends: in which window, and what was taken out of it before.
+    """The place in a window of matches where a page ends.
 
-    A window holds the matches whose key is from `low` to before `high`: `low` is None
-    until it is known, and 0 for the last window. `taken` are the keys of those that
-    were ranked, and `rest` of those among them that are shown next, in their order.
-    `is_taken` says that all of the window were.
+    A window holds the matches with `low` <= key < `high`. `low` is None until it is
+    known, and 0 in the last window. `taken` holds the keys of ranked matches, and
+    `rest` those of them that are not shown yet, in order. `is_taken` says that the
+    window has no further matches.
     """
 
     part: SearchPart
@@ -87,7 +87,7 @@ class SearchPlace:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A message; or a session, by its name: then without what only messages have."""
+    """A message, or a session found by its name, with None in the message's fields."""
 
     session_id: UUID
     session_name: str | None
@@ -103,7 +103,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class HitPage:
-    """Some hits, and where the next page begins; None after the last one."""
+    """Hits, and the place where the next page begins: None after the last page."""
 
     hits: list[Hit]
     next_place: SearchPlace | None
@@ -111,7 +111,7 @@ class HitPage:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A search, its query as it was understood, and where it is asked."""
+    """A search with its parsed query, its owner, and what the database needs."""
 
     search: Search
     query: Query
@@ -126,7 +126,7 @@ class _Asked:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the filters may well let few sessions pass."""
+        """Whether the filters are likely to let few sessions pass."""
         filters = self.search.filters
         is_usual = filters == SessionFilters(archived=filters.archived)
         is_wide = is_usual and filters.archived is not Archived.YES
@@ -136,8 +136,8 @@ class _Asked:
     def must_recheck(self) -> bool:
         """Whether a text may lack a phrase although the index finds it.
 
-        PostgreSQL's does not know all places of a word; FTS5 is not asked for all of a
-        phrase that repeats a word.
+        PostgreSQL's index lacks some places of a word in a long text. The query of
+        FTS5 shortens a phrase that repeats a word.
         """
         if self.dialect_name == "sqlite":
             return self.query.has_repeats
@@ -154,8 +154,8 @@ def search(
 ) -> HitPage:
     """Return up to `limit` hits from `place` on: sessions by name, then messages.
 
-    A page may be shorter than `limit`, and even empty, and not be the last. Raises
-    NotFound for a `session_id` of no session of the owner.
+    A page before the last one may be shorter than `limit`, even empty. Raises NotFound
+    if the owner has no session `session_id`.
     """
     query = parse_query(wanted.q)
     place = place or SearchPlace(SearchPart.NAMES)
@@ -209,8 +209,8 @@ def _search(
     is_few = asked.is_narrow and len(first.session_ids) <= FEW_SESSIONS
     wanted = _wanted(asked, place, first.session_ids if is_few else None, limit)
     if first.sample and first.sample.is_mostly_own and not wanted.is_few:
-        # The join sees whose they are. To look up nearly all entries in the index, too,
-        # takes longer than to find two words.
+        # The join checks the owner anyway. If nearly all entries are the owner's, the
+        # owner's scope costs more to look up than two words, so we drop the scope.
         wanted = replace(wanted, scopes=wanted.scopes[1:])
     sample = None if wanted.is_few else first.sample
     found = _find(connection, asked, place, wanted, sample)
@@ -233,7 +233,7 @@ def _find(
 
 
 def _is_rest(place: SearchPlace, asked: _Asked) -> bool:
-    """Whether as many of the window were ranked as are; the others follow by age."""
+    """Whether the ranked part of a window is over; the rest comes newest first."""
     return len(place.taken) >= asked.bounds.most_taken
 
 
@@ -243,7 +243,7 @@ def _wanted(
     wanted = asked.search
     if wanted.session_id is not None:
         few = [wanted.session_id]
-    # Whose sessions these are is for the join to see.
+    # The join checks the owner of these sessions.
     within = [*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]
     roles = [role_scope(wanted.role)] if wanted.role else []
     size = asked.bounds.batch if asked.by_rank and not _is_rest(place, asked) else limit
@@ -269,7 +269,7 @@ def _wanted(
 def _page(
     connection: Connection, asked: _Asked, place: SearchPlace, found: Best, limit: int
 ) -> HitPage:
-    """Return the first hits of what was found, and where the next page begins."""
+    """Return a page of the first hits in `found`."""
     place = replace(place, low=found.low, is_taken=not found.has_more)
     rows, scores = found.rows, {}
     if asked.by_rank and not _is_rest(place, asked):
@@ -290,7 +290,7 @@ def _page(
 def _shown_again(
     connection: Connection, asked: _Asked, place: SearchPlace, limit: int
 ) -> HitPage:
-    """Return what was ranked with the page before, and not shown yet."""
+    """Return a page of matches that were ranked for an earlier page and not shown."""
     wanted = _wanted(asked, place, None, limit)
     in_names = place.part is SearchPart.NAMES
     rows = find_again(connection, wanted, place.rest[:limit], names=in_names)
@@ -323,7 +323,7 @@ def _hits(
     scores: Mapping[int, float],
     asked: _Asked,
 ) -> Iterator[Hit]:
-    """Yield what is shown of rows, without those that do not hold a phrase after all.
+    """Yield the hits of `rows`, without texts that lack a phrase of the query.
 
     A text is read beyond its beginning only if the beginning does not decide.
     """
@@ -360,12 +360,12 @@ def _is_enough(row: Found, snippet: Snippet, asked: _Asked) -> bool:
     return (
         is_shown
         and not asked.must_recheck
-        and row.bytes <= WHOLE_BYTES  # or it may be indexed in part
+        and row.bytes <= WHOLE_BYTES  # a longer text may be indexed in part
     )
 
 
 def _checkable(rows: Sequence[Found], asked: _Asked) -> int:
-    """Return how many of the rows one page can check: all, or one at least."""
+    """Return how many of the rows one page can check: at least one."""
     if not asked.must_recheck:
         return len(rows)
     sizes = accumulate(min(row.bytes, INDEXED_CHARACTERS) for row in rows)

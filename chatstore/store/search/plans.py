@@ -1,11 +1,11 @@
-"""Finds what the search index has: the best of the newest, or simply the newest.
+"""Chooses and runs the statements of a search: for the best matches or the newest.
 
-Decides how the database is asked; `match_statements` has the SQL.
+`statements` has the SQL.
 
-PostgreSQL can walk the entries from the newest on, which is fast for common words, or
-take all matches out of the index, which is fast for rare words. Its planner does not
-know how often words meet, and some of its walks took more than a second. So a sample
-of the entries decides, and a walk is bounded.
+PostgreSQL can walk the entries from the newest on, which is fast for common words. Or
+it can take all matches out of the index, which is fast for rare words. Its planner does
+not know how often words occur together, and some of its walks took more than a second.
+So a sample of the entries decides, and a walk is bounded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,30 +30,30 @@ from chatstore.store.search.statements import (
     Shape,
 )
 
-# Of each list, one word must be in an entry's scope.
+# An entry's scope must hold one word of each list.
 Scopes = Sequence[Sequence[str]]
 
 # The database ranks this many of the newest matches at a time: a window.
 WINDOW = 10_000
-# A walk is worth it if it is likely to meet enough matches. To find the newest hundred,
-# 2 of the sampled entries must match; to fill a window, WINDOW / BEST_WALK of them,
-# and some more for chance.
+# A walk pays if it is likely to meet enough matches. For the newest hundred, 2 of the
+# sampled entries must match. For a window, the share WINDOW / BEST_WALK of them must
+# match, and 5 more for chance.
 _DENSE, _DENSE_WINDOW = 2, SAMPLED * WINDOW // BEST_WALK + 5
-# How many of the best are ranked by our score at a time.
+# Our own score ranks this many of the best matches at a time.
 BATCH = 100
-# So many of a window are ranked; their keys are in the cursor. The others come newest
-# first.
+# The cursor holds the keys of ranked matches, so at most this many of a window are
+# ranked. The others come newest first.
 MOST_TAKEN = 500
-# Most entries that have all words of a phrase have them apart: a longer walk pays.
+# Most entries with all words of a phrase lack the phrase, so a longer walk pays.
 _LONGER = 3
-# Texts are read so many at a time, because each may be long.
+# Each text may be long, so only this many are read at a time.
 _TEXTS_AT_ONCE = 4
 
 
 class Found(NamedTuple):
-    """What stands behind an entry, as the driver gives it: a name, or a message.
+    """The row of an entry, a name or a message, with the driver's values.
 
-    `text` is the beginning of the text, `bytes` the size of all of it.
+    `text` is the beginning of the text, `bytes` the size of the whole text.
     """
 
     key: int
@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How far one search goes: in matches, in keys that a walk looks at, in samples."""
+    """Bounds of one search, on matches, on the keys of a walk, and on samples."""
 
     window: int = WINDOW
     newest_walk: int = NEWEST_WALK
@@ -84,10 +84,11 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What must match, in which scopes, when and between which keys.
+    """The conditions on matches: query, scopes, filters, instants and keys.
 
-    `is_few` says that the scopes let few entries pass. `low` is included; `after`,
-    `before` and `high` are not. `taken` are keys that were given before.
+    `is_few` says that the scopes let few entries pass. `low` is an inclusive bound;
+    `after`, `before` and `high` are exclusive. `taken` holds keys that were ranked
+    before.
     """
 
     dialect_name: str
@@ -112,7 +113,7 @@ class Wanted:
         return self.dialect_name == "sqlite"
 
     def shape(self, *, by_rank: bool) -> Shape:
-        """Return what must be known to make a statement for this."""
+        """Return the shape, for which a statement is prepared."""
         walk = self.bounds.best_walk if by_rank else self.bounds.newest_walk
         return Shape(
             dialect_name=self.dialect_name,
@@ -129,7 +130,7 @@ class Wanted:
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a statement that is made for the shape."""
+        """Return the parameters of a statement that is prepared for the shape."""
         as_query = fts5_query if self.is_fts5 else tsquery
         return {
             **self.filters.parameters(),
@@ -147,7 +148,7 @@ class Wanted:
 
 
 class Sample(NamedTuple):
-    """What the newest entry is; how many of a sample match; whose most entries are."""
+    """The newest key, the matches in a sample, and if most messages are the owner's."""
 
     newest: int
     matching: int
@@ -156,7 +157,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Best:
-    """Some matches of a window, its first key (0: of the last), if there are more."""
+    """Matches of a window, its first key (0 in the last one), and if it has more."""
 
     rows: list[Found]
     low: int | None
@@ -165,7 +166,7 @@ class Best:
 
 @dataclass(frozen=True)
 class FirstLook:
-    """Names that match; some sessions to look into; what a sample says."""
+    """Names that match, ids of sessions that match the filters, and a sample."""
 
     names: Best
     session_ids: list[UUID]
@@ -181,10 +182,10 @@ def look(
     most_sessions: int | None,
     sample: bool,
 ) -> FirstLook:
-    """Return what must be known before messages are sought, in one statement.
+    """Return names, sessions and a sample in one round trip, before any messages.
 
-    `names` asks for the names that match, and `most_sessions` for at most so many
-    sessions that the filters let pass, in no order.
+    `names` asks for matching names. `most_sessions` asks for at most that many sessions
+    that match the filters, in no order.
     """
     if not (names or most_sessions or sample):
         return FirstLook(Best([], 0, False), [], None)
@@ -211,7 +212,7 @@ def look(
 
 
 def find_best(connection: Connection, wanted: Wanted, sample: Sample | None) -> Best:
-    """Return the best matches of the next window, in no order: one less than `count`.
+    """Return the best `count - 1` matches of the next window, in no order.
 
     A window holds the newest `bounds.window` matches below `high`, or those between
     `low` and `high` when both are given. The filters may let few of them pass.
@@ -256,7 +257,7 @@ def find_newest(
 def find_again(
     connection: Connection, wanted: Wanted, keys: Sequence[int], *, names: bool
 ) -> list[Found]:
-    """Return what stands behind the keys, in their order, as far as it is there."""
+    """Return rows with these keys that match the filters, in the order of `keys`."""
     if not keys:
         return []
     prepared = statements.prepare_again(wanted.shape(by_rank=False), names=names)
@@ -268,9 +269,9 @@ def find_again(
 def read_texts(
     connection: Connection, keys: Sequence[int]
 ) -> Iterator[tuple[int, str]]:
-    """Yield keys of messages with their texts, one character past what is indexed.
+    """Yield (key, text) of messages, up to one character past the indexed part.
 
-    A few are read at a time, so that a page of long messages is not held as a whole.
+    A few are read at a time, so that a page of long messages is never in memory whole.
     """
     prepared = statements.prepare_texts()
     for first in range(0, len(keys), _TEXTS_AT_ONCE):
@@ -280,12 +281,12 @@ def read_texts(
 
 
 def as_uuid(sent: UUID | str) -> UUID:
-    """Return the id that a driver gives, which on SQLite is a text."""
+    """Return a driver's value as a UUID; SQLite's driver gives a text."""
     return sent if isinstance(sent, UUID) else UUID(sent)
 
 
 def _best(rows: Sequence[tuple[Any, ...]], wanted: Wanted) -> Best:
-    """Return rows of (low, rank, what is found); a row without a key has only `low`."""
+    """Return the best of rows (low, rank, *Found); a row may have only `low`."""
     low = next((row[0] for row in rows), None) or 0
     found = sorted((row for row in rows if row[2] is not None), key=_rank, reverse=True)
     best = [Found(*row[2:]) for row in found[: wanted.count - 1]]

@@ -1,6 +1,6 @@
-"""Reads what the search index should hold, to write it anew or to compare.
+"""Rewrites the entries of the search index from the rows, or reads them to compare.
 
-A batch is small enough for memory whatever its texts, and for writers to wait for.
+The bytes of a batch are bounded, so it fits into memory and writers wait briefly.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ from chatstore.store.search.entries import (
 )
 
 BATCH = 500
-# Of more text than that a batch has one row only.
+# A batch with more text than this has one row only.
 BATCH_BYTES = 1024 * 1024
 _MOST_BYTES = 4 * INDEXED_CHARACTERS
 _BYTES = func.octet_length(Message.content)
@@ -52,7 +52,7 @@ _PENDING = table(PENDING, column("id", BigInteger))
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows in the order of their keys, of which `last` is the last."""
+    """The number of rows in a batch, and the `last` of their keys."""
 
     count: int
     last: int
@@ -62,10 +62,10 @@ class Batch:
 def reindex_batch(
     index: str, *, after: int, most_bytes: int = BATCH_BYTES
 ) -> Callable[[], Batch | None]:
-    """Write the entries of the next rows anew; None when there are no more.
+    """Rewrite the entries of the next rows; return None when no rows are left.
 
-    Their words are made before the transaction, which then passes over the rows that
-    are gone or have another name by now: whoever changed them wrote their entry.
+    The words are prepared before the transaction. The transaction skips rows that were
+    deleted or renamed meanwhile, because those changes updated the entries too.
     """
     entries = run_read(read_entries, index, after=after, most_bytes=most_bytes)
     write_entries = _prepare_writing(index, entries)
@@ -86,7 +86,7 @@ def reindex_batch(
 
 @prepared_first
 def index_pending(*, until: int) -> Callable[[], bool]:
-    """Write entries of the next pending messages, of ids up to `until`.
+    """Write the entries of the next pending messages with `id <= until`.
 
     Returns False when no such message was pending. SQLite only.
     """
@@ -96,7 +96,7 @@ def index_pending(*, until: int) -> Callable[[], bool]:
 
     def write() -> bool:
         done = delete(_PENDING).where(_PENDING.c.id.in_(keys))
-        # Where none is pending any more, another process was faster.
+        # If none is pending any more, another process has written the entries.
         if db.session.scalars(done.returning(_PENDING.c.id)).all():
             write_entries()
         return bool(keys)
@@ -105,7 +105,7 @@ def index_pending(*, until: int) -> Callable[[], bool]:
 
 
 def last_pending() -> int:
-    """Return the greatest id of a message that is pending; 0 if none is."""
+    """Return the greatest id of a pending message, or 0."""
     if not is_fts5():
         return 0
     return db.session.scalar(select(func.max(_PENDING.c.id))) or 0
@@ -138,12 +138,12 @@ def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]
 
 
 def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
-    """Return the keys that are still there, locked, each with the name that it has.
+    """Lock the rows that still exist, and return their names by key.
 
-    A message has none: its text never changes.
+    The name is None for messages, because their text never changes.
     """
     if index == MESSAGES:
-        # An entry refers to its row, which must still be there at the end.
+        # An entry refers to its row, so the row must exist until the commit.
         query = select(Message.id, literal(None)).where(Message.id.in_(keys))
         locking = query.with_for_update(read=True, key_share=True)
     else:
@@ -154,7 +154,7 @@ def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
 
 
 def number_sessions() -> int:
-    """Number sessions that an older version wrote; return of how many in this batch."""
+    """Number a batch of sessions that an older version wrote; return how many."""
     query = select(ChatSession.id, ChatSession.created_at).limit(BATCH)
     query = query.where(ChatSession.number.is_(None))
     chats = db.session.execute(query).all()
@@ -170,9 +170,9 @@ def number_sessions() -> int:
 
 @prepared_first
 def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
-    """Delete entries that no row stands behind, up to `limit`; return how many.
+    """Delete up to `limit` entries that have no row; return how many were found.
 
-    They are looked for before the transaction, which looks again at these only.
+    The search for them runs before the transaction, which rechecks only those found.
     """
     found = run_read(lambda: list(islice(find_strays(index), limit)))
 
@@ -187,8 +187,8 @@ def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
 
 
 def find_strays(index: str, *, among: Collection[int] | None = None) -> Iterator[int]:
-    """Yield the keys of entries that no row stands behind, of all or of these."""
-    # FTS5 keeps the sizes of its entries in a table behind it.
+    """Yield the keys of entries that have no row, of all entries or only `among`."""
+    # FTS5 keeps one row per entry in a shadow table with sizes.
     keys = table(f"{index}_docsize" if is_fts5() else index, column("id", BigInteger))
     key = Message.id if index == MESSAGES else ChatSession.number
     query = select(keys.c.id).outerjoin_from(keys, key.class_, key == keys.c.id)
@@ -201,7 +201,7 @@ def find_strays(index: str, *, among: Collection[int] | None = None) -> Iterator
 
 
 def read_batches(index: str) -> Iterator[list[Entry]]:
-    """Yield the entries that should be there, a batch at a time."""
+    """Yield the entries that the index should hold, in batches."""
     after = 0
     while entries := read_entries(index, after=after):
         after = entries[-1][0]
@@ -217,7 +217,7 @@ def _pending_among(index: str, entries: Sequence[Entry]) -> set[int]:
 
 
 def find_unnumbered() -> Iterator[Any]:
-    """Yield the ids of sessions that have a name and no number to be found by."""
+    """Yield the ids of named sessions without a number, which search cannot find."""
     yield from db.session.scalars(
         select(ChatSession.id).where(
             ChatSession.number.is_(None), func.coalesce(ChatSession.name, "") != ""
@@ -233,12 +233,12 @@ def read_entries(
     is_locking: bool = False,
     most_bytes: int = BATCH_BYTES,
 ) -> list[Entry]:
-    """Return the entries of the next rows after a key, or of these rows."""
+    """Return the entries of the next rows with `key > after`, or of rows `among`."""
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
-        # An entry refers to its row: that must still be there at the end, and a
-        # session must have the name that was read.
+        # An entry refers to its row, so until the commit the row must exist, and a
+        # session must keep the name that was read.
         query = query.with_for_update(read=True, key_share=index == MESSAGES)
     wanted = key > after if among is None else key.in_(list(among))
     if among is None and index == MESSAGES:
@@ -251,7 +251,7 @@ def read_entries(
 
 
 def _next_messages(after: int, most_bytes: int) -> list[int]:
-    """Return the ids of the next messages, of `most_bytes` of indexed text at most."""
+    """Return the ids of the next messages with at most `most_bytes` of indexed text."""
     sizes = db.session.execute(
         select(Message.id, _INDEXED_BYTES)
         .where(Message.id > after)

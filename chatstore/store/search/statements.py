@@ -1,7 +1,7 @@
-"""The statements that ask the search index; `matches` decides which of them to run.
+"""The SQL statements of search; `plans` decides which of them to run.
 
-Each is made once for a shape of searches, because making it costs more than running it.
-On PostgreSQL it is planned for its parameters at every run: the right plan depends on
+Building a statement costs more than running it, so each is built once per `Shape`.
+PostgreSQL plans it for its parameters at every run, because the right plan depends on
 the words.
 """
 
@@ -46,21 +46,21 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.store.filters import SessionFilters, select_matching
 
-# How many of the newest keys a walk looks at: to find a page of the newest matches, and
-# to find a window of them to rank.
+# The number of newest keys that a walk reads: for a page of the newest matches, and for
+# a window of matches to rank.
 NEWEST_WALK, BEST_WALK = 30_000, 250_000
-# How many entries a sample looks at, and how many entries say whose most are.
+# The number of entries in a sample, and of messages that are probed for their owner.
 SAMPLED, PROBES = 300, 16
-# The beginning of a text that is read for every match: what its score looks at.
+# The score needs only the beginning of a text, so we read this much of every match.
 HEAD_CHARACTERS = 4000
 
-# PostgreSQL walks to the first rows by cost; for this many it begins with the sessions
-# where these are few.
+# PostgreSQL plans some statements for this many rows. For so large a result it starts
+# from the sessions if they are few.
 _PLANNED_FOR = 1000
 # BM25 (Robertson and Zaragoza, 2009) with its usual constants, and the number of
 # different words in a usual message.
 _SATURATION, _LENGTH_WEIGHT, _USUAL_WORDS = 1.2, 0.75, 75.0
-_SUM_OF_SQUARES = 1.6449341  # of 1/n², for all n
+_SUM_OF_SQUARES = 1.6449341  # of 1/n² for all n: π²/6
 
 _MOST = bindparam("most", type_=Integer)
 _LOW, _HIGH = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
@@ -72,7 +72,7 @@ _OWNER = bindparam("the_owner", type_=ChatSession.owner_id.type)
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How a search is asked, whatever for: one statement serves all of a shape."""
+    """What the SQL of a search depends on; equal shapes share a statement."""
 
     dialect_name: str
     filters: SessionFilters
@@ -93,7 +93,7 @@ class Shape:
 
 
 class _InOrder(Join):
-    """A join that SQLite makes from left to right: from the index to the rows."""
+    """A join that SQLite must run from left to right: from the index to the rows."""
 
     inherit_cache = True
 
@@ -108,7 +108,7 @@ def _cross_join(join: Any, compiler: Any, **options: Any) -> str:
 
 
 class _is_listed(FunctionElement[bool]):
-    """SQL for whether a key is in the JSON array of a parameter."""
+    """The SQL condition that a key is in the JSON array of a parameter."""
 
     name = "is_listed"
     type = Boolean()
@@ -127,17 +127,18 @@ def _compile_is_listed(element: Any, compiler: Any, **options: Any) -> str:
     return f"({key} IN (SELECT value FROM json_each({keys})))"  # nosec B608
 
 
-# What is prepared
+# Prepared statements
 
 
 @lru_cache(maxsize=64)
 def prepare_look(
     shape: Shape, *, names: bool, sessions: bool, sample: bool
 ) -> Prepared:
-    """Return what yields rows of (kind, low, rank, what is found).
+    """Return a statement with rows (kind, low, rank, *Found).
 
-    The kinds are name, session and sample. Of a sample, `low` is the newest key, `rank`
-    how many of its entries match, and the key how many of some entries are the owner's.
+    The kinds are name, session and sample. In a sample `low` is the newest key, `rank`
+    the number of entries that match, and `key` the number of probed messages that are
+    the owner's.
     """
     parts: list[Select[Any]] = []
     if names:
@@ -153,16 +154,16 @@ def prepare_look(
 
 @lru_cache(maxsize=64)
 def prepare_best(shape: Shape) -> Prepared:
-    """Return what yields rows of (low, rank, what is found): the best of a window.
+    """Return a statement with rows (low, rank, *Found): the best of a window.
 
-    There is one row at least; it has no key if nothing was found.
+    There is at least one row; its key is null if nothing was found.
     """
     return Prepared(_select_best(MESSAGES, shape), is_planned_anew=True)
 
 
 @lru_cache(maxsize=64)
 def prepare_best_of_walk(shape: Shape) -> Prepared:
-    """Return the same for PostgreSQL, looking only at entries from `floor` on."""
+    """Return `prepare_best` for PostgreSQL, over entries with `id >= floor` only."""
     newest = _newest(shape, low=_FLOOR)
     matching = select(newest).where(_matches(newest.c.words)).limit(_WINDOW + 1)
     matches = matching.cte("matching").prefix_with("MATERIALIZED")
@@ -174,7 +175,7 @@ def prepare_best_of_walk(shape: Shape) -> Prepared:
 
 @lru_cache(maxsize=64)
 def prepare_walk(shape: Shape) -> Prepared:
-    """Return what yields the newest matches, of some of the newest entries only."""
+    """Return a statement for the newest matches among the newest `walk` entries."""
     newest = _newest(shape, low=_LOW if shape.has_low else None)
     rows = _one_by_one(newest, shape)
     return Prepared(rows.where(_matches(newest.c.words)), is_planned_anew=True)
@@ -182,7 +183,7 @@ def prepare_walk(shape: Shape) -> Prepared:
 
 @lru_cache(maxsize=64)
 def prepare_newest(shape: Shape) -> Prepared:
-    """Return what yields the newest messages that match, newest first."""
+    """Return a statement for the newest matching messages, newest first."""
     if shape.is_fts5:
         return Prepared(_select_fts5(MESSAGES, shape))
     if shape.is_narrow:
@@ -192,7 +193,7 @@ def prepare_newest(shape: Shape) -> Prepared:
 
 @lru_cache(maxsize=64)
 def prepare_again(shape: Shape, *, names: bool) -> Prepared:
-    """Return what yields what stands behind some `keys`, if the filters let it pass."""
+    """Return a statement for the rows with these `keys` that match the filters."""
     index = NAMES if names else MESSAGES
     rows = _rows(index, None, None, shape)
     return Prepared(rows.where(_is_listed(_key_of(index), "keys")))
@@ -200,7 +201,7 @@ def prepare_again(shape: Shape, *, names: bool) -> Prepared:
 
 @cache
 def prepare_texts() -> Prepared:
-    """Return what yields (key, the first `length` characters) of some messages."""
+    """Return a statement with rows (key, first `length` characters) of messages."""
     text = func.substr(Message.content, 1, bindparam("length", type_=Integer))
     return Prepared(select(Message.id, text).where(_is_listed(_message_key(), "keys")))
 
@@ -209,7 +210,7 @@ def prepare_texts() -> Prepared:
 
 
 def _select_names(shape: Shape) -> Select[Any]:
-    """Select (low, rank, what is found) of names that match."""
+    """Select (low, rank, *Found) of names that match."""
     if shape.by_rank:
         return _select_best(NAMES, shape)
     select_newest = _select_fts5 if shape.is_fts5 else _select_planned
@@ -218,7 +219,7 @@ def _select_names(shape: Shape) -> Select[Any]:
 
 
 def _select_sessions(shape: Shape) -> Select[Any]:
-    """Select sessions that the filters let pass, with a key of 0."""
+    """Select sessions that match the filters, with key 0."""
     some = select(
         literal_column("'session'").label("kind"),
         _nothing("low", BigInteger()),
@@ -237,7 +238,7 @@ def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
     nothing = [
         _nothing(each.name, each.type)
         if not isinstance(each.type, NullType)
-        else each  # a union needs the types of columns in each part
+        else each  # each part of a union must type its columns
         for each in _name_columns()
     ]
     return select(
@@ -250,14 +251,14 @@ def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
 
 
 def _count_sample(shape: Shape, first: ColumnElement[int]) -> ColumnElement[int]:
-    """SQL for how many of a sample match, `most_sampled` at most."""
+    """Return SQL for the number of matches in a sample, at most `most_sampled`."""
     spread = func.least(first, shape.walk) / SAMPLED
-    # An odd step, because people and assistants take turns.
+    # People and assistants take turns, so the step is odd.
     step = sql_cast(spread, BigInteger).op("|")(1)
     entries = _entries(MESSAGES)
     place = func.generate_series(first, first - shape.walk, -step)
     places = select(place.label("id")).subquery("places")
-    # Each is looked up by itself: PostgreSQL would ask the index for all that match.
+    # PostgreSQL would read all matches from the index, so we look up each place alone.
     at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
     sample = select(at.c.id).select_from(places.join(at, true()))
     most = bindparam("most_sampled", type_=Integer)
@@ -266,7 +267,7 @@ def _count_sample(shape: Shape, first: ColumnElement[int]) -> ColumnElement[int]
 
 
 def _count_own(shape: Shape, newest: ColumnElement[int]) -> ColumnElement[int]:
-    """SQL for how many of some messages, evenly spread over all, are the owner's."""
+    """Return SQL for how many of `PROBES` evenly spread messages are the owner's."""
     if shape.is_fts5:
         numbers = f"[{','.join(map(str, range(PROBES)))}]"
         series: Any = func.json_each(numbers).table_valued("value", name="probes")
@@ -278,7 +279,7 @@ def _count_own(shape: Shape, newest: ColumnElement[int]) -> ColumnElement[int]:
     session_id: ColumnElement[Any] = Message.session_id.expression
     owner: ColumnElement[Any] = ChatSession.owner_id.expression
     if shape.is_fts5:
-        # The plus keeps SQLite from using an index on them: it would begin with all
+        # Without the plus, SQLite uses an index on these columns and starts from all
         # sessions and messages of the owner, which takes seconds.
         session_id = literal_column("+chat_messages.session_id", session_id.type)
         owner = literal_column("+sessions.owner_id", owner.type)
@@ -323,7 +324,7 @@ def _select_best_fts5(index: str, shape: Shape) -> Select[Any]:
 def _edge(
     key: ColumnElement[int], shape: Shape, *conditions: ColumnElement[bool]
 ) -> CTE:
-    """Return `low`: the first key of the window, or 0 if no match is below it."""
+    """Return a CTE of `low`: the window's first key, or 0 if no match is below it."""
     low: ColumnElement[Any] = _LOW
     if not shape.has_low:
         beyond = select(key + 1).where(*conditions).order_by(key.desc())
@@ -340,7 +341,7 @@ def _rows_of_best(
     matches: Select[Any],
     match_key: ColumnElement[int],
 ) -> Subquery:
-    """Select what stands behind the best matches (key, rank) from the edge on."""
+    """Select the rows of the best `matches` (key, rank) with `key >= edge.low`."""
     matches = matches.where(match_key >= select(edge.c.low).scalar_subquery())
     if shape.has_taken:
         matches = matches.where(~_is_listed(match_key, "taken"))
@@ -349,7 +350,7 @@ def _rows_of_best(
     best_first: Select[Any] = select(found).order_by(*in_order)
     ranked = bounded(best_first, _WINDOW).subquery("ranked")
     if shape.is_fts5:
-        # SQLite goes through a subquery in its order, and stops when it has enough.
+        # SQLite reads a subquery in the subquery's order, and stops at the limit.
         rows = _rows(index, ranked, ranked.c.key, shape)
         return bounded(rows.add_columns(ranked.c.rank), _MOST).subquery("best")
     row = _rows(index, None, ranked.c.key, shape).limit(1).lateral("row")
@@ -360,7 +361,7 @@ def _rows_of_best(
 
 
 def _beside(edge: CTE, best: Subquery) -> Select[Any]:
-    """Select (low, rank, what is found), a row with `low` alone if that is nothing."""
+    """Select (low, rank, *Found); one row with `low` alone if nothing was found."""
     found = [each for each in best.c if each.name != "rank"]
     return select(edge.c.low, best.c.rank, *found).select_from(
         edge.outerjoin(best, true())
@@ -368,17 +369,17 @@ def _beside(edge: CTE, best: Subquery) -> Select[Any]:
 
 
 def _bm25(words: ColumnElement[Any]) -> ColumnElement[float]:
-    """SQL for BM25 of a text, all words counting alike: all matches have all of them.
+    """Return SQL for BM25 of a text; every match has all words, so all weigh the same.
 
-    `ts_rank` of a word that is there n times is the sum of 1/i² for i = 1 … n, times a
-    constant; the sum lacks about 1 / (n + 0.5) of its limit. So it tells n, or of
-    several words something like their mean.
+    For a word that occurs n times, `ts_rank` is a constant times the sum of 1/i² for
+    i = 1 … n. The sum is about 1 / (n + 0.5) below its limit, so we compute n from it.
+    For several words the result is near their mean n.
     """
     rank = func.ts_rank(words, sql_cast(_ANY, TSQUERY)) * (10 * _SUM_OF_SQUARES)
     count = 1 / (_SUM_OF_SQUARES - func.least(rank, 1.64)) - 0.5
     length = func.length(words) / _USUAL_WORDS
     usual = 1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * length
-    # As count / (count + …) it would be computed twice.
+    # The form count / (count + …) would compute `count` twice.
     return sql_cast(1 / (1 + _SATURATION * usual / count), Double)
 
 
@@ -396,11 +397,11 @@ def _select_fts5(index: str, shape: Shape) -> Select[Any]:
 
 
 def _select_planned(index: str, shape: Shape) -> Select[Any]:
-    """Leave the way to PostgreSQL, which may as well begin with the sessions.
+    """Let PostgreSQL choose between a walk over entries and a start from the sessions.
 
-    It guesses that to look into an entry costs a tenth of what it does. So the walk
-    must look better for many more rows, which a materialized query is planned for. It
-    ends early nevertheless, and keeps its order as long as nobody asks for one.
+    PostgreSQL estimates a tenth of the real cost of reading an entry. So we let it plan
+    a materialized query for `_PLANNED_FOR` rows, which favours the sessions. The outer
+    query stops early, and does not sort, so the order stays.
     """
     entries = _entries(index)
     key, words = entries.c
@@ -431,9 +432,10 @@ def _select_all(shape: Shape) -> Select[Any]:
 
 
 def _one_by_one(newest: Subquery, shape: Shape) -> Select[Any]:
-    """Select what stands behind each in turn, until there are enough.
+    """Select the rows of the keys in turn, until there are enough.
 
-    Left to itself, PostgreSQL would read all messages for what it thinks are many.
+    PostgreSQL overestimates the number of matches, and a plain join would read all
+    messages. So each row is looked up in a lateral join.
     """
     key: ColumnElement[int] = newest.c.id
     row = _rows(MESSAGES, None, key, shape).limit(1).lateral("row")
@@ -443,7 +445,7 @@ def _one_by_one(newest: Subquery, shape: Shape) -> Select[Any]:
     return bounded(rows.order_by(key.desc()), _MOST)
 
 
-# Parts of them all
+# Shared parts
 
 
 def _entries(index: str) -> TableClause:
@@ -481,9 +483,9 @@ def _rows(
     key: ColumnElement[int] | None,
     shape: Shape,
 ) -> Select[Any]:
-    """Select what is shown of entries; without `entries` of a `key` from elsewhere.
+    """Select the columns of `Found` for the rows of `entries`, joined by `key`.
 
-    Of all rows without a `key`.
+    Without `entries`, the row of a `key` of an outer query; without `key`, all rows.
     """
     own = _key_of(index)
     rows = Message.__table__ if index == MESSAGES else ChatSession.__table__
@@ -496,7 +498,7 @@ def _rows(
     instant: SQLCoreOperations[datetime] = Message.timestamp
     if index == NAMES:
         instant = ChatSession.created_at
-        # An entry that was left behind must not stand for one without a name.
+        # A stray entry must not find a session without a name.
         found = found.where(ChatSession.name != "")
     else:
         chats = ChatSession.__table__

@@ -1,1 +1,1 @@
-"""The promises about stored data, as checks."""
+"""Checks of the promises about stored data."""

@@ -1,4 +1,4 @@
-"""The promises about stored data as queries that find whatever breaks them."""
+"""One check per promise about stored data: a query for data that breaks it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 
 @dataclass(frozen=True)
 class Check:
-    """One promise; `looks` is how it is looked at, and tells how far that has come."""
+    """One promise; `looks(show)` yields what breaks it, and shows its progress."""
 
     name: str
     looks: Callable[[Show], Iterator[str]]
@@ -151,11 +151,11 @@ def _find_damage() -> Iterator[str]:
         return
     indexes = text("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")
     for index in db.session.scalars(indexes):
-        # The check trusts what FTS5 remembers of an index; a query makes it look
-        # whether another connection has changed it.
+        # The check trusts FTS5's cache of an index, which another connection may have
+        # changed. A query makes FTS5 refresh the cache.
         rowids: Select[int] = select(column("rowid")).select_from(table(index))
         db.session.execute(rowids.limit(1)).all()
-    # A row that a CHECK would refuse is no damage to the file; other checks name it.
+    # A row that violates a CHECK is no damage to the file; other checks report it.
     db.session.execute(text("PRAGMA ignore_check_constraints = ON"))
     try:
         for (line,) in db.session.execute(text("PRAGMA integrity_check")):

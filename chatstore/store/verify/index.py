@@ -1,8 +1,9 @@
 """Compares the search index with the rows: is each entry there, with its words?
 
-All of it is compared, in memory that does not grow with it. PostgreSQL shows what is
-in an entry. FTS5 tells the length of each, and all places where a word is: so it is
-summed up, on both sides, which words are where.
+All entries are compared, in bounded memory. PostgreSQL shows the words of an entry.
+FTS5 shows only the length of each entry, and the places of each word. So on SQLite we
+sum up a number for each place of each word, from the index and from the rows, and
+compare the sums.
 """
 
 import heapq
@@ -24,9 +25,9 @@ _DIFFERENT = (
     " WHERE found.id IS NULL OR found.words <> CAST(entry.words AS tsvector)"
 )
 
-# Words share sums; where sums differ, the smallest few tell which rows are wrong.
+# Words share sums. Of the sums that differ we trace the smallest few to wrong rows.
 _SUMS, _TRACED = 2**16, 20
-# A number for each place where a word is; `_marks` makes the same.
+# A number for each place of a word; `_Laid.marks` computes the same in Python.
 _MARK = "(doc % 1000000007 * 1000003 + offset * 8191 + (col = 'scope')) % 2147483647"
 _PLACES = "CREATE VIRTUAL TABLE temp.{0}_places USING fts5vocab(main, {0}, instance)"
 _TOTALS = f"SELECT term, count(*), sum({_MARK}) FROM temp.{{0}}_places GROUP BY term"  # nosec B608
@@ -35,7 +36,7 @@ _OF_WORD = f"SELECT doc, {_MARK} FROM temp.{{0}}_places WHERE term = :word"  # n
 
 @dataclass(frozen=True)
 class _Laid:
-    """An entry as it should be in FTS5: the words of both columns, in their places."""
+    """An entry as FTS5 should hold it: the words of both columns, in order."""
 
     key: int
     words: list[str]
@@ -50,7 +51,7 @@ class _Laid:
 
 
 def find_wrong(index: str, show: Show) -> Iterator[int]:
-    """Yield the keys of rows whose entry is missing, or of other words or scopes."""
+    """Yield keys of rows whose entry is missing or has other words or scopes."""
     find = _find_wrong_fts5 if is_fts5() else _find_wrong_tsvectors
     yield from find(index, show)
 
@@ -59,7 +60,7 @@ def _find_wrong_tsvectors(index: str, show: Show) -> Iterator[int]:
     for entries in _shown(index, show):
         wrong = _wrong_tsvectors(index, entries)
         if wrong:
-            # One that changed meanwhile is right by now.
+            # A row may have changed after it was read, so we read it again.
             yield from sorted(_wrong_tsvectors(index, read_entries(index, among=wrong)))
 
 
@@ -72,8 +73,8 @@ def _wrong_tsvectors(index: str, entries: Sequence[Entry]) -> list[int]:
 
 
 def _find_wrong_fts5(index: str, show: Show) -> Iterator[int]:
-    # Nothing changes meanwhile: SQLite reads all this in one transaction. An entry
-    # that is missing or too much is told as such, and would spoil the sums.
+    # SQLite reads all this in one snapshot. A missing or stray entry is reported by
+    # itself and would spoil the sums, so the sums are then not compared.
     expected, is_right = [0] * _SUMS, not list(find_strays(index))
     for entries in _laid_out(index, show):
         for key in _of_wrong_length(index, entries):
@@ -116,7 +117,7 @@ def _find_other_words(index: str, expected: list[int], show: Show) -> Iterator[i
 
 
 def _trace(index: str, sums: frozenset[int], show: Show) -> Iterator[int]:
-    """Yield the rows that the words of these sums are not in as they should be."""
+    """Yield keys of rows whose entry has wrong places of the words of these sums."""
     should_be = {
         (entry.key, word, mark)
         for entries in _laid_out(index, show)
@@ -153,7 +154,7 @@ def _shown(index: str, show: Show) -> Iterator[list[Entry]]:
 
 
 def _varints(*numbers: int) -> bytes:
-    """Return numbers as SQLite writes them: 7 bits a byte, the last without its 8th."""
+    """Return SQLite's varints: 7 bits per byte, the 8th set in all but the last."""
     written = b""
     for number in numbers:
         digits = [number & 0x7F]

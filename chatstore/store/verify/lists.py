@@ -1,4 +1,4 @@
-"""Compares sessions with what they are found and sorted by in lists."""
+"""Compares sessions with their facets and folded names, which lists use."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.store.facets import COLUMNS
 from chatstore.store.sessions import folded_name
 
-# Of those with the most tags and document ids, a hundred hold some 100 MiB.
+# A hundred sessions with the most tags and document ids hold about 100 MiB.
 _BATCH = 100
 
 FacetSet = set[tuple[str, str, str]]
 
 
 def find_wrong_facets() -> Iterator[str]:
-    """Yield a sentence for each session whose tags or documents are not its facets."""
+    """Yield a sentence for each session whose facets differ from its lists."""
     lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
     for chats in _batches(ChatSession.owner_id, *lists):
         found = _facets([chat.id for chat in chats])
@@ -34,7 +34,7 @@ def find_wrong_facets() -> Iterator[str]:
 
 
 def find_wrong_names() -> Iterator[str]:
-    """Yield a sentence for each session that is sorted by another name than its own."""
+    """Yield a sentence for each session whose folded name is not that of its name."""
     for chats in _batches(ChatSession.name, ChatSession.name_folded):
         for chat in chats:
             if chat.name_folded != folded_name(chat.name):
@@ -42,7 +42,7 @@ def find_wrong_names() -> Iterator[str]:
 
 
 def _batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:
-    """Yield these columns of all sessions, and their ids, some sessions at a time."""
+    """Yield the ids and these columns of all sessions, in batches."""
     query = select(ChatSession.id, *columns).order_by(ChatSession.id).limit(_BATCH)
     chats = db.session.execute(query).all()
     while chats:
