@@ -152,7 +152,8 @@ def _make_secret(path: Path) -> None:
 
 
 def _make_private_file(path: Path, variable: str) -> None:
-    # SQLite creates files that all users of the machine can read, so we create it.
+    # SQLite would create a file that all users of the machine can read, so we create
+    # the file first.
     _make_folder(path.parent, variable)
     try:
         path.touch(mode=0o600)

@@ -96,7 +96,7 @@ class _Wait:
 
 
 class _SlowClients:
-    """The waits of all threads for clients; beyond `most`, the slowest ends."""
+    """The threads' waits for clients; beyond `most`, the slowest client's wait ends."""
 
     def __init__(self, most: int) -> None:
         self._most = most

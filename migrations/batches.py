@@ -76,7 +76,7 @@ class Work:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Hold SQLite's writer lock; transactions in the block are BEGIN IMMEDIATE."""
+        """Hold SQLite's writer lock; transactions in the block begin as IMMEDIATE."""
         self.end_transaction()
         with self._held():
             self.connection.execution_options(sqlite_begin="IMMEDIATE")

@@ -206,7 +206,7 @@ def migrate(work: Any) -> None:
 def in_turn(
     given: Callable[..., Any], work: Any, held: ExitStack, done: list[Any]
 ) -> Callable[..., Iterator[Any]]:
-    """Return `given`, extended by each step's `prepare` and the locks around it."""
+    """Return `given` with `prepare` before each step and locks around the step."""
 
     def steps(heads: Any, its_context: Any) -> Iterator[Any]:
         for step in given(heads, its_context):

@@ -132,7 +132,7 @@ def update_session(
 ) -> tuple[ChatSession, dict[str, str]]:
     """Change a session.
 
-    What the body leaves out stays, and so does last_updated_at.
+    Fields that the body omits stay, and so does last_updated_at.
     """
     change = prepared(
         sessions.update_session,

@@ -229,7 +229,7 @@ def json_bytes(value: Mapping[str, Any]) -> int:
 
 
 def strings(*, most: str, longest: str, example: list[str], **options: Any) -> Any:
-    """Return a field for a list of strings; settings bound its size and strings."""
+    """Return a field for a list of strings; settings bound it and each string."""
     return fields.List(
         Text(validate=within(longest, len, "characters")),
         validate=within(most, len, "items"),

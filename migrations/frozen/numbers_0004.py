@@ -9,7 +9,7 @@ import sqlalchemy as sa
 SESSIONS = 200
 # The time takes 52 of a number's 63 bits, so 11 bits are left.
 SHARED_BITS = 11
-# If a number is taken, the session gets the next one after those within this range.
+# If a number is taken, the session gets the one after the last taken in this range.
 NEARBY = 2**32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

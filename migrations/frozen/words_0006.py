@@ -21,7 +21,7 @@ WORD_LENGTH = 100
 # Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
 # Format allows 30, so we drop the others.
 _MARKS_OF_A_LETTER = 30
-# Every crowd of marks matches, and the search is quick.
+# A quick search that finds every crowd of marks, among others.
 _NO_LETTER = re.compile("[^\\w\x00-\x7f]")
 _NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
 
@@ -229,8 +229,8 @@ GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
 )
 
 STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
-# A minus that is not inside a word, and the text after it. The text ends at the next
-# space or, after a quotation mark, at the next one; or else at the next such minus.
+# A minus that is not inside a word, and the text after it. Quoted text ends at the next
+# quotation mark, other text at the next space, and both at the next such minus.
 _MINUS = re.compile(
     r'(?<![\w-])-+(?:"((?:[^"-]|(?<=[\w-])-)*)|((?:[^\s"-]|(?<=[\w-])-)*))'
 )
