@@ -1,4 +1,4 @@
-"""What `flask` commands and WSGI servers find."""
+"""The application object for `flask` commands and WSGI servers."""
 
 from chatstore.app import create_app
 

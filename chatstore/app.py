@@ -1,4 +1,4 @@
-"""Puts the application together; only entry points and tests import this."""
+"""Creates the application; only entry points and tests import this module."""
 
 import os
 import re
@@ -26,24 +26,23 @@ from chatstore.web.observe import init_observation
 from chatstore.web.openapi import init_openapi
 from chatstore.web.problems import init_problems
 
-# As many characters as a secret of 32 random bytes has; fewer are half of one.
+# token_urlsafe(32) returns 43 characters, so a shorter secret was cut off.
 _SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
 
 
 class _Application(Flask):
-    """Flask without async: it would ask each function at every request."""
+    """Flask without async views, whose check costs time in every request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is: none here is async."""
+        """Return `func` unchanged, because no view of ours is async."""
         return func
 
 
 def create_app(settings: Settings | None = None, *, makes_files: bool = True) -> Flask:
-    """Return the application; `settings` default to those of the environment.
+    """Return the application; `settings` defaults to `Settings.from_env()`.
 
-    Opens no connection. Unless it `makes_files`, neither a database nor a secret is
-    made, and the application can only look at and change what is there. Raises
-    SettingsError.
+    Opens no connection. If `makes_files` is false, it creates neither a database file
+    nor a secret file, so the database must exist. Raises SettingsError.
     """
     settings = settings or Settings.from_env()
     app = _Application(__name__)
@@ -102,12 +101,12 @@ def _configure_proxies(app: Flask, settings: Settings) -> None:
 
 def _secret(app: Flask, settings: Settings) -> str:
     if not app.extensions["chatstore-makes-files"]:
-        return secrets.token_urlsafe(32)  # a command signs nothing for others
+        return secrets.token_urlsafe(32)  # a command signs no cursor for a client
     return _kept_secret(settings)
 
 
 def _kept_secret(settings: Settings) -> str:
-    """Return the secret kept beside the database, made by whoever comes first."""
+    """Return the secret from the file next to the database; create it if missing."""
     path = settings.sqlite_path or Path("instance/chatstore.db").absolute()
     path = path.with_name("secret_key")
     _make_folder(path.parent, f"{PREFIX}SECRET_KEY")
@@ -121,8 +120,8 @@ def _kept_secret(settings: Settings) -> str:
             f" {error.strerror}. Set {PREFIX}SECRET_KEY to a long random text."
         ) from error
     if not _SECRET.fullmatch(kept):
-        # Anybody could sign with a secret that is empty. It is not replaced: other
-        # processes may have read it, and it may be somebody's own file.
+        # Anybody could sign with an empty secret, so we refuse it. Other processes may
+        # have read the file, or it may be the user's own, so we do not replace it.
         raise SettingsError(
             f"{path} holds no whole secret: it is empty, cut off or damaged. Remove the"
             " file, and the next start makes another (paging cursors that clients hold"
@@ -132,8 +131,8 @@ def _kept_secret(settings: Settings) -> str:
 
 
 def _make_secret(path: Path) -> None:
-    # The file is flushed before it gets its name, so that a crash leaves none or all
-    # of it; hardlink_to never replaces the secret of another process.
+    # We flush the file before we link its name, so a crash leaves all of it or none.
+    # hardlink_to fails if the name exists, so the secret of another process stays.
     mine = path.with_name(f"secret_key.{secrets.token_hex(8)}")
     mine.touch(mode=0o600)
     try:
@@ -153,7 +152,8 @@ def _make_secret(path: Path) -> None:
 
 
 def _make_private_file(path: Path, variable: str) -> None:
-    # SQLite would let every user of the machine read the chats.
+    # SQLite would create a file that all users of the machine can read, so we create
+    # the file first.
     _make_folder(path.parent, variable)
     try:
         path.touch(mode=0o600)

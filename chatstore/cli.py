@@ -45,7 +45,7 @@ from chatstore.store.verify import checks
 
 
 class Commands(click.Group):
-    """A group whose commands end with a sentence and exit code 1, not a traceback."""
+    """A command group that turns errors into one sentence and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -98,14 +98,14 @@ def serve_command(is_migrating: bool) -> None:
             )
     with app.app_context():
         if is_migrating or is_first_run():
-            # Most starts find nothing to do, without the time that Alembic takes.
+            # Importing Alembic takes 0.1 s, so we migrate only if it is needed.
             is_current = current_revision() == head_revision()
             _report([] if is_current else migrate())
         check_revision()
         db.session.remove()
         db.engine.dispose()
     sys.stdout.flush()
-    # Becomes gunicorn: signals sent to this process reach the server itself.
+    # gunicorn replaces this process, so signals sent to it reach the server.
     arguments = ["-m", "gunicorn", "-c", "python:chatstore.server"]
     os.execv(  # nosec B606
         sys.executable, [sys.executable, *arguments, "chatstore.app:create_app()"]
@@ -121,7 +121,7 @@ def migrate_command() -> None:
 
 @main.command("verify")
 def verify_command() -> None:
-    """Prove the promises about the data on all of it."""
+    """Check that all data keeps chatstore's promises."""
     with _admin_app().app_context():
         check_revision()
         broken = _verify()
@@ -133,7 +133,7 @@ def verify_command() -> None:
 
 
 def _verify() -> int:
-    """Say what is broken; return how much."""
+    """Print each violation and return their number."""
     broken = 0
     with _progress_line() as show:
         for number, check in enumerate(checks.CHECKS, start=1):
@@ -147,9 +147,9 @@ def _verify() -> int:
 
 @main.command("reindex")
 def reindex_command() -> None:
-    """Write the search index, and what lists find sessions by, again.
+    """Rebuild the search index and the session lists.
 
-    The server may go on; run `verify` before, to see whether it is needed.
+    The server may keep running. Run `verify` first to see whether it is needed.
     """
     with _admin_app().app_context(), _progress_line() as show:
         check_revision()
@@ -241,7 +241,7 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
 @main.group("purge")
 def purge_group() -> None:
-    """Delete what is kept for a time only."""
+    """Delete old records that chatstore need not keep."""
 
 
 @purge_group.command("idempotency")
@@ -270,7 +270,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
 @main.command("shell")
 @click.pass_context
 def shell_command_(ctx: click.Context) -> None:
-    """Open Python on the data, with five recipes."""
+    """Open a Python shell on the data, with five recipes."""
     app = _admin_app()
     ctx.obj = ScriptInfo(create_app=_returning(app))
     with app.app_context():
@@ -278,7 +278,7 @@ def shell_command_(ctx: click.Context) -> None:
 
 
 def _admin_app(*, makes_files: bool = False, needs_database: bool = True) -> Flask:
-    # What a request must not do, run for hours, a command may.
+    # A command may run for hours, so it has no statement timeout.
     settings = replace(Settings.from_env(), statement_timeout_seconds=0)
     path = settings.sqlite_path
     if needs_database and not makes_files and path is not None:
@@ -297,18 +297,18 @@ def _close_connections(app: Flask) -> None:
 
 @contextmanager
 def _exit_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does, so that it tidies up."""
+    """Turn SIGTERM into SystemExit in the block, so that its cleanup runs."""
     status = 128 + signal.SIGTERM
 
     def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # it is on its way
+        signal.signal(number, signal.SIG_IGN)  # the exit has begun
         sys.exit(status)
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        # SQLite swallows what is raised while it asks whether to go on.
+        # SQLite swallows exceptions of its progress handler, so we exit here too.
         if signal.signal(signal.SIGTERM, before) == signal.SIG_IGN:
             sys.exit(status)
 

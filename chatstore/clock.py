@@ -1,4 +1,4 @@
-"""The only reader of the clock, so that tests can hold it still."""
+"""The only module that reads the clock, so that tests can replace it."""
 
 import time
 from collections.abc import Callable
@@ -10,12 +10,12 @@ def _system_now() -> datetime:
 
 
 source: Callable[[], datetime] = _system_now
-# Seconds of a clock that nobody sets; only differences mean something.
+# Seconds of a monotonic clock; only differences between its values have a meaning.
 monotonic_source: Callable[[], float] = time.monotonic
 
 
 def utc_now() -> datetime:
-    """Return the present instant: aware, UTC, microseconds."""
+    """Return the current time as an aware UTC datetime."""
     return source()
 
 
@@ -25,20 +25,20 @@ def format_instant(instant: datetime) -> str:
 
 
 class Deadline:
-    """When a request stops waiting, whatever it waits for.
+    """The time at which a request stops waiting.
 
-    It is made once, when the waiting begins, and handed to each wait in turn: waits
-    that each have the whole time add up.
+    A request creates one deadline and passes it to each wait, because separate
+    timeouts would add up.
     """
 
     def __init__(self, seconds: float) -> None:
         self._ends_at = monotonic_source() + seconds
 
     def remaining_seconds(self) -> float:
-        """Return how long there is left to wait: 0 when it is over."""
+        """Return `max(end - now, 0)` in seconds."""
         return max(self._ends_at - monotonic_source(), 0.0)
 
     @property
     def is_over(self) -> bool:
-        """Whether there is no time left to wait."""
+        """Whether the deadline has passed."""
         return self.remaining_seconds() == 0

@@ -1,10 +1,10 @@
-"""Words that models and schemas share; must not know either."""
+"""Enumerations that models and schemas share; imports neither."""
 
 from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Who speaks in a message, in the words of the common chat APIs."""
+    """The author of a message, named as in the common chat APIs."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -13,14 +13,14 @@ class Role(StrEnum):
 
 
 class Order(StrEnum):
-    """Which way a listing runs."""
+    """The direction of a listing."""
 
     ASC = "asc"
     DESC = "desc"
 
 
 class SessionSort(StrEnum):
-    """What a list of sessions is sorted by."""
+    """The sort key of a session list."""
 
     LAST_UPDATED_AT = "last_updated_at"
     CREATED_AT = "created_at"
@@ -28,7 +28,7 @@ class SessionSort(StrEnum):
 
 
 class Archived(StrEnum):
-    """Which sessions a filter lets through."""
+    """The values of the `archived` filter: unarchived sessions, archived ones, both."""
 
     NO = "false"
     YES = "true"
@@ -36,14 +36,14 @@ class Archived(StrEnum):
 
 
 class Facet(StrEnum):
-    """What sessions can be filtered by that a session has several of."""
+    """The kinds of filter values of which a session can have several."""
 
     TAG = "tag"
     DOCUMENT = "document"
 
 
 class BulkAction(StrEnum):
-    """What can be done to many sessions at once."""
+    """The actions of a bulk request."""
 
     ARCHIVE = "archive"
     UNARCHIVE = "unarchive"
@@ -55,14 +55,14 @@ class BulkAction(StrEnum):
 
 
 class SearchSort(StrEnum):
-    """What comes first among the hits of a search."""
+    """The order of search hits."""
 
     RELEVANCE = "relevance"
     NEWEST = "newest"
 
 
 class SearchPart(StrEnum):
-    """Where a search looks, in this order."""
+    """The parts of a search, in the order of their hits."""
 
     NAMES = "names"
     MESSAGES = "messages"

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions that carry their HTTP meaning; no Flask here.
+"""The domain errors: exceptions that carry their HTTP status; imports no Flask.
 
 `status`, `type` and `title` are the members of RFC 9457 problem details.
 """
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-# A body of a million mistakes gets no answer of a million lines.
+# A body can contain a million mistakes, so we report only the first ones.
 MAX_FLAWS = 100
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """One thing wrong with a request: where (RFC 6901 JSON pointer) and what."""
+    """One mistake in a request: its place (RFC 6901 JSON pointer) and a sentence."""
 
     pointer: str
     detail: str
@@ -32,7 +32,7 @@ class ChatstoreError(Exception):
 
 
 class MalformedRequest(ChatstoreError):
-    """The request cannot be read at all: no JSON, a damaged cursor."""
+    """The request cannot be parsed: invalid JSON or a damaged cursor, for example."""
 
     status = 400
     type = "malformed-request"
@@ -40,7 +40,7 @@ class MalformedRequest(ChatstoreError):
 
 
 class NotFound(ChatstoreError):
-    """There is no such thing, or it belongs to somebody else."""
+    """The resource does not exist, or it belongs to another owner."""
 
     status = 404
     type = "not-found"
@@ -56,7 +56,7 @@ class CrossSiteRequest(ChatstoreError):
 
 
 class MisdirectedRequest(ChatstoreError):
-    """The request is meant for a server of another name (RFC 9110, 15.5.20)."""
+    """The request names a host that is not this server (RFC 9110, 15.5.20)."""
 
     status = 421
     type = "misdirected-request"
@@ -72,7 +72,7 @@ class RequestTimeout(ChatstoreError):
 
 
 class SeqConflict(ChatstoreError):
-    """`expected_seq` is not the next one: somebody else appended meanwhile."""
+    """`expected_seq` is not `last_seq + 1`: another request appended first."""
 
     status = 409
     type = "seq-conflict"
@@ -100,7 +100,7 @@ class UnsupportedMediaType(ChatstoreError):
 
 
 class ValidationFailed(ChatstoreError):
-    """The request can be read but breaks the contract; `flaws` says where."""
+    """The request can be parsed but is invalid; `flaws` lists its mistakes."""
 
     status = 422
     type = "validation-failed"
@@ -114,7 +114,7 @@ class ValidationFailed(ChatstoreError):
 
 
 class IdempotencyKeyReused(ValidationFailed):
-    """The key came before, with another body, path or method."""
+    """An earlier request used the key with another body, path or method."""
 
     type = "idempotency-key-reused"
     title = "Idempotency key reused"
@@ -131,7 +131,7 @@ class IdempotencyKeyReused(ValidationFailed):
 
 
 class TooManyStreams(ChatstoreError):
-    """As many listings as may be are being streamed; the caller may try again."""
+    """The process already streams `max_streams` listings; the caller may retry."""
 
     status = 503
     type = "too-many-streams"
@@ -139,7 +139,7 @@ class TooManyStreams(ChatstoreError):
 
 
 class DatabaseUnavailable(ChatstoreError):
-    """The database cannot be asked right now; the caller may try again."""
+    """The database cannot serve the request now; the caller may retry."""
 
     status = 503
     type = "database-unavailable"
@@ -148,35 +148,35 @@ class DatabaseUnavailable(ChatstoreError):
 
 
 class DatabaseFull(DatabaseUnavailable):
-    """There is no room to write; what is there can be read."""
+    """The database has no room for writes; reads still work."""
 
     type = "database-full"
     title = "Database full"
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The connection was lost while committing: done or not, nobody can say."""
+    """The connection was lost during the commit, so its outcome is unknown."""
 
     type = "outcome-unknown"
     title = "Outcome unknown"
 
 
 class SettingsError(ChatstoreError):
-    """A setting stops the start; the text says which, why, and what to do."""
+    """A bad setting stops the start; the text names it, the reason and the remedy."""
 
     type = "settings-error"
     title = "Bad settings"
 
 
 class BackupError(ChatstoreError):
-    """A backup was not made, or not restored; the text says why."""
+    """A backup or a restore failed; the text says why."""
 
     type = "backup-error"
     title = "Backup error"
 
 
 class WrongRevision(ChatstoreError):
-    """The database schema is not the one this version works with."""
+    """The database schema is at a revision that this version cannot serve."""
 
     status = 503
     type = "wrong-revision"

@@ -1,7 +1,7 @@
-"""Sets up structlog, for our lines and those of the standard library; no Flask.
+"""Configures structlog for our log lines and the standard library's; no Flask.
 
-Lines go to standard error. They carry no message text: nothing logs a body, and
-tracebacks are written without the values of local variables.
+Lines go to standard error. They contain no message text: no body is logged, and
+tracebacks omit the values of local variables.
 """
 
 import json
@@ -41,7 +41,7 @@ def _renderer(style: str) -> list[Processor]:
 
 
 class _WithoutRequestText(logging.Filter):
-    """Cuts what gunicorn quotes of a request that it cannot read: it may be a body."""
+    """Removes gunicorn's quote of an unreadable request, which may be a body."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -50,7 +50,7 @@ class _WithoutRequestText(logging.Filter):
         return True
 
 
-# The note on an error that a line of ours tells of already.
+# We add this note to an error that we have logged ourselves.
 LOGGED = "logged"
 
 
@@ -63,7 +63,7 @@ class _WithoutLoggedErrors(logging.Filter):
 
 
 class _RequestLog:
-    """Where the line of each request goes, and how it is written."""
+    """The stream and the format of request lines."""
 
     def __init__(self, *, style: str, stream: TextIO) -> None:
         self.stream = stream
@@ -79,7 +79,7 @@ _request_log = _RequestLog(style="auto", stream=sys.stderr)
 
 
 def logging_config(*, level: str, style: str) -> dict[str, Any]:
-    """Return the `logging.config.dictConfig` for one way of writing lines.
+    """Return the argument of `logging.config.dictConfig`.
 
     `style` is json, console, or auto: console on a terminal, json elsewhere.
     """
@@ -109,7 +109,7 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            # Alembic reports each step at info; `chatstore migrate` does so itself.
+            # `chatstore migrate` reports each step itself, so we hide Alembic's lines.
             "alembic": {"level": "WARNING"},
             "gunicorn.error": {"level": level.upper(), "handlers": ["stderr"]},
         },
@@ -137,8 +137,8 @@ def configure_logs(*, level: str, style: str) -> None:
 def log_request(name: str, **members: Any) -> None:
     """Write the line of one request, as `get_logger(name).info("request", ...)` would.
 
-    At a quarter of the cost, which every request pays. A line that cannot be written
-    is no reason to fail.
+    It costs a quarter of that call, which every request would pay. A write error is
+    ignored, so that it does not fail the request.
     """
     if not logging.getLogger(name).isEnabledFor(logging.INFO):
         return

@@ -1,7 +1,7 @@
 """Configuration of gunicorn, read from Settings: `gunicorn -c python:chatstore.server`.
 
-Runs in gunicorn's master, which must not import the application: a reload would
-leave the old code in its workers.
+gunicorn's master runs this module. It must not import the application, because workers
+would then keep the old code after a reload.
 """
 
 import gc
@@ -37,51 +37,51 @@ _settings = Settings.from_env()
 configure_logs(level=_settings.log_level, style=_settings.log_format)
 _log = structlog.get_logger(__name__)
 
-# Where worker processes keep their metrics; prometheus_client asks when imported.
+# Names the folder of the workers' metrics; prometheus_client reads it on import.
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _DRAIN_SECONDS = 5
 _PIECE_BYTES = 64 * 1024
-# So many threads of a process may wait for what clients send; none of them is missed
-# by the requests that have come whole.
+# Extra threads of a process that may wait for slow clients. They are extra so that
+# requests that have arrived completely still find a thread.
 _MOST_SLOW = 32
 _LOOK_SECONDS = 1.0
-# One byte that the master shares with its workers: whether one of them ever served.
+# One byte that master and workers share: 1 once any worker has served.
 _has_served = mmap.mmap(-1, 1)
 
 bind = _settings.bind
 workers = _settings.workers
 worker_class = "gthread"
-# Slow readers of long listings have threads of their own, or there would soon be none.
+# A slow reader of a long listing keeps a thread, so streams have their own threads.
 threads = _settings.threads + _settings.max_streams
-keepalive = 65  # longer than nginx keeps idle connections, so that it closes first
+keepalive = 65  # longer than nginx's, so that nginx closes idle connections first
 timeout = 60
 graceful_timeout = 30
 control_socket_disable = True
-# By itself gunicorn takes any release of its parser in C that is installed. That saves
-# 1 to 15 µs a request, less than 3 %, but it answers differently: the release that
-# gunicorn[fast] asks for does not install, and 0.6.10 answers 400 for 431 and 501.
+# By default gunicorn uses any installed release of its C parser. That saves 1 to 15 µs
+# a request, less than 3 %, but changes answers: the release that gunicorn[fast] asks
+# for does not install, and 0.6.10 answers 400 instead of 431 and 501.
 http_parser = "python"
-# A search of 10,000 characters, each of four bytes that are percent-encoded, as nginx
-# lets it through. gunicorn has a bound of its own below that, or none at all.
+# A search for 10,000 characters of 4 percent-encoded bytes takes 120,000 bytes, and
+# nginx passes it on. gunicorn caps the limit at a lower maximum, so we raise both.
 limit_request_line = gunicorn.http.message.MAX_REQUEST_LINE = 128 * 1024
-# gunicorn parses all headers again after each 8 KiB. That takes half a second for 250
-# headers of 8 KiB, and seven seconds for 1,000.
+# gunicorn parses all headers again after each 8 KiB. That takes 0.5 s for 250 headers
+# of 8 KiB and 7 s for 1,000, so we allow 250.
 limit_request_fields = 250
 # By default gunicorn takes SCRIPT_NAME and PATH_INFO from headers of any client on the
-# same machine.
+# same machine, so we name no such header.
 forwarder_headers = ""
 logconfig_dict = logging_config(level=_settings.log_level, style=_settings.log_format)
 
 
 def _request_timeout() -> type[Any]:
-    # A replaced worker loads the application anew, which then has a class of its own.
+    # A replacement worker imports the application again, so the class is not constant.
     from chatstore.errors import RequestTimeout
 
     return RequestTimeout
 
 
 class _Wait:
-    """A thread that waits for a client, which has been slow since `since`."""
+    """A thread's wait for `client`, which has been slow since `since` (monotonic)."""
 
     def __init__(self, client: socket.socket, since: float) -> None:
         self.client = client
@@ -89,14 +89,14 @@ class _Wait:
         self.is_over = False
 
     def end(self) -> None:
-        """Let the thread that waits read the end of what the client sends."""
+        """End the wait: the waiting thread reads an end of file."""
         self.is_over = True
         with suppress(OSError):
             self.client.shutdown(socket.SHUT_RD)
 
 
 class _SlowClients:
-    """The clients that threads wait for: when one is too many, the slowest must go."""
+    """The threads' waits for clients; beyond `most`, the slowest client's wait ends."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -105,7 +105,7 @@ class _SlowClients:
 
     @contextmanager
     def wait_for(self, client: socket.socket, *, since: float) -> Iterator[_Wait]:
-        """Count the block as one that waits for `client`."""
+        """Count the block as a wait for `client`, and yield this wait."""
         wait = _Wait(client, since)
         with self._lock:
             self._waits.add(wait)
@@ -123,7 +123,7 @@ _slow_clients = _SlowClients(_MOST_SLOW)
 
 
 class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
-    """gunicorn's, with an end to the time that a client may take for one request."""
+    """gunicorn's socket reader, with a deadline for each request."""
 
     def __init__(self, source: socket.socket) -> None:
         super().__init__(source)
@@ -133,9 +133,9 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         self.request: Any = None
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """Return what has come, or comes in time; RequestTimeout at the deadline."""
+        """Return the next bytes, b"" at the end; RequestTimeout at the deadline."""
         if self.is_expired:
-            raise NoMoreData  # nobody knows where a next request begins: close
+            raise NoMoreData  # the next request's start is unknown: close
         if self.started is None:
             self.started = time.monotonic()
             self.deadline = self.started + _settings.request_read_seconds
@@ -166,8 +166,8 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         self.is_expired = True
         if self.request is not None:
             self.request.force_close()
-        # gunicorn waits for the client once more when it closes, and all others
-        # would wait with it.
+        # When gunicorn closes, it waits for the client again, and all other clients
+        # would wait too, so we shut the socket down.
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)
         raise _request_timeout()(
@@ -177,33 +177,33 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         )
 
     def next_request(self) -> None:
-        """Forget the request that has been read; the next has a time of its own."""
+        """Forget the finished request, so that the next one gets its own deadline."""
         self.started = self.request = None
 
 
-# The one place that takes it by this name.
+# gunicorn's parser module is the only one that creates readers by this name.
 gunicorn.http.parser.SocketUnreader = _BoundedUnreader
 
 
 class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """gunicorn's, in which no slow client stops the thread that serves all others."""
+    """gunicorn's threaded worker, in which no slow client blocks the main thread."""
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return the threads: those who send slowly have some of their own, too."""
+        """Return the thread pool, with `_MOST_SLOW` extra threads for slow clients."""
         return ThreadPoolExecutor(max_workers=threads + _MOST_SLOW)
 
     def handle(self, conn: Any) -> Any:
-        """Serve one request, and close the connection here if it ends."""
+        """Serve one request; close the connection in this thread unless it is kept."""
         is_kept = super().handle(conn)
         if not is_kept:
-            # The main thread would wait two seconds for a client that does not close.
+            # The main thread would wait 2 s for a client that does not close.
             with _slow_clients.wait_for(conn.sock, since=time.monotonic()):
                 gunicorn.util.close_graceful(conn.sock)
             conn.close = _leave_closed
         return is_kept
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer a request that was not read in time with 408."""
+        """Answer 408 to a request that was not read in time."""
         if not isinstance(exc, _request_timeout()):
             super().handle_error(req, client, addr, exc)
             return
@@ -213,20 +213,20 @@ class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
 
 def _leave_closed(*, graceful: bool = False) -> None:
-    """Do nothing: the connection was closed by the thread that served it."""
+    """Do nothing, because the serving thread has closed the connection."""
 
 
-# What the name in `worker_class` stands for.
+# gunicorn resolves `worker_class` to this name.
 gthread.ThreadWorker = _Worker
-# A connection on which nothing has come waits with all others, without a thread.
+# After this time, a connection without data goes back to the poller and frees a thread.
 gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.1
 
 
 class _Logger(gunicorn.glogging.Logger):  # type: ignore[misc]
-    """gunicorn's, without a line of its own for each request: there is one already."""
+    """gunicorn's logger without access lines, because the application writes them."""
 
     def access(self, *_: Any) -> None:
-        """Write nothing; gunicorn would collect 20 facts for it."""
+        """Write nothing; gunicorn's method would collect 20 values for each line."""
 
 
 logger_class = _Logger
@@ -235,13 +235,13 @@ logger_class = _Logger
 def _write_problem(
     client: Any, status: int, reason: str, message: str, *_: Any
 ) -> None:
-    """Answer what gunicorn cannot read; its own message would quote the client."""
+    """Answer an unreadable request without gunicorn's text, which quotes the client."""
     detail = "The server could not read this as an HTTP request."
     _send_problem(client, status, reason, detail)
 
 
 def _send_problem(client: Any, status: int, reason: str, detail: str) -> None:
-    """Answer without the application, in the shape of every other error."""
+    """Send problem details (RFC 9457) without the application."""
     request_id = uuid4().hex
     body = json.dumps(
         {
@@ -262,19 +262,19 @@ def _send_problem(client: Any, status: int, reason: str, detail: str) -> None:
     )
 
 
-# The one way there is to gunicorn's own error page, which is HTML.
+# gunicorn has no other hook for its error page, which is HTML.
 gunicorn.util.write_error = _write_problem
 
 
 def on_starting(server: Any) -> None:
-    """Make the folder in which workers keep their metrics, unless there is one."""
+    """Create the folder of the workers' metrics, unless the environment names one."""
     if _METRICS not in os.environ:
         os.environ[_METRICS] = tempfile.mkdtemp(prefix="chatstore-metrics-")
         server.chatstore_metrics = os.environ[_METRICS]
 
 
 def _greet(server_pid: int) -> None:
-    """Tell a person where to look and how to stop."""
+    """Print the addresses of the server and its docs, and how to stop it."""
     is_socket = bind.startswith("unix:")
     address = bind if is_socket else f"http://{bind}"
     docs = "/docs" if is_socket else f"{address}/docs"
@@ -287,16 +287,16 @@ def _greet(server_pid: int) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Leave the collector alone while the application is imported: all of it stays."""
+    """Disable garbage collection during the import, whose objects all stay."""
     gc.disable()
     if _has_served[0]:
-        # gunicorn halts a server of which a worker cannot start. This one replaces a
-        # worker, perhaps between an installation and its migration.
+        # gunicorn stops the whole server if a worker cannot start. This worker replaces
+        # another, perhaps between an installation and its migration, so it retries.
         worker.load_wsgi = partial(_load_at_last, worker, worker.load_wsgi)
 
 
 def _load_at_last(worker: Any, load: Callable[[], None]) -> None:
-    """Load the application, when that can be done."""
+    """Load the application; retry until that succeeds."""
     _forget_old_code()
 
     def attempt() -> str | None:
@@ -311,18 +311,18 @@ def _load_at_last(worker: Any, load: Callable[[], None]) -> None:
 
 
 def _forget_old_code() -> None:
-    # The master has imported a few modules of the version that it was started with.
-    # Those of another version do not fit to them.
+    # A worker inherits the modules of the version that the master started with. They
+    # may not fit the installed version, so the worker imports all modules again.
     for name in [*sys.modules]:
         if name.partition(".")[0] == "chatstore":
             del sys.modules[name]
 
 
 def _wait_until(worker: Any, attempt: Callable[[], str | None]) -> None:
-    """Return when the attempt has no objection; log the first of them.
+    """Repeat `attempt` until it returns None; log the first objection it returns.
 
-    The worker keeps its heartbeat and accepts no connection. It ends when it is told
-    to, or its master is gone.
+    Meanwhile the worker sends heartbeats and accepts no connection. It exits if it is
+    told to stop or if its master has died.
     """
     is_logged = False
     while objection := attempt():
@@ -336,10 +336,10 @@ def _wait_until(worker: Any, attempt: Callable[[], str | None]) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Do not serve a database of another revision; finish what is left to do.
+    """Check the database's revision, then start unfinished background work.
 
-    A server that starts on one stops. A worker that replaces another one waits, while
-    the others go on.
+    At a wrong revision a starting server stops. A replacement worker waits, while the
+    other workers serve.
     """
     from gunicorn.arbiter import Arbiter
 
@@ -355,7 +355,7 @@ def post_worker_init(worker: Any) -> None:
             sys.exit(Arbiter.APP_LOAD_ERROR)
         db.engine.dispose()
     _has_served[0] = 1
-    # What is there now stays: the collector need not look at it again and again.
+    # All present objects stay, so we exempt them from garbage collection.
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -365,7 +365,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _find_wrong_revision() -> str | None:
-    """Return what is wrong with the revision; None, too, if nobody can say."""
+    """Return why the revision is wrong; None if it fits or the database is away."""
     from chatstore.db import db
     from chatstore.db.errors import db_error_text, is_unavailable
     from chatstore.db.revisions import check_revision
@@ -385,17 +385,17 @@ def _find_wrong_revision() -> str | None:
 
 
 def pre_request(worker: Any, request: Any) -> None:
-    """Stop serving when the master is gone, or busy connections keep its port."""
+    """Stop this worker if its master has died; busy connections would keep the port."""
     if worker.ppid != os.getppid():
         worker.alive = False
     request.unreader.request = request
 
 
 def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
-    """Read what the application left of a body that it refused.
+    """Read the rest of a body that the application refused.
 
-    gunicorn reads 64 KiB of it and then closes the connection, which it may have
-    announced to keep: nginx would answer this request, or the next, with a 502.
+    gunicorn would read 64 KiB and close the connection, even after it announced
+    keep-alive. nginx would then answer this request or the next with 502.
     """
     unreader = request.unreader
     body = environ.get("wsgi.input")
@@ -411,18 +411,18 @@ def _drain(unreader: _BoundedUnreader, body: Any) -> None:
         for _ in range(0, 2 * _settings.max_body_bytes, _PIECE_BYTES):
             if not body.read(_PIECE_BYTES):
                 return
-    # The client is gone, or slow, or talks nonsense, or too much.
+    # The client is gone or slow, or sends nonsense or too much, so we close.
     unreader.is_expired = True
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Let go of the metrics that describe the worker's present, not its past."""
+    """Remove the live gauges of a worker that has exited; its counters stay."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:
-    """Remove the folder that `on_starting` made."""
+    """Remove the folder that `on_starting` created."""
     if hasattr(server, "chatstore_metrics"):
         shutil.rmtree(server.chatstore_metrics, ignore_errors=True)

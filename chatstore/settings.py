@@ -1,6 +1,6 @@
-"""Every setting, its default and meaning, read once from `CHATSTORE_*` variables.
+"""Defines every setting and reads them once from `CHATSTORE_*` variables.
 
-Must not know what the values are used for; callers pass the frozen object down.
+This module does not know how values are used; callers pass the frozen object down.
 """
 
 import difflib
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from chatstore.errors import SettingsError
 
 PREFIX = "CHATSTORE_"
-# A row of a PostgreSQL B-tree takes 2,704 bytes. The index of facets has the owner, the
-# kind, the session's id and a value, so a value of 512 characters of 4 bytes fits in.
+# An entry of a PostgreSQL B-tree has at most 2,704 bytes. The facet index holds owner,
+# kind, value and session id, so a value may have 512 characters of 4 bytes.
 INDEXED_LENGTH = 512
 _MEBIBYTE = 1024 * 1024
 _HOST = re.compile(
@@ -42,7 +42,7 @@ class Settings:
     """The settings of one process.
 
     `database_url` is always a full SQLAlchemy URL: SQLite paths are absolute,
-    PostgreSQL names its driver. `repr` leaves text out: it may hold a password.
+    PostgreSQL names its driver. `repr` omits texts because they may hold a password.
     """
 
     database_url: str = _setting(
@@ -214,7 +214,7 @@ class Settings:
 
     @property
     def allowed_names(self) -> tuple[str, ...]:
-        """The names in `allowed_hosts`, as browsers send them: ASCII, small letters."""
+        """The names in `allowed_hosts` as browsers send them: in lower-case ASCII."""
         return tuple(
             _plain_name(name) for name in self.allowed_hosts.split(",") if name.strip()
         )
@@ -261,7 +261,7 @@ def _plain_name(name: str) -> str:
     try:
         return dot + name.removeprefix(".").encode("idna").decode("ascii")
     except UnicodeError:
-        return name  # refused, in the words of the setting
+        return name  # `__post_init__` refuses it and quotes it as given
 
 
 def _is_readable(url: str) -> bool:
@@ -276,14 +276,14 @@ def _full_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme in POSTGRES_SCHEMES:
         if not _is_readable(url):
-            # Without the reason: it would quote parts of the password.
+            # The reason would quote parts of the password, so we leave it out.
             raise SettingsError(
                 f"{PREFIX}DATABASE_URL cannot be read. Percent-encode special"
                 " characters in the user name and password."
             )
         return f"postgresql+psycopg://{rest}"
     if scheme != "sqlite":
-        # What has no scheme may begin with a password.
+        # A text without a scheme may begin with a password, so we do not quote it.
         kind = repr(scheme) if re.fullmatch(r"[a-z0-9+]{1,20}", scheme) else "no scheme"
         raise SettingsError(
             f"{PREFIX}DATABASE_URL starts with {kind if rest else 'no scheme'}: say"

@@ -1,4 +1,4 @@
-"""What an administrator finds in `flask shell` and `chatstore shell`."""
+"""The names and recipes of `flask shell` and `chatstore shell`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import messages, session_lists, sessions
 from chatstore.web.auth import LOCAL_OWNER
 
-# Title and recipe; each works as printed, after the ones before it.
+# (title, recipe): each recipe works as printed once the earlier ones have run.
 RECIPES = (
     (
         "find a session",
@@ -43,7 +43,7 @@ BANNER = "\n".join(
 
 
 def init_shell(app: Flask) -> None:
-    """Give the shells of `app` our names, and a banner that shows their use."""
+    """Add our names, and a banner with the recipes, to the shells of `app`."""
     app.shell_context_processor(_open_shell)
 
 
@@ -53,7 +53,7 @@ def _open_shell() -> dict[str, Any]:
 
 
 def shell_names() -> dict[str, Any]:
-    """Return what a shell starts with, by name."""
+    """Return the objects that a shell offers, by name."""
     return {
         "LOCAL_OWNER": LOCAL_OWNER,
         "ChatSession": ChatSession,

@@ -1,8 +1,8 @@
-"""Reads JSON as I-JSON (RFC 7493), refusing whatever a database would not keep.
+"""Parses JSON as I-JSON (RFC 7493) and refuses what a database would not keep.
 
-SQLite and PostgreSQL differ in what they store: U+0000 and lone surrogates break
-one or both, integers past 2**53 - 1 turn into floats, the last of two equal keys
-wins. Refusing them at the door makes what is read what was stored, on both.
+SQLite and PostgreSQL store different values. U+0000 and lone surrogates fail on one
+or both, integers past 2**53 - 1 become floats, and the last of two equal keys wins.
+We refuse them all, so both databases return exactly what was sent.
 """
 
 import codecs
@@ -20,35 +20,36 @@ MAX_INTEGER = 2**53 - 1
 NUL = "U+0000 (NUL) cannot be stored."
 SURROGATE = "A lone surrogate is not text and cannot be stored."
 _SURROGATES = re.compile("[\ud800-\udfff]")
-# Python makes an object of some 60 to 200 bytes of each value, so a body of brackets
-# would take 25 times its size.
+# A value takes 60 to 200 bytes in Python, so a body of brackets would take 25 times its
+# size. We bound the number of values.
 MOST_VALUES = 1_000_000
-# A string, or what looks like one up to the end of a body that breaks off.
+# A string; at the end of a body that breaks off, also an unfinished one.
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)'
 _STRING = re.compile(_TEXT, re.DOTALL)
 _TOKEN = re.compile(_TEXT + rb"|[\[\]{},:]", re.DOTALL)
 
 
 class _Fault:
-    """Stands for what is malformed, until we know its place."""
+    """Stands for a malformed value until its place is known."""
 
     def __init__(self, detail: str) -> None:
         self._detail = detail
 
     def at(self, place: str) -> MalformedRequest:
-        """Return the error that names the place."""
+        """Return the error, which names `place`."""
         where = f", at {place[:200]}" if place else ""
         return MalformedRequest(f"{self._detail}{where}.")
 
 
 def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
-    """Return the value that the JSON text `body`, in UTF-8, stands for.
+    """Return the value of the UTF-8 JSON text `body`.
 
-    Raises MalformedRequest when it is no JSON, has two equal keys in an object, has
-    more than a million values or nests deeper than `max_depth`; ValidationFailed,
-    naming each place, when a number or a string cannot be kept as it is.
-    `levels_around` levels of an object do not count, such as the list around the
-    messages of a batch.
+    Raises MalformedRequest for invalid JSON, equal keys in an object, more than
+    `MOST_VALUES` values, and nesting deeper than `max_depth`. Raises ValidationFailed,
+    with each place, for numbers and strings that cannot be stored unchanged.
+
+    If `body` is an object, its outermost `levels_around` levels do not count towards
+    `max_depth`: the list around the messages of a batch, for example.
     """
     _refuse_other_encodings(body)
     _refuse_many_values(body)
@@ -72,7 +73,7 @@ def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
             f"The body is not JSON: {error.msg}, at line {error.lineno},"
             f" column {error.colno}."
         ) from None
-    # NUL and lone surrogates come as an escape, or not at all: raw ones are no JSON.
+    # Raw NULs and lone surrogates have failed above, so any that are left were escapes.
     if not isinstance(value, dict):
         levels_around = 0
     most = max_depth + levels_around
@@ -85,7 +86,7 @@ def loads(body: bytes, *, max_depth: int, levels_around: int = 0) -> Any:
 
 
 def text_flaw(text: str) -> str | None:
-    """Say why `text` cannot be stored, or return None when it can."""
+    """Return why `text` cannot be stored, or None if it can."""
     if "\0" in text:
         return NUL
     if _SURROGATES.search(text):
@@ -99,7 +100,7 @@ def pointer(parent: str, key: str | int) -> str:
 
 
 def _refuse_other_encodings(body: bytes) -> None:
-    # UTF-32 in little-endian order begins like UTF-16 does.
+    # The mark of UTF-32-LE begins with that of UTF-16-LE, so two marks suffice.
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or (
         len(body) > 1 and b"\0" in body[:2]
     ):
@@ -114,7 +115,8 @@ def _refuse_other_encodings(body: bytes) -> None:
 
 
 def _refuse_many_values(body: bytes) -> None:
-    # Texts have such signs, too, but most bodies need no second look.
+    # Strings contain these signs too, so we strip them, but only from a body that
+    # seems to have too many values.
     if _count_signs(body) < MOST_VALUES or (
         _count_signs(_STRING.sub(b"", body)) < MOST_VALUES
     ):
@@ -123,7 +125,7 @@ def _refuse_many_values(body: bytes) -> None:
 
 
 def _count_signs(body: bytes) -> int:
-    """Return how many signs begin a value, or part it from the one before."""
+    """Return how many of the signs `,`, `[`, `{` and `:` are in `body`."""
     return sum(map(body.count, (b",", b"[", b"{", b":")))
 
 
@@ -135,14 +137,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Fault:
 
 
 def _integer(digits: str) -> int | float:
-    # int() refuses more than 4,300 digits, with an error of its own.
+    # int() raises ValueError past 4,300 digits. Past 17, all values are out of range.
     return int(digits) if len(digits) <= 17 else math.inf
 
 
 def _float(text: str) -> float:
     value = float(text)
     mantissa = text.lower().partition("e")[0]
-    # Too small for a double: it would come back as another number, like one too large.
+    # A number too small for a double would come back as 0, so we refuse it as infinite.
     return value if value or not mantissa.strip("-0.") else math.inf
 
 
@@ -158,8 +160,8 @@ def _too_deep(max_depth: int, place: str = "") -> MalformedRequest:
 
 
 def _deep_place(body: bytes, most: int, length: int) -> str:
-    """Return the pointer, of `length` keys, to what nests too deep to be read."""
-    around: list[Any] = []  # the present key of each object, or place in each array
+    """Return the pointer to the value that nests too deep, cut to `length` keys."""
+    around: list[Any] = []  # the current key or index in each open object or array
     text = b""
     for token in _TOKEN.findall(body):
         if token in b"[{":
@@ -178,9 +180,9 @@ def _deep_place(body: bytes, most: int, length: int) -> str:
 
 
 def _is_flawless(value: Any, max_depth: int, *, may_hide: bool) -> bool:
-    """Whether nothing is wrong: a fifteenth of the cost of finding out where.
+    """Whether `_find_flaws` would find nothing, at a fifteenth of its cost.
 
-    `may_hide` says whether texts are worth a look.
+    `may_hide` is whether a string can contain a NUL or a surrogate.
     """
     level, depth = [value], 1
     while level:
@@ -210,7 +212,7 @@ def _find_flaws(value: Any, max_depth: int, levels_around: int) -> Iterator[Flaw
             raise each.at(place)
         if isinstance(each, dict | list):
             if depth > max_depth + levels_around:
-                # The field is what the client knows, not a place 32 levels below.
+                # The client knows the field, not a place 32 levels below, so we cut.
                 parts = place.split("/")[: levels_around + 2]
                 raise _too_deep(max_depth, "/".join(parts)[:200])
             children = each.items() if isinstance(each, dict) else enumerate(each)

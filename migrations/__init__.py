@@ -1,1 +1,1 @@
-"""The steps of the database schema, for Alembic."""
+"""The Alembic migrations of the database schema."""

@@ -1,4 +1,4 @@
-"""What steps do outside their own transaction: indexes, and data in batches.
+"""Builds indexes and writes data in batches, outside of a step's transaction.
 
 Knows no step and nothing of chatstore; env.py gives it a connection and a lock.
 """
@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 T = TypeVar("T")
 
-# Everybody who wants the table queues behind a statement that waits for its lock.
+# Other statements queue behind one that waits for a table's lock, so it waits briefly.
 LOCK_SECONDS = 1
 TRIES = 60
 _PAUSE_SECONDS = 2.0
 _MOST_SECONDS = 1.0
-# A lock that is not free in time, a deadlock, a serialization failure.
+# lock_not_available, deadlock_detected, serialization_failure
 BUSY_STATES = frozenset({"55P03", "40P01", "40001"})
 _BUSY_CODES = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 
@@ -33,7 +33,7 @@ _progress = sa.table(
 
 
 class Refused(Exception):
-    """What the step found makes it impossible; the sentence is for the administrator"""
+    """The step cannot run on this database; the text tells the administrator why."""
 
 
 class Work:
@@ -50,7 +50,7 @@ class Work:
         self.connection = connection
         self.is_sqlite = connection.dialect.name == "sqlite"
         self.frozen = frozen
-        # What a step remembers from `prepare` for its `finish`.
+        # Values that a step's `prepare` leaves for its `finish`.
         self.memory: dict[str, Any] = {}
         self._held = held
         self._is_pooled = is_pooled
@@ -60,7 +60,7 @@ class Work:
     refusal = Refused
 
     def close(self) -> None:
-        """Leave the engine as it was."""
+        """Remove our event listener from the engine."""
         if not self.is_sqlite:
             sa.event.remove(self.connection.engine, "begin", self._bound_locks)
 
@@ -70,13 +70,13 @@ class Work:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
     def end_transaction(self) -> None:
-        """Commit what a query has begun, so that the next transaction is a new one."""
+        """Commit the transaction that a query has begun, if there is one."""
         if self.connection.in_transaction():
             self.connection.commit()
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Hold SQLite's writer lock; the transactions in the block are for writing."""
+        """Hold SQLite's writer lock; transactions in the block begin as IMMEDIATE."""
         self.end_transaction()
         with self._held():
             self.connection.execution_options(sqlite_begin="IMMEDIATE")
@@ -90,7 +90,7 @@ class Work:
         query: sa.Executable,
         values: Mapping[str, Any] | None = None,
     ) -> Sequence[sa.Row[Any]]:
-        """Return all rows, in a transaction that holds no writer up."""
+        """Return all rows of `query`, in a transaction that blocks no writer."""
         rows = self.connection.execute(query, values or {}).all()
         self.end_transaction()
         return rows
@@ -98,7 +98,8 @@ class Work:
     def write(self, change: Callable[..., T], *arguments: Any) -> T:
         """Return `change(connection, ...)`, run in a short transaction of its own.
 
-        Runs it again when a lock is not free in time, and then gives way to others.
+        Retries when a lock is busy or another writer was first. Pauses after each
+        attempt, so that others can write.
         """
         for number in range(1, TRIES + 1):
             begun = time.monotonic()
@@ -111,13 +112,14 @@ class Work:
                     raise
                 self.wait(number)
                 continue
-            # SQLite's lock is unfair: who asks again at once has it again.
+            # SQLite's lock is unfair: a thread that asks again at once gets it again.
+            # So we pause.
             time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))
             return done
         raise AssertionError("unreachable")
 
     def wait(self, number: int) -> None:
-        """Let the queue behind a lock go on before the next attempt."""
+        """Pause before the next attempt, so that the queue behind a lock can move."""
         self.show(f"a table is in use, attempt {number} of {TRIES}")
         time.sleep(_PAUSE_SECONDS)
 
@@ -126,7 +128,7 @@ class Work:
         self.write(lambda connection: connection.exec_driver_sql(statement))
 
     def add_column(self, table: str, name: str, definition: str) -> None:
-        """Add a column, unless an attempt before has added it."""
+        """Add a column, unless an earlier attempt has added it."""
         columns = sa.inspect(self.connection).get_columns(table)
         self.end_transaction()
         if name not in {each["name"] for each in columns}:
@@ -141,7 +143,7 @@ class Work:
         where: str = "",
         is_unique: bool = False,
     ) -> None:
-        """Build an index, unless there is one; on PostgreSQL while others write."""
+        """Build an index unless it exists; on PostgreSQL, concurrently with writes."""
         kind = "UNIQUE INDEX" if is_unique else "INDEX"
         target = f"{name} ON {table} ({', '.join(columns)})"
         condition = f" WHERE {where}" if where else ""
@@ -169,7 +171,7 @@ class Work:
             if is_valid:
                 return
             try:
-                # An attempt that was broken off leaves an index that nobody reads.
+                # An interrupted attempt leaves an invalid index, so we drop it.
                 if is_valid is False:
                     self.connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY {name}")
                 self.connection.exec_driver_sql(f"{create} {target}{condition}")
@@ -181,7 +183,8 @@ class Work:
 
     @contextmanager
     def _autocommitting(self) -> Iterator[None]:
-        # It waits for older transactions, and nobody for it: it needs no bound.
+        # A concurrent build waits for older transactions but blocks no other statement,
+        # so it needs no timeout.
         self.end_transaction()
         self.connection.execution_options(isolation_level="AUTOCOMMIT")
         names = () if self._is_pooled else ("lock_timeout", "statement_timeout")
@@ -196,19 +199,19 @@ class Work:
             self.connection.execution_options(isolation_level="READ COMMITTED")
 
     def create_progress(self) -> None:
-        """Make the table that says how far each part of a step is."""
+        """Create the table that stores the progress of each part of a step."""
         self.change(
             "CREATE TABLE IF NOT EXISTS migration_progress (step varchar(32) NOT NULL,"
             " part varchar(32) NOT NULL, last text NOT NULL, PRIMARY KEY (step, part))"
         )
 
     def last(self, step: str, part: str) -> str | None:
-        """Return the key of the last row that was done; None before the first."""
+        """Return the key of the last finished row as text; None before the first."""
         rows = self.read(sa.select(_progress.c.last).where(*_is(step, part)))
         return rows[0].last if rows else None
 
     def save(self, step: str, part: str, last: object) -> None:
-        """Write down, in the transaction of a batch, the key that it ends with."""
+        """Store the last key of a batch, in the transaction of this batch."""
         moved = sa.update(_progress).where(*_is(step, part)).values(last=str(last))
         if not self.connection.execute(moved).rowcount:
             self.connection.execute(
@@ -216,7 +219,7 @@ class Work:
             )
 
     def show(self, text: str) -> None:
-        """Say on a terminal how far it is; elsewhere, nothing."""
+        """Show the progress on a terminal; elsewhere do nothing."""
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\033[K{text}")
             sys.stderr.flush()
@@ -227,26 +230,26 @@ def _is(step: str, part: str) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def is_busy(error: DBAPIError) -> bool:
-    """Whether a lock was not free in time."""
+    """Whether a lock, a deadlock or a serialization failure stopped the statement."""
     state = getattr(error.orig, "sqlstate", None)
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     return state in BUSY_STATES or code in _BUSY_CODES
 
 
 def is_overtaken(error: DBAPIError) -> bool:
-    """Whether somebody else took a number or deleted a row first."""
+    """Whether another writer took a number or deleted a row first."""
     return isinstance(error, IntegrityError)
 
 
 def replace_checks(
     connection: sa.Connection, table: str, checks: Mapping[str, str | None]
 ) -> None:
-    """Give a table of SQLite these CHECKs; one that is None is taken away.
+    """Set CHECK constraints of a SQLite table by name; None removes one.
 
     SQLite adds a constraint only to a new table, which would copy all rows under the
-    lock. What a table means is its text in sqlite_schema, which may be changed where
-    the rows stay as they are (https://sqlite.org/lang_altertable.html, the second
-    procedure). It is a row like others: a crash leaves the old text or the new one.
+    lock. So we edit the table's definition in sqlite_schema, which is allowed if the
+    rows keep their format (https://sqlite.org/lang_altertable.html, the second
+    procedure). The edit is transactional: a crash leaves the old or the new definition.
     """
     query = sa.text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = :of")
     before = after = connection.scalar(query, {"of": table})
@@ -267,7 +270,7 @@ def replace_checks(
         )
         connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
     finally:
-        # Reads the schema again: a text that is no table is an error here and now.
+        # RESET reads the schema again, so an invalid definition fails here.
         connection.exec_driver_sql("PRAGMA writable_schema = RESET")
     connection.exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1")  # nosec B608
     if connection.scalar(query, {"of": table}) != after:

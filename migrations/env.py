@@ -1,14 +1,14 @@
 """Runs migrations: one process at a time, each step all or nothing, no row lost.
 
-A step may have three parts. `prepare(work)` comes before its transaction and takes
-short ones of its own: indexes, batches of data; it may be broken off, and goes on when
-it is run again. `upgrade()` is its transaction. `finish(work)` comes after the last
-step, for what older servers wrote meanwhile.
+A step may have three parts. `prepare(work)` runs before the step's transaction and
+builds indexes and writes batches of data in short transactions. If it is interrupted,
+the next run continues it. `upgrade()` runs in the step's transaction. `finish(work)`
+runs after the last step and handles rows that older servers wrote meanwhile.
 
-On SQLite a batch alteration makes a new table and drops the old one. With foreign
-keys on, the drop deletes every row that refers to the table (ON DELETE CASCADE), so
-they are off meanwhile, which only works outside a transaction, and checked before
-the commit.
+On SQLite a batch alteration creates a new table and drops the old one. With foreign
+keys on, the drop would delete every row that refers to the table (ON DELETE CASCADE).
+So we turn them off, which works only outside a transaction, and check them before the
+commit.
 """
 
 import fcntl
@@ -32,16 +32,16 @@ from chatstore.db import UtcDateTime, db
 from chatstore.errors import WrongRevision
 from chatstore.fulltext.index_format import is_index_table
 
-# Any number, as long as nobody else uses it.
+# An arbitrary key, which no other program may use.
 ADVISORY_LOCK = 0x63686174
 WAITING = "another process migrates: waiting for it\n"
-# The oldest code that runs on a step which says nothing of it.
+# The oldest code that runs on a step without an `oldest_code` of its own.
 OLDEST_CODE = "0001"
 _REMOVES_ROWS = ("DROP TABLE", "DELETE", "UPDATE")
 
 
 def load(path: str) -> Any:
-    """Return a module of this folder, which may be part of a package or of none."""
+    """Import and return a module of this folder, which need not be in a package."""
     file = Path(__file__).parent / path
     spec = importlib.util.spec_from_file_location(f"chatstore_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
@@ -54,7 +54,7 @@ batches = load("batches.py")
 
 
 def run() -> None:
-    # Alembic's own command has no application: a developer runs it, see CONTRIBUTING.
+    # Developers run Alembic's own command, which has no application, so we create one.
     app_context = nullcontext() if has_app_context() else create_app().app_context()
     with app_context:
         run_in_app()
@@ -83,7 +83,7 @@ def run_in_app() -> None:
         )
         stack.callback(work.end_transaction)
         stack.callback(work.close)
-        # Whatever a failed step has begun ends before the lock is given back.
+        # A failed step's transaction must end before the lock is released.
         stack.callback(connection.rollback)
         try:
             migrate(work)
@@ -95,7 +95,7 @@ def run_in_app() -> None:
 
 @contextmanager
 def alone(sqlite_path: Path | None) -> Iterator[None]:
-    """Wait until no other process migrates this database; say so if one does."""
+    """Hold the migration lock of this database; if another process has it, wait."""
     hold = (
         alone_on_postgresql() if sqlite_path is None else alone_on_sqlite(sqlite_path)
     )
@@ -105,8 +105,8 @@ def alone(sqlite_path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def alone_on_sqlite(path: Path) -> Iterator[None]:
-    # Others write between the steps, so this lock is another than the writers'. The
-    # kernel frees it when its holder is killed.
+    # Servers write between the steps, so this is not the writers' lock. The kernel
+    # frees it when its holder is killed.
     path = path.with_name(f"{path.name}-migration-writer")
     lock_file = os.open(path, os.O_RDWR | os.O_CREAT, mode=0o600)
     try:
@@ -122,8 +122,8 @@ def alone_on_sqlite(path: Path) -> Iterator[None]:
 
 @contextmanager
 def alone_on_postgresql() -> Iterator[None]:
-    # A connection of its own, with an open transaction: behind a pooler nothing else
-    # stays with us. The engine's pool may have room for one connection only.
+    # A pooler gives us a connection only for a transaction, so an open transaction
+    # holds the lock. The engine's pool may have one connection only, so we use another.
     pool = db.engine.pool.recreate()
     connection = pool.connect()
     try:
@@ -139,12 +139,12 @@ def alone_on_postgresql() -> Iterator[None]:
 
 
 def is_alone(driver: Any) -> bool:
-    """Take the lock for the rest of the transaction, if it is free in half a second.
+    """Take the lock until the transaction ends; return False after 0.5 s of waiting.
 
-    Whoever waits has a snapshot, for whose end an index build waits: so nobody waits
-    in one transaction for long.
+    The waiting transaction has a snapshot, and a concurrent index build waits for the
+    end of all older snapshots. So each attempt must be short.
     """
-    driver.isolation_level = 2  # READ COMMITTED, the name of which psycopg has
+    driver.isolation_level = 2  # psycopg.IsolationLevel.READ_COMMITTED
     driver.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     driver.execute("SET LOCAL statement_timeout = 0")
     driver.execute("SET LOCAL lock_timeout = '500ms'")
@@ -155,7 +155,7 @@ def is_alone(driver: Any) -> bool:
         if error.sqlstate in batches.BUSY_STATES:
             return False
         raise
-    # The last query keeps its snapshot until another statement takes its place.
+    # The snapshot of a query lasts until the next statement, so we run one.
     driver.execute("SET LOCAL lock_timeout = 0")
     return True
 
@@ -166,7 +166,7 @@ def say_waiting() -> None:
 
 
 def set_foreign_keys(connection: Connection, state: str) -> None:
-    # By the driver's own connection: SQLAlchemy's would begin a transaction.
+    # SQLAlchemy would begin a transaction, so we use the driver's own connection.
     driver = connection.connection.dbapi_connection
     driver.execute(f"PRAGMA foreign_keys = {state}")
 
@@ -206,7 +206,7 @@ def migrate(work: Any) -> None:
 def in_turn(
     given: Callable[..., Any], work: Any, held: ExitStack, done: list[Any]
 ) -> Callable[..., Iterator[Any]]:
-    """Return `given` with what comes before and around the transaction of a step."""
+    """Return `given` with `prepare` before each step and locks around the step."""
 
     def steps(heads: Any, its_context: Any) -> Iterator[Any]:
         for step in given(heads, its_context):
@@ -227,7 +227,7 @@ def in_turn(
 
 @contextmanager
 def watching(work: Any) -> Iterator[None]:
-    """Notice whether a step removes rows, for only then can others lose theirs."""
+    """Record whether a step removes rows, because only then can references break."""
     work.memory["removes"] = False
     if not work.is_sqlite:
         yield
@@ -254,7 +254,7 @@ def configure(connection: Connection, **more: Any) -> None:
         render_as_batch=True,
         render_item=render_item,
         include_name=include_name,
-        transactional_ddl=True,  # SQLite has it; Alembic leaves it off there
+        transactional_ddl=True,  # SQLite supports it, but Alembic's default is off
         transaction_per_migration=True,
         on_version_apply=(report_step, check_rows),
         process_revision_directives=number_revision,
@@ -275,7 +275,7 @@ def report_step(*, ctx, step, **_) -> None:
 
 
 def write_support(connection: Connection, revision: Any) -> None:
-    """Say which code, older than this revision, may go on serving it."""
+    """Store the oldest code that may serve the database at this revision."""
     columns = sa.inspect(connection).get_columns("alembic_version")
     if "oldest_code" not in {each["name"] for each in columns}:
         return
@@ -309,7 +309,7 @@ def number_revision(_, revision, directives) -> None:
 
 
 def render_item(kind, item, autogenerate) -> str | bool:
-    # A migration must not change with the models: it says what they stand for.
+    # A migration must not change with the models, so it names SQLAlchemy's types.
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.String(27).with_variant(sa.DateTime(timezone=True), 'postgresql')"
     return False

@@ -2,7 +2,7 @@
 
 from chatstore.routes import docs, facets, health, messages, search, sessions
 
-# In the order of the API document, which gives each blueprint this description.
+# The API document lists the blueprints in this order, with these descriptions.
 API_BLUEPRINTS = {
     sessions.bp: "Conversations",
     messages.bp: "The turns of a conversation",

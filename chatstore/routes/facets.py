@@ -1,4 +1,4 @@
-"""Routes that list the tags and models that sessions can be filtered by."""
+"""Routes that list tags and models, which are filters of session lists."""
 
 from typing import Any
 

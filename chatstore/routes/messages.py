@@ -113,7 +113,7 @@ def _append(
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
-    Without `limit` all of them, streamed.
+    Without `limit`, all of them are streamed.
     """
     read = partial(_read_chunk, session_id, current_owner())
     return answer_messages(read, messages.MessageRange(**query))

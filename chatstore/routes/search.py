@@ -1,4 +1,4 @@
-"""The route that searches."""
+"""The route of the search."""
 
 from dataclasses import asdict
 from typing import Any

@@ -60,7 +60,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """
     listing = _listing(query)
     counted = {}
-    if query.get("count"):  # first, so that the page is read in its transaction
+    if query.get("count"):  # count first: the page is read in the same transaction
         counted["total"] = run_read(
             session_lists.count_sessions,
             owner_id=current_owner(),
@@ -132,7 +132,7 @@ def update_session(
 ) -> tuple[ChatSession, dict[str, str]]:
     """Change a session.
 
-    What the body leaves out stays, and so does last_updated_at.
+    Fields that the body omits stay, and so does last_updated_at.
     """
     change = prepared(
         sessions.update_session,
@@ -171,8 +171,8 @@ def _change_sessions(change: bulk.BulkChange, **keywords: Any) -> bulk.BulkOutco
 
 
 def _finish_after_request() -> None:
-    # The transaction is over by then, committed or not. A lost connection can hide
-    # that it was committed, so the finisher looks in any case.
+    # The transaction has ended by then. A lost connection can hide that it was
+    # committed, so we start the finisher in any case.
     @after_this_request
     def start(response: Response) -> Response:
         finisher_of(current_app).start()

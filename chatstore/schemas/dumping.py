@@ -1,7 +1,7 @@
-"""Dumps what a schema declares, without asking it again for every value.
+"""Compiles marshmallow schemas to fast dump functions.
 
-marshmallow walks its fields for each object: 100 messages cost it 1.2 ms, and 0.1 ms
-this way. What the database has made JSON of already stays as it is.
+marshmallow walks its fields for each object, which takes 1.2 ms for 100 messages. A
+compiled function takes 0.1 ms. JSON text from the database is dumped unchanged.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ Convert = Callable[[Any], Any]
 
 
 class Member(NamedTuple):
-    """A member of an object that a schema dumps: its name, whence, and what it is."""
+    """One field of a dumped object: JSON name, source attribute, kind."""
 
     name: str
     attribute: str
@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
 
 def members_of(schema: Schema) -> list[Member]:
-    """Return what the schema dumps: uuid, instant, boolean, integer, json or text."""
+    """Return a Member for each field; see `_KINDS` for the kinds."""
     return [
         Member(field.data_key or name, field.attribute or name, _kind(field))
         for name, field in schema.fields.items()
@@ -39,17 +39,17 @@ def _kind(field: fields.Field[Any]) -> str:
 
 
 def compile_dump(schema: Schema) -> Callable[[Any], dict[str, Any]]:
-    """Return a function that returns, ready for orjson, what `schema.dump` would.
+    """Return a function that dumps one value as `schema.dump` does, for orjson.
 
-    A field that is not required may be left out of a mapping, and only there. A string
-    is JSON that is ready.
+    A mapping may lack fields that are not required; other objects may not. A string is
+    taken as finished JSON.
     """
     dump_all = compile_dump_all(schema)
     return lambda value: dump_all([value])[0]
 
 
 def compile_dump_all(schema: Schema) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return as `compile_dump` does, for many values of one kind."""
+    """Return a function that dumps values of one type as `compile_dump` does."""
     declared = {
         field.attribute or name: (field.data_key or name, field)
         for name, field in schema.fields.items()
@@ -82,7 +82,7 @@ def _apply(convert: Convert, key: str, dumped: list[dict[str, Any]]) -> None:
 def _getter(
     value: Any, declared: Mapping[str, Any]
 ) -> tuple[Iterable[str], Callable[[Any], Any]]:
-    """Return the names that are there, and what gets their values of such a value."""
+    """Return the names present in `value`, and a function that reads their values."""
     if isinstance(value, Mapping):
         names = [name for name in declared if name in value]
         return names, lambda mapping: [mapping[name] for name in names]
@@ -92,7 +92,7 @@ def _getter(
     return declared, _getter_of_row(columns, tuple(declared))
 
 
-@cache  # a row is asked by position: by name costs it five times as much
+@cache  # a row's values by name take five times as long as by position
 def _getter_of_row(
     columns: tuple[str, ...], names: tuple[str, ...]
 ) -> Callable[[Any], Any]:
@@ -100,7 +100,7 @@ def _getter_of_row(
 
 
 def _convert(field: fields.Field[Any]) -> Convert | None:
-    """Return what makes a value of `field` ready, None where orjson knows it."""
+    """Return the converter of the field's values; None if orjson needs none."""
     if isinstance(field, fields.Nested):
         return compile_dump(field.schema)
     if isinstance(field, fields.List):
@@ -122,7 +122,7 @@ _CONVERTS: Mapping[type, Convert | None] = {
     fields.String: None,
     fields.Integer: None,
 }
-# A UUID is a string too.
+# fields.UUID is a subclass of fields.String, so it comes first.
 _KINDS: Mapping[type, str] = {
     fields.UUID: "uuid",
     Instant: "instant",

@@ -1,4 +1,4 @@
-"""The shapes of what sessions can be filtered by, with counts."""
+"""The shapes of tags and models, with the number of their sessions."""
 
 from marshmallow import Schema, fields, validate
 

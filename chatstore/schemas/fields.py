@@ -15,7 +15,7 @@ from chatstore.clock import format_instant
 from chatstore.settings import PREFIX, Settings
 from chatstore.strict_json import text_flaw
 
-# Which limits hold is known when a request comes in, not when a schema is written.
+# Limits are settings, which are known when a request comes in, not at import.
 Limits = Context[Settings]
 
 
@@ -30,10 +30,10 @@ _FORM = "with a time and a zone, such as 2026-11-28T10:00:00Z"
 
 
 def parse_instant(text: str) -> datetime:
-    """Return the instant that `text` stands for in RFC 3339, in UTC.
+    """Return the RFC 3339 date and time in `text` as a UTC datetime.
 
-    Decimals past the sixth are cut off. A leap second, :60, is the first instant of
-    the next minute. Raises ValueError for any other text.
+    Decimals past the sixth are cut off. A leap second, :60, becomes the first instant
+    of the next minute. Raises ValueError for any other text.
     """
     parts = _DATE_TIME.fullmatch(text)
     if parts is None:
@@ -46,7 +46,7 @@ def parse_instant(text: str) -> datetime:
     local = datetime.fromisoformat(
         f"{parts['date']}T{parts['minute']}:{second}{fraction}{zone}"
     )
-    # fromisoformat takes hour 24, which RFC 3339 does not know.
+    # fromisoformat accepts hour 24, which RFC 3339 does not allow.
     if parts["minute"].startswith("24"):
         raise ValueError
     return local.astimezone(UTC) + timedelta(seconds=is_leap)
@@ -70,13 +70,13 @@ class Instant(fields.AwareDateTime):
             raise self.make_error("invalid")
         try:
             return parse_instant(value)
-        except (ValueError, OverflowError):  # a zone can lead out of years 1 to 9999
+        except (ValueError, OverflowError):  # in UTC, the year may be 0 or 10000
             has_lost_plus = _LOST_PLUS.fullmatch(value) and "T" in value.upper()
             raise self.make_error("plus" if has_lost_plus else "invalid") from None
 
 
 class Id(fields.UUID):
-    """A UUID as a path takes it: 8-4-4-4-12 hexadecimal digits, nothing around."""
+    """A UUID in the form of paths: 8-4-4-4-12 hexadecimal digits, nothing else."""
 
     _FORM = re.compile("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -87,7 +87,7 @@ class Id(fields.UUID):
 
 
 class BodyInteger(fields.Integer):
-    """A whole number in a body, no text, no boolean; 1.0 is 1, as in JSON Schema."""
+    """An integer in a body, not a string or boolean; 1.0 is 1, as in JSON Schema."""
 
     def _validated(self, value: Any) -> int:
         is_whole = type(value) is float and value.is_integer()
@@ -97,18 +97,18 @@ class BodyInteger(fields.Integer):
 
 
 class Text(fields.String):
-    """Text in a body, in which `strict_json` has found no NUL."""
+    """Text in a body, from which `strict_json` has excluded NUL."""
 
 
 class FreeJson(fields.Dict):
-    """A JSON object of the client's own."""
+    """A JSON object with any keys and values."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(keys=fields.String(), **options)
 
 
 class Flag(fields.Boolean):
-    """True or false, and nothing that Python takes for it."""
+    """A JSON boolean; no other value counts as true or false."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -117,7 +117,7 @@ class Flag(fields.Boolean):
 
 
 class QueryFlag(Flag):
-    """The words true and false, as a query string has them."""
+    """A boolean in a query string: the word true or false."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         words = {"true": True, "false": False}
@@ -126,9 +126,9 @@ class QueryFlag(Flag):
 
 
 class QueryString(fields.String):
-    """Text in a query string that a database can be asked for."""
+    """Text in a query string, without NUL and lone surrogates."""
 
-    # Characters that are nothing by themselves, as a pattern of JSON Schema has them.
+    # Inside of a character class in JSON Schema. Text of these only counts as empty.
     ignored: ClassVar[str] = ""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -142,7 +142,7 @@ class QueryString(fields.String):
 class Tag(QueryString):
     """A tag: text without white space around it."""
 
-    # What str.strip() removes. The class \s is not the same in each language.
+    # The characters that str.strip() removes. \s differs between languages.
     ignored = (
         r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029"
         r"\u202f\u205f\u3000"
@@ -158,19 +158,19 @@ class Tag(QueryString):
 
 
 class Tags(fields.List[Any]):
-    """A list of tags, each of them once."""
+    """A list of tags; later duplicates are dropped."""
 
     def __init__(self, **options: Any) -> None:
         limit = within("max_tags", len, "items")
         super().__init__(Tag(), validate=limit, **options)
 
     def deserialize(self, *args: Any, **kwargs: Any) -> Any:
-        tags = super().deserialize(*args, **kwargs)  # how many are sent is bounded
+        tags = super().deserialize(*args, **kwargs)  # max_tags bounds duplicates too
         return list(dict.fromkeys(tags)) if isinstance(tags, list) else tags
 
 
 class QueryInteger(fields.Integer):
-    """A whole number in a query string: ASCII digits, perhaps a minus, no more."""
+    """An integer in a query string: ASCII digits and an optional minus."""
 
     def _validated(self, value: Any) -> int:
         if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,16}", value):
@@ -180,7 +180,7 @@ class QueryInteger(fields.Integer):
 
 @dataclass(frozen=True)
 class SettingLimit:
-    """A validator whose bound is what a setting says; `complain` words the refusal."""
+    """A validator bounded by a setting; `complain` returns the error text or None."""
 
     setting: str
     complain: Callable[[Any, int], str | None]
@@ -192,9 +192,9 @@ class SettingLimit:
 
 
 def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
-    """Return a validator: the size of the value is at most what the setting says.
+    """Return a validator: `size(value)` is at most the setting's value.
 
-    `what` is the rest of the sentence "It has 9 …".
+    `what` completes the error text "It has 9 …".
     """
 
     def complain(value: Any, most: int) -> str | None:
@@ -208,7 +208,7 @@ def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
 
 
 def at_most(setting: str) -> SettingLimit:
-    """Return a validator: the number is at most what the setting says."""
+    """Return a validator: a number is at most the setting's value."""
 
     def complain(value: int, most: int) -> str | None:
         if value <= most:
@@ -229,7 +229,7 @@ def json_bytes(value: Mapping[str, Any]) -> int:
 
 
 def strings(*, most: str, longest: str, example: list[str], **options: Any) -> Any:
-    """Return a field for a list of strings, its bounds named by settings."""
+    """Return a field for a list of strings; settings bound it and each string."""
     return fields.List(
         Text(validate=within(longest, len, "characters")),
         validate=within(most, len, "items"),

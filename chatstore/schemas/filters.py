@@ -17,7 +17,7 @@ from chatstore.schemas.fields import (
 
 
 class ArchivedField(fields.Enum[Archived]):
-    """The words true, false and any, as a query string has them."""
+    """One of the words true, false and any, in a query string."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(Archived, by_value=True, **options)
@@ -40,7 +40,7 @@ class BodyArchivedField(ArchivedField):
 
 
 def _tags(description: str) -> Any:
-    # Of no tags at all, a body could mean every session, or none.
+    # An empty list could mean every session or none, so we refuse it.
     some = validate.Length(min=1, error="Name one, or leave it out.")
     return fields.List(
         Tag(),
@@ -55,7 +55,7 @@ def _instant(description: str) -> Instant:
 
 
 class SessionFilterSchema(Schema):
-    """Which sessions are meant; whatever is given must hold."""
+    """Filters that select sessions; a session must match all that are given."""
 
     tag = _tags("Only with this tag; given more than once: with all of them.")
     tag_any = _tags("Only with one of these tags at least.")
@@ -86,9 +86,9 @@ class SessionFilterSchema(Schema):
 
 
 class NamePart(QueryString):
-    """A part of a name that not every name has."""
+    """A part of a name, which must not fold to the empty string."""
 
-    # What folds to nothing.
+    # The characters that fold to nothing.
     ignored = (
         r"\u00ad\u0300-\u0344\u0346-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5"
         r"\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
@@ -97,7 +97,7 @@ class NamePart(QueryString):
     )
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        # Every name has nothing in it, so a change would be made to every session.
+        # Every name contains the empty string, so a change would reach every session.
         name = super()._deserialize(value, *args, **kwargs)
         if name and not fold(name):
             raise ValidationError("It has nothing to look for: leave it out.")
@@ -105,7 +105,7 @@ class NamePart(QueryString):
 
 
 class SessionBodyFilterSchema(SessionFilterSchema):
-    """The filters in a JSON body, where true and false are no words."""
+    """The filters in a JSON body, where flags are JSON booleans."""
 
     json_schema: ClassVar[dict[str, Any]] = {"minProperties": 1}
 

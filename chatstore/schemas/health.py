@@ -4,6 +4,6 @@ from marshmallow import Schema, fields
 
 
 class HealthSchema(Schema):
-    """Whether the process, or all it needs, is there."""
+    """The status of the process, or of the process and its database."""
 
     status = fields.String(required=True, metadata={"example": "ok"})

@@ -1,4 +1,4 @@
-"""The shapes of messages: what comes in, what goes out."""
+"""The shapes of messages in requests and answers."""
 
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ _METADATA = {
 
 
 class MessageSchema(Schema):
-    """A message, as it is sent."""
+    """A message in an answer."""
 
     id = fields.Integer(required=True, metadata={"example": 17})
     session_id = fields.UUID(required=True)
@@ -65,7 +65,7 @@ _EXPECTED_SEQ: dict[str, Any] = {
 
 
 class TurnSchema(Schema):
-    """What a client says of a message."""
+    """The fields of a message that a client sends."""
 
     json_schema: ClassVar[dict[str, Any]] = {
         "anyOf": [
@@ -105,7 +105,8 @@ class MessageCreateSchema(TurnSchema):
 class MessageBatchSchema(Schema):
     """The body that appends several messages, all or none."""
 
-    # The body and its list do not count: a message may be as deep as it is alone.
+    # A message may nest as deep as one that is sent alone, so the body and its list do
+    # not count.
     levels_around = 2
 
     messages = fields.List(

@@ -1,4 +1,4 @@
-"""The shapes of a search: what is asked, what was found."""
+"""The shapes of a search query and of its hits."""
 
 from marshmallow import Schema, fields, validate
 
@@ -8,7 +8,7 @@ from chatstore.schemas.filters import SessionFilterSchema
 
 
 class HitSchema(Schema):
-    """A message that matches; or a session whose name does."""
+    """A message that matches, or a session with a name that matches."""
 
     session_id = fields.UUID(required=True)
     session_name = fields.String(

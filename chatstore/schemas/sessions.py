@@ -1,4 +1,4 @@
-"""The shapes of sessions: what comes in, what goes out."""
+"""The shapes of sessions in requests and answers."""
 
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ _MODEL = {"example": "gpt-4o-mini"}
 
 
 class SessionSchema(Schema):
-    """A session, as it is sent."""
+    """A session in an answer."""
 
     id = fields.UUID(required=True)
     name = fields.String(required=True, allow_none=True, metadata=_TITLE)
@@ -73,7 +73,7 @@ class SessionPageSchema(Schema):
 
 
 class SessionCreateSchema(Schema):
-    """The body that creates a session; all of it may be left out."""
+    """The body that creates a session; every field is optional."""
 
     name = Text(allow_none=True, validate=validate.Length(max=255), metadata=_TITLE)
     llm_model_name = Text(validate=validate.Length(min=1, max=255), metadata=_MODEL)
@@ -82,7 +82,7 @@ class SessionCreateSchema(Schema):
 
 
 class SessionUpdateSchema(SessionCreateSchema):
-    """The body that changes a session: what is left out stays."""
+    """The body that changes a session; fields that it omits stay."""
 
     pinned = Flag(metadata={"example": True})
     archived = Flag(metadata={"example": False})
@@ -130,7 +130,7 @@ _SELECTIONS = ("ids", "filter", "all")
 
 
 class SessionBulkSchema(Schema):
-    """The body that changes many sessions: those with the ids, or all that match."""
+    """The body that changes many sessions, selected by ids, by a filter, or all."""
 
     json_schema: ClassVar[dict[str, Any]] = {
         "oneOf": [{"required": [name]} for name in _SELECTIONS],
@@ -180,7 +180,7 @@ class SessionBulkSchema(Schema):
 
 
 class SessionBulkAnswerSchema(Schema):
-    """What came of a change to many sessions."""
+    """The result of a change to many sessions."""
 
     action = fields.String(required=True, validate=validate.OneOf(list(BulkAction)))
     matched = fields.Integer(

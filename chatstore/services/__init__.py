@@ -1,1 +1,1 @@
-"""Use cases that need more than one part of what lies below; no request in here."""
+"""Use cases of several transactions or programs; they know no request."""

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Finisher:
-    """Does the work that is left in one thread, which ends when all is done."""
+    """Does the work that is left in one thread, which ends when nothing is left."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -30,7 +30,7 @@ class Finisher:
         self._wanted = threading.Event()
 
     def start(self) -> None:
-        """Start the thread, or have it look again; fails no caller."""
+        """Start the thread, or make a running one look again; never raise."""
         with self._guard:
             self._wanted.set()
             if self._is_running:
@@ -38,7 +38,7 @@ class Finisher:
             thread = threading.Thread(target=self._run, name="background", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # there are too many
+            except RuntimeError as error:  # too many threads
                 log.warning("background thread not started", cause=str(error))
             else:
                 self._is_running = True
@@ -71,12 +71,12 @@ def init_background(app: Flask) -> None:
 
 
 def finisher_of(app: Flask) -> Finisher:
-    """Return what finishes the work that requests of the application left."""
+    """Return the finisher of `app`."""
     finisher: Finisher = app.extensions[_EXTENSION]
     return finisher
 
 
 def index_appended() -> None:
-    """Index what a large append left, before it is answered, or soon if that fails."""
+    """Index the pending messages now; if that fails, leave them to the finisher."""
     if not finish_indexing(new_deadline()):
         finisher_of(current_app).start()

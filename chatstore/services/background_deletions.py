@@ -8,13 +8,14 @@ from chatstore.store import deletions
 
 
 def finish_deletions() -> bool:
-    """Delete what is hidden, a batch a transaction: other writers go in between.
+    """Delete the hidden sessions and their messages; return whether all succeeded.
 
-    Return whether all went well; what did not is logged and left as it is.
+    Each batch is a transaction, so other writers get in between. If a batch fails, the
+    error is logged and the session stays hidden.
     """
     is_well, last = True, None
     while session_id := run_read(deletions.find_hidden, after=last):
-        # A batch that fails must not keep the sessions outside it.
+        # A batch that fails must not block the other sessions, so we go on.
         is_small_done = is_done(_delete_small)
         is_this_done = is_done(_finish_deletion, session_id)
         is_well = is_well and is_small_done and is_this_done

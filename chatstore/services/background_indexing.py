@@ -1,4 +1,4 @@
-"""Writes the search entries that large appends left; see `store.index`."""
+"""Writes the search entries that large appends left; see `store.search.rebuild`."""
 
 import threading
 
@@ -8,15 +8,15 @@ from chatstore.errors import DatabaseUnavailable
 from chatstore.services.steps import is_done, step_then_pause
 from chatstore.store.search import rebuild
 
-# Two threads would make the words of the same messages, one of them for nothing.
+# Two threads would compute the words of the same messages, so only one works.
 _one_at_a_time = threading.Lock()
 
 
 def finish_indexing(deadline: Deadline | None = None) -> bool:
-    """Index the messages that are pending by now, in transactions of bounded size.
+    """Index the messages that are pending now, in transactions of bounded size.
 
-    Return whether all went well. What fails, or is not done by the deadline, is logged
-    and stays pending.
+    Return whether all succeeded. After an error or the deadline, the cause is logged
+    and the other messages stay pending.
     """
     return is_done(_finish_indexing, deadline)
 

@@ -1,4 +1,4 @@
-"""Examines the installation for what could lose data or stop the service."""
+"""Examines the installation for risks of data loss and downtime."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from chatstore.settings import Settings
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 LOW_DISK_BYTES = 1024**3
-# Setting, the values under which an acknowledged message survives a crash.
+# For each setting, the values with which an acknowledged message survives a crash.
 _DURABLE = {
     "fsync": ("on",),
     "full_page_writes": ("on",),
@@ -27,7 +27,7 @@ _DURABLE = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: how bad it is, what it was, what was seen."""
+    """The result of one check: level (OK, WARN or FAIL), name, what was found."""
 
     level: str
     check: str
@@ -35,7 +35,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Return what was found, in the order in which it was looked at."""
+    """Return the findings, in the order of the checks."""
     return list(_examine(settings))
 
 
@@ -61,10 +61,10 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 
 
 def absence_of(path: Path) -> str | None:
-    """Return a sentence when there is no database file at `path`, which makes none."""
+    """Return a sentence if there is no database file at `path`; create none."""
     try:
         is_there = path.exists()
-    except OSError as error:  # a name too long, a folder that nobody may enter
+    except OSError as error:  # name too long, no permission
         return f"{path} cannot be looked at: {error.strerror}."
     if is_there:
         return None
@@ -75,7 +75,7 @@ def absence_of(path: Path) -> str | None:
 
 
 def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:
-    """Look at where the database file lies; `mounts` as in `network_file_system`."""
+    """Check the place of the database file; `mounts` as in `network_file_system`."""
     kind = sqlite.network_file_system(path, mounts=mounts)
     if kind:
         detail = f"{kind} is a network file system, on which SQLite's locks fail"

@@ -1,4 +1,4 @@
-"""Runs work that takes many transactions, so that other writers get in between."""
+"""Runs work in many transactions, so that other writers get in between."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 def step_then_pause(
     work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
 ) -> T:
-    """Return `work(...)`, run in one transaction, after a pause for other writers."""
+    """Return the result of `work(...)`, run in one transaction, after a pause."""
     begun = time.monotonic()
     result = run_write(work, *arguments, **keywords)
     # A thread that asks for SQLite's write lock again at once gets it again, and other
@@ -43,7 +43,7 @@ def is_done(
 
 
 def log_unfinished(error: Exception) -> None:
-    """Log why work was left for later; a traceback only of what nobody expects."""
+    """Log why work was left for later, with a traceback if the error is unexpected."""
     is_known = isinstance(error, ChatstoreError) or is_unavailable(error)
     log.warning(
         "background work not finished",

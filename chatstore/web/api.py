@@ -72,6 +72,6 @@ class Operation:
             return result
         if self.answer is None:
             return Response(None, self.status, content_type=self.media_type)
-        # A row is a tuple too, but of a class of its own.
+        # A database row is a subclass of tuple, so we compare the exact type.
         value, headers = result if type(result) is tuple else (result, None)
         return json_response(self.answer, value, self.status, headers)

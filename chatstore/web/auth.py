@@ -1,16 +1,16 @@
-"""Who is calling; attached to each blueprint of the API."""
+"""Identifies the caller of a request, for each blueprint of the API."""
 
 from dataclasses import dataclass
 
 from flask import g
 
-# Until there are keys, everything belongs to one owner.
+# There are no API keys yet, so everything belongs to one owner.
 LOCAL_OWNER = "local"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever sent the request."""
+    """The sender of a request."""
 
     owner_id: str
 

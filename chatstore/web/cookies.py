@@ -1,4 +1,4 @@
-"""Keeps no session in a cookie: there is none to read, and none to sign."""
+"""Turns Flask's cookie sessions off."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from flask.wrappers import Request
 
 
 class NoCookies(SecureCookieSessionInterface):
-    """Flask's interface to cookie sessions, without them.
+    """Flask's interface to cookie sessions, which opens and saves none.
 
-    Its own makes a signer for every request of an application that has a secret.
+    Flask's default creates a signer in every request if the application has a secret.
     """
 
     def open_session(self, app: Flask, request: Request) -> Any:
-        """Return none, so that Flask takes its null session, which it never saves."""
+        """Return None, so that Flask uses its null session, which it never saves."""
         return None
 
     def save_session(self, app: Flask, session: SessionMixin, response: Any) -> None:

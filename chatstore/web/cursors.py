@@ -1,7 +1,7 @@
 """Paging cursors: opaque to the client, signed so that a forged one is refused.
 
-A cursor holds a place in one list: it is refused beside other filters or another
-order, where the place would mean something else.
+A cursor holds a place in one list. With other filters or another order, the place
+would mean something else, so the cursor is refused.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def encode_cursor(place: SessionPlace | None, listing: SessionListing) -> str | 
 
 
 def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace | None:
-    """Return what `encode_cursor` was given; MalformedRequest if it was not."""
+    """Return the place in `cursor`; MalformedRequest unless it is of this listing."""
     if cursor is None:
         return None
     text, session_id, pinned, is_backward = read(cursor, of=listing)
@@ -41,9 +41,9 @@ def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace |
 
 
 def sign(place: list[Any], *, of: object) -> str:
-    """Return the cursor that holds this place in a list.
+    """Return a signed cursor for `place` in the list that `of` describes.
 
-    `of` is the dataclass that describes the list: what it is called and has set.
+    `of` is a dataclass. The cursor is valid for equal values of the same class.
     """
     text = _serializer(current_app.config["SECRET_KEY"]).dumps([_digest(of), *place])
     return text.decode() if isinstance(text, bytes) else text
@@ -66,8 +66,8 @@ def read(cursor: str, *, of: object) -> list[Any]:
 
 @lru_cache(maxsize=256)
 def _digest(of: Any) -> str:
-    # Sorted by name and without None, so that a new optional filter or another order
-    # of the fields leaves the cursors of other lists valid.
+    # We sort the fields and omit None, so that cursors survive a new optional filter
+    # or a new order of the fields.
     form = [type(of).__name__, asdict(of, dict_factory=_given)]
     text = orjson.dumps(
         form,
@@ -82,7 +82,7 @@ def _given(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _in_utc(value: Any) -> str:
-    # Equal instants in two zones are one entry of the cache, so they are one text.
+    # Equal instants in two zones share an entry of the cache, so they need one text.
     if not isinstance(value, datetime):
         raise TypeError(f"no canonical form of {type(value).__name__}")
     return value.astimezone(UTC).isoformat()

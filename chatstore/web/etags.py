@@ -1,7 +1,7 @@
 """Entity tags (RFC 9110, section 8.8.3): a session's revision number in quotes.
 
-Preconditions on writes are decided by the UPDATE itself, in store/; reading and
-comparing here would leave a gap between the two.
+The UPDATE in store/ checks the preconditions of writes. To read and compare here would
+leave a race between the check and the write.
 """
 
 import re
@@ -15,7 +15,7 @@ _STRONG_TAGS = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"\s*(?=,|$)')
 
 
 def etag_header(chat: ChatSession | SentSession) -> dict[str, str]:
-    """Return the header that names the present revision of the session."""
+    """Return the ETag header with the session's revision."""
     return {"ETag": f'"{chat.revision}"'}
 
 
@@ -28,12 +28,12 @@ def is_not_modified(chat: ChatSession | SentSession) -> bool:
 
 
 def if_match_revisions() -> frozenset[int] | None:
-    """Return the revisions that If-Match allows, None when it allows any.
+    """Return the revisions that If-Match allows, or None if it allows any.
 
-    Whatever is not one of our tags matches nothing; nor does a weak one, as RFC
-    9110 has it.
+    Weak tags (RFC 9110, section 13.1.1) and tags that are not ours match nothing.
     """
-    # Werkzeug reads what is no tag at all like no header: any revision.
+    # Werkzeug treats a header without tags as no header, which would allow any
+    # revision, so we parse it ourselves.
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
         return None

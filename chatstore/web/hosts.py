@@ -1,7 +1,7 @@
-"""Which requests are meant for this server: by its name, and not from another site.
+"""Refuses requests for other host names, and changes sent by pages of other sites.
 
-A web page can point a name of its own at 127.0.0.1 (DNS rebinding) and then read
-whatever answers to that name; it can also send a request to any address blindly.
+A web page can point its own name at 127.0.0.1 (DNS rebinding) and read the answers.
+It can also send requests to any address without reading the answers (CSRF).
 """
 
 import ipaddress
@@ -24,17 +24,17 @@ _AUTHORITY = re.compile(
 )
 _LONGEST = 300  # a name has 255 characters at most
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# What a browser says of a request by a page of ours, or by the person at the keyboard.
+# Sec-Fetch-Site of requests by our own pages, and by the user ("none").
 _OWN_SITES = frozenset({"same-origin", "none"})
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def init_hosts(app: Flask, settings: Settings) -> None:
-    """Answer only what is sent to a name of ours, and no page of another site.
+    """Refuse foreign host names and cross-site changes in every request of `app`.
 
-    Runs before every route, and before the answer that there is none.
+    The check runs before every route, and before a 404.
     """
-    # Each name is looked at once; most requests have the same.
+    # Most requests have the same Host, so we cache the answer for each name.
     is_ours = lru_cache(maxsize=256)(partial(_is_ours, _own_names(settings)))
 
     @app.before_request
@@ -63,14 +63,14 @@ def _check_host(environ: "WSGIEnvironment", is_ours: Callable[[str], bool]) -> N
 
 
 def _authorities(environ: "WSGIEnvironment") -> list[str]:
-    """Return every name that the request gives the server."""
+    """Return every authority (name and port) by which the request calls the server."""
     host = environ.get("HTTP_HOST")
     # A page that has rebound its name can send any X-Forwarded-Host to a server that
-    # believes it, so what stood in Host counts too.
+    # trusts this header, so we check the original Host too.
     before = environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST", host)
     if before is None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
         raise MalformedRequest("The request has no Host header.")
-    # HTTP/1.0 may leave it out. No browser does.
+    # HTTP/1.0 clients may omit Host, but browsers never do.
     names = [each for each in (host, before) if each is not None]
     if not environ.get("RAW_URI", "/").startswith("/"):
         names += _target(environ["RAW_URI"])
@@ -105,8 +105,8 @@ def _is_ours(own: tuple[str, ...], authority: str) -> bool:
 def _is_local_address(environ: "WSGIEnvironment", authority: str) -> bool:
     """Whether the name is the address that the connection came to.
 
-    So a server that listens on all addresses is reached by each of them, and by the
-    health checks that know no name. An address cannot be rebound.
+    Health checks know no name, and a server bound to all addresses has many, so we
+    accept each of them. DNS rebinding needs a name, so an address is safe.
     """
     name, _ = _parts(authority)
     connection = environ.get("gunicorn.socket")
@@ -120,7 +120,7 @@ def _check_site(environ: "WSGIEnvironment") -> None:
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
         is_own = site in _OWN_SITES
-    else:  # an older browser, or plain HTTP; a program sends neither
+    else:  # an older browser, or plain HTTP; a program sends no Origin
         origin = environ.get("HTTP_ORIGIN")
         is_own = origin is None or _is_same(origin, environ.get("HTTP_HOST", ""))
     if not is_own:
@@ -131,19 +131,19 @@ def _check_site(environ: "WSGIEnvironment") -> None:
 
 
 def _is_same(origin: str, host: str) -> bool:
-    """Whether `origin` is of the name and port in `host`; "null" never is."""
+    """Whether `origin` has the name and port of `host`; false for "null"."""
     scheme, _, authority = origin.partition("://")
     name, port = _parts(authority)
     own_name, own_port = _parts(host)
     default = _DEFAULT_PORTS.get(scheme)
     if default is None or name is None or name != own_name:
         return False
-    # nginx and other proxies leave the port out, which may not be their own.
+    # nginx and other proxies may drop the port from Host, so a missing port matches.
     return own_port is None or (own_port or default) == (port or default)
 
 
 def _parts(authority: str) -> tuple[str | None, str | None]:
-    """Return name and port; the name is None where it cannot be read."""
+    """Return name and port; the name is None if `authority` is invalid."""
     found = _AUTHORITY.fullmatch(authority)
     if found is None or int(found["port"] or 0) > 65535:
         return None, None

@@ -91,12 +91,12 @@ def _run_once(
 
 
 def read_key() -> str | None:
-    """Return the key of the request, without quotes; MalformedRequest if unfit."""
+    """Return the request's key without quotes, or None; MalformedRequest if invalid."""
     if _ENVIRON_NAME not in request.environ:
         return None
     given = request.headers[IDEMPOTENCY_KEY]
     quoted = re.fullmatch(r'"((?:[^"\\]|\\["\\])*)"', given)
-    if "," in given and not quoted:  # which is also how two headers arrive
+    if "," in given and not quoted:  # two headers arrive as one with a comma
         raise MalformedRequest(
             f"Send one {IDEMPOTENCY_KEY}; one with a comma in it goes in double quotes."
         )

@@ -1,6 +1,6 @@
-"""What is seen of each request: its id, one log line, metrics, safety headers.
+"""Gives each request an id, a log line, metrics and security headers.
 
-All of this is paid by every request, so what can be made once is made once.
+Every request pays for this code, so it computes once what does not change.
 """
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# What an answer carries that does not say otherwise, by the names in small letters.
+# Default headers of every answer, by their names in lower case.
 _HEADERS = {
     "content-security-policy": (
         "Content-Security-Policy",
@@ -58,14 +58,14 @@ _database_errors = Counter(
 
 
 def init_observation(app: Flask) -> None:
-    """Watch every request of `app`."""
+    """Add ids, log lines, metrics and headers to every request of `app`."""
     app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.before_request(_start_request)
     app.after_request(_finish_request)
 
 
 def note_appended_messages(count: int) -> None:
-    """Count these messages once the request has succeeded: they are committed then."""
+    """Note the request's number of appended messages; a 201 then counts them."""
     g.appended_messages = count
 
 
@@ -84,15 +84,15 @@ def metrics_text() -> bytes:
 
 
 def _with_headers(application: "WSGIApplication") -> "WSGIApplication":
-    """Give each request its id, and each answer the headers that all have.
+    """Give each request an id, and each answer the default headers.
 
-    Down here, where headers are a list: Werkzeug looks through all of them for each
-    that is added, and through each for a line break.
+    This works on the list of WSGI because Werkzeug is slow here: for each header added,
+    it scans all others, and it scans each value for line breaks.
     """
 
     def wrapper(environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        # Whatever a proxy sends must be fit for a header and a log line.
+        # The id goes into a header and a log line, so we accept only safe characters.
         request_id = given if _USABLE_ID.fullmatch(given) else os.urandom(16).hex()
         environ[_REQUEST_ID] = request_id
 
@@ -124,10 +124,11 @@ def _finish_request(response: Response) -> Response:
     route = rule if rule == "/" else rule.rstrip("/")
     status = response.status_code
 
-    # Werkzeug closes a file that it hands through, but not its response.
+    # Werkzeug closes a file that it passes through, but not its response, so `_record`
+    # would not run.
     response.direct_passthrough = False
 
-    # Runs after the last byte, of a streamed answer too; `request` is gone by then.
+    # This runs after the last byte, even of a stream, when `request` is gone.
     @response.call_on_close
     def _record() -> None:
         seconds = time.perf_counter() - started

@@ -43,8 +43,8 @@ _JSON: dict[str, Any] = {
     "propertyNames": {"pattern": _NO_NUL},
     "additionalProperties": _JSON_VALUE,
 }
-# Printable ASCII without a comma, and without a quote or space at either end. A quoted
-# key may have more.
+# Printable ASCII without a comma, and without a quote or space at either end. A key in
+# quotes may contain the other characters too.
 _KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
 # Headers of requests: the status that each adds, its meaning, and its schema.
 _REQUEST_HEADERS: dict[str, tuple[int, str, dict[str, str]]] = {
@@ -203,7 +203,7 @@ def _component(header: str) -> str:
 
 
 def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
-    """Return a function that documents limits that are settings, at their values."""
+    """Return a function that documents each field's limit from `settings`."""
 
     def limits(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, int]:
         keywords = [name for kind, name in _LIMIT_NAMES if isinstance(field, kind)]

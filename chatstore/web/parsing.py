@@ -74,7 +74,7 @@ def _flaws(messages: Any, place: str = "") -> Iterator[Flaw]:
 
 
 def _read_query(shape: Schema) -> dict[str, Any]:
-    """Return the values by name: lists for list fields, else texts."""
+    """Return a list for each name of a list field, and a string for other names."""
     if not request.query_string:
         return {}
     lists = {

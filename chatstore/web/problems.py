@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def init_problems(app: Flask) -> None:
-    """Answer whatever is raised in `app` with a problem."""
+    """Answer every error raised in `app` with problem details."""
     app.register_error_handler(ChatstoreError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(Exception, answer_unexpected)
@@ -77,12 +77,12 @@ def answer_http_error(error: HTTPException) -> Response:
 
 
 def answer_unexpected(error: Exception) -> Response:
-    """Answer what nobody foresaw: 503 if it is the database, else 500; logged once."""
+    """Log and answer any other error: 503 if the database is away, else 500."""
     if is_unavailable(error):
         unavailable = explain_unavailable(error)
         unavailable.__cause__ = error
         return answer_error(unavailable)
-    if hasattr(error, "orig"):  # the database refused it
+    if hasattr(error, "orig"):  # an error of the database
         count_database_error("unexpected")
     log.error("unexpected error", exc_info=error)
     return _problem(
@@ -94,7 +94,7 @@ def answer_unexpected(error: Exception) -> Response:
 
 
 def slug_of(phrase: str) -> str:
-    """Return the words of a status as the end of a problem's type."""
+    """Return a status phrase as a slug, which ends a problem's type."""
     return phrase.lower().replace(" ", "-").replace("'", "")
 
 

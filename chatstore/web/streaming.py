@@ -20,11 +20,11 @@ log = structlog.get_logger(__name__)
 def answer_messages(
     read: Callable[[MessageRange], MessageChunk], wanted: MessageRange
 ) -> Response:
-    """Answer with the `wanted` messages, in one piece if they are one chunk.
+    """Answer with the `wanted` messages, streamed unless one chunk holds them all.
 
-    Otherwise each chunk is read when the client has taken the one before, in a
-    context of its own: no connection is held in between. A listing that cannot go
-    on, because its session was deleted, is cut off, never ended as if complete.
+    A stream reads each chunk after the client has taken the one before, in its own
+    context, so it holds no connection in between. If a read fails, because the session
+    was deleted for example, the answer is cut off and never looks complete.
     Raises TooManyStreams.
     """
     chunk = read(wanted)
@@ -39,7 +39,7 @@ def answer_messages(
 
 
 def _take_slot(app: Flask) -> Callable[[], None]:
-    # Who reads slowly keeps a thread: others need some too.
+    # A client that reads slowly keeps a thread, so we bound the number of streams.
     most = app.config["CHATSTORE"].max_streams
     slots = app.extensions.setdefault("chatstore-streams", BoundedSemaphore(most))
     if not slots.acquire(blocking=False):
@@ -63,7 +63,7 @@ def _generate(
                 chunk = read(chunk.rest)
         except Exception as error:
             log.warning("listing cut off", cause=db_error_text(error))
-            # gunicorn closes the connection for it, and would log a traceback.
+            # gunicorn closes the connection after an error, and would log a traceback.
             error.add_note(LOGGED)
             raise
         if chunk.messages:
@@ -72,7 +72,7 @@ def _generate(
 
 
 def _turn_to_read(app: Flask) -> AbstractContextManager[None]:
-    # There are many more streams than connections: half of those are for the others.
+    # There are many more streams than connections, so streams use at most half of them.
     width = max(1, app.config["CHATSTORE"].threads // 2)
     turns: Turns = app.extensions.setdefault("chatstore-chunks", Turns(width=width))
     return turns.taken("connections", new_deadline())

@@ -1,1 +1,1 @@
-"""Copies of code that steps need, which do not change when chatstore does."""
+"""Copies of code that steps need; they stay the same when chatstore changes."""

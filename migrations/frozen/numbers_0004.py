@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 SESSIONS = 200
-# The time takes 52 of a number's 63 bits; these are what is left.
+# The time takes 52 of a number's 63 bits, so 11 bits are left.
 SHARED_BITS = 11
-# Sessions of about the same time are numbered within this many.
+# If a number is taken, the session gets the one after the last taken in this range.
 NEARBY = 2**32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,14 +25,17 @@ sessions = sa.table(
 
 
 def number_sessions(work: Any) -> None:
-    """Number them about in the order of their creation; broken off, it goes on."""
+    """Number the sessions about in the order of their creation.
+
+    If this is interrupted, the next run continues it.
+    """
     unnumbered = sa.select(sessions.c.id).where(sessions.c.number.is_(None))
     query, done = unnumbered.order_by(sessions.c.id).limit(SESSIONS), 0
     last = None
     while keys := [row.id for row in work.read(query)]:
         done += work.write(number_batch, keys)
         last = keys[-1]
-        # What others change at this moment is left, and looked at in `finish`.
+        # We skip sessions that are locked at this moment; `finish` numbers them.
         query = unnumbered.where(sessions.c.id > last)
         query = query.order_by(sessions.c.id).limit(SESSIONS)
         work.show(f"sessions numbered: {done}")

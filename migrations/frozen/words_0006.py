@@ -1,7 +1,7 @@
 """The search words of step 0006: a copy of analyzer.py, layout.py and entries.py.
 
-It changes no more: another format of the index is another step with another copy. A
-test compares its words with those that chatstore makes.
+This code never changes: a new format of the index needs a new step with a new copy. A
+test compares its words with those of chatstore.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from operator import add, itemgetter
 from uuid import UUID
 
 INDEXED_CHARACTERS = 100_000
-# Folding makes 18 characters of U+FDFA. What goes beyond this bound is left out.
+# Folding turns U+FDFA into 18 characters, so we cut folded text at this bound.
 FOLDED_CHARACTERS = 2 * INDEXED_CHARACTERS
 WORD_LENGTH = 100
 # Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
 # Format allows 30, so we drop the others.
 _MARKS_OF_A_LETTER = 30
-# Quick to look for, and where all crowds of marks are.
+# A quick search that finds every crowd of marks, among others.
 _NO_LETTER = re.compile("[^\\w\x00-\x7f]")
 _NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
 
@@ -35,10 +35,10 @@ _UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
 _FIRST_UNSPACED = "\u0e01"
-# Vowel signs and viramas, which belong to the word, but are no letters to Python.
+# Vowel signs and viramas belong to a word, but \w of Python does not match them.
 _SIGNS = "\u0900-\u0963\u0971-\u0d65\u0d70-\u0df3\u0f35-\u0f39\u0f71-\u0fbc"
 _PICTURES = "\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
-# The classes exclude each other, so that no text is read twice.
+# The classes are disjoint, so that no text is read twice.
 _LETTER = f"[^\\W_{_UNSPACED}{_SIGNS}]"
 _TOKEN = re.compile(f"[{_UNSPACED}]+|(?:{_LETTER}+|[{_SIGNS}]+)+|[{_PICTURES}]")
 # Numbers in a row, as in dates, times, versions and addresses.
@@ -48,14 +48,14 @@ _ASCII_LETTER = re.compile("[A-Za-z]")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _ASCII_WORD = re.compile(f"([a-z0-9]{{1,{WORD_LENGTH}}})[a-z0-9]*")
 
-# Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
-# soft hyphen and other things unseen.
+# Marks that people leave out (accents, Hebrew points, Arabic vowels), tatweel, the soft
+# hyphen and other invisible characters.
 _UNWRITTEN = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
     "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]+"
 )
-# Letters that no normalization form takes apart.
+# Letters that no normalization form decomposes.
 _PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
@@ -64,9 +64,9 @@ _HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
 
 
 def fold(text: str) -> str:
-    """Return `text` without case, accents and other ways to write the same.
+    """Return `text` without case, accents and other variants of spelling.
 
-    The parts of a text between ASCII signs can be folded one by one or together.
+    Parts of a text between ASCII signs fold to the same one by one and together.
     """
     if text.isascii():
         return text.lower()
@@ -74,7 +74,7 @@ def fold(text: str) -> str:
     text = _UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
     if _HAS_PLAIN.search(text):
         text = text.translate(_PLAIN)
-    # Twice: what was folded may now be one character, and that have a plain form.
+    # Folded characters may compose to one that has a plain form, so we do NFKC again.
     return unicodedata.normalize("NFKC", text)
 
 
@@ -88,7 +88,7 @@ def without_crowds(text: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of the part of `text` that is indexed, in their order."""
+    """Return the words of the indexed part of `text`, in order."""
     text = text[:INDEXED_CHARACTERS]
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
@@ -96,8 +96,8 @@ def words_of(text: str) -> list[str]:
 
 
 def words_of_folded(folded: str) -> list[str]:
-    """Return the words of a text that is folded already."""
-    if folded.isascii():  # as Vietnamese and most of Latin script are by now
+    """Return the words of a folded text."""
+    if folded.isascii():  # true of Vietnamese and most Latin text
         return _ASCII_WORD.findall(folded)
     words: list[str] = []
     for run in _TOKEN.findall(folded):
@@ -118,7 +118,7 @@ def first_word(text: str) -> str | None:
 
 
 def parts_of(text: str) -> list[list[str]]:
-    """Return the words of the parts of each identifier and the like, once each."""
+    """Return, for each distinct compound (see `_compounds`), the words of its parts."""
     lines = dict.fromkeys(
         " ".join(part.findall(text, start, end))
         for start, end, part in _compounds(text)
@@ -127,17 +127,17 @@ def parts_of(text: str) -> list[list[str]]:
     return [words_of_folded(line) for line in folded]
 
 
-# From where to where something with parts is, and what finds them in it.
+# Start and end of a compound, and the pattern that finds its parts.
 _Compound = tuple[int, int, re.Pattern[str]]
 
 
 def _compounds(text: str) -> Iterator[_Compound]:
-    """Yield what is one word with parts, or has words with letters at their ends.
+    """Yield the compounds in `text`, in order of their start.
 
-    They are identifiers in camelCase: getUserById has get, User, By, Id; HTTPServer has
-    HTTP and Server; parseJSON2 has parse, JSON and 2. PDFs and order4300 are no such
-    identifiers. And they are numbers in a row with a letter before or after them: those
-    of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
+    Identifiers in camelCase are compounds: getUserById has get, User, By, Id;
+    HTTPServer has HTTP and Server; parseJSON2 has parse, JSON and 2. PDFs and order4300
+    are not compounds. Numbers in a row with a letter before or after them are compounds
+    too: those of v3.11.7, and both the date and the time of 2026-03-05T10:35:07Z.
     """
     return merge(_identifiers(text), _numbers(text), key=itemgetter(0))
 
@@ -177,8 +177,8 @@ def _ascii_camel() -> tuple[re.Pattern[str], ...]:
 
 @cache
 def _any_camel() -> tuple[re.Pattern[str], ...]:
-    # Python's regular expressions know no class of upper case.
-    # Beyond U+10FFF, but for Adlam, these are letters of mathematics.
+    # Python's regular expressions have no class of upper case, so we list the letters.
+    # Beyond U+10FFF we need only Adlam: the others are letters of mathematics.
     codes = (*range(0xD800), *range(0xE000, 0x11000), *range(0x1E900, 0x1E944))
     letters = [chr(code) for code in codes if chr(code).isalpha()]
     upper, lower = filter(str.isupper, letters), filter(str.islower, letters)
@@ -186,7 +186,7 @@ def _any_camel() -> tuple[re.Pattern[str], ...]:
 
 
 def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
-    # Begins with the upper case: most letters are lower case, and passed over quickly.
+    # Most letters are lower case. The pattern begins with upper case to skip them fast.
     border = (
         f"[{upper}](?:(?<=[{lower}][{upper}])|(?<=[{upper}][{upper}])[{lower}]{{2}})"
     )
@@ -198,7 +198,7 @@ def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
 
 
 def _ranges(characters: Iterator[str]) -> str:
-    """Return the characters, in their order, as the inside of a character class."""
+    """Return the sorted `characters` as the inside of a character class."""
     ranges: list[list[str]] = []
     for each in characters:
         if ranges and ord(each) == ord(ranges[-1][1]) + 1:
@@ -208,18 +208,18 @@ def _ranges(characters: Iterator[str]) -> str:
     return "".join(f"{first}-{last}" for first, last in ranges)
 
 
-# A tsvector counts places up to 16,383 and keeps 255 of a word. We stay below the
-# last, at which it puts all that come after.
+# A tsvector counts places up to 16,383 and keeps 255 of a word. It moves all later
+# places to 16,383, so we stay below.
 LAST_PLACE = 16_381
 PLACES_OF_A_WORD = 255
-# It holds just under 1 MiB of words and places; the scopes need a little.
+# A tsvector holds just under 1 MiB of words and places, and scopes need some of it.
 MOST_BYTES = 1_040_000
 
-# Words of letters of four bytes, their parts and all of each with its minus would be
-# more than a tsvector holds.
+# Words with letters of four bytes, their parts, and all of these with a minus would not
+# fit into a tsvector, so we cut those with a minus.
 _WRITTEN_BYTES = 40
 
-# Characters of private use, which no word of a text has.
+# Characters of private use, which no word of a text contains.
 GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
     "\ue000",
     "\ue001",
@@ -229,8 +229,8 @@ GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
 )
 
 STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
-# A minus that parts no word, and what is written after it: up to the next space, or up
-# to the next quotation mark, and at most to the next such minus.
+# A minus that is not inside a word, and the text after it. Quoted text ends at the next
+# quotation mark, other text at the next space, and both at the next such minus.
 _MINUS = re.compile(
     r'(?<![\w-])-+(?:"((?:[^"-]|(?<=[\w-])-)*)|((?:[^\s"-]|(?<=[\w-])-)*))'
 )
@@ -238,18 +238,19 @@ _MINUS = re.compile(
 
 @dataclass(frozen=True)
 class IndexWords:
-    """What is indexed of a text.
+    """The words of a text that are indexed.
 
-    `stretches` are words that follow each other; a phrase lies within one of them: the
-    text itself, and the parts of each identifier in camelCase. `loose` words have no
-    place: words that are written with a minus, and the signs of a text without words.
+    Each of `stretches` is a list of consecutive words, and a phrase lies within one.
+    The first has the words of the text; each other one has the parts of a compound.
+    `loose` words have no place: they are words written with a minus, and the signs of
+    a text without words.
     """
 
     stretches: list[list[str]]
     loose: list[str]
 
     def in_a_row(self) -> list[str]:
-        """Return all words, with a gap where one does not follow the other."""
+        """Return all words, with a GAP between words that are not consecutive."""
         row = list(self.stretches[0])
         for words in (*self.stretches[1:], *([word] for word in self.loose)):
             row.append(GAP)
@@ -261,8 +262,8 @@ class IndexWords:
 class Layout:
     """Words laid out for a tsvector.
 
-    `places` has the places of a word, none if there was no room. `is_complete` says
-    whether each time a word is written has its place.
+    `places` maps each word to its places, which are empty if there was no room.
+    `is_complete` is whether every occurrence of a word has its place.
     """
 
     places: dict[str, list[int]]
@@ -270,7 +271,7 @@ class Layout:
 
 
 def index_words(text: str) -> IndexWords:
-    """Return what is indexed of the first characters of `text`."""
+    """Return the words to index of the first `INDEXED_CHARACTERS` of `text`."""
     text = text[:INDEXED_CHARACTERS]
     words = words_of(text)
     if not words:
@@ -281,14 +282,14 @@ def index_words(text: str) -> IndexWords:
 
 
 def written(word: str) -> str:
-    """Return the word that says that `word` is written with its minus."""
+    """Return the index word for `word` written with a minus."""
     return _WRITTEN + word.encode()[:_WRITTEN_BYTES].decode(errors="ignore")
 
 
 def sign_words(text: str) -> list[str]:
-    """Return a word for each piece of a text that has nothing but signs, once each.
+    """Return an index word for each distinct piece of a text that has only signs.
 
-    All white space is one piece where there is nothing else.
+    White space separates the pieces. A text of only white space is one piece.
     """
     pieces = dict.fromkeys(text.split()) or [text and " "]
     return [
@@ -300,15 +301,15 @@ def sign_words(text: str) -> list[str]:
 def lay_out(words: IndexWords) -> Layout:
     """Give each word its places, as far as a tsvector holds them.
 
-    All words come first, and places get what is left: 100,000 characters have words of
-    8 bytes a character at most, pairs of Han beyond U+20000.
+    Words take their bytes first, and places get the rest. Words have at most 8 bytes
+    for each of the 100,000 characters: pairs of Han beyond U+20000.
     """
     everything = [word for stretch in words.stretches for word in stretch]
     places, free = _without_places([*everything, *words.loose])
     is_complete, place = len(places) == len({*everything, *words.loose}), 0
     for stretch in words.stretches:
         place += 1 if place else 0
-        # A word without its place parts its neighbours.
+        # A word without a place leaves a gap, so that no phrase spans it.
         is_apart = True
         for word in stretch:
             taken = places.get(word)
@@ -330,7 +331,7 @@ def lay_out(words: IndexWords) -> Layout:
 
 
 def _without_places(words: Iterable[str]) -> tuple[dict[str, list[int]], int]:
-    """Return the words that fit, without places, and how many bytes are left."""
+    """Return the words that fit, each with no places, and the number of free bytes."""
     places: dict[str, list[int]] = {}
     free = MOST_BYTES
     for word in dict.fromkeys(words):
@@ -358,22 +359,22 @@ def _digest(piece: str) -> str:
 
 _SCOPE_PREFIX = "_"  # no word of a text has an underscore
 
-# Matches the entries of texts with words that have no place.
+# Matches the entries in which a word lacks a place.
 UNPLACED_TSQUERY = f"'{UNPLACED}'"
 
 
 def owner_scope(owner_id: str) -> str:
-    """Return the scope word of all that is this owner's."""
+    """Return the scope word of this owner's entries."""
     return "o" + hashlib.blake2b(owner_id.encode(), digest_size=8).hexdigest()
 
 
 def session_scope(session_id: UUID) -> str:
-    """Return the scope word of all that is in this session."""
+    """Return the scope word of this session's entries."""
     return "s" + session_id.hex
 
 
 def role_scope(role: str) -> str:
-    """Return the scope word of all that is said in this role."""
+    """Return the scope word of the messages with this role."""
     return "r" + re.sub("[^a-z]", "", role)
 
 
@@ -384,12 +385,12 @@ def scopes_of(owner_id: str, session_id: UUID, role: str = "") -> list[str]:
 
 
 def fts5_words(text: str) -> str:
-    """Return what FTS5's tokenizer `ascii` takes apart into the words of `text`."""
+    """Return the words of `text`, separated for FTS5's tokenizer `ascii`."""
     return " ".join(index_words(text).in_a_row())
 
 
 def tsvector_words(text: str, scopes: Sequence[str]) -> str:
-    """Return the literal of the tsvector of `text`, never read by a text parser."""
+    """Return the tsvector literal of `text`; no text parser reads it."""
     layout = lay_out(index_words(text))
     lexemes = [
         f"'{word}':{','.join(map(str, places))}" if places else f"'{word}'"

@@ -42,19 +42,19 @@ sessions = sa.table(
 
 
 def prepare(work: Any) -> None:
-    # The facets themselves come with step 0006, in batches.
+    # Step 0006 writes the facets, in batches.
     collation = "" if work.is_sqlite else 'COLLATE "C" '
     definition = f"VARCHAR({FOLDED_LENGTH}) {collation}DEFAULT '' NOT NULL"
     work.add_column("sessions", "name_folded", definition)
     for name, columns, where in INDEXES:
-        # SQLite compares conditions as they are written, and writes true as 1.
+        # SQLite uses a partial index if the query repeats its text, with true as 1.
         condition = where.replace("true", "1") if work.is_sqlite else where
         work.create_index(name, "sessions", columns, where=condition)
     fold_names(work)
 
 
 def fold_names(work: Any) -> None:
-    """Fold the names that are not; broken off, it goes on."""
+    """Fold the names that are not folded yet; an interrupted run can be repeated."""
     fold = work.frozen("words_0006").fold
     unfolded = sa.select(sessions.c.id, sessions.c.name).where(
         sessions.c.name != "", sessions.c.name_folded == ""
@@ -72,7 +72,8 @@ def fold_names(work: Any) -> None:
 
 
 def write_names(connection: sa.Connection, folded: list[dict[str, Any]]) -> None:
-    # Rows in the order of their ids, and none that was renamed meanwhile.
+    # We update rows in id order so that writers cannot deadlock. We skip sessions that
+    # were renamed meanwhile.
     this = sa.and_(
         sessions.c.id == sa.bindparam("of", type_=sa.Uuid()),
         sessions.c.name == sa.bindparam("its"),

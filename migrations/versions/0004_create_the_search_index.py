@@ -13,7 +13,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# From this release of SQLite on an index can delete without keeping the text.
+# The first release of SQLite with deletes in an FTS5 table that stores no text.
 CONTENTLESS_DELETE = (3, 43)
 INDEXES = (
     ("message_index", "chat_messages", "id"),
@@ -22,7 +22,7 @@ INDEXES = (
 
 
 def prepare(work: Any) -> None:
-    # The entries themselves come with step 0006, in batches.
+    # Step 0006 writes the entries, in batches.
     work.add_column("sessions", "number", "BIGINT")
     work.create_index("ix_sessions_number", "sessions", ["number"], is_unique=True)
     work.frozen("numbers_0004").number_sessions(work)
@@ -56,13 +56,13 @@ def create_tables() -> None:
             f"CREATE TABLE {index} ("
             f"id bigint CONSTRAINT pk_{index} PRIMARY KEY, words tsvector NOT NULL)"
         )
-        # Every search reads the list of what is pending, and whoever fills it up
-        # waits until it is merged.
+        # Every search reads the pending list, and the insert that fills it waits for
+        # its merge. So we keep it short.
         op.execute(
             f"CREATE INDEX ix_{index}_words ON {index} USING gin (words)"
             " WITH (gin_pending_list_limit = 256)"
         )
-        # The table is empty, so that no row is checked under the lock.
+        # The table is empty, so the lock is short.
         op.create_foreign_key(
             f"fk_{index}_id_{table}", index, table, ["id"], [key], ondelete="CASCADE"
         )

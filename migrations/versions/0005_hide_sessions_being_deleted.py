@@ -18,7 +18,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The version before knows nothing of half a session.
+    # The version before does not know hidden sessions, so we delete them.
     sessions = sa.table("sessions", sa.column("id"), sa.column("former_owner_id"))
     hidden = sa.select(sessions.c.id).where(sessions.c.former_owner_id.is_not(None))
     if op.get_bind().dialect.name == "sqlite":
@@ -27,7 +27,7 @@ def downgrade() -> None:
             " FROM chat_messages JOIN sessions ON sessions.id = session_id"
             " WHERE former_owner_id IS NOT NULL)"
         )
-    # Foreign keys are off while SQLite migrates: nothing is deleted with the session.
+    # Foreign keys are off while SQLite migrates, so no delete cascades.
     messages = sa.table("chat_messages", sa.column("session_id"))
     op.execute(sa.delete(messages).where(messages.c.session_id.in_(hidden)))
     op.execute(sa.delete(sessions).where(sessions.c.former_owner_id.is_not(None)))

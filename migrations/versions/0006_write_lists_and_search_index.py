@@ -16,7 +16,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# A batch ends with whichever comes first.
+# A batch ends at the first of these bounds.
 SESSIONS, MESSAGES = 200, 500
 CHARACTERS = 2**20
 FOLDED_LENGTH = 500
@@ -61,7 +61,7 @@ def finish(work: Any) -> None:
 
 
 def upgrade() -> None:
-    # Older code may go on serving a newer schema that says so.
+    # A schema names the oldest code that may serve it, so older servers can go on.
     for name in ("supported_revision", "oldest_code"):
         op.add_column("alembic_version", sa.Column(name, sa.String(32)))
     op.execute("DROP TABLE migration_progress")
@@ -73,9 +73,9 @@ def downgrade() -> None:
 
 
 class Fill:
-    """Writes what is derived from sessions and messages, where others go on writing.
+    """Writes folded names, facets and search entries while servers go on writing.
 
-    A batch is chosen and its words are made before the writer lock is taken.
+    It reads a batch and computes its words before it takes the writer lock.
     """
 
     def __init__(self, work: Any) -> None:
@@ -86,20 +86,20 @@ class Fill:
         self.work.frozen("numbers_0004").number_sessions(self.work)
 
     def fill(self) -> None:
-        """Write all of it, from where the last attempt ended."""
+        """Write everything, from where the last attempt ended."""
         self.number_sessions()
         after = self.work.last(revision, "sessions")
         self.fill_sessions(after=UUID(after) if after else None, is_all=True)
         self.fill_messages(int(self.work.last(revision, "messages") or 0))
 
     def catch_up(self) -> None:
-        """Write what older servers left out since, and take away what they left."""
+        """Write rows that older servers omitted, and delete rows they left over."""
         self.number_sessions()
         self.fill_messages(self.work.memory.get("last message", 2**62))
         self.fill_sessions(after=None, is_all=False)
         while missing := self.missing_messages():
             if not self.put_messages(missing):
-                break  # others delete them at this moment
+                break  # servers are deleting these messages
         if self.work.is_sqlite:
             self.delete_strays("message_index", messages.c.id)
             self.delete_strays("name_index", sessions.c.number)
@@ -108,7 +108,7 @@ class Fill:
 
     def fill_sessions(self, *, after: UUID | None, is_all: bool) -> None:
         done = 0
-        # Characters, as SQLite and PostgreSQL both count them in any text.
+        # length() counts the characters of a text on SQLite and on PostgreSQL.
         size = sum(
             sa.func.length(sa.cast(column, sa.Text()))
             for column in (sessions.c.rag_document_ids, sessions.c.metadata_tags)
@@ -132,7 +132,7 @@ class Fill:
         self, connection: sa.Connection, keys: Sequence[UUID], is_all: bool
     ) -> None:
         query = sa.select(sessions).where(sessions.c.id.in_(keys))
-        # Those that are being changed are left for `catch_up`: nobody waits in a ring.
+        # We skip locked sessions so that we cannot deadlock; `catch_up` writes them.
         query = query.order_by(sessions.c.id).with_for_update(skip_locked=True)
         rows = connection.execute(query).all()
         stale = rows if is_all else self.stale(rows)
@@ -152,7 +152,7 @@ class Fill:
             self.work.save(revision, "sessions", keys[-1])
 
     def stale(self, rows: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
-        """Return the sessions that are listed or found otherwise than as they are."""
+        """Return the sessions whose folded name, facets or search entry is outdated."""
         found: dict[UUID, set[tuple[str, ...]]] = {row.id: set() for row in rows}
         query = sa.select(facets).where(and_kinds(facets.c.session_id.in_(found)))
         for row in self.work.connection.execute(query):
@@ -168,7 +168,7 @@ class Fill:
         ]
 
     def folded(self, row: sa.Row[Any]) -> str:
-        # Left as it is where there is one: `chatstore reindex` compares these.
+        # We keep an existing folded name; `chatstore reindex` checks it.
         return row.name_folded or self.words.fold(row.name or "")[:FOLDED_LENGTH]
 
     def put_facets(
@@ -211,7 +211,7 @@ class Fill:
             self.work.show(f"messages: {done}")
 
     def put_messages(self, keys: Sequence[int]) -> int:
-        """Write the entries of these messages; return of how many."""
+        """Write the entries of these messages; return how many were written."""
         owner = sa.func.coalesce(sessions.c.former_owner_id, sessions.c.owner_id)
         indexed = self.words.INDEXED_CHARACTERS
         query = (
@@ -240,7 +240,8 @@ class Fill:
     ) -> int:
         keys = [each["id"] for each in entries]
         query = sa.select(messages.c.id).where(messages.c.id.in_(keys))
-        # An entry refers to its row; one that is being deleted needs none.
+        # An entry refers to its message, so we lock those. A message that is being
+        # deleted needs no entry, so we skip locked ones.
         query = query.with_for_update(read=True, key_share=True, skip_locked=True)
         there = set(connection.scalars(query))
         kept = [each for each in entries if each["id"] in there]
@@ -264,7 +265,7 @@ class Fill:
     # The index itself
 
     def prepared(self, entries: Iterable[Entry]) -> list[dict[str, Any]]:
-        """Return entries as their statement takes them, with all words made."""
+        """Return the parameters of the insert, with the words of each entry."""
         if self.work.is_sqlite:
             return [
                 {
@@ -305,7 +306,7 @@ class Fill:
         )
 
     def keys_of(self, index: str) -> str:
-        # FTS5 keeps the sizes of its entries in a table behind it.
+        # FTS5 stores the size of each entry in a table, which we can read by id.
         return f"{index}_docsize" if self.work.is_sqlite else index
 
     def indexed(self, index: str, keys: Iterable[int]) -> set[int]:
@@ -329,7 +330,7 @@ class Fill:
 
 
 def within_bounds(rows: Sequence[sa.Row[Any]]) -> list[Any]:
-    """Return the keys of the first rows that are no more than a batch together."""
+    """Return the keys of the first rows that fit into a batch, at least one."""
     keys: list[Any] = []
     total = 0
     for key, size in rows:

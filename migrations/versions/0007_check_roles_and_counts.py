@@ -14,7 +14,7 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-# A role more is another step, with `replace_checks` on SQLite.
+# A new role needs a new step, with `replace_checks` on SQLite.
 CHECKS = {
     "chat_messages": {
         "ck_chat_messages_role": "role IN ('user', 'assistant', 'system', 'tool')",
@@ -30,7 +30,7 @@ NAMED = 5
 
 
 def prepare(work: Any) -> None:
-    """Refuse, before anything is changed, rows that would break a check."""
+    """Raise `work.refusal` for rows that break a check, before anything is changed."""
     broken = [
         sentence
         for table, checks in CHECKS.items()
@@ -47,7 +47,7 @@ def prepare(work: Any) -> None:
 
 
 def add_unproven(work: Any) -> None:
-    """Check what is written from now on; `upgrade` reads the rows without the lock."""
+    """Add the checks for new rows; `upgrade` checks the others without blocking."""
     for table, checks in CHECKS.items():
         changes = [
             f"DROP CONSTRAINT IF EXISTS {name},"

@@ -1,1 +1,1 @@
-"""The steps of the database schema, for Alembic."""
+"""One module for each migration of the database schema."""

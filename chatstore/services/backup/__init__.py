@@ -1,1 +1,1 @@
-"""Backups: made, verified and restored."""
+"""Writes, verifies and restores backups."""

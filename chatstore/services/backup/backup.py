@@ -1,7 +1,7 @@
-"""Backups: a verified copy of the whole database in one file, and the way back.
+"""Writes a verified copy of the whole database to one file, and restores it.
 
-On SQLite the file is a database, on PostgreSQL what pg_dump writes. Knows neither
-HTTP nor the terminal.
+The file is a database on SQLite and a dump of pg_dump on PostgreSQL. This module knows
+neither HTTP nor the terminal.
 """
 
 import os
@@ -30,7 +30,7 @@ from chatstore.settings import Settings
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _PG_DUMP_MAGIC = b"PGDMP"
-# The database file and those that SQLite and chatstore keep beside it.
+# Suffixes of the database file and of the files that accompany it.
 _OUR_ENDINGS = ("", "-wal", "-shm", "-journal", "-writer")
 _MIB = 1024**2
 _PATIENCE_SECONDS = 1
@@ -39,12 +39,12 @@ _PATIENCE_SECONDS = 1
 def write_backup(
     file: Path, *, is_replacing: bool = False, progress: Progress
 ) -> Contents:
-    """Write a verified copy of the database to `file`, or leave `file` as it was.
+    """Write a verified copy of the database to `file`; on error, leave `file` alone.
 
-    It is the data of one moment; writers go on meanwhile. Until it is whole it has
-    another name, with `.partial-` in it. A `file` that exists is replaced only if
-    `is_replacing`; of a symbolic link, what it points to. Calls `progress` with what
-    is being done. Raises BackupError.
+    The copy is a snapshot, and writers go on meanwhile. Until it is complete, its name
+    contains `.partial-`. An existing `file` is replaced only if `is_replacing`; the
+    target of a symbolic link is replaced, not the link. Calls `progress` with a text
+    for each step. Raises BackupError.
     """
     if is_replacing:
         file = Path(os.path.realpath(file))
@@ -71,10 +71,10 @@ def write_backup(
 def restore_backup(
     file: Path, *, is_replacing: bool = False, progress: Progress
 ) -> Contents:
-    """Put a verified `file` in the place of the database, all of it or nothing.
+    """Replace the database by the verified backup `file`, all of it or nothing.
 
-    A database that holds anything is replaced only if `is_replacing`; one that
-    somebody else has open, never. The schema stays at the revision of the backup.
+    A database with data is replaced only if `is_replacing`, and never while another
+    connection is open. The schema keeps the revision of the backup.
     Raises BackupError.
     """
     try:
@@ -135,8 +135,8 @@ def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
 
 
 def _refuse_cut_off(file: Path) -> None:
-    # SQLite itself reads zeros where the last page ends too early. The layout is
-    # at https://sqlite.org/fileformat2.html.
+    # SQLite reads zeros where the last page is cut off, so we compare the sizes. The
+    # layout is at https://sqlite.org/fileformat2.html.
     with file.open("rb") as opened:
         header = opened.read(32)
     page_size = int.from_bytes(header[16:18])
@@ -147,7 +147,7 @@ def _refuse_cut_off(file: Path) -> None:
 
 def _dump_postgresql(part: Path, progress: Progress) -> Contents:
     tools = _tools()
-    # What is checked and counted is what is dumped: both see this snapshot.
+    # pg_dump and our checks share this snapshot, so both see the same data.
     snapshot = whole_database.hold_snapshot()
     known_revision(current_revision(), of="The database")
 
@@ -208,9 +208,9 @@ def _refuse_target(file: Path, *, is_replacing: bool) -> None:
 def _give_name(part: Path, file: Path, *, is_replacing: bool) -> None:
     if not is_replacing:
         with suppress(OSError):
-            os.link(part, file)  # which never replaces what came meanwhile
+            os.link(part, file)  # fails if another file came meanwhile
             return
-    # The file is there, or the disk knows no links.
+    # The file exists, or the file system has no hard links.
     _refuse_target(file, is_replacing=is_replacing)
     part.replace(file)
 

@@ -1,4 +1,4 @@
-"""Whether a database is sound and known to this version, and what it holds."""
+"""Checks that a database is sound and of a known revision; counts its rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contents:
-    """What a backup holds; `revision` is that of its schema."""
+    """The schema's revision and the numbers of rows in a backup."""
 
     revision: str
     sessions: int
@@ -34,12 +34,12 @@ class Contents:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return the count with its noun, which gets an s unless there is one."""
+    """Return `count` and `noun`, which gets an s unless `count` is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def known_revision(revision: str | None, *, of: str) -> str:
-    """Return the revision; BackupError unless this version of chatstore knows it."""
+    """Return `revision`; raise BackupError if this version does not know it."""
     if not revision:
         raise BackupError(f"{of} has no tables of chatstore's.")
     if revision not in known_revisions():
@@ -51,13 +51,13 @@ def known_revision(revision: str | None, *, of: str) -> str:
 
 
 def check_contents(what: str, progress: Progress) -> Contents:
-    """Prove the promises about the present database, and count what it holds.
+    """Check the promises about the current database; return its contents.
 
-    `what` is its name in the BackupError that is raised when one is broken.
+    Raises BackupError at the first violation; `what` names the database in the error.
     """
     try:
         revision = known_revision(current_revision(), of=what)
-        # An older schema lacks what the queries ask for; its file can be checked.
+        # The queries need the current schema, so of an older one we check the file.
         is_current = revision == head_revision()
         for check in checks.CHECKS if is_current else checks.CHECKS[:1]:
             progress(f"checking {check.name}")
@@ -70,7 +70,7 @@ def check_contents(what: str, progress: Progress) -> Contents:
 
 @contextmanager
 def looking_into(path: Path) -> Iterator[None]:
-    """Make queries read the SQLite file at `path`, which they cannot change."""
+    """Let queries in the block read the SQLite file at `path`, read-only."""
     app = Flask("chatstore-copy")
     place = str(path.absolute())
     location = f"file:{quote(place)}?mode=ro"

@@ -1,4 +1,4 @@
-"""Runs PostgreSQL's own pg_dump and pg_restore; knows nothing of what is in them."""
+"""Runs PostgreSQL's pg_dump and pg_restore; knows nothing of the data in a dump."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from sqlalchemy import URL
 
 from chatstore.errors import BackupError
 
-# Where packages put them, one folder a version, when PATH has only one.
+# Packages install each version in its own folder, and PATH has only one of them.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 _SECONDS_PER_LOOK = 0.2
 
@@ -45,7 +45,7 @@ class Tools:
         )
 
     def restore(self, file: Path, *, on_progress: Callable[[], None]) -> None:
-        """Replace what the database holds by `file`, in one transaction."""
+        """Replace the contents of the database by `file`, in one transaction."""
         self._run(
             "pg_restore",
             "--single-transaction",
@@ -59,7 +59,7 @@ class Tools:
         )
 
     def check(self, file: Path, *, on_progress: Callable[[], None]) -> None:
-        """Read all of a dump; BackupError when it is damaged or cut off."""
+        """Read all of a dump; raise BackupError if it is damaged or cut off."""
         self._run(
             "pg_restore", f"--file={os.devnull}", str(file), on_progress=on_progress
         )
@@ -96,9 +96,9 @@ class Tools:
 
 
 def connection_environ(url: URL) -> dict[str, str]:
-    """Return the variables that connect libpq's programs as `url` does.
+    """Return environment variables that connect libpq's programs to `url`.
 
-    On a command line, every user of the machine could read the password.
+    Every user of the machine can read a command line, so the password is not there.
     """
     variables = {
         option.keyword.decode(): option.envvar.decode()
@@ -114,10 +114,10 @@ def connection_environ(url: URL) -> dict[str, str]:
 
 
 def find_program(name: str, *, least: int) -> Path:
-    """Return the program of the oldest version that is not older than `least`.
+    """Return the program of the lowest version that is at least `least`.
 
-    A newer one can read the server, and may write what only newer servers know.
-    Raises BackupError.
+    A program newer than the server can dump it, but only a newer server may be able to
+    restore the dump. So we take the lowest. Raises BackupError.
     """
     folders = [Path(each) for each in os.get_exec_path()]
     for pattern in _FOLDERS:

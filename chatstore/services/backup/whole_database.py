@@ -1,6 +1,6 @@
-"""The statements that copy a whole database and put one in its place.
+"""The statements that copy or replace a whole database.
 
-Which files these are, and whether they may be written, is not decided here.
+The caller chooses the files and decides whether they may be written.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from sqlalchemy import func, inspect, literal, select, text
 from chatstore.db import db, sqlite
 from chatstore.errors import BackupError
 
-# How many steps of SQLite's machine pass between two looks at the progress.
+# SQLite calls our progress handler after this many steps of its virtual machine.
 _STEPS_PER_LOOK = 10_000
 _PAGES_PER_STEP = 1000
 _BUSY_CODES = (5, 6)  # SQLITE_BUSY and SQLITE_LOCKED
-# A command that only looks at something is over by then; a server is not.
+# A short command closes its connection within this time, but a server does not.
 _PATIENCE_SECONDS = 1
 
 
 def has_rows() -> bool:
-    """Whether the database holds anything, be it tables that are not chatstore's."""
+    """Whether chatstore's tables have rows or, without them, other tables exist."""
     connection = db.session.connection()
     there = inspect(connection).get_table_names()
     if "alembic_version" not in there:
@@ -36,10 +36,10 @@ def has_rows() -> bool:
 def copy_sqlite(
     database: Path, target: Path, *, on_progress: Callable[[], None]
 ) -> None:
-    """Write `database` as of now to `target`, which is empty; writers go on.
+    """Write a snapshot of `database` to the empty file `target`; writers go on.
 
-    Calls `on_progress` now and then. The backup API in steps would begin anew whenever
-    somebody writes. Raises BackupError.
+    Calls `on_progress` repeatedly. SQLite's backup API starts over whenever another
+    connection writes, so we use VACUUM INTO. Raises BackupError.
     """
     connection = _connect(database)
     try:
@@ -54,15 +54,15 @@ def copy_sqlite(
 def replace_sqlite(
     database: Path, source: Path, *, on_progress: Callable[[int, int, int], None]
 ) -> None:
-    """Make `database` the same as `source`, in one transaction of SQLite's.
+    """Replace the contents of `database` by those of `source`, in one transaction.
 
-    SQLite first folds in the WAL, which fails while another connection is open: an old
-    WAL next to new pages would be damage. Calls `on_progress` with a status, the pages
-    left and the pages in all. Raises BackupError.
+    An old WAL would damage the new pages, so SQLite first checkpoints and removes it.
+    That fails while another connection is open. Calls `on_progress` with a status, the
+    pages left and all pages. Raises BackupError.
     """
     target, original = _connect(database), _connect(source)
     try:
-        # Kept until the connection ends: nobody comes in between.
+        # The lock stays until the connection closes, so no other connection gets in.
         target.execute("PRAGMA locking_mode = EXCLUSIVE")
         target.execute("PRAGMA journal_mode = DELETE")
         original.backup(target, pages=_PAGES_PER_STEP, progress=on_progress)
@@ -83,9 +83,9 @@ def replace_sqlite(
 
 
 def hold_snapshot() -> str:
-    """Begin a transaction that sees PostgreSQL as of now; return the snapshot's name.
+    """Begin a transaction with a snapshot of PostgreSQL; return the snapshot's name.
 
-    Another connection that takes up the name sees the same, until ours ends.
+    Other connections can import the snapshot by its name until the transaction ends.
     """
     db.session.rollback()
     db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -99,7 +99,7 @@ def postgresql_version() -> int:
 
 
 def count_other_clients() -> int:
-    """Return how many connections besides this one use this PostgreSQL database."""
+    """Return how many other connections use this PostgreSQL database."""
     count = db.session.scalar(
         text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -110,7 +110,7 @@ def count_other_clients() -> int:
 
 
 def _connect(path: Path) -> Any:
-    # Not one of the engine's: those begin transactions, and turn WAL on.
+    # The engine's connections begin transactions and turn WAL on, so we open our own.
     return sqlite.driver().connect(
         path, isolation_level=None, timeout=_PATIENCE_SECONDS
     )
