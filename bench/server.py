@@ -72,8 +72,8 @@ def started(
 ) -> Iterator[Running]:
     """Run a server; the block begins when the server answers `first_path`.
 
-    The output goes to server.log in the server's folder. If the server does not start,
-    RuntimeError has the last lines.
+    The output goes to a temporary file. If the server does not start, RuntimeError has
+    the end of that file.
     """
     with tempfile.TemporaryDirectory() as logs, (Path(logs) / "log").open("w+") as log:
         begun = time.perf_counter()
