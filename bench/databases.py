@@ -12,7 +12,7 @@ SQLITE, POSTGRESQL = KINDS = ("sqlite", "postgresql")
 
 
 class Databases:
-    """Creates empty databases of both kinds; `close` and the folder's end remove them.
+    """Creates empty databases of both kinds, which exist until the end of the run.
 
     PostgreSQL keeps its defaults except max_connections. In particular, fsync is on.
     """

@@ -44,7 +44,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Plan:
-    """What to fill in: realistic chats, then `long_sessions` of 240-byte messages."""
+    """The data: realistic chats, then `long_sessions` of 240-byte messages."""
 
     sessions: int = 100_000
     messages: int = 1_000_000

@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Request:
-    """What to send: connection n asks for `paths[n % len(paths)]`.
+    """The request to send: connection n asks for `paths[n % len(paths)]`.
 
     If `is_keyed`, each request has its own Idempotency-Key.
     """

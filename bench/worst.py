@@ -1,4 +1,4 @@
-"""What the worst requests within the limits cost others: `python -m bench.worst`.
+"""The cost to others of the worst allowed requests: `python -m bench.worst`.
 
 Each case gets its own server on a database filled in advance. Measured are the time
 of the request, the longest wait of other clients' small requests meanwhile, and the

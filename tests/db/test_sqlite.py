@@ -309,7 +309,7 @@ def test_a_long_write_is_undone_and_leaves_no_lock(make_app, make_session):
 
 
 def count_for_seconds(connection, seconds):
-    """Run one statement for so long."""
+    """Run one statement for `seconds`."""
     end = time.monotonic() + seconds
     driver_connection = connection.connection.dbapi_connection
     driver_connection.create_function("lasts", 0, lambda: time.monotonic() < end)
@@ -389,7 +389,7 @@ def test_waiting_for_another_process_ends_in_time(tmp_path):
     path = tmp_path / "chatstore.db"
     with start_worker("hold_lock", path) as worker:
         wait_for(worker, "ready")
-        rescue = Timer(5, worker.kill)  # or a lock without a bound would wait on
+        rescue = Timer(5, worker.kill)  # ends the wait if it is unbounded
         rescue.start()
         with (
             pytest.raises(DatabaseUnavailable),

@@ -135,7 +135,7 @@ def test_many_that_hang_stop_nobody_else(patient, sent):
         chat = patient.request("POST", SESSIONS, {"name": "whole"}).json
         stored = patient.request("POST", messages_url(chat), {"content": "x" * 100_000})
         assert stored.status_code == 201
-        # A process keeps 32 waiting clients and cuts off the oldest of the rest.
+        # A process lets 32 clients wait and cuts off others, never the latest.
         gone = answered(clients, CLIENTS - 32)
         for client in gone:
             assert_problem(answer_on(client), 408, detail="too many others were slow")

@@ -1,4 +1,4 @@
-"""What clients share: the sessions in use, and requests that can be sent again."""
+"""State shared by the clients: sessions in use, and requests that can be repeated."""
 
 import random
 import threading

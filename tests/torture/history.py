@@ -16,7 +16,7 @@ Message = Sequence[Any]
 
 
 class Kind(StrEnum):
-    """What a call asks for."""
+    """The kinds of calls."""
 
     CREATE = "create"
     APPEND = "append"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the caller knows afterwards: done, no effect, or neither."""
+    """The caller's knowledge after a call: done, no effect, or neither."""
 
     ACKNOWLEDGED = "acknowledged"
     FAILED = "failed"

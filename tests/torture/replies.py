@@ -1,4 +1,4 @@
-"""What a reply tells the caller, and the sessions stored at the end of the run."""
+"""The meaning of replies to a caller, and the sessions stored at the end of the run."""
 
 import threading
 from collections.abc import Iterator

@@ -156,7 +156,7 @@ def test_a_message_is_found_as_soon_as_it_is_there(db_session):
         assert len(page.hits) == 1
 
 
-# Filters by place
+# Filters
 
 
 def test_filters_hold_for_names_and_messages(db_session):
