@@ -222,7 +222,7 @@ def twins(sqlite_template, postgres, postgres_template, tmp_path, monkeypatch):
         kind: create_app(make_settings(url, log_level="error", **given.LIMITS))
         for kind, url in zip(KINDS, urls, strict=True)
     }
-    monkeypatch.setattr(clock, "source", clock.source)  # undoes each machine's
+    monkeypatch.setattr(clock, "source", clock.source)  # monkeypatch restores it
     monkeypatch.setattr(Twins, "apps", apps, raising=False)
     yield
     for app in apps.values():

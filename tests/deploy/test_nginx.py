@@ -253,7 +253,7 @@ def test_a_listing_is_made_as_fast_as_it_is_read(site):
         assert site.request("POST", messages_url(chat), body).status_code == 201
     with closing(open_stream(site, "127.0.0.15", messages_url(chat))) as response:
         assert response.read(13) == b'{"messages":['
-        for _ in range(3):  # meanwhile, others get the whole list
+        for _ in range(3):  # other clients get the whole list
             whole = site.request("GET", messages_url(chat)).json["messages"]
             assert [each["seq"] for each in whole] == list(range(1, 13))
         assert site.request("DELETE", session_url(chat)).status_code == 204

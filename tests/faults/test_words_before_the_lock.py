@@ -74,7 +74,7 @@ def test_a_request_makes_its_words_before_it_waits(
     with watched as held:
         answer = alice.open(urls[place], method=method, json=body, headers=headers)
     assert answer.status_code in (200, 201)
-    is_whole_view = place == "list" and headers  # runs in the transaction
+    is_whole_view = place == "list" and headers  # the whole view is in the transaction
     assert held == [bool(is_whole_view)] * texts
 
 

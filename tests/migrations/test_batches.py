@@ -67,7 +67,7 @@ def assert_all_is_well():
 
 
 class Broken(Exception):
-    """Stands for the end of the process."""
+    """Imitates the end of the process."""
 
 
 def break_off_after(batches):

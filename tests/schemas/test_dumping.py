@@ -1,4 +1,4 @@
-"""Responses contain exactly what the schemas define, on every way to build them."""
+"""Responses contain exactly what the schemas define, however they are built."""
 
 import json
 from datetime import UTC, datetime

@@ -245,6 +245,6 @@ def test_the_disk_is_measured(private_file):
 
 
 def test_a_disk_without_room_is_warned_about():
-    need("/proc", Path("/proc/self").exists())  # reports no free space
+    need("/proc", Path("/proc/self").exists())  # /proc reports no free space
     findings = list(examine_file(Path("/proc/chatstore.db")))
     assert (levels(findings)["disk"], details(findings)["disk"]) == (WARN, "0 MiB free")

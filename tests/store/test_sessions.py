@@ -112,7 +112,7 @@ def test_what_was_read_before_does_not_hide_what_others_changed(
     app, db_session, make_session
 ):
     chat = make_session(owner_id="alice", name="old")
-    before = get_session(chat.id, owner_id="alice")  # in the identity map
+    before = get_session(chat.id, owner_id="alice")  # stays in the identity map
     with app.app_context():
         run_write(append_message, chat.id, owner_id="alice", content="x")
     mine = run_write(update_session, chat.id, owner_id="alice", changes={"name": "new"})
