@@ -1,6 +1,7 @@
-"""What bare Flask does: one route, a constant answer, chatstore's server settings.
+"""The speed of bare Flask: one route, a constant answer, chatstore's server settings.
 
-Also its own configuration of gunicorn; knows nothing of chatstore but the settings.
+This module is also its own gunicorn configuration. Of chatstore it knows only the
+settings.
 """
 
 import os
@@ -24,5 +25,5 @@ app = Flask(__name__)
 
 @app.route("/", methods=["GET", "POST"])
 def answer() -> dict[str, str]:
-    """Answer with a constant."""
+    """Return a constant."""
     return {"status": "ok"}

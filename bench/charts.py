@@ -1,4 +1,4 @@
-"""Draws what was measured, one SVG a figure; knows the shapes of bench/results."""
+"""Draws the results as SVG charts; knows the shapes of the files in bench/results."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +10,16 @@ from bench.contenders import FIGURES
 from bench.numbers import Spread
 
 matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "chatstore"  # the same figures, the same file
+matplotlib.rcParams["svg.hashsalt"] = "chatstore"  # makes the output reproducible
 matplotlib.rcParams["svg.fonttype"] = "none"
 
-from matplotlib.figure import Figure  # noqa: E402, after the choice above
+from matplotlib.figure import Figure  # noqa: E402, must follow matplotlib.use()
 
 _OURS, _OTHERS = "#2b6cb0", "#a0aec0"
 
 
 def speed(found: dict[str, Any], folder: Path) -> list[Path]:
-    """Requests per second, one chart a figure."""
+    """Draw requests per second, one chart per figure."""
     return [
         _bars(
             folder / f"speed-{figure.replace(' ', '-')}.svg",
@@ -34,7 +34,7 @@ def speed(found: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def libraries(found: dict[str, Any], folder: Path) -> list[Path]:
-    """How much an append grows with its session."""
+    """Draw how much slower an append is in a long session."""
     growth = {
         name: Spread.read(each["append growth"]) for name, each in found["arms"].items()
     }
@@ -54,13 +54,13 @@ def libraries(found: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def tail(found: dict[str, Any], folder: Path) -> list[Path]:
-    """The 99th percentile of eight writers."""
+    """Draw the 99th percentile of appends by eight writers."""
     p99 = {name: Spread.read(each["p99_ms"]) for name, each in found["arms"].items()}
     return [_bars(folder / "tail.svg", "eight writers: p99 in ms", p99)]
 
 
 def growth(found: dict[str, Any], folder: Path) -> list[Path]:
-    """How much longer with history than without, one chart a database."""
+    """Draw the slowdown that history causes, one chart per database."""
     return [
         _bars(
             folder / f"growth-{kind}.svg",
@@ -76,7 +76,7 @@ def growth(found: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def many(found: dict[str, Any], folder: Path) -> list[Path]:
-    """The p99 of normal load, alone and among many."""
+    """Draw the p99 of normal load, alone and in the crowd."""
     p99 = {
         f"{figure}, {kind}, {when}": Spread.read(each[f"{when}_p99_ms"])
         for kind, figures in found["databases"].items()
@@ -87,7 +87,7 @@ def many(found: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _bars(path: Path, title: str, bars: Mapping[str, Spread]) -> Path:
-    """Draw medians as bars, with the least and the most of the rounds."""
+    """Draw medians as bars, with the minimum and maximum of the rounds."""
     names, spreads = list(bars)[::-1], list(bars.values())[::-1]
     figure = Figure(figsize=(8, 1 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Who is measured over HTTP, how each is started, and what it is filled with."""
+"""The servers measured over HTTP: how each starts, and the data it is filled with."""
 
 import http.client
 import json
@@ -38,14 +38,14 @@ _IDLE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Contender:
-    """One server in the comparison; `start` runs it while its block runs."""
+    """One server in the comparison; `start` is a context manager that runs it."""
 
     name: str
     start: Callable[[], AbstractContextManager[Running]]
 
 
 def contenders(made: Databases, *, with_peers: bool) -> list[Contender]:
-    """Return the ceiling, chatstore on both databases and, if wanted, the peer."""
+    """Return the ceiling, chatstore on both databases and, if asked, the peers."""
     ours = [
         Contender(f"chatstore, {kind}", lambda kind=kind: _chatstore(made, kind))
         for kind in (SQLITE, POSTGRESQL)
@@ -79,7 +79,7 @@ def _fastapi(made: Databases, kind: str) -> Iterator[Running]:
 
 
 class Client:
-    """One kept connection, to fill a server and to ask what takes one client."""
+    """One keep-alive connection, to fill a server and to time a single client."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
@@ -92,18 +92,18 @@ class Client:
         self.close()
 
     def send(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Send one request and return status and body of its answer."""
+        """Send one request; return the status and the body of the answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
         if time.monotonic() - self._used_at > _IDLE_SECONDS:
-            self._connection.close()  # the server may have; the next request connects
+            self._connection.close()  # the next request opens a new connection
         self._used_at = time.monotonic()
         self._connection.request(method, path, data, headers)
         response = self._connection.getresponse()
         return response.status, response.read()
 
     def create_session(self, messages: int = 0) -> str:
-        """Create a session with so many messages and return its path."""
+        """Create a session with this number of messages; return its path."""
         status, body = self.send("POST", _SESSIONS, {"name": "A chat"})
         if status != 201:
             raise RuntimeError(f"a session was refused: {status} {body!r}")
@@ -118,14 +118,14 @@ class Client:
         return path
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()
 
 
 def requests_for(name: str, port: int) -> dict[str, Request]:
-    """Fill the server and return what to send it for each figure.
+    """Fill the server; return the request to send for each figure.
 
-    Every connection writes to a session of its own, and reads one of its own.
+    Each connection appends to its own session and reads its own session.
     """
     if name == CEILING:
         return _ceiling_requests()
@@ -153,7 +153,7 @@ def requests_for(name: str, port: int) -> dict[str, Request]:
 
 
 def _ceiling_requests() -> dict[str, Request]:
-    # The body is sent to it too: reading a request is part of what Flask does.
+    # Flask reads request bodies too, so the ceiling gets the same body.
     bodies: dict[str, Any] = dict.fromkeys(("append", KEYED), {"content": TEXT})
     bodies["batch of 100"] = {"messages": [{"content": TEXT}] * BATCH}
     return {each: Request(["/"], bodies.get(each)) for each in FIGURES}

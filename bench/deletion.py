@@ -1,4 +1,4 @@
-"""What deleting a large session does to those who write meanwhile."""
+"""The effect of deleting a large session on concurrent writers."""
 
 import threading
 import time
@@ -15,9 +15,10 @@ _PATIENCE_SECONDS = 300
 
 
 def measure_deletion(port: int, url: str, messages: int) -> dict[str, float]:
-    """Delete a session of so many messages while others append to theirs.
+    """Delete a session of `messages` messages while other clients append.
 
-    `seconds` is the time to the answer, `seconds_until_gone` to the last row's end.
+    `seconds` is the time to the response, `seconds_until_gone` the time until the last
+    row is deleted.
     """
     with Client(port) as client:
         path = client.create_session(messages)
@@ -65,13 +66,13 @@ def _after(seconds: float) -> threading.Event:
 
 
 def _write_until(port: int, over: threading.Event) -> list[float]:
-    """Append from several clients until it is over; return milliseconds, sorted."""
+    """Append from several clients until `over` is set; return sorted milliseconds."""
     times: list[list[float]] = [[] for _ in range(_WRITERS)]
 
     def write(number: int) -> None:
         with Client(port) as client:
             path = client.create_session()
-            while True:  # at least once, and what is under way counts
+            while True:  # each client appends at least once, and the last append counts
                 begun = time.perf_counter()
                 append(client, path, TEXT)
                 times[number].append((time.perf_counter() - begun) * 1000)

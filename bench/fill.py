@@ -1,8 +1,8 @@
 """Fills a database with chats, in SQL: `python -m bench.fill URL`.
 
-Rows are written as the schema had them at its revision 0002, and the migrations since
-then derive whatever has been added: so an old database grows up, and so this file
-need not know what a later version keeps beside the rows.
+Rows are written in the schema of revision 0002. Later migrations then derive the
+columns and tables added since. The fill thus upgrades an old database, and this file
+need not know newer columns.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from chatstore.web.auth import LOCAL_OWNER
 _REVISION = "0002"
 _BATCH = 2000
 TAGS = ["work", "home", "travel", "code", "health", "school", "music", "law"]
-RARE_TAG = "lighthouse"  # of one session in a thousand
+RARE_TAG = "lighthouse"  # the tag of one session in a thousand
 MODELS = ["gpt-4o-mini", "llama-3-70b", "mistral-large", "qwen-2-72b"]
 _SESSION_COLUMNS = [
     *("id", "owner_id", "name", "created_at", "last_updated_at", "llm_model_name"),
@@ -44,7 +44,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Plan:
-    """What to fill in: chats like people's, and special ones of 240-byte messages."""
+    """The data: realistic chats, then `long_sessions` of 240-byte messages."""
 
     sessions: int = 100_000
     messages: int = 1_000_000
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Chat:
-    """One session that is to be written."""
+    """One session to write."""
 
     id: UUID
     created_at: datetime
@@ -64,12 +64,12 @@ class Chat:
     name: str
 
     def written_at(self, seq: int) -> datetime:
-        """Return the timestamp of a message; of the creation for 0."""
+        """Return the timestamp of message `seq`; the session's creation for 0."""
         return self.created_at + timedelta(seconds=seq)
 
 
 def fill(url: str, plan: Plan) -> dict[str, UUID]:
-    """Make the tables at `url` and fill them; return the long sessions by length."""
+    """Create the tables at `url` and fill them; return long session ids by length."""
     app = create_app(Settings(database_url=url, secret_key="bench", log_level="error"))
     with app.app_context():
         migrate(_REVISION)
@@ -86,13 +86,13 @@ def fill(url: str, plan: Plan) -> dict[str, UUID]:
 
 
 def fill_sessions(connection: Connection, chats: list[Chat]) -> None:
-    """Write the row of each chat, all but what it shows of its last message."""
+    """Write one row per chat, without its last_message_preview."""
     rows = (_session_row(chat) for chat in chats)
     _write(connection, ChatSession, _SESSION_COLUMNS, rows, len(chats))
 
 
 def fill_messages(connection: Connection, chats: list[Chat], plan: Plan) -> None:
-    """Write the messages of all chats, in the order in which they were said."""
+    """Write the messages of all chats, by chat and seq, then the previews."""
     total = sum(chat.length for chat in chats)
     _write(connection, Message, _MESSAGE_COLUMNS, _message_rows(chats, plan), total)
     preview = (
@@ -169,7 +169,7 @@ def _write(
     rows: Iterator[dict[str, Any]],
     total: int,
 ) -> None:
-    # Only the columns of that revision, with the types that the models give them.
+    # Later columns do not exist yet at this revision, so name the columns to insert.
     types = model.__table__.columns
     columns = [sa.column(name, types[name].type) for name in names]
     table = sa.table(model.__tablename__, *columns)
@@ -186,7 +186,7 @@ def _write(
 
 
 def _settle() -> None:
-    """Have PostgreSQL do now what it does by itself in time; SQLite does nothing."""
+    """Run VACUUM and ANALYZE on PostgreSQL, as autovacuum would later."""
     if db.engine.dialect.name != "postgresql":
         return
     engine = db.engine.execution_options(isolation_level="AUTOCOMMIT")

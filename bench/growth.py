@@ -1,7 +1,8 @@
-"""Whether it stays as fast when history grows: `python -m bench.growth`.
+"""Whether speed stays the same as history grows: `python -m bench.growth`.
 
-On each database three are filled: people's chats, a very large one, and a small one
-to compare with. `--scale 0.01` makes all of them a hundredth of their size.
+Each kind of database is filled three times: with realistic chats, with many sessions
+of which one is very long, and small for comparison. `--scale 0.01` divides all sizes
+by a hundred.
 """
 
 import argparse
@@ -35,7 +36,7 @@ _SIZED = 20_000
 
 @dataclass(frozen=True)
 class Filled:
-    """A filled database and the server on it."""
+    """A filled database and a server running on it."""
 
     url: str
     server: Running
@@ -49,7 +50,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is filled in."""
+    """The sizes of the databases and of the pages."""
 
     chats: Plan
     large: Plan
@@ -60,7 +61,7 @@ class Scale:
 
     @classmethod
     def of(cls, factor: float) -> "Scale":
-        """Return the sizes that issue and documentation speak of, times `factor`."""
+        """Return the sizes that the documentation promises, times `factor`."""
         million = max(1000, round(1_000_000 * factor))
         return cls(
             chats=Plan(million // 10, million),
@@ -73,7 +74,7 @@ class Scale:
 
 
 def measure(made: Databases, kind: str, scale: Scale) -> dict[str, Any]:
-    """Return all figures of growth on one kind of database."""
+    """Return all growth figures for one kind of database."""
     with ExitStack() as stack:
         start = partial(_filled, stack, made, kind)
         chats, large, small = map(start, (scale.chats, scale.large, scale.small))
@@ -115,7 +116,7 @@ def _filled(stack: ExitStack, made: Databases, kind: str, plan: Plan) -> Filled:
 def growth_pairs(
     stack: ExitStack, large: Filled, small: Filled, *, page: int
 ) -> Iterator[Pair]:
-    """What must not depend on how much there is."""
+    """Yield pairs whose ratio must not depend on the amount of data."""
     big = stack.enter_context(large.client())
     little = stack.enter_context(small.client())
     one, new, far = (c.create_session() for c in (big, big, little))
@@ -138,7 +139,7 @@ def growth_pairs(
 
 
 def list_pairs(stack: ExitStack, chats: Filled, *, page: int) -> Iterator[Pair]:
-    """What lists of sessions cost by filter and place, in people's chats."""
+    """Yield session lists by filter, order and page, compared with a plain list."""
     client = stack.enter_context(chats.client())
     page = min(page, chats.sessions // 10)
     yield _deep_page(client, page, "page 10,000 of sessions / first")
@@ -160,7 +161,7 @@ def list_pairs(stack: ExitStack, chats: Filled, *, page: int) -> Iterator[Pair]:
 
 
 def search_pairs(stack: ExitStack, chats: Filled, small: Filled) -> Iterator[Pair]:
-    """A word that is in ten messages, of a million and of ten thousand."""
+    """Yield the search for a word in ten messages: among a million / among 10,000."""
     big, little = (stack.enter_context(each.client()) for each in (chats, small))
     path = f"/api/v1/search?q={RARE}"
     yield Pair(
@@ -172,7 +173,7 @@ def search_pairs(stack: ExitStack, chats: Filled, small: Filled) -> Iterator[Pai
 
 
 def search_figures(stack: ExitStack, chats: Filled, kind: str) -> dict[str, Any]:
-    """Return the times of each search, and those of the LIKE scans."""
+    """Return the times of each search and of the LIKE scans."""
     client = stack.enter_context(chats.client())
     try:
         hits = ask(client, f"/api/v1/search?q={COMMON}")["hits"]
@@ -200,7 +201,7 @@ def search_figures(stack: ExitStack, chats: Filled, kind: str) -> dict[str, Any]
 
 
 def measure_bytes(made: Databases, kind: str, messages: int) -> dict[str, float]:
-    """Return the bytes on disk of a message of 240 bytes, by what they are for."""
+    """Return the bytes on disk of one 240-byte message, by purpose."""
     url, texts = made.new_url(kind), Texts(messages, seed=3)
     with running_chatstore(database_url=url) as server, Client(server.port) as client:
         before = bytes_by_table(url)
@@ -231,7 +232,7 @@ def _deep_page(client: Client, page: int, name: str) -> Pair:
 
 
 def _cursor_after(client: Client, sessions: int) -> str:
-    """Walk so far down the list and return where it goes on."""
+    """Page through `sessions` sessions; return the cursor to the next page."""
     path, cursor = f"{_SESSIONS}?limit=", ""
     while sessions > 0:
         step = min(1000, sessions)
@@ -246,7 +247,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--database", choices=KINDS, action="append")
     options = parser.parse_args()
-    # One kind takes a quarter of an hour or more: what the others gave is kept.
+    # One kind takes 15 minutes or more, so keep the results of the other.
     found = (read_results("growth") or {"databases": {}})["databases"]
     with databases() as made:
         for kind in options.database or KINDS:

@@ -1,4 +1,4 @@
-"""What a request does inside: its statements, and what the search index adds to it."""
+"""The inside of a request: its SQL statements, and the cost of the search index."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _NOT_COUNTED = ("BEGIN", "PRAGMA", "COMMIT", "SAVEPOINT", "RELEASE")
 
 @contextmanager
 def application(url: str) -> Iterator[Flask]:
-    """Make the application in this process, on a database that is migrated."""
+    """Yield an application in this process, on a migrated database."""
     app = create_app(Settings(database_url=url, secret_key="bench", log_level="error"))
     try:
         yield app
@@ -32,7 +32,7 @@ def application(url: str) -> Iterator[Flask]:
 
 
 def count_statements(url: str) -> dict[str, int | str]:
-    """Return how many statements each kind of request executes."""
+    """Return the number of statements that each kind of request executes."""
     with application(url) as app:
         client = app.test_client()
         with app.app_context():
@@ -76,9 +76,9 @@ def _count(
 
 
 def append_pair(app: Flask, text: str) -> Pair:
-    """The cost of the index: an append that writes it beside one that leaves it out.
+    """Return the cost of the index: an append with it / an append without it.
 
-    In process, so that nothing of a network hides it.
+    Both run in process, so that no network time hides the difference.
     """
     client = app.test_client()
     path = _SESSIONS + client.post(_SESSIONS, json={}).get_json()["id"]
@@ -93,7 +93,7 @@ def _without_index(post: Any) -> None:
     index: Any = import_module("chatstore.store.search.entries")
     written = index.put_words, index.words_of
     index.put_words = lambda *_, **__: None
-    # PostgreSQL: an entry without words
+    # on PostgreSQL, the entry stays but has no words
     index.words_of = lambda *_, **__: index.Words("", "")
     try:
         post()

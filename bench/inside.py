@@ -1,4 +1,4 @@
-"""What only the database itself can tell: bytes by table, and how long a scan takes."""
+"""Figures that only the database can give: bytes per table, and the time of a scan."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from bench.pairs import NotThere
 from bench.timing import each_time
 from chatstore.db.sqlite import driver
 
-# The tables of the search index, with what SQLite's FTS5 keeps them in.
+# The tables of the search index, including the shadow tables of SQLite's FTS5.
 _SEARCH = ("message_index", "name_index")
 _SCAN = (
     "SELECT id, session_id, seq, content FROM chat_messages"
@@ -26,7 +26,7 @@ _SIZES_POSTGRESQL = (
 
 @contextmanager
 def connection_to(url: str) -> Iterator[Any]:
-    """Connect past chatstore, to look."""
+    """Connect to the database directly, past chatstore."""
     if url.startswith("sqlite:///"):
         connection = driver().connect(url.removeprefix("sqlite:///"))
     else:
@@ -40,20 +40,20 @@ def connection_to(url: str) -> Iterator[Any]:
 
 
 def scan_ms(url: str, word: str, times: int = 3) -> list[float]:
-    """Return what it takes to find a word with LIKE, several times, sorted."""
+    """Return the sorted milliseconds of `times` searches for a word with LIKE."""
     with connection_to(url) as connection:
         query = _SCAN.format(word=word)
         return each_time(lambda: connection.execute(query).fetchall(), times)
 
 
 def is_deleting(url: str) -> bool:
-    """Whether rows are left of a session that nobody sees any more."""
+    """Whether rows of a hidden session are still to be deleted."""
     with connection_to(url) as connection:
         return bool(connection.execute(_HIDDEN).fetchall())
 
 
 def bytes_by_table(url: str) -> dict[str, int]:
-    """Return how large each table is on disk, with its indexes."""
+    """Return the size of each table on disk, its indexes included."""
     if not url.startswith("sqlite:"):
         with connection_to(url) as connection:
             return dict(connection.execute(_SIZES_POSTGRESQL).fetchall())
@@ -61,7 +61,7 @@ def bytes_by_table(url: str) -> dict[str, int]:
 
 
 def _bytes_in_sqlite(path: str) -> dict[str, int]:
-    # Python's own SQLite mostly has the table dbstat; the wheel of a newer one not.
+    # Python's own SQLite usually has dbstat; the wheel of a newer SQLite does not.
     with closing(sqlite3.connect(path)) as connection:
         try:
             pages = connection.execute(_SIZES_SQLITE).fetchall()

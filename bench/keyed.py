@@ -1,8 +1,9 @@
 """Compares appends with an Idempotency-Key with plain ones: `python -m bench.keyed`.
 
-A neighbour that takes the processor for a second changes a rate by half. So the two
-take turns every quarter of a second, in many pairs, and who begins changes from pair
-to pair. Each pair has new connections: the workers may share them unevenly.
+Another program that uses the processor for a second can halve a rate. So the two
+kinds alternate every quarter of a second, in many pairs, and the kind that starts
+alternates as well. Each pair opens new connections, because the workers may share
+connections unevenly.
 """
 
 import argparse
@@ -27,7 +28,7 @@ _BODY = json.dumps({"content": TEXT}).encode()
 def measure(
     made: Databases, kind: str, *, pairs: int, seconds: float
 ) -> dict[str, Any]:
-    """Return requests per second of both, their ratio, and the errors."""
+    """Return requests per second of both kinds, their ratio, and the errors."""
     plain: list[Slice] = []
     keyed: list[Slice] = []
     with running_chatstore(database_url=made.new_url(kind)) as server:
@@ -49,7 +50,7 @@ def measure(
 
 
 def appending(client: Client, *, is_keyed: bool) -> Callable[[int], bytes]:
-    """Return what makes the next append of a connection, to a session of its own."""
+    """Return a function that builds connection n's next append, to its own session."""
     paths = [client.create_session() for _ in range(CONNECTIONS)]
     heads = [
         f"POST {path}/messages HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -66,7 +67,7 @@ def appending(client: Client, *, is_keyed: bool) -> Callable[[int], bytes]:
 
 
 def summed_up(plain: list[Slice], keyed: list[Slice]) -> dict[str, Any]:
-    """Return medians and quartiles of slices that took turns."""
+    """Return medians and quartiles of slices that alternated."""
     rates = [[each.per_second for each in slices] for slices in (plain, keyed)]
     return {
         "plain_per_second": Quartiles.of(rates[0]),
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--database", choices=KINDS, action="append")
     options = parser.parse_args()
     how = {"pairs": options.pairs, "seconds": options.seconds}
-    # One kind alone takes two minutes: what the other one gave is kept.
+    # One kind takes two minutes, so keep the results of the other.
     before = read_results("keyed") or {}
     found = before["databases"] if before.get("how") == how else {}
     with databases() as made:

@@ -1,7 +1,7 @@
 """A LangGraph development server, which keeps the messages of a graph's threads.
 
-It keeps them in memory and writes them to a file now and then. An append is an update
-of the thread's state, which knows every message before it.
+The server keeps messages in memory and writes them to a file periodically. An append
+updates the thread's state, which contains all earlier messages.
 """
 
 import json
@@ -23,7 +23,7 @@ _OFFLINE = {"LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1"}
 
 @contextmanager
 def running_langgraph() -> Iterator[Callable[[], dict[str, dict[str, float]]]]:
-    """Run the server; what is yielded measures it once."""
+    """Run the server; yield a function that measures it once."""
     port = free_port()
     command = [str(PEERS_PYTHON.with_name("langgraph")), "dev", "--port", str(port)]
     command += ["--host", "127.0.0.1", "--no-browser", "--no-reload"]

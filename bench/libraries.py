@@ -1,7 +1,7 @@
-"""Libraries that keep chats, in turn with chatstore: `python -m bench.libraries`.
+"""Compares libraries that keep chats with chatstore: `python -m bench.libraries`.
 
-One client, one message at a time, in sessions of 10 and of 2,000 messages. The
-libraries are called in process; chatstore answers over HTTP all the same.
+One client sends one message at a time, in sessions of 10 and of 2,000 messages. The
+libraries run in the client's process; chatstore still answers over HTTP.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Figures = dict[str, dict[str, float]]
 
 @contextmanager
 def library(name: str, url: str) -> Iterator[Callable[[], Figures]]:
-    """Run a library in a process; what is yielded measures it once."""
+    """Run a library in a child process; yield a function that measures it once."""
     script = Path(__file__).parent / "peers" / "libraries.py"
     with subprocess.Popen(
         [str(PEERS_PYTHON), str(script), name, url],
@@ -53,7 +53,7 @@ def library(name: str, url: str) -> Iterator[Callable[[], Figures]]:
 
 @contextmanager
 def chatstore(made: Databases, kind: str) -> Iterator[Callable[[], Figures]]:
-    """Run chatstore; what is yielded measures it once, over HTTP."""
+    """Run chatstore; yield a function that measures it once, over HTTP."""
     with running_chatstore(database_url=made.new_url(kind)) as server:
         with Client(server.port) as client:
             full = client.create_session(SIZES[-1])
@@ -66,7 +66,7 @@ def chatstore(made: Databases, kind: str) -> Iterator[Callable[[], Figures]]:
 
 
 def measured(client: Client, *paths: str) -> Figures:
-    """Append to and read the sessions, which are of the two sizes."""
+    """Append to and read each session; `paths` are in the order of SIZES."""
     return {
         str(size): {
             "append": timed(partial(append, client, path), APPENDS),
@@ -84,14 +84,14 @@ def append(client: Client, path: str) -> None:
 
 
 def read(client: Client, path: str) -> None:
-    """Read the whole session and parse it."""
+    """Read the whole session and parse it as JSON."""
     status, answer = client.send("GET", f"{path}/messages")
     if status != 200 or not json.loads(answer)["messages"]:
         raise RuntimeError(f"refused: {status}")
 
 
 def measure(rounds: int) -> tuple[dict[str, list[Figures]], dict[str, str]]:
-    """Return the figures of every round by name, and why one is missing."""
+    """Return the figures of every round by name, and the reasons for missing names."""
     missing: dict[str, str] = {}
     with ExitStack() as stack:
         made = stack.enter_context(databases())
@@ -103,7 +103,7 @@ def measure(rounds: int) -> tuple[dict[str, list[Figures]], dict[str, str]]:
             except (RuntimeError, OSError) as error:
                 missing[name] = str(error)
         found: dict[str, list[Figures]] = {name: [] for name in arms}
-        for number in range(rounds + 1):  # the first one warms
+        for number in range(rounds + 1):  # round 0 is a warm-up
             for name, once in arms.items():
                 progress(f"libraries: round {number} of {rounds}, {name}")
                 found[name].append(once())
@@ -121,7 +121,7 @@ def _arms(made: Databases) -> dict[str, Any]:
 
 
 def summed_up(found: dict[str, list[Figures]]) -> dict[str, Any]:
-    """Return milliseconds by name, size and figure, and the growth between sizes."""
+    """Return milliseconds by name, size and figure, and the ratio between the sizes."""
     return {name: _one(rounds) for name, rounds in found.items()}
 
 

@@ -1,6 +1,6 @@
-"""Loads a server and says what it answered: with wrk, or else with Locust.
+"""Puts load on a server and returns what it answered; uses wrk, or else Locust.
 
-Knows paths and bodies, not what they mean.
+This module knows paths and bodies, not what they mean.
 """
 
 import json
@@ -20,9 +20,9 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Request:
-    """What to send: the n-th connection asks for the n-th path, round and round.
+    """The request to send: connection n asks for `paths[n % len(paths)]`.
 
-    If `is_keyed`, each request carries an Idempotency-Key of its own.
+    If `is_keyed`, each request has its own Idempotency-Key.
     """
 
     paths: Sequence[str]
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answers:
-    """What came back; `errors` are answers of 400 and more and broken connections."""
+    """The results; `errors` counts statuses of 400 or more and broken connections."""
 
     per_second: float
     p50_ms: float
@@ -42,18 +42,18 @@ class Answers:
 
 
 def unanswered(seconds: float, connections: int) -> Answers:
-    """Return what it is when nobody was answered: each waited for the whole time."""
+    """Return the figures of a run without any answer: all requests took `seconds`."""
     ms = seconds * 1000
     return Answers(0.0, ms, ms, ms, connections)
 
 
 def has_wrk() -> bool:
-    """Return whether wrk is on the path."""
+    """Return whether wrk is on the PATH."""
     return shutil.which("wrk") is not None
 
 
 def send(port: int, request: Request, *, seconds: float, connections: int) -> Answers:
-    """Send the request over and over on so many connections, for so long."""
+    """Send the request repeatedly on all connections for `seconds`."""
     run = _with_wrk if has_wrk() else _with_locust
     environ = os.environ | {
         "BENCH_PATHS": "\n".join(request.paths),
@@ -66,7 +66,7 @@ def send(port: int, request: Request, *, seconds: float, connections: int) -> An
 def _with_wrk(
     url: str, environ: dict[str, str], seconds: float, connections: int
 ) -> Answers:
-    # A thread each: only so does a connection keep to a path of its own.
+    # wrk assigns paths per thread, so each connection needs its own thread.
     sizes = [f"-t{connections}", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     command = ["wrk", *sizes, "--timeout", "30s", "-s", str(_HERE / "load.lua"), url]
     text = subprocess.run(

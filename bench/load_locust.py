@@ -1,4 +1,4 @@
-"""What Locust sends where wrk is missing: the n-th user asks for the n-th path."""
+"""The load that Locust sends where wrk is missing: user n asks for path n."""
 
 import itertools
 import os
@@ -13,14 +13,14 @@ _requests = itertools.count()
 
 
 class Client(FastHttpUser):
-    """One connection that sends one request over and over."""
+    """One connection that repeats one request."""
 
     def on_start(self) -> None:
         self.path = _paths[next(_numbers) % len(_paths)]
 
     @task
     def ask(self) -> None:
-        """Send it once; anything of 400 and more is counted as a failure."""
+        """Send the request once; count a status of 400 or more as a failure."""
         headers = {"Content-Type": "application/json"} if _body else {}
         if _key:
             headers["Idempotency-Key"] = f"{_key}-{next(_requests)}"

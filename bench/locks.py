@@ -1,7 +1,7 @@
-"""Writers that poll SQLite's own lock beside writers in chatstore's queue; no server.
+"""Compares SQLite's own busy polling with chatstore's writer queue; no server.
 
-Two processes of four threads insert 240-byte rows, each thread on a connection of its
-own, through the bare driver: `python -m bench.locks` is one such process.
+Two processes of four threads insert 240-byte rows through the bare driver, each
+thread on its own connection. `python -m bench.locks` is one such process.
 """
 
 import json
@@ -20,17 +20,17 @@ from chatstore.db.sqlite import WriterLock, driver
 PROCESSES = 2
 THREADS = 4
 KINDS = ("polling", "queue")
-PAUSES_MS = (0, 2)  # between two inserts of a thread: none, or the rest of a request
-_WAIT_SECONDS = 30  # for the lock, in both kinds: chatstore's default
+PAUSES_MS = (0, 2)  # between inserts of a thread: none, or the rest of a request
+_WAIT_SECONDS = 30  # to wait for the lock, in both kinds: chatstore's default
 _START_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Waits:
-    """The times of all inserts of a round, in seconds and sorted, and the refusals.
+    """All inserts of a round: sorted seconds, and the number of refusals.
 
-    `shares` counts the inserts of each writer: one that starves has few, so that
-    percentiles over all inserts hardly show it.
+    `shares` is the number of inserts per writer. It reveals a starved writer, whose few
+    inserts hardly change percentiles over all inserts.
     """
 
     seconds: list[float]
@@ -39,7 +39,7 @@ class Waits:
 
 
 def connect(path: Path) -> Any:
-    """Return a connection as chatstore opens it: WAL, synchronous=FULL."""
+    """Return a connection with chatstore's pragmas: WAL, synchronous=FULL."""
     connection = driver().connect(path, isolation_level=None)
     connection.execute(f"PRAGMA busy_timeout = {_WAIT_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -54,7 +54,7 @@ def insert_until(
     turn: AbstractContextManager[None] | WriterLock,
     pause_seconds: float,
 ) -> Waits:
-    """Insert rows until `stop_at`, each in a transaction of its own."""
+    """Insert rows until `stop_at`, one transaction each."""
     connection, seconds, refused = connect(path), [], 0
     while (begun := time.monotonic()) < stop_at:
         try:

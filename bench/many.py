@@ -1,7 +1,7 @@
-"""Many at once: idle connections, slow readers and normal load: `python -m bench.many`.
+"""Idle connections, slow readers and normal load at once: `python -m bench.many`.
 
-500 connections are kept open, 64 clients read listings of 10,000 messages slowly, and
-eight go on as usual. Promised: no error, and a p99 of at most three times that alone.
+500 connections stay open, 64 clients read lists of 10,000 messages slowly, and eight
+clients send normal load. Promised: no error, and at most three times the p99 alone.
 """
 
 import argparse
@@ -33,12 +33,12 @@ _FIGURES = ("get session", "100 messages", "append")
 def measure(
     made: Databases, kind: str, *, rounds: int, seconds: float
 ) -> dict[str, Any]:
-    """Return the normal load's figures, alone and among the others, and errors."""
+    """Return the figures of normal load, alone and in the crowd, and the troubles."""
     url = made.new_url(kind)
     with running_chatstore(database_url=url):
-        pass  # migrates, which is no part of the start that is measured
+        pass  # runs the migrations, which the measured start must not include
     with running_chatstore(database_url=url) as server:
-        time.sleep(_REST_SECONDS)  # the second worker may still be on its way
+        time.sleep(_REST_SECONDS)  # the second worker may still be starting
         found: dict[str, Any] = {"start": start_and_rest(server)}
         requests = requests_for("chatstore", server.port)
         with Client(server.port) as client:
@@ -87,7 +87,7 @@ def _compared(alone: list[Answers], among: list[Answers]) -> dict[str, Any]:
 
 @contextmanager
 def _crowd(server: Running, listed: str, troubles: list[str]) -> Iterator[None]:
-    """Keep connections open and listings under way while the block runs."""
+    """Keep idle connections and slow readers open while the block runs."""
     over = threading.Event()
     readers = [
         threading.Thread(
@@ -100,7 +100,7 @@ def _crowd(server: Running, listed: str, troubles: list[str]) -> Iterator[None]:
             stack.enter_context(contextlib.closing(_kept(server.port, troubles)))
         for reader in readers:
             reader.start()
-        time.sleep(_REST_SECONDS)  # until the listings are under way
+        time.sleep(_REST_SECONDS)  # until all lists are being sent
         try:
             yield
         finally:
@@ -122,16 +122,15 @@ def _kept(port: int, troubles: list[str]) -> http.client.HTTPConnection:
 def _read_slowly(
     port: int, path: str, over: threading.Event, troubles: list[str]
 ) -> None:
-    """Read the listing piece by piece; when it is over, as fast as it comes.
+    """Read a list slowly; as fast as possible once `over` is set.
 
-    A listing that was not answered yet when it is over counts as a trouble only if
-    the answer is no listing.
+    A list that starts after `over` is fine; any answer but the whole list is a trouble.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with contextlib.closing(connection):
         try:
             connection.connect()
-            # As on a slow line: the server must not be able to write it all at once.
+            # A small receive buffer keeps the server from sending all at once.
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.request("GET", f"{path}/messages")
             response = connection.getresponse()
@@ -153,7 +152,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--database", choices=KINDS, action="append")
     options = parser.parse_args()
-    # What is measured on one kind of database leaves the other's figures.
+    # A run on one kind of database must not lose the figures of the other.
     found = (read_results("many") or {"databases": {}})["databases"]
     how = {"rounds": options.rounds, "seconds": options.seconds}
     with databases() as made:

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of several rounds, and the least and the most of them."""
+    """The median, minimum and maximum of several rounds."""
 
     median: float
     least: float
@@ -17,13 +17,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread":
-        """Sum up the values of the rounds, of which there must be one."""
+        """Return the spread of the values; there must be at least one."""
         found = list(values)
         return cls(statistics.median(found), min(found), max(found))
 
     @classmethod
     def read(cls, kept: dict[str, Any]) -> "Spread":
-        """Return what was kept as JSON."""
+        """Return the spread from its JSON object."""
         return cls(kept["median"], kept["least"], kept["most"])
 
     def __str__(self) -> str:
@@ -32,9 +32,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Quartiles:
-    """The median of many short rounds, and the quartiles below and above it.
+    """The median of many short rounds, with the quartiles below and above it.
 
-    The least and the most of many show only the worst neighbour.
+    The minimum and maximum of many rounds only show the worst disturbance.
     """
 
     first: float
@@ -43,12 +43,12 @@ class Quartiles:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Quartiles":
-        """Sum up the values of the rounds, of which there must be two."""
+        """Return the quartiles of the values; there must be at least two."""
         return cls(*statistics.quantiles(values, n=4, method="inclusive"))
 
     @classmethod
     def read(cls, kept: dict[str, Any]) -> "Quartiles":
-        """Return what was kept as JSON."""
+        """Return the quartiles from their JSON object."""
         return cls(kept["first"], kept["median"], kept["third"])
 
     def __str__(self) -> str:
@@ -64,12 +64,12 @@ def percentile(ordered: Sequence[float], part: float) -> float:
 
 
 def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:
-    """Sum up the ratios of rounds that ran side by side."""
+    """Return the spread of `values[i] / base[i]`, which ran in the same round."""
     return Spread.of(a / b for a, b in zip(values, base, strict=True))
 
 
 def short(number: float) -> str:
-    """Write a number with three digits that count, and no exponent."""
+    """Format a number with three significant digits and no exponent."""
     if not math.isfinite(number):
         return "none"
     if abs(number) >= 100:

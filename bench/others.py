@@ -1,4 +1,4 @@
-"""Small requests of other clients, and how long one of them waits at most."""
+"""Small requests of other clients, and the longest time that one of them waits."""
 
 import http.client
 import json
@@ -17,13 +17,13 @@ _BODY = json.dumps({"content": TEXT}).encode()
 
 @dataclass
 class Waits:
-    """The milliseconds of each request, and how many failed: refused or broken off."""
+    """The milliseconds of all requests, and how many were refused or broke off."""
 
     ms: list[float] = field(default_factory=list)
     failed: int = 0
 
     def add(self, send: Callable[[], int]) -> None:
-        """Send one request and keep what it took."""
+        """Send one request; record its time and whether it failed."""
         begun = time.perf_counter()
         try:
             has_failed = send() >= 400
@@ -35,10 +35,10 @@ class Waits:
 
 @contextmanager
 def small_requests(port: int) -> Iterator[dict[str, Waits]]:
-    """Append to a session, get another, ask for the health, over and over.
+    """While the block runs, append to a session, get another, and GET /healthz.
 
-    Each request has a new connection: the server has to accept it, too. What is under
-    way when the block ends counts.
+    Each request opens a new connection, so that accepting it is measured too. Requests
+    still running when the block ends count.
     """
     with Client(port) as client:
         written, read = (client.create_session() for _ in range(2))
@@ -67,7 +67,7 @@ def small_requests(port: int) -> Iterator[dict[str, Waits]]:
 
 
 def send_once(port: int, method: str, path: str, body: bytes | None = None) -> int:
-    """Send one request on a connection of its own; return the status."""
+    """Send one request on its own connection; return the status."""
     connection = http.client.HTTPConnection(
         "127.0.0.1", port, timeout=_PATIENCE_SECONDS
     )

@@ -1,4 +1,4 @@
-"""Two requests in turn, one client: how much longer does one take than the other?"""
+"""Alternates two requests of one client and compares how long they take."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,12 +15,12 @@ ROUNDS, TIMES = 5, 40
 
 
 class NotThere(Exception):
-    """The server has no such thing: an older version, or a small database."""
+    """The server lacks this: it is an older version, or its database is small."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A figure: how long `this` takes compared with `that`, and at most how much."""
+    """A figure: the ratio of the times of `this` and `that`, and its limit `most`."""
 
     name: str
     this: Callable[[], Any]
@@ -30,7 +30,7 @@ class Pair:
 
 
 def ask(client: Client, path: str) -> Any:
-    """Return the answer to a GET; NotThere when the server does not know it."""
+    """Return the JSON answer to a GET; raise NotThere on 400, 404 and 422."""
     return _checked(path, *client.send("GET", path))
 
 
@@ -48,7 +48,7 @@ def _checked(path: str, status: int, answer: bytes) -> Any:
 
 
 def compare(pairs: Iterator[Pair], label: str) -> dict[str, dict[str, Any]]:
-    """Return figures by name; what is not there, or fails, says so in `skipped`."""
+    """Return figures by name; a pair that fails has its reason in `skipped`."""
     found: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         progress(f"{label}: {pair.name}")
@@ -61,7 +61,7 @@ def compare(pairs: Iterator[Pair], label: str) -> dict[str, dict[str, Any]]:
 
 def _compared(pair: Pair) -> dict[str, Any]:
     rounds = []
-    for number in range(ROUNDS + 1):  # the first one warms
+    for number in range(ROUNDS + 1):  # round 0 is a warm-up
         run = partial(each_time, times=pair.times if number else 3)
         rounds.append((run(pair.this), run(pair.that)))
     these, those = ([each[n] for each in rounds[1:]] for n in (0, 1))

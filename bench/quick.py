@@ -1,7 +1,7 @@
 """Says within two minutes what has become slower: `python -m bench.quick`.
 
-Compares ratios to the ceiling with those kept in bench/figures.json, which `--keep`
-writes. Tells, and never fails: a busy machine measures badly.
+Compares the ratios to the ceiling with those in bench/figures.json, which `--keep`
+writes. It warns but never fails, because a busy machine gives wrong figures.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def _width(spread: Spread) -> float:
 
 
 def read_kept(path: Path = KEPT) -> Ratios:
-    """Return the ratios that are kept, none if there is no file."""
+    """Return the kept ratios; none if there is no file."""
     if not path.exists():
         return {}
     kept = json.loads(path.read_text("utf-8"))["ratios"]
@@ -45,7 +45,7 @@ def read_kept(path: Path = KEPT) -> Ratios:
 
 
 def measure_ratios(*, rounds: int, seconds: float) -> Ratios:
-    """Return the present ratios of chatstore to the ceiling."""
+    """Return the current ratios of chatstore to the ceiling."""
     found, missing = measure(rounds=rounds, seconds=seconds, with_peers=False)
     for name, reason in missing.items():
         print(f"{name}: not measured: {reason}")
@@ -57,7 +57,7 @@ def measure_ratios(*, rounds: int, seconds: float) -> Ratios:
 
 
 def report(found: Ratios, kept: Ratios) -> None:
-    """Print all ratios, then what fell."""
+    """Print all ratios, then those that fell."""
     print_figures(found, "{} of the ceiling".format)
     if not kept:
         print("No figures are kept yet: python -m bench.quick --keep")
@@ -74,7 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         found = measure_ratios(rounds=options.rounds, seconds=options.seconds)
-    except Exception as error:  # told, and no reason to fail
+    except Exception as error:  # reported only, because the command never fails
         print(f"Not measured: {error!r}")
         return
     report(found, read_kept())

@@ -1,7 +1,7 @@
-"""How well search finds what people look for: `python -m bench.relevance`.
+"""How well search finds the right texts: `python -m bench.relevance`.
 
-bench/relevance.toml has texts of several languages, and questions with the texts that
-answer them. All texts are one owner's, and each question is asked among all of them.
+bench/relevance.toml has texts in several languages, and questions with the names of
+the texts that answer them. One owner has all texts; each question searches them all.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Question:
-    """What somebody types, and the names of the texts that answer it."""
+    """A query, and the names of the texts that answer it."""
 
     kind: str
     text: str
@@ -48,14 +48,14 @@ class Collected:
 
     @property
     def size(self) -> dict[str, int]:
-        """How many there are of both."""
+        """Return the number of texts and of questions."""
         texts = sum(len(each) for each in self.texts.values())
         return {"texts": texts, "questions": len(self.questions)}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and the names of the first texts that were found, best first."""
+    """A question and the names of the first texts found, best first."""
 
     question: Question
     found: list[str]
@@ -74,18 +74,18 @@ def read_set(path: Path = PATH) -> Collected:
 
 
 def reciprocal_rank(found: Sequence[str], right: Collection[str]) -> float:
-    """Return 1 / rank of the first right text, 0 without one."""
+    """Return 1 / rank of the first right text; 0 if none was found."""
     places = (place for place, name in enumerate(found, 1) if name in right)
     return 1 / next(places, float("inf"))
 
 
 def recall(found: Sequence[str], right: Collection[str]) -> float:
-    """Return the part of the right texts that were found."""
+    """Return the fraction of the right texts that was found."""
     return len(set(found) & set(right)) / len(right)
 
 
 def ask_all(url: str, collected: Collected) -> list[Asked]:
-    """Store the texts in the empty database, and ask every question."""
+    """Store the texts in the empty database and ask every question."""
     with application(url) as app:
         names = _store(app, collected)
         client = app.test_client()
@@ -96,7 +96,7 @@ def ask_all(url: str, collected: Collected) -> list[Asked]:
 
 
 def _store(app: Flask, collected: Collected) -> dict[int, str]:
-    """Store the texts, a session for each kind; return their names by message id."""
+    """Store the texts, one session per kind; return their names by message id."""
     names: dict[int, str] = {}
     with app.app_context():
         migrate()
@@ -116,7 +116,7 @@ def _store(app: Flask, collected: Collected) -> dict[int, str]:
 
 
 def _find(client: FlaskClient, text: str, names: dict[int, str]) -> Iterator[str]:
-    """Yield the names of the first hits, page by page: a page may be short."""
+    """Yield the names of the first hits; read several pages, as a page may be short."""
     query: dict[str, Any] = {"q": text, "limit": BEST}
     while query["limit"]:
         page = client.get("/api/v1/search", query_string=query).get_json()
@@ -128,7 +128,7 @@ def _find(client: FlaskClient, text: str, names: dict[int, str]) -> Iterator[str
 
 
 def summed_up(asked: list[Asked]) -> dict[str, dict[str, Any]]:
-    """Return, of all questions and by kind, the figures and what found no answer."""
+    """Return the figures of all questions and by kind, and the unanswered questions."""
     kinds = dict.fromkeys(each.question.kind for each in asked)
     by_kind = {
         kind: _figures([each for each in asked if each.question.kind == kind])

@@ -1,7 +1,7 @@
-"""Writes tables and charts of docs/performance.md from bench/results.
+"""Writes the tables and charts of docs/performance.md from bench/results.
 
-`python -m bench.report`. What stands between `<!-- figures: name -->` and
-`<!-- end -->` is replaced; no figure is typed by hand.
+Run `python -m bench.report`. It replaces the text between `<!-- figures: name -->`
+and `<!-- end -->`, so no figure is typed by hand.
 """
 
 import re
@@ -24,7 +24,7 @@ _NOTHING = "Not measured yet."
 def fill_document(text: str, blocks: dict[str, list[str]]) -> str:
     """Return the document with each block of lines between its markers.
 
-    Raises ValueError for a block that has no markers.
+    Raise ValueError for a block without markers.
     """
     for name, lines in blocks.items():
         marked = rf"(<!-- figures: {re.escape(name)} -->\n).*?(<!-- end -->)"
@@ -38,13 +38,13 @@ def fill_document(text: str, blocks: dict[str, list[str]]) -> str:
 
 
 def block(name: str, *, results: Path, charts: Path) -> list[str]:
-    """Return the lines about one measurement: how, charts, tables."""
+    """Return the lines on one measurement: the method, charts, tables."""
     found = read_results(name, results)
     if found is None:
         return [_NOTHING]
     from bench import charts as drawing  # matplotlib is slow to import
 
-    draw = getattr(drawing, name, None)  # not every table has a chart
+    draw = getattr(drawing, name, None)  # some measurements have no chart
     paths = draw(found, charts) if draw else []
     images = [f"![{path.stem}]({charts.name}/{path.name})" for path in paths]
     return [tables.how(found), "", *getattr(tables, name)(found), "", *images]

@@ -1,4 +1,4 @@
-"""Where figures go: one JSON file a measurement, lines on the terminal, progress."""
+"""Keeps figures: one JSON file per measurement, lines on the terminal, progress."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ _PARTS = ("Flask", "gunicorn", "SQLAlchemy", "psycopg")
 
 
 def progress(line: str) -> None:
-    """Show on a terminal what is going on; say nothing to a file or pipe."""
+    """Show the current step on a terminal; print nothing to a file or pipe."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{line}")
         sys.stderr.flush()
@@ -24,14 +24,14 @@ def progress(line: str) -> None:
 def print_figures(
     found: Mapping[str, Mapping[str, Any]], shown: Callable[[Any], str]
 ) -> None:
-    """Print a line for each figure of each contender or database."""
+    """Print one line per figure of each contender or database."""
     for name, figures in found.items():
         for figure, each in figures.items():
             print(f"{name:<26} {figure:<17} {shown(each)}")
 
 
 def write_results(name: str, found: dict[str, Any], folder: Path = FOLDER) -> Path:
-    """Keep what a measurement found, with the machine that it ran on."""
+    """Write the results of a measurement and the machine that it ran on."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     text = json.dumps({"machine": machine()} | found, indent=1, default=_plain)
@@ -40,13 +40,13 @@ def write_results(name: str, found: dict[str, Any], folder: Path = FOLDER) -> Pa
 
 
 def read_results(name: str, folder: Path = FOLDER) -> dict[str, Any] | None:
-    """Return what a measurement found, or None when it was not made."""
+    """Return the results of a measurement, or None if it was never run."""
     path = folder / f"{name}.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on: processors, Python, versions of parts."""
+    """Return what the figures depend on: processors, Python, versions of packages."""
     return {
         "processors": os.cpu_count(),
         "load": [round(each, 2) for each in os.getloadavg()],

@@ -1,6 +1,6 @@
-"""What the scores and snippets of a page of hits cost, for each script.
+"""The cost of scoring and snippets on a page of hits, for each script.
 
-All texts have about the same number of words, as the search counts them: a character is
+All texts have about the same number of words as search counts them. A character is
 nearly a word in Chinese and a fifth of one in Hindi. Run `python -m bench.scripts`.
 """
 
@@ -25,7 +25,7 @@ _INSTANT = "2026-11-28 10:00:00.000000"
 
 
 class _Script(NamedTuple):
-    """Sentences, and what is searched for in them: one word, and two."""
+    """Sentences, and two queries that occur in them: one word, and two words."""
 
     sentences: str
     word: str
@@ -33,9 +33,9 @@ class _Script(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What is searched for, if it stands often in the texts, and how these are set.
+    """Whether the query has two words, occurs often, and the texts are in lines.
 
-    What does not stand often stands three times.
+    A query that does not occur often occurs three times.
     """
 
     has_two_words: bool
@@ -147,7 +147,7 @@ _SCRIPTS["mixed"] = _Script(
 
 
 class Measured(NamedTuple):
-    """What a page took in ms of CPU, and how many times what an English one took."""
+    """The CPU time of a page in ms, and its ratio to the time of an English page."""
 
     ms: Spread
     times_english: Spread
@@ -156,7 +156,7 @@ class Measured(NamedTuple):
 def measure(
     script: str, kind: _Kind, *, times: int, messages: int = MESSAGES
 ) -> Measured:
-    """Measure a page of the script and an English one in turns."""
+    """Measure pages of the script and of English in turns."""
     ms, english = [], []
     for _ in range(times):
         ms.append(_page_ms(script, kind, messages))
@@ -199,10 +199,10 @@ def _rows(script: str, kind: _Kind, messages: int) -> list[Found]:
 
 
 def _text_of(script: str, chance: random.Random, *, in_lines: bool) -> str:
-    """Return a text of `WORDS` words in a random order of its sentences' words."""
+    """Return `WORDS` words, chosen at random from the script's sentences."""
     sentences = _SCRIPTS[script].sentences
     pieces = sentences.split()
-    if len(pieces) < 10:  # without spaces between words, in the order of sentences
+    if len(pieces) < 10:  # no spaces between words, so choose whole sentences
         pieces = sentences.replace("。", "。 ").split()
         pieces = [chance.choice(pieces) for _ in range(WORDS)]
     else:
@@ -223,7 +223,7 @@ def _text_of(script: str, chance: random.Random, *, in_lines: bool) -> str:
 
 
 def _planted(text: str, query: str, chance: random.Random) -> str:
-    """Return the text with the words of the query in three places only."""
+    """Return the text with the query in exactly three places."""
     for word in query.split():
         text = re.sub(re.escape(word), "", text, flags=re.IGNORECASE)
     for _ in range(3):
@@ -234,14 +234,14 @@ def _planted(text: str, query: str, chance: random.Random) -> str:
 
 
 def _forget_queries() -> None:
-    """Let the next page be that of a new query."""
+    """Clear the caches of patterns, so that the next page compiles its query."""
     re.purge()
     candidates._pattern.cache_clear()
     candidates._ascii_pattern.cache_clear()
 
 
 def main() -> None:
-    """Print a table."""
+    """Measure every script and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--times", type=int, default=15)
     times = parser.parse_args().times

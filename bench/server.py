@@ -1,4 +1,4 @@
-"""Starts the servers to measure, each on a free port, and stops them again."""
+"""Starts the servers to measure, each on a free port, and stops them."""
 
 import contextlib
 import http.client
@@ -20,14 +20,14 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers, its main process, and what its start took."""
+    """A running server: its main process, and how long it took to start."""
 
     port: int
     pid: int
     seconds_to_first_answer: float
 
     def workers(self) -> list[int]:
-        """Return the ids of the processes that the main one has started."""
+        """Return the ids of the main process's child processes."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(each) for each in children.read_text().split()]
 
@@ -40,17 +40,17 @@ def free_port() -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return how much memory of the process is in RAM, shared pages included."""
+    """Return the resident memory of the process, shared pages included."""
     return _memory(pid, "VmRSS:")
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the most that was in RAM since the start, or since `forget_peak`."""
+    """Return the peak resident memory since the start, or since `forget_peak`."""
     return _memory(pid, "VmHWM:")
 
 
 def forget_peak(pid: int) -> None:
-    """Let `peak_bytes` begin with what is in RAM now."""
+    """Reset the peak to the current resident memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
@@ -70,10 +70,10 @@ def started(
     folder: str | Path = ROOT,
     first_path: str = "/",
 ) -> Iterator[Running]:
-    """Run a server while the block runs, which begins when `first_path` is answered.
+    """Run a server; the block begins when the server answers `first_path`.
 
-    Its output goes to the file server.log of a folder of its own, whose end is in
-    the RuntimeError when it does not start.
+    The output goes to a temporary file. If the server does not start, RuntimeError has
+    the end of that file.
     """
     with tempfile.TemporaryDirectory() as logs, (Path(logs) / "log").open("w+") as log:
         begun = time.perf_counter()
@@ -102,7 +102,7 @@ def clean_environ(**variables: object) -> dict[str, str]:
 
 @contextmanager
 def running_chatstore(**settings: object) -> Iterator[Running]:
-    """Serve chatstore on a database of its own, unless `database_url` names one."""
+    """Serve chatstore on its own database, unless `database_url` names one."""
     port = free_port()
     settings = {"bind": f"127.0.0.1:{port}", "log_level": "warning"} | settings
     environ = clean_environ(
@@ -120,7 +120,7 @@ def running_chatstore(**settings: object) -> Iterator[Running]:
 
 @contextmanager
 def running_ceiling() -> Iterator[Running]:
-    """Serve one route of bare Flask with the settings that chatstore has by default."""
+    """Serve one bare Flask route with chatstore's default server settings."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "bench/ceiling.py"]
     environ = clean_environ(CEILING_BIND=f"127.0.0.1:{port}")
@@ -143,7 +143,7 @@ def _answers(process: "subprocess.Popen[bytes]", port: int, path: str) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    # A group of its own: a server's workers end with it, however it ends.
+    # A process group of its own lets us stop the workers however the server ends.
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,7 +1,7 @@
-"""Sends small requests over and over on kept connections, for a part of a second.
+"""Sends small requests on kept connections for a fraction of a second.
 
-wrk runs for whole seconds, and connects for each run. Here the same connections serve
-several slices: what is compared meets the same workers and the same neighbours.
+wrk runs for whole seconds and connects for each run. Here the same connections serve
+several slices, so both sides meet the same workers and the same disturbances.
 """
 
 import selectors
@@ -17,7 +17,7 @@ _MOST_BYTES = 65536
 
 @dataclass(frozen=True)
 class Slice:
-    """What one slice gave; `errors` are answers of 400 and more."""
+    """The results of one slice; `errors` counts statuses of 400 or more."""
 
     per_second: float
     errors: int
@@ -25,19 +25,19 @@ class Slice:
 
 @dataclass(eq=False)
 class Connection:
-    """A socket, its number, and what has arrived of the answer."""
+    """A socket, its number, and the bytes of the answer so far."""
 
     socket: socket.socket
     number: int
     answer: bytearray = field(default_factory=bytearray)
 
     def send(self, request: bytes) -> None:
-        """Send a request; the answer before must be complete."""
+        """Send a request; the previous answer must be complete."""
         self.answer.clear()
         self.socket.sendall(request)
 
     def receive(self) -> int | None:
-        """Read what has arrived; return the status once the answer is complete."""
+        """Read available bytes; return the status once the answer is complete."""
         arrived = self.socket.recv(_MOST_BYTES)
         if not arrived:
             raise ConnectionError("the server closed a connection")
@@ -46,7 +46,7 @@ class Connection:
 
 
 def status_of(answer: bytes | bytearray) -> int | None:
-    """Return the status of an HTTP answer, None while bytes are missing."""
+    """Return the status of an HTTP answer; None while bytes are missing."""
     head, end, body = bytes(answer).partition(b"\r\n\r\n")
     if not end:
         return None
@@ -56,7 +56,7 @@ def status_of(answer: bytes | bytearray) -> int | None:
 
 @contextmanager
 def connected(port: int, count: int) -> Iterator[list[Connection]]:
-    """Keep so many connections to a server open while the block runs."""
+    """Yield `count` open connections to a server."""
     with ExitStack() as stack:
         sockets = [
             stack.enter_context(
@@ -70,9 +70,9 @@ def connected(port: int, count: int) -> Iterator[list[Connection]]:
 def send_for(
     connections: list[Connection], request: Callable[[int], bytes], seconds: float
 ) -> Slice:
-    """Send `request(number)` on each connection, over and over, for so long.
+    """Send `request(number)` repeatedly on each connection for `seconds`.
 
-    The slice ends with its last answer, so no request of it runs in the next slice.
+    The slice ends with its last answer, so none of its requests runs in the next slice.
     """
     answered = errors = 0
     begun = time.perf_counter()

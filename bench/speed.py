@@ -1,7 +1,7 @@
-"""How fast the API answers, beside bare Flask and the peers: `python -m bench.speed`.
+"""Compares the API with bare Flask and the peers: `python -m bench.speed`.
 
-Every round measures every figure of every contender, the ceiling first, and the
-contenders take turns in another order each round. Ratios are of one round.
+Every round measures every figure of every contender, the ceiling first, and changes
+the order of the others. A ratio compares figures of the same round.
 """
 
 import argparse
@@ -22,7 +22,7 @@ Rounds = dict[str, dict[str, list[Answers]]]
 def measure(
     *, rounds: int, seconds: float, with_peers: bool, figures: Sequence[str] = FIGURES
 ) -> tuple[Rounds, dict[str, str]]:
-    """Return the answers by contender and figure, and why a contender is missing."""
+    """Return the answers by contender and figure, and the reasons for missing ones."""
     missing: dict[str, str] = {}
     with ExitStack() as stack:
         made = stack.enter_context(databases())
@@ -36,7 +36,7 @@ def measure(
             except (RuntimeError, OSError) as error:
                 missing[each.name] = str(error)
         found: Rounds = {name: {f: [] for f in figures} for name in requests}
-        for name in requests:  # warm: caches, compiled statements, connections
+        for name in requests:  # warm up: caches, compiled statements, connections
             for figure in figures:
                 send(ports[name], requests[name][figure], seconds=1, connections=8)
         for number in range(rounds):
@@ -68,7 +68,7 @@ def _run_round(
 
 
 def summed_up(found: Rounds) -> dict[str, dict[str, Any]]:
-    """Return, by contender and figure, spreads of the figures and of their ratios."""
+    """Return spreads of figures and of their ratios, by contender and figure."""
     return {
         name: {f: _one(rounds, found[CEILING][f]) for f, rounds in figures.items()}
         for name, figures in found.items()

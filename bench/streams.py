@@ -1,4 +1,4 @@
-"""What a listing without limit costs the server: its memory, and the first byte."""
+"""The cost of a list without a limit: the server's memory, and the first byte."""
 
 import http.client
 import threading
@@ -14,7 +14,7 @@ _LOOK_SECONDS = 0.02
 
 
 def measure_stream(server: Running, path: str) -> dict[str, float]:
-    """Read all messages of the session at `path`, once short for comparison."""
+    """Read all messages of the session at `path`, and one short page for comparison."""
     _read_stream(server.port, f"{path}/messages?limit=1000")
     with _watched(server) as grown:
         first, whole, size = _read_stream(server.port, f"{path}/messages")
@@ -44,7 +44,7 @@ def _read_stream(port: int, path: str) -> tuple[float, float, int]:
 
 @contextmanager
 def _watched(server: Running) -> Iterator[list[float]]:
-    """Yield a list that gets, at the end, by how much each worker grew at most."""
+    """Yield a list; at the end, it gets the peak growth of each worker."""
     before = {pid: resident_bytes(pid) for pid in server.workers()}
     most = dict(before)
     done = threading.Event()
@@ -66,7 +66,7 @@ def _watched(server: Running) -> Iterator[list[float]]:
 
 
 def start_and_rest(server: Running) -> dict[str, Any]:
-    """Return how long the start took and what the workers hold when idle."""
+    """Return the duration of the start and the memory of the idle workers."""
     return {
         "seconds_to_first_answer": server.seconds_to_first_answer,
         "idle_worker_mb": [resident_bytes(pid) / 1e6 for pid in server.workers()],

@@ -1,7 +1,7 @@
-"""The ten figures at the top of docs/performance.md, taken from its own tables.
+"""The ten figures at the top of docs/performance.md, copied from its own tables.
 
-Knows no results and no files: what the tables below say is what the top says, also
-when only one of them was measured again.
+This module reads no results and no files, so the summary equals the tables even if
+only one table was measured again.
 """
 
 import re
@@ -82,7 +82,7 @@ def summary(text: str, folder: str) -> list[str]:
 
 
 def _value(text: str, figure: Figure, kind: str) -> str:
-    """Return the median in the cell that the figure names."""
+    """Return the median in the cell that `figure` names."""
     marked = rf"<!-- figures: {figure.block} -->\n(.*?)<!-- end -->"
     block = re.search(marked, text, re.DOTALL)
     wanted = [each.format(kind=kind) for each in figure.cells]
@@ -99,6 +99,6 @@ def _value(text: str, figure: Figure, kind: str) -> str:
 
 
 def _of_database(block: str, kind: str) -> str:
-    """Return the part of a block below `**kind**`; all of a block without such."""
+    """Return the part of a block below `**kind**`; the whole block if there is none."""
     _, found, part = block.partition(f"\n**{kind}**")
     return part.partition("\n**")[0] if found else block

@@ -1,4 +1,4 @@
-"""Writes what was measured as tables in Markdown; knows the shapes of bench/results."""
+"""Writes results as Markdown tables; knows the shapes of the files in bench/results."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ _READ = ("get session", "100 messages", "50 sessions", "search")
 
 
 def table(heads: Sequence[str], rows: Iterator[Sequence[object]]) -> list[str]:
-    """Return the lines of a table."""
+    """Return the lines of a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return ["| " + " | ".join(str(each) for each in line) + " |" for line in lines]
 
 
 def how(found: Found) -> str:
-    """Say in one line on what and how it was measured."""
+    """Return one line on the method and the machine."""
     machine, parts = found["machine"], found["machine"]["versions"]
     versions = ", ".join(f"{name} {version}" for name, version in parts.items())
     options = ", ".join(f"{name} {value}" for name, value in found["how"].items())
@@ -35,7 +35,7 @@ def how(found: Found) -> str:
 
 
 def speed(found: Found) -> list[str]:
-    """Requests per second beside the ceiling."""
+    """Return requests per second, compared with the ceiling."""
     heads = ["figure", "of", "requests/s", "of the ceiling", "target", "p50 ms"]
     heads += ["p99 ms", "p99/p50", "errors"]
     lines = table(heads, _speed_rows(found["contenders"]))
@@ -70,7 +70,7 @@ def _target(figure: str, name: str, ratio: float) -> str:
 
 
 def _derived(contenders: Found) -> list[str]:
-    """The other promises of the same run: batches, the peer, the tail."""
+    """Return the other promises of the same run: batches, the peer, the tail."""
     rows: list[list[object]] = []
     for kind in KINDS:
         ours, peer = (
@@ -96,7 +96,7 @@ def _derived(contenders: Found) -> list[str]:
 
 
 def keyed(found: Found) -> list[str]:
-    """Appends with a key beside those without: medians and quartiles."""
+    """Return the rates of appends with a key and without: medians and quartiles."""
     heads = ["database", "appends/s", "with a key", "ratio", "target", "errors"]
     return table(heads, (_keyed(*each) for each in found["databases"].items()))
 
@@ -111,7 +111,7 @@ def _keyed(kind: str, found: Found) -> list[object]:
 
 
 def libraries(found: Found) -> list[str]:
-    """Milliseconds of one append and one read, in short and in long sessions."""
+    """Return milliseconds per append and read, in short and in long sessions."""
     heads = ["library", "append at 10", "append at 2,000", "grows"]
     heads += ["read all 10", "read all 2,000"]
     rows = (
@@ -129,7 +129,7 @@ def libraries(found: Found) -> list[str]:
 
 
 def tail(found: Found) -> list[str]:
-    """Appends of eight writers at once."""
+    """Return the times of appends by eight concurrent writers."""
     arms = found["arms"]
     heads = list(next(iter(arms.values())))
     rows = (
@@ -140,7 +140,7 @@ def tail(found: Found) -> list[str]:
 
 
 def growth(found: Found) -> list[str]:
-    """What depends on size, by database."""
+    """Return the ratios that depend on size, by database."""
     lines: list[str] = []
     for kind, figures in found["databases"].items():
         lines += [f"**{kind}**, scale {figures['scale']:g}", ""]
@@ -164,7 +164,7 @@ def _pair(name: str, each: Found) -> list[object]:
 
 
 def searches(search: Found) -> list[str]:
-    """What each search takes, and how much faster it is than a LIKE scan."""
+    """Return the time of each search, and its ratio to a LIKE scan."""
     if "skipped" in search:
         return [f"Search was not measured: {search['skipped']}."]
     heads = ["search for", "p50 ms", "p95 ms", "target"]
@@ -179,7 +179,7 @@ def _search_rows(searches: Found, scans: dict[str, Spread]) -> Iterator[list[obj
             yield [name, f"not measured: {each['skipped']}", *[""] * 5]
             continue
         p50, p95 = (Spread.read(each[key]) for key in ("this_ms", "this_p95_ms"))
-        # A scan takes about as long whatever it looks for.
+        # A scan reads every row whatever the word, so one scan serves all searches.
         scan = scans.get(name) or scans["a common word"]
         times = scan.median / p50.median
         verdict = targets.at_least(times, targets.FASTER_THAN_SCAN)
@@ -230,7 +230,7 @@ def _statements_verdict(name: str, count: object) -> str:
 
 
 def many(found: Found) -> list[str]:
-    """Normal load alone and among many; the start."""
+    """Return the figures of normal load, alone and in the crowd, and of the start."""
     rows = (
         row for kind, each in found["databases"].items() for row in _many(kind, each)
     )
@@ -256,7 +256,7 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
 
 
 def worst(found: Found) -> list[str]:
-    """What the worst requests within the limits cost, and cost others."""
+    """Return the costs of the worst requests within the limits, to others as well."""
     heads = ["case", "of", "answers", "ms", "all is done, ms"]
     heads += ["others wait at most, ms", "target", "alone, ms", "others failed"]
     heads += ["a process grows, MB"]
@@ -287,7 +287,7 @@ def _worst(name: str, kind: str, found: Found) -> list[object]:
 
 
 def relevance(found: Found) -> list[str]:
-    """How well search finds the right texts, by kind of text and database."""
+    """Return how well search finds the right texts, by kind of text and database."""
     databases: dict[str, Found] = found["databases"]
     heads = ["texts", "questions"]
     heads += [f"{name}, {kind}" for kind in databases for name in _RELEVANCE]

@@ -1,10 +1,9 @@
-"""How long appends take when many write at once: `python -m bench.tail`.
+"""How long appends take with eight concurrent writers: `python -m bench.tail`.
 
-Eight clients, each on a connection of its own, append 240-byte messages to sessions
-of their own through a server of two processes; chatstore promises that p99 is at
-most ten times p50, and no refusal. Beside it, in turn, the reason for the queue of
-writers: eight threads of two processes that insert the same through the bare driver,
-polling SQLite's lock, and waiting in chatstore's queue.
+Eight clients append 240-byte messages through a server of two processes, each on its
+own connection and to its own session. chatstore promises p99 <= 10 * p50 and no
+refusal. For comparison, eight threads of two processes insert the same rows through
+the bare driver: polling SQLite's lock, and waiting in chatstore's writer queue.
 """
 
 import argparse
@@ -26,7 +25,7 @@ HEADERS = {"Content-Type": "application/json"}
 
 
 def append_for(port: int, path: str, stop_at: float, seconds: list[float]) -> int:
-    """Append until `stop_at`, adding the time of each to `seconds`; return refusals."""
+    """Append until `stop_at`; add each time to `seconds` and return the refusals."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     refused = 0
     while time.perf_counter() < stop_at:
@@ -41,7 +40,7 @@ def append_for(port: int, path: str, stop_at: float, seconds: list[float]) -> in
 
 
 def new_session_paths(port: int, count: int) -> list[str]:
-    """Create sessions and return the paths to append to."""
+    """Create `count` sessions; return the paths to append to."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     paths = []
     for _ in range(count):
@@ -53,7 +52,7 @@ def new_session_paths(port: int, count: int) -> list[str]:
 
 
 def run_round(port: int, seconds: float, clients: int) -> locks.Waits:
-    """Append over HTTP for so long and return how long each append took."""
+    """Append over HTTP for `seconds`; return the time of each append."""
     paths = new_session_paths(port, clients)
     times: list[list[float]] = [[] for _ in paths]
     refused = [0] * clients
@@ -88,10 +87,10 @@ def describe(waits: locks.Waits, seconds: float) -> dict[str, float]:
 def measure(
     *, rounds: int, seconds: float, clients: int
 ) -> dict[str, list[dict[str, float]]]:
-    """Return the figures of every round of the three, which take turns."""
+    """Return the figures of every round of each contender; the contenders alternate."""
     found = defaultdict(list)
     with running_chatstore(workers=2, threads=4) as server:
-        run_round(server.port, 1, clients)  # warm
+        run_round(server.port, 1, clients)  # warm up
         for number in range(1, rounds + 1):
             progress(f"tail: round {number} of {rounds}")
             for kind, pause in product(locks.KINDS, locks.PAUSES_MS):
@@ -105,7 +104,7 @@ def measure(
 
 
 def summed_up(rounds: list[dict[str, float]]) -> dict[str, Spread]:
-    """Return median and spread of each figure over the rounds."""
+    """Return the spread of each figure over the rounds."""
     return {name: Spread.of(each[name] for each in rounds) for name in rounds[0]}
 
 

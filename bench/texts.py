@@ -1,7 +1,7 @@
-"""Made-up chat texts, the same for the same seed, with words planted to be searched.
+"""Made-up chat texts, the same for the same seed, with planted words to search for.
 
-Lengths are like those of people's chats with assistants (a user's message has 80
-characters in the middle, an assistant's 950), and words are as uneven as in language.
+Lengths are those of real chats with assistants: a median of 80 characters for users
+and 950 for assistants. Word frequencies follow Zipf's law.
 """
 
 import bisect
@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-RARE = "quokkaberry"  # in ten messages, however many there are
-COMMON = "pension"  # in one of ten
-PHRASE = "silver harbour"  # in one of a thousand; its words also apart
+RARE = "quokkaberry"  # in exactly ten messages
+COMMON = "pension"  # in one message of ten
+PHRASE = "silver harbour"  # in one message of a thousand; its words also occur apart
 _VOCABULARY, _STREAM = 20_000, 400_000
 _MEDIAN = {"user": (80, 1.3), "assistant": (950, 0.6)}
 _LONGEST = 10_000
@@ -28,7 +28,7 @@ class Turn:
 
 
 class Texts:
-    """Makes the turns of chats, one after another."""
+    """Generates the turns of chats, one after another."""
 
     def __init__(self, messages: int, seed: int) -> None:
         self._random = random.Random(seed)
@@ -37,13 +37,13 @@ class Texts:
         self._stream = _stream(self._random)
 
     def of_length(self, characters: int) -> str:
-        """Return words that are exactly so long together."""
+        """Return words of exactly this total length."""
         first = self._random.randrange(_STREAM - _LONGEST)
         words = " ".join(self._stream[first : first + characters])
         return words[:characters]
 
     def turn(self, number: int) -> Turn:
-        """Return the next turn; the first of a chat, number 1, is the user's."""
+        """Return the next turn; turn 1 of a chat is the user's."""
         role = "user" if number % 2 else "assistant"
         median, sigma = _MEDIAN[role]
         length = min(_LONGEST, int(self._random.lognormvariate(0, sigma) * median))
@@ -64,9 +64,9 @@ class Texts:
 
 
 def chat_lengths(sessions: int, messages: int, seed: int) -> list[int]:
-    """Return how many messages each session has: most few, some very many.
+    """Return the number of messages of each session: mostly few, sometimes very many.
 
-    They add up to `messages`, and every session has one.
+    The numbers add up to `messages`, and each is at least 1.
     """
     chance = random.Random(seed)
     weights = [chance.lognormvariate(0, 1.2) for _ in range(sessions)]
@@ -76,7 +76,7 @@ def chat_lengths(sessions: int, messages: int, seed: int) -> list[int]:
 
 
 def _stream(chance: random.Random) -> list[str]:
-    # The n-th word comes 1/n times as often as the first (Zipf's law).
+    # Zipf's law: the n-th word occurs 1/n times as often as the first.
     words = ["".join(chance.choices(_SYLLABLES, k=3)) for _ in range(_VOCABULARY)]
     sums = list(itertools.accumulate(1 / n for n in range(1, _VOCABULARY + 1)))
     return [

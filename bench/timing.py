@@ -1,4 +1,4 @@
-"""Times what one client does, one thing after another."""
+"""Times the work of a single client."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def timed(work: Callable[[], Any], times: int) -> float:
-    """Return the seconds that one of so many runs took."""
+    """Return the mean seconds of one run over `times` runs."""
     begun = time.perf_counter()
     for _ in range(times):
         work()
@@ -14,5 +14,5 @@ def timed(work: Callable[[], Any], times: int) -> float:
 
 
 def each_time(work: Callable[[], Any], times: int) -> list[float]:
-    """Return the milliseconds that every run took, sorted."""
+    """Return the sorted milliseconds of `times` runs."""
     return sorted(timed(work, 1) * 1000 for _ in range(times))

@@ -1,8 +1,8 @@
-"""What the worst requests within the limits cost others: `python -m bench.worst`.
+"""The cost to others of the worst allowed requests: `python -m bench.worst`.
 
-Each case has a server of its own on a database that is filled before. Measured are the
-time of the request, the longest wait of small requests of other clients meanwhile, and
-by how much a server process grows at most.
+Each case gets its own server on a database filled in advance. Measured are the time
+of the request, the longest wait of other clients' small requests meanwhile, and the
+peak growth of a server process.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from bench.server import Running, forget_peak, peak_bytes, running_chatstore
 from bench.worst_cases import CASES, Ground, Run, bulk_size
 
 _QUIET_SECONDS = 1.0
-# A slow upload is cut off after this time: by default it would take a minute.
+# A slow upload is cut off after this time, because the default of a minute is long.
 READ_SECONDS = 5
 
 
@@ -35,7 +35,7 @@ def prepare(
     factor: float = 1,
     names: Collection[str] = CASES,
 ) -> tuple[str, dict[str, list[Run]]]:
-    """Fill a database; return its URL and, by case, what to run in each round."""
+    """Fill a database; return its URL and, by case, the runs of the rounds."""
     url = made.new_url(kind)
     bulk = bulk_size(factor)
     fill(url, Plan(bulk * rounds, bulk * rounds))
@@ -51,7 +51,7 @@ def prepare(
 
 @contextmanager
 def serving(url: str, *, read_seconds: int = READ_SECONDS) -> Iterator[Running]:
-    """Run the server that is measured."""
+    """Run the server to measure."""
     with running_chatstore(
         database_url=url, request_read_seconds=read_seconds
     ) as server:
@@ -59,7 +59,7 @@ def serving(url: str, *, read_seconds: int = READ_SECONDS) -> Iterator[Running]:
 
 
 def measure_case(server: Running, runs: list[Run]) -> dict[str, Any]:
-    """Run the rounds of a case one after another, and return what they cost."""
+    """Run the rounds of a case in sequence; return their cost."""
     took: list[float] = []
     settled: list[float] = []
     answers: set[str] = set()
@@ -108,7 +108,7 @@ def _answer(run: Run, port: int) -> str:
 def measure(
     made: Databases, kind: str, *, rounds: int, factor: float, names: Collection[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each case, and what it costs on one kind of database."""
+    """Yield each case with its cost on one kind of database."""
     url, cases = prepare(made, kind, rounds=rounds, factor=factor, names=names)
     for name, runs in cases.items():
         progress(f"worst, {kind}: {name}")
@@ -127,7 +127,7 @@ def main() -> None:
     options = parser.parse_args()
     names = [name for name in CASES if (options.case or "") in name]
     how = {"rounds": options.rounds, "scale": options.scale}
-    # Figures of other cases stay, if they were measured in the same way.
+    # Keep the figures of other cases if they were measured in the same way.
     before = read_results("worst") or {}
     found = before["databases"] if before.get("how") == how else {}
     with databases() as made:

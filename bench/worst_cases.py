@@ -1,7 +1,7 @@
-"""The worst requests within the limits: one function a case, all of them in `CASES`.
+"""The worst requests within the limits: one function per case, all in `CASES`.
 
-A case fills what it needs, and returns what to run in each round; nothing where the
-database has no such case.
+A case fills in its data and returns one run per round. It returns no runs where the
+kind of database has no such case.
 """
 
 import random
@@ -35,9 +35,9 @@ _LOOK_SECONDS, _HELD_SECONDS, _PATIENCE_SECONDS = 0.02, 3, 300
 
 @dataclass(frozen=True)
 class Run:
-    """Send to a port, and return what was answered.
+    """`send` sends to a port and returns the statuses as text.
 
-    `settle` waits for what goes on after the answer, and returns whether it ended.
+    `settle` waits for work that goes on after the answer; returns whether it ended.
     """
 
     send: Callable[[int], str]
@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Ground:
-    """The server that is filled, how often each case runs, and how large it is."""
+    """The server to fill, the number of rounds, and the factor of all sizes."""
 
     url: str
     port: int
@@ -54,7 +54,7 @@ class Ground:
     factor: float = 1
 
     def part(self, whole: int) -> int:
-        """Return the wanted part of a number of things."""
+        """Return `whole` times the factor."""
         return max(2, round(whole * self.factor))
 
     def create(self, **fields: Any) -> str:
@@ -66,7 +66,7 @@ class Ground:
         return f"{_SESSIONS}{orjson.loads(answer)['id']}"
 
     def create_with(self, turns: list[dict[str, Any]]) -> str:
-        """Create a session with messages, which are about as large as the first."""
+        """Create a session with messages of about the same size, in batches."""
         path = self.create()
         most = min(1000, max(1, _BATCH_BYTES // len(orjson.dumps(turns[0]))))
         for first in range(0, len(turns), most):
@@ -81,17 +81,17 @@ Case = Callable[[Ground], list[Run]]
 
 
 def bulk_size(factor: float) -> int:
-    """Return the wanted part of the sessions that one request may change."""
+    """Return the most sessions that a bulk request may change, times `factor`."""
     return max(1, round(_BULK * factor))
 
 
 def sent(method: str, path: str, body: bytes | None = None) -> Run:
-    """Send one request."""
+    """Return a run that sends one request."""
     return Run(lambda port: str(send_once(port, method, path, body)))
 
 
 def english(characters: int) -> str:
-    """Return made-up words."""
+    """Return made-up English words."""
     pieces = (_texts().of_length(1000) for _ in range(characters // 1000 + 1))
     return " ".join(pieces)[:characters]
 
@@ -102,7 +102,7 @@ def _texts() -> Texts:
 
 
 def chinese(characters: int, *, line: int = 0) -> str:
-    """Return made-up Chinese; if `line` is given, in paragraphs of that length."""
+    """Return made-up Chinese; with `line`, in paragraphs of that length."""
     some = [chr(0x4E00 + number) for number in range(3000)]
     text = "".join(random.Random(6).choices(some, k=characters))
     if not line:
@@ -113,7 +113,7 @@ def chinese(characters: int, *, line: int = 0) -> str:
 def append_batch(
     ground: Ground, *, write: Callable[[int], str], width: int
 ) -> list[Run]:
-    """A thousand messages, 7.8 MB."""
+    """Append a thousand messages, 7.8 MB in total."""
     messages = ground.part(1000)
     text = write(_BATCH_BYTES // width)
     size = len(text) // messages if ground.factor == 1 else 100
@@ -123,7 +123,7 @@ def append_batch(
 
 
 def append_one(ground: Ground, *, write: Callable[[int], str], width: int) -> list[Run]:
-    """A message of 1 MiB."""
+    """Append a message of 1 MiB."""
     body = orjson.dumps({"content": write(ground.part(_CONTENT_BYTES) // width)})
     return [sent("POST", f"{ground.create()}/messages", body)] * ground.rounds
 
@@ -131,7 +131,7 @@ def append_one(ground: Ground, *, write: Callable[[int], str], width: int) -> li
 def search_page(
     ground: Ground, *, write: Callable[[int], str], word: str, messages: int, size: int
 ) -> list[Run]:
-    """A page of 20 hits: the word stands at the end of each text, and within it."""
+    """Search 20 hits with the word in the middle and at the end of each text."""
     text = write(ground.part(size))
     within = f" {word} ".join([text[: len(text) // 2], text[len(text) // 2 :]])
     turns = [{"content": f"{within} {word}"}] * messages
@@ -139,7 +139,7 @@ def search_page(
 
 
 def search_in(ground: Ground, turns: list[dict[str, Any]], query: str) -> list[Run]:
-    """Search for 20 hits in a session of these messages."""
+    """Search for 20 hits in a session with these messages."""
     session_id = ground.create_with(turns).removeprefix(_SESSIONS)
     path = f"/api/v1/search?q={quote(query)}&session_id={session_id}&limit=20"
     with Client(ground.port) as client:
@@ -150,27 +150,27 @@ def search_in(ground: Ground, turns: list[dict[str, Any]], query: str) -> list[R
 
 
 def search_ligatures(ground: Ground) -> list[Run]:
-    """One character that stands for 18, as often as a message may have it."""
+    """Search a message full of one character that folds to 18 characters."""
     turns = [{"content": "\ufdfa" * ground.part(340_000)}]
     return search_in(ground, turns, '"الله عليه"')
 
 
 def search_repeated(ground: Ground, *, characters: int) -> list[Run]:
-    """A phrase of 385 characters that nearly begins at every word of a message."""
+    """Search a phrase of 385 characters that almost matches at every word."""
     words = "aaa " * (ground.part(characters) // 4)
     phrase = "aaa " * 95 + "aab"
     return search_in(ground, [{"content": f"{words}{phrase}"}], f'"{phrase}"')
 
 
 def list_metadata(ground: Ground) -> list[Run]:
-    """Messages of one letter, each with 65 kB of metadata."""
+    """List messages of one letter, each with 65 kB of metadata."""
     turn = {"content": "x", "metadata": {"text": "x" * 65_000}}
     path = ground.create_with([turn] * ground.part(500))
     return [sent("GET", f"{path}/messages?limit=500")] * ground.rounds
 
 
 def list_documents(ground: Ground) -> list[Run]:
-    """Sessions with a thousand document ids of 512 characters."""
+    """List sessions with a thousand document ids of 512 characters each."""
     numbers = count()
     for _ in range(ground.part(40)):
         ids = [f"{next(numbers):0>512}" for _ in range(ground.part(1000))]
@@ -179,7 +179,7 @@ def list_documents(ground: Ground) -> list[Run]:
 
 
 def delete_session(ground: Ground) -> list[Run]:
-    """Messages of 1 MiB, 8 MiB in all."""
+    """Delete a session with 8 messages of 1 MiB."""
     turns = [{"content": english(ground.part(_CONTENT_BYTES))}] * 8
     paths = [ground.create_with(turns) for _ in range(ground.rounds)]
     gone = partial(_wait_until_gone, ground.url)
@@ -196,7 +196,7 @@ def _wait_until_gone(url: str) -> bool:
 
 
 def tag_many(ground: Ground) -> list[Run]:
-    """As many sessions as one request may change, another tag in each round."""
+    """Tag as many sessions as one request may change, with a new tag each round."""
     (ids, *_) = _filled_ids(ground)
     return [
         _bulk({"action": "add_tags", "tags": [f"tag {number}"], "ids": ids})
@@ -205,7 +205,7 @@ def tag_many(ground: Ground) -> list[Run]:
 
 
 def delete_many(ground: Ground) -> list[Run]:
-    """As many sessions as one request may change, others in each round."""
+    """Delete as many sessions as one request may change, different ones each round."""
     bodies = [{"action": "delete", "ids": ids} for ids in _filled_ids(ground)]
     gone = partial(_wait_until_gone, ground.url)
     return [replace(_bulk(body), settle=gone) for body in bodies]
@@ -216,7 +216,7 @@ def _bulk(body: dict[str, Any]) -> Run:
 
 
 def _filled_ids(ground: Ground) -> list[list[str]]:
-    """Return the sessions that were there first, those of each round together."""
+    """Return the ids of the sessions filled in at the start, grouped by round."""
     size = bulk_size(ground.factor)
     with connection_to(ground.url) as connection:
         rows = connection.execute(
@@ -227,36 +227,36 @@ def _filled_ids(ground: Ground) -> list[list[str]]:
 
 
 def body_of(ground: Ground, *, write: Callable[[int], bytes]) -> list[Run]:
-    """A message with a body of 8 MiB that is expensive to read."""
+    """Append a message with a body of 8 MiB that is expensive to parse."""
     body = write(ground.part(_BODY_BYTES) - 100)
     return [sent("POST", f"{ground.create()}/messages", body)] * ground.rounds
 
 
 def many_values(size: int) -> bytes:
-    """As many empty lists as a body may have."""
+    """Return a body with as many empty lists as allowed."""
     values = b",".join([b"[]"] * min(size // 3, 495_000))
     return b'{"content": "x", "metadata": {"a": [' + values + b"]}}"
 
 
 def many_keys(size: int, *, digits: int) -> bytes:
-    """Keys that all differ: of 12 digits as many as a body may have, of 7 too many."""
+    """Return a body of different keys; 12 digits stay in the limit, 7 exceed it."""
     each = b'"%%0%dd":0' % digits
     keys = b",".join(each % number for number in range(size // (digits + 5)))
     return b'{"content": "x", "metadata": {' + keys + b"}}"
 
 
 def many_brackets(size: int) -> bytes:
-    """Lists in lists."""
+    """Return deeply nested lists."""
     return b"[" * (size // 2) + b"]" * (size // 2)
 
 
 def many_escapes(size: int) -> bytes:
-    """A text of which each character is an escape."""
+    """Return a text in which every character is an escape."""
     return b'{"content": "' + b"\\u4e2d" * (size // 6) + b'"}'
 
 
 def wait_for_row(ground: Ground) -> list[Run]:
-    """Eight appends to a session whose row another transaction has locked."""
+    """Append eight times to a session whose row another transaction has locked."""
     if ground.url.startswith("sqlite:"):
         return []
     path = ground.create()
@@ -284,7 +284,7 @@ def wait_for_row(ground: Ground) -> list[Run]:
 
 
 def stop_halfway(ground: Ground) -> list[Run]:
-    """Uploads that send half a body and then nothing, until all are cut off."""
+    """Send half a body, then nothing, until the server cuts off all uploads."""
     uploads = ground.part(160)
     half = (
         b"POST /api/v1/sessions/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"

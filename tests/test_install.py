@@ -1,4 +1,4 @@
-"""The wheel, in an environment and a folder that hold nothing else of chatstore."""
+"""The wheel, in an environment and a folder that contain nothing else of chatstore."""
 
 import sys
 import zipfile
@@ -24,7 +24,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The folder of commands of an environment that holds the wheel."""
+    """The bin folder of an environment in which the wheel is installed."""
     environment = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", environment, folder=environment)
     commands = environment / "bin"

@@ -24,7 +24,7 @@ log = structlog.get_logger("tests")
 
 @pytest.fixture
 def configure(monkeypatch):
-    """Set the logs up on a file of the test's; return a function that reads it."""
+    """Configure the logs on a fake stderr; return a function that reads its lines."""
 
     def start(*, level="info", style="json"):
         stderr = io.StringIO()

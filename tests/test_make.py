@@ -11,7 +11,7 @@ from tests.support import ROOT, SESSIONS, LiveServer, clean_environ, free_port, 
 from tests.support.checkouts import copy_checkout, has_package_index, run
 from tests.support.servers import send_request
 
-# A make of its own, also when the tests are run by make.
+# make passes its own variables to the tests that it runs, so unset them.
 WITHOUT_OURS = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "VENV"]
 MAKE = [*WITHOUT_OURS, f"PYTHON={sys.executable}", "make"]
 
@@ -26,7 +26,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first_run(checkout):
-    """What the first `make run` said, and the session that was made then."""
+    """The port and greeting of the first `make run`, and a session created in it."""
     need("a package index", has_package_index())
     port = free_port()
     with LiveServer(checkout, [*MAKE, "run"], bind=f"127.0.0.1:{port}") as server:

@@ -1,4 +1,4 @@
-"""The server as people start it: greeting, refusals, signals, what it lets see."""
+"""The server as an administrator sees it: greeting, refusals, signals, metrics."""
 
 import contextlib
 import http.client
@@ -51,13 +51,13 @@ LINE = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server that tests share; none of them may stop it or fill it."""
+    """A server shared by the tests; no test may stop it or fill it."""
     with LiveServer(tmp_path_factory.mktemp("server"), workers="2") as started:
         yield started
 
 
 def run(command, folder, **values):
-    """Run a command that is expected to end by itself."""
+    """Run a command that must end by itself."""
     return subprocess.run(
         command,
         cwd=folder,
@@ -210,7 +210,7 @@ def test_a_port_in_use_is_said_and_ends_the_start(server, tmp_path):
 
 
 def test_a_unix_socket_works_as_an_address(tmp_path):
-    with TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
+    with TemporaryDirectory() as short:  # a socket's path has at most 107 bytes
         path = f"{short}/chatstore.sock"
         with LiveServer(tmp_path, bind=f"unix:{path}") as server:
             assert server.greeting[-3] == f"chatstore listens on unix:{path}\n"
@@ -224,7 +224,7 @@ def test_a_unix_socket_works_as_an_address(tmp_path):
 
 def test_a_postgres_url_works_as_people_paste_it(postgres, serve):
     name = postgres.create_database()
-    assert postgres.url(name).startswith("postgresql://")  # which all others use
+    assert postgres.url(name).startswith("postgresql://")  # as in other tests
     server = serve(
         database_url=postgres.url(name).replace("postgresql://", "postgres://")
     )
@@ -259,7 +259,7 @@ def test_metrics_are_exact_across_workers(serve, tmp_path, monkeypatch):
 
 
 def busy_workers(folder):
-    """The files of those workers that counted a request."""
+    """Return the metric files of the workers that counted an append."""
     return [
         path
         for path in folder.glob("chatstore-metrics-*/counter_*.db")
@@ -365,7 +365,7 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing(serve, tmp_path, monke
 def test_a_worker_of_a_killed_master_lets_go_of_busy_clients_and_of_the_port(
     serve, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # nobody is left to tidy it up
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed master leaves files
     server = serve(workers="1")
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
@@ -398,7 +398,7 @@ def test_sighup_changes_the_workers_and_serves_on(serve):
     assert server.log.count("Booting worker") == 4
     assert server.log.count("Worker exiting") == 2
     assert server.request("GET", session_url(chat)).json["message_count"] == sent - 1
-    # What the former workers counted still counts.
+    # The counts of the former workers are kept.
     wait_until(lambda: metric(server, "chatstore_messages_appended_total") == sent - 1)
 
 
@@ -443,7 +443,7 @@ def test_options_says_what_is_allowed(server, path, methods):
     assert set(answer.headers["Allow"].split(", ")) == methods
 
 
-# A worker that is replaced while the code and the schema differ
+# A worker is replaced while the code and the schema differ
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_a_replaced_worker_waits_for_the_revision(
     serve, database_url, revision, sentence
 ):
     server = serve(database_url=database_url, workers="2")
-    # The first has greeted, so it serves; the other may still begin to.
+    # One worker has greeted and serves; the other may still be starting.
     kept, killed = sorted(server.worker_ids)
     set_revision(database_url, f"'{revision}'")
     os.kill(killed, signal.SIGKILL)
@@ -474,7 +474,7 @@ def test_a_replaced_worker_waits_for_the_revision(
 
 
 def test_a_replaced_worker_cuts_off_slow_clients(serve):
-    # It loads the application anew, with classes of its own.
+    # A replaced worker reloads the application, which defines new classes.
     server = serve(workers="1", request_read_seconds="1")
     (killed,) = server.worker_ids
     os.kill(killed, signal.SIGKILL)

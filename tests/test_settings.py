@@ -7,7 +7,7 @@ import pytest
 from chatstore.errors import SettingsError
 from chatstore.settings import PREFIX, Settings
 
-# What a file of settings may hold: each setting that is a number, and its bounds.
+# Each numeric setting with its bounds.
 NUMBERS = {
     f"{PREFIX}{each.name.upper()}": (each.metadata["least"], each.metadata["most"])
     for each in fields(Settings)
@@ -16,7 +16,7 @@ NUMBERS = {
 
 
 def settings(**variables):
-    """The settings of an environment with these variables, and others not ours."""
+    """Return the settings of an environment with these variables and unrelated ones."""
     ours = {f"{PREFIX}{name.upper()}": value for name, value in variables.items()}
     return Settings.from_env({"PATH": "/bin", "MYCHATSTORE_X": "1"} | ours)
 

@@ -12,7 +12,7 @@ SHELLS = {
     "chatstore shell": [sys.executable, "-m", "chatstore", "shell"],
     "flask shell": [sys.executable, "-m", "flask", "shell"],  # finds wsgi.py
 }
-# After each recipe: what it did, as another connection sees it once committed.
+# For each recipe, code that prints its effect, seen from another connection.
 PROBES = [
     "print(chat.name, chat.message_count)",
     "",
@@ -26,7 +26,7 @@ PROBES = [
 
 
 def run_shell(command, database_url, lines):
-    """Type the lines into a shell, and return what it shows after its banner."""
+    """Type the lines into a shell; return its output after each line."""
     typed = [f"{line.rstrip()}\n\nprint('--')" for line in lines]
     shell = subprocess.run(
         command,

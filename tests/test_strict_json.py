@@ -203,7 +203,7 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_read(text):
     with pytest.raises(MalformedRequest, match="more than 1,000,000 values"):
         loads(many, max_depth=32)
     with pytest.raises(MalformedRequest, match="more than 1,000,000 values"):
-        loads(many + b'"', max_depth=32)  # no JSON, but not read to find that out
+        loads(many + b'"', max_depth=32)  # invalid JSON, but refused before parsing
 
 
 @pytest.mark.parametrize("sign", [",", "[", "{", ":", "\\\\", '\\"', ',\\"['])
@@ -214,7 +214,7 @@ def test_signs_in_a_text_are_no_values(sign):
 
 @pytest.mark.parametrize("start", ['"', '["', '",\\"', '"\\'])
 def test_a_text_that_never_ends_is_looked_at_once(start):
-    # Each quotation mark looked at up to the end would take minutes.
+    # Scanning to the end from each quotation mark would take minutes.
     body = start.encode() + b'\\",[' * 1_000_000
     for end in (b"", b"\\"):
         with pytest.raises(MalformedRequest, match="not JSON"):

@@ -1,1 +1,1 @@
-"""What chatstore is measured against; runs in a virtual environment of its own."""
+"""The projects to compare chatstore with; they run in a virtual environment apart."""

@@ -1,7 +1,8 @@
-"""The chat store as a first plan has it: FastAPI, `databases`, SQLAlchemy Core.
+"""The chat store as a first design: FastAPI, `databases`, SQLAlchemy Core.
 
-Same routes and shapes as chatstore's. Async throughout, one transaction a request,
-SQLite in WAL mode; the next seq is read, then written. DATABASE_URL says where.
+It has the routes and shapes of chatstore. It is async throughout, with one
+transaction per request and SQLite in WAL mode; it reads the next seq, then writes
+it. DATABASE_URL names the database.
 """
 
 import os
@@ -113,7 +114,7 @@ API = "/api/v1/sessions"
 
 
 async def find(session_id: UUID) -> dict[str, Any]:
-    """Return the session's row; 404 without one."""
+    """Return the session's row; raise 404 if there is none."""
     query = sessions.select().where(sessions.c.id == str(session_id))
     row = await database.fetch_one(query)
     if row is None:
@@ -122,12 +123,12 @@ async def find(session_id: UUID) -> dict[str, Any]:
 
 
 def plain(row: Any, table: sa.Table) -> dict[str, Any]:
-    """Return a row's values; its `_mapping` leaves JSON as text on PostgreSQL."""
+    """Return a row's values; on PostgreSQL, `row._mapping` would leave JSON as text."""
     return {column.name: row[column.name] for column in table.columns}
 
 
 def shown(row: Any) -> dict[str, Any]:
-    """Return a session as the API shows it."""
+    """Return a session in the shape of the API."""
     chat = plain(row, sessions)
     return chat | {"archived": chat["archived_at"] is not None}
 
@@ -190,7 +191,7 @@ async def append_batch(session_id: UUID, body: Batch) -> dict[str, Any]:
 
 
 async def store(session_id: UUID, turns: list[MessageCreate]) -> list[dict[str, Any]]:
-    """Insert the turns after the session's last one and update the session."""
+    """Insert the turns after the session's last message; update the session."""
     chat = await find(session_id)
     last = chat["message_count"]
     stored = []
@@ -238,7 +239,7 @@ async def list_messages(
 
 
 def make_tables(url: str) -> None:
-    """Make the tables, on SQLite in WAL mode, with a plain synchronous engine."""
+    """Create the tables with a synchronous engine, on SQLite in WAL mode."""
     driver = url.replace("postgresql://", "postgresql+psycopg://")
     engine = sa.create_engine(driver)
     if engine.dialect.name == "sqlite":

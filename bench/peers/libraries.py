@@ -1,9 +1,9 @@
-"""Libraries that people keep chats in, each through its own API: one process each.
+"""Libraries that keep chats, each through its own API, one process per library.
 
     python libraries.py NAME URL
 
-For each line on its input it appends and reads at both sizes of session and prints
-the seconds that each took, as one line of JSON. Everything is one message at a time.
+For each line of input, the process appends to and reads sessions of both sizes. It
+prints the seconds of each as one line of JSON. Messages are sent one at a time.
 """
 
 import asyncio
@@ -109,18 +109,18 @@ LIBRARIES: dict[str, Callable[[str], Chat]] = {
 
 
 def asynchronous(url: str) -> str:
-    """Return the URL with the driver that asyncio needs."""
+    """Return the URL with an asyncio driver."""
     url = url.replace("postgresql://", "postgresql+asyncpg://")
     return url.replace("sqlite://", "sqlite+aiosqlite://")
 
 
 def synchronous(url: str) -> str:
-    """Return the URL with a driver that waits."""
+    """Return the URL with a synchronous driver."""
     return url.replace("postgresql://", "postgresql+psycopg://")
 
 
 async def timed(work: Callable[[], Awaitable[Any]], times: int) -> float:
-    """Return the seconds that one of so many runs took."""
+    """Return the mean seconds of one run over `times` runs."""
     begun = time.perf_counter()
     for _ in range(times):
         await work()
@@ -128,7 +128,7 @@ async def timed(work: Callable[[], Awaitable[Any]], times: int) -> float:
 
 
 async def serve(name: str, url: str) -> None:
-    """Measure once for each line that comes in."""
+    """Measure once for each line of input."""
     kind = LIBRARIES[name]
     full = kind(url)
     for _ in range(SIZES[-1]):

@@ -1,4 +1,4 @@
-"""The generator fills databases that keep all promises, the same for the same seed."""
+"""The generator's databases keep all promises and are the same for the same seed."""
 
 from collections import Counter
 

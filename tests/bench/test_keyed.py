@@ -1,4 +1,4 @@
-"""Appends with a key and without, over connections that are kept."""
+"""Appends with and without a key, over kept connections."""
 
 import json
 

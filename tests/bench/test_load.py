@@ -1,4 +1,4 @@
-"""The load generator counts what a server answered, on a path for each connection."""
+"""The load generator counts the answers, and uses one path per connection."""
 
 import json
 

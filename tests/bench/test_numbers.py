@@ -16,7 +16,7 @@ def test_of_many_rounds_a_quarter_is_below_and_a_quarter_above():
 
 
 def test_ratios_are_of_rounds_side_by_side():
-    # Of the medians alone it would be 1.
+    # The ratio of the medians would be 1.
     assert ratios([1.0, 2.0, 6.0], [2.0, 1.0, 3.0]) == Spread(2.0, 0.5, 2.0)
 
 

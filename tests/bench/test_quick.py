@@ -1,4 +1,4 @@
-"""The comparison with the ratios that are kept."""
+"""The comparison with the kept ratios."""
 
 from bench.numbers import Spread
 from bench.quick import fallen, read_kept

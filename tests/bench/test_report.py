@@ -1,4 +1,4 @@
-"""The report fills the document between its markers, and judges by the targets."""
+"""The report fills the document between its markers and compares with the targets."""
 
 import json
 from dataclasses import asdict

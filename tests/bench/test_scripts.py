@@ -1,4 +1,4 @@
-"""The pages of each script that are measured."""
+"""The pages of each script whose cost is measured."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The worst cases run, small, and what others wait and memory grows is measured."""
+"""The worst cases run at a small scale; others' waits and memory are measured."""
 
 import json
 import os
@@ -27,7 +27,7 @@ FACTOR = 0.01
 LOCKED = "8 appends to a row that is locked for 3 s"
 HALFWAY = "160 uploads that stop halfway"
 READ = {"200"}
-# A hundredth of the metadata is still more than a message may have.
+# At this scale, the metadata still exceeds the limit of a message.
 ANSWERS = {
     "append": {"201"},
     "search": READ,

@@ -16,7 +16,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# The browser tells a page which of its wishes the policy refused.
+# The browser reports to the page which directives of the policy were violated.
 REMEMBER_VIOLATIONS = """
 window.violations = [];
 addEventListener("securitypolicyviolation",
@@ -52,7 +52,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, server):
-    """A page that notes what it asks for and what it complains about."""
+    """A page that records its requests and its complaints."""
     page = browser.new_page()
     page.requested, page.complaints = [], []
     page.on("request", lambda request: page.requested.append(request.url))
@@ -74,7 +74,7 @@ def page(browser, server):
 
 
 def assert_at_peace(page, server):
-    """Assert that nothing was refused, and that nobody else was asked."""
+    """Assert that nothing was refused, and that only our server was asked."""
     assert page.complaints == []
     assert page.evaluate("violations") == []
     asked = {urlsplit(url).netloc for url in page.requested if url[:5] != "data:"}

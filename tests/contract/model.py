@@ -1,7 +1,7 @@
-"""What chatstore must answer, in plain Python: the model of the state machine.
+"""The expected behaviour of chatstore in plain Python, for the state machine.
 
-It knows everything but the ids, which each database gives out for itself: `ids`
-holds them by the kind of the database.
+The model knows everything but the ids, which each database chooses. `ids` holds them
+by kind of database.
 """
 
 import itertools
@@ -23,7 +23,7 @@ def instant(value: datetime) -> str:
 
 
 def as_kept(columns: JsonObject) -> JsonObject:
-    """Return these columns of a session with its tags trimmed, and each once."""
+    """Return these columns of a session with tags trimmed and without duplicates."""
     if "metadata_tags" not in columns:
         return columns
     tags = dict.fromkeys(tag.strip() for tag in columns["metadata_tags"])
@@ -96,7 +96,7 @@ class Chat:
         }
 
     def list_turns(self, query: Mapping[str, Any]) -> tuple[list[Turn], bool]:
-        """Return the messages that the query asks for, and whether there are more."""
+        """Return the messages that match the query, and whether there are more."""
         turns = [
             turn
             for turn in self.turns
@@ -112,7 +112,7 @@ class Chat:
 
 @dataclass(eq=False)
 class Posted:
-    """A POST that was answered 201 and carried a key."""
+    """A POST with a key that was answered 201."""
 
     key: str
     path: Callable[[str], str]
@@ -145,11 +145,11 @@ class Model:
         return chat
 
     def in_order(self, kind: str) -> list[Chat]:
-        """Return the sessions as they are listed: newest activity first, then id."""
+        """Return the sessions in list order: newest activity first, then id."""
         there = [chat for chat in self.chats if not chat.is_deleted]
         return sorted(there, key=lambda chat: place(chat, kind), reverse=True)
 
 
 def place(chat: Chat, kind: str) -> tuple[datetime, str]:
-    """Return where the session stands in the list."""
+    """Return the sort key of a session: last update, then id."""
     return chat.last_updated_at, chat.ids[kind]

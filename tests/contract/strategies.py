@@ -1,4 +1,4 @@
-"""What the state machine sends: generated requests, and tables of bad ones."""
+"""The input of the state machine: generated requests, and tables of bad ones."""
 
 import json
 from datetime import timedelta
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support import MISSING_ID
 
-# Small bounds are reached often.
+# Small limits are reached often.
 LIMITS = {
     "max_content_bytes": 900,
     "max_metadata_bytes": 300,
@@ -25,7 +25,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 NAMES = TEXT.map(lambda text: text[:255])
 TAGS = TEXT.map(lambda text: text[:60] + "#") | st.sampled_from([" a", "a", "a\n"])
 CONTENT = st.builds(lambda text, times: text * times, TEXT, st.sampled_from([1, 3, 40]))
-# What JSON, or a type for it, is apt to change.
+# Values that JSON or a database type may alter.
 DELICATE = [1.0, -0.0, 1e20, 1e-7, 5e-324, 2**53 - 1, 0.1 + 0.2, "1", "", [], {}]
 JSON_VALUES = st.recursive(
     st.sampled_from(DELICATE)
@@ -64,7 +64,7 @@ def _is_fit(turn):
 TURNS = st.fixed_dictionaries(
     {"content": CONTENT, "metadata": METADATA}, optional={"role": ROLES}
 ).filter(_is_fit)
-# The seq that the caller expects, counted from the next one.
+# The expected seq, relative to the next one.
 SEQS = st.sampled_from([None, None, 0, 0, 1, -1, 10**12])
 KEYED = st.sampled_from([False, False, True])
 PAGES = st.none() | st.integers(1, 7)
@@ -78,10 +78,10 @@ MESSAGE_QUERIES = st.fixed_dictionaries(
         "role": ROLES,
     },
 )
-# Entity tags; {0} is the present revision, {1} the one before.
+# Entity tags; {0} is the current revision, {1} the previous one.
 MATCHING = ['"{0}"', '"99999", "{0}"', "*"]
 STALE = ['"{1}"', '"x"', '""', '"99999999999"']
-WEAK = 'W/"{0}"'  # matches to read, not to write
+WEAK = 'W/"{0}"'  # matches for reads, never for writes
 
 BAD_BODIES = [
     (b"", 400),
@@ -128,7 +128,7 @@ BAD_QUERIES = ["limit=0", "limit=21", "limit=1&limit=1", "limit=%D9%A1", "nope=1
 SESSIONS_URL, SESSION_URL = "{sessions}", "{session}"
 MESSAGES_URL, BATCH_URL = "{session}/messages", "{session}/messages/batch"
 
-# Method, address, body, and what it is answered, whatever is stored.
+# Method, URL, body, and the status, which does not depend on stored data.
 BAD_REQUESTS = [
     *(
         (method, url, body, status)

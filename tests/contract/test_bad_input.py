@@ -1,4 +1,4 @@
-"""Bad input is refused with a whole problem, and nothing of it is stored."""
+"""Bad input gets a complete problem and stores nothing."""
 
 import io
 import json
@@ -23,7 +23,7 @@ BIG = 2**53
 
 
 def everything(client):
-    """All that the API shows: sessions, their revisions, their messages."""
+    """Return all that the API shows: sessions, their revisions, their messages."""
     return [
         (
             chat,
@@ -36,7 +36,7 @@ def everything(client):
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def client(request, tmp_path_factory):
-    """A client of one database for this file: no test in it may change a thing."""
+    """A client of one database for this file; no test may change its data."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("bad_input") / "chatstore.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
@@ -63,9 +63,9 @@ def ids(client):
 
 @pytest.fixture
 def refused(client, ids):
-    """Send a request; assert that it is refused, and that nothing is changed by it.
+    """Send a request; assert that it is refused and changes nothing.
 
-    In the path, {chat} and {message} stand for the ids of what there is.
+    In the path, {chat} and {message} stand for the ids of existing rows.
     """
     before = everything(client)
 
@@ -85,7 +85,7 @@ MESSAGES = f"{CHAT}/messages"
 MESSAGE = f"{MESSAGES}/{{message}}"
 
 
-# Bodies that are no JSON at all, or none that could be kept.
+# Bodies that are invalid JSON, or JSON that cannot be stored.
 
 
 MALFORMED = {
@@ -168,7 +168,7 @@ def test_a_body_of_another_type(refused, method, path, content_type):
     refused(method, path, 415, data=body, content_type=content_type)
 
 
-# Bodies that break the contract: what is wrong, and where.
+# Bodies that violate the schema: the flaw, and its pointer.
 
 
 BAD_MESSAGES = {
@@ -266,7 +266,7 @@ def test_a_session_that_breaks_the_contract(refused, body, pointer):
     refused("PATCH", CHAT, 422, pointer=pointer, data=body, headers=JSON)
 
 
-# Text and numbers that one of the databases would not keep.
+# Text and numbers that one of the databases would not store.
 
 
 NOT_TEXT = {
@@ -358,7 +358,7 @@ def test_a_body_that_is_too_large(refused, method, path):
 
 
 def test_a_body_of_no_stated_length_that_is_too_large(refused):
-    # As gunicorn hands on a chunked one; what fits into the limit is whole JSON.
+    # gunicorn passes on a chunked body like this; its first 8 MiB are valid JSON.
     body = io.BytesIO(b'{"name": "x"}' + b" " * 8 * 1024 * 1024)
     detail = "8388608 bytes.*CHATSTORE_MAX_BODY_BYTES"
     terminated = {"wsgi.input_terminated": True}
@@ -370,7 +370,7 @@ def metadata_of(size):
     return {"content": "x", "metadata": {"k": "x" * (size - len('{"k":""}'))}}
 
 
-# Setting and value; the largest body that it lets pass, and the next larger one.
+# Setting, value, the largest accepted body, and the smallest refused one.
 LIMITS = {
     "max_body_bytes": (1024, json.dumps("x" * 1022), json.dumps("x" * 1023)),
     "max_content_bytes": (9, {"content": "€€€"}, {"content": "€€€x"}),
@@ -519,7 +519,7 @@ def test_a_repeated_parameter_of_the_messages(refused, query):
     refused("GET", f"{MESSAGES}?{query}", 422, pointer=pointer)
 
 
-# What is not there, or not possible.
+# Missing resources and impossible methods.
 
 
 @pytest.mark.parametrize(

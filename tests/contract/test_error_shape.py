@@ -1,4 +1,4 @@
-"""Every error is a whole problem, whatever went wrong and wherever."""
+"""Every error is a complete problem, wherever it arises."""
 
 import re
 
@@ -32,13 +32,13 @@ from tests.support import (
 from tests.support.breakage import refuse_tools
 
 SECRET = "a driver's secret"
-# What a stack trace, a driver or a query would bring into an answer.
+# Text that a stack trace, a driver or a query would leak into a response.
 INSIDES = re.compile(
     r"Traceback|File \"|\.py|sqlalchemy|sqlite3|psycopg|SELECT|INSERT|UPDATE|secret",
     re.IGNORECASE,
 )
 
-# What may happen in a view, and the status it is answered with.
+# Errors raised in a view, and the status of the response.
 RAISED = [
     (ChatstoreError("Something of ours."), 500),
     (MalformedRequest("It cannot be read."), 400),
@@ -64,7 +64,7 @@ RAISED = [
 
 @pytest.fixture
 def offline(tmp_path):
-    """An application that needs no database for what it is asked."""
+    """An application whose tested requests need no database."""
     return create_app(make_settings(f"sqlite:///{tmp_path}/unused.db"))
 
 

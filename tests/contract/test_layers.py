@@ -1,4 +1,4 @@
-"""Imports point down the rungs of the design, and each layer keeps to its work."""
+"""Imports point down the rungs of the design, and each layer does its own work."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -19,7 +19,7 @@ RUNGS = [
     {"app", "cli", "server", "__main__"},
 ]
 RUNG = {name: number for number, names in enumerate(RUNGS) for name in names}
-# Where queries may be written besides store/, and why each is.
+# The modules that may write queries, each with the reason; store/ needs none.
 QUERY_WRITERS = {
     "db": "transactions, pragmas and the revision",
     "models": "constraints and relationships",
@@ -42,12 +42,12 @@ MODULES = {
 
 
 def layer(module):
-    """The file or folder of the package that `module` is in."""
+    """Return the file or folder of the package that contains `module`."""
     return [*module.split("."), "__init__"][1]
 
 
 def statements(tree, *, with_types=True):
-    """Every node of `tree`; without what is there for type checkers only."""
+    """Yield every node of `tree`; `with_types=False` skips TYPE_CHECKING blocks."""
     for node in ast.iter_child_nodes(tree):
         is_typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         if is_typing and not with_types:
@@ -57,7 +57,7 @@ def statements(tree, *, with_types=True):
 
 
 def imports(tree, *, with_types=True):
-    """The dotted names that `tree` imports, functions included."""
+    """Return the dotted names that `tree` imports, in functions as well."""
     names = set()
     for node in statements(tree, with_types=with_types):
         if isinstance(node, ast.Import):
@@ -69,7 +69,7 @@ def imports(tree, *, with_types=True):
 
 
 def imported_modules(tree, *, with_types=True):
-    """The modules of the package that `tree` imports."""
+    """Return the modules of the package that `tree` imports."""
     found = set()
     for name in imports(tree, with_types=with_types):
         if name.partition(".")[0] == "chatstore":
@@ -78,7 +78,7 @@ def imported_modules(tree, *, with_types=True):
 
 
 def names_used(tree):
-    """Attributes as dotted names, as far as they are names: `db.session.execute`."""
+    """Yield attributes as dotted names, such as `db.session.execute`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield ast.unparse(node)
@@ -115,7 +115,7 @@ def test_only_entry_points_import_the_application():
 
 
 def test_imports_stand_at_the_top():
-    # gunicorn's master must not import the application: the server asks late.
+    # gunicorn's master must not import the application, so the server imports late.
     for module, tree in MODULES.items():
         if module == "chatstore.server":
             continue

@@ -1,4 +1,4 @@
-"""Each link from one document to another leads to a file, and to a heading in it."""
+"""Each link between documents leads to an existing file and heading."""
 
 import re
 
@@ -10,7 +10,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of the headings, as hosts of repositories name them."""
+    """Return the anchors of the headings, as repository hosts generate them."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 

@@ -1,4 +1,4 @@
-"""Each naughty string comes back as it was sent, and is found when searched for."""
+"""Each naughty string is returned as it was sent, and search finds it."""
 
 import json
 
@@ -17,7 +17,7 @@ NAME_LENGTH = 255
 
 
 def post(client, url, body, *, is_escaped=False):
-    """Send `body` as UTF-8, or with all but ASCII escaped."""
+    """Send `body` as UTF-8, or as ASCII with escapes."""
     data = json.dumps(body, ensure_ascii=is_escaped).encode("utf-8", "surrogatepass")
     return client.post(url, data=data, headers=JSON)
 
@@ -148,7 +148,7 @@ def test_each_text_is_found_by_itself(alice, make_session, naughty_strings):
 
 
 def found(client, q):
-    """The seqs of all messages that are found."""
+    """Return the seqs of all messages found."""
     seqs, cursor = set(), None
     while True:
         query = {"q": q, "limit": 100} | ({"cursor": cursor} if cursor else {})

@@ -1,4 +1,4 @@
-"""The OpenAPI document is whole, and says what the service does."""
+"""The OpenAPI document is complete and matches the service."""
 
 import re
 
@@ -20,7 +20,7 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory):
-    """An application that needs no database for what it is asked here."""
+    """An application whose tested requests need no database."""
     folder = tmp_path_factory.mktemp("offline")
     return create_app(make_settings(f"sqlite:///{folder}/unused.db"))
 
@@ -31,7 +31,7 @@ def document(offline):
 
 
 def operations(document):
-    """Each operation as `METHOD /path`, with the parameters of its path."""
+    """Yield each operation as `METHOD /path`, with the parameters of its path."""
     for path, item in document["paths"].items():
         for method in METHODS & set(item):
             parameters = [
@@ -43,7 +43,7 @@ def operations(document):
 
 
 def nodes(value):
-    """Every object within `value`, itself included."""
+    """Yield every object within `value`, itself included."""
     if isinstance(value, dict):
         yield value
         for each in value.values():
@@ -79,7 +79,7 @@ def nested_schemas(document, schema):
 
 
 def example_of(document, schema):
-    """A value made of the examples of its parts."""
+    """Return an object made of the examples of its properties."""
     schema = resolve(document, schema)
     return {
         name: resolve(document, part)["example"]

@@ -1,4 +1,4 @@
-"""setup.cfg declares what is imported, with bounds; constraints.txt fits it."""
+"""setup.cfg declares all imports with bounds; constraints.txt fits these bounds."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ CONSTRAINTS = dict(
 
 
 def imported() -> set[str]:
-    """The distributions that the package and its migrations import."""
+    """Return the distributions that the package and its migrations import."""
     modules = set()
     for folder in ("chatstore", "migrations"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -42,7 +42,7 @@ def imported() -> set[str]:
                     modules |= {each.name.partition(".")[0] for each in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     modules.add(node.module.partition(".")[0])
-    # Type checkers alone know _typeshed; Python 3 always lacks a module of that name.
+    # Only type checkers know _typeshed, so no distribution provides it.
     modules -= {*sys.stdlib_module_names, "_typeshed", "chatstore"}
     found = packages_distributions()
     return {canonicalize_name(name) for each in modules for name in found.get(each, [])}

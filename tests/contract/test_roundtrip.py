@@ -1,4 +1,4 @@
-"""P5: what was stored is what is read, value for value, on both databases."""
+"""P5: reading returns the stored values unchanged, on both databases."""
 
 import json
 
@@ -14,7 +14,7 @@ FEW = settings(
     deadline=None,
     derandomize=True,
     database=None,
-    # Each example appends to the same database, which only grows.
+    # All examples append to the same, growing database.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -36,12 +36,12 @@ objects = st.dictionaries(texts, values, max_size=8)
 
 
 def canonical(value):
-    """Tell -0.0 from 0.0 and 1 from 1.0 and true, but not orders of keys."""
+    """Return JSON text in which -0.0 and 0.0 differ, and 1, 1.0 and true; sort keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def read_back(client, url, body):
-    """Store `body` and return it as it is answered, read alone and read in a list."""
+    """Store `body`; return it from the response, from a single read and from a list."""
     data = json.dumps(body).encode()
     sent = client.post(url, data=data, headers=JSON)
     assert sent.status_code == 201, sent.data
@@ -100,7 +100,7 @@ def test_any_text_is_kept_or_refused(alice, content, key, value):
     body = {"content": content, "metadata": {key: [value]}}
     url = messages_url(chat)
     response = alice.post(url, data=json.dumps(body), headers=JSON)
-    # json.dumps joins what are two halves of one character, and so must we.
+    # json.dumps joins two surrogate halves into one character, so do the same here.
     read = json.loads(json.dumps(body))
     texts = read["content"], *read["metadata"], *next(iter(read["metadata"].values()))
     is_storable = all("\0" not in text and is_encodable(text) for text in texts)

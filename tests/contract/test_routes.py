@@ -1,4 +1,4 @@
-"""What holds for every route, those not written yet included."""
+"""Rules for every route, present and future."""
 
 import re
 
@@ -8,7 +8,7 @@ from chatstore.web.auth import identify_caller
 from tests.support import MISSING_ID, ROOT, SESSIONS
 
 API_DOC = ROOT / "docs" / "api.md"
-# Routes that answer anybody, because they are about nobody's data.
+# Routes without authentication, because they return nobody's data.
 PUBLIC = {
     "GET /",
     "GET /docs",
@@ -19,7 +19,7 @@ PUBLIC = {
     "GET /readyz",
     "GET /static/{filename}",
 }
-# What pages load; the pages are documented.
+# Files that pages load; the docs describe the pages instead.
 ASSETS = {"GET /docs/assets/{name}", "GET /static/{filename}"}
 SAFETY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'",
@@ -35,7 +35,7 @@ def path_of(rule):
 
 
 def rules(app):
-    """Each route as `METHOD /path/{parameter}`, with its rule."""
+    """Return each route as `METHOD /path/{parameter}`, with its rule."""
     return [
         (f"{method} {path_of(rule)}", rule)
         for rule in app.url_map.iter_rules()
@@ -48,7 +48,7 @@ def routes(app):
 
 
 def documented_routes():
-    """The routes that docs/api.md names, in code or in headings."""
+    """Return the routes that docs/api.md names, in code or in headings."""
     found = re.findall(
         r"\b(GET|POST|PUT|PATCH|DELETE) (/[\w/{}.-]*)", API_DOC.read_text("utf-8")
     )

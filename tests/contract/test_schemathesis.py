@@ -13,7 +13,7 @@ from tests.support import assert_problem
 EXAMPLES = 25
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 NUMBERS = count()
-# Small bounds are reached, and passed, at no cost.
+# Small limits are cheap to reach and to exceed.
 LIMITS = {
     "max_content_bytes": 2000,
     "max_batch_size": 8,
@@ -35,8 +35,8 @@ CONFIG = {
     },
     "phases": {"stateful": {"max-steps": 8, "generation": {"max-examples": EXAMPLES}}},
 }
-# Refusals of what is as the document says: what a schema cannot say, or what hangs
-# on what is stored.
+# Refusals of input that the document allows: a schema cannot express the rule, or
+# the refusal depends on stored data.
 REFUSALS = (
     "precondition-failed Session .* changed",
     "malformed-request The cursor is not one that this service gave out",
@@ -64,7 +64,7 @@ def is_whole_problem(context, response, case):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Pass over a refusal of ours of what is as the document says."""
+    """Ignore intended refusals of schema-valid input."""
     if failure.title != "Schema-valid request rejected":
         return True
     problem = response.json()
@@ -75,7 +75,7 @@ def filter_failure(context, failure, case, response):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Make each key a new one: a known key would hide what the body is worth."""
+    """Make each key unique, because a known key hides the check of the body."""
     key = (case.headers or {}).get("Idempotency-Key", "")
     if re.fullmatch("[!#-~][ -~]{0,200}", key):
         case.headers["Idempotency-Key"] = f"{key}-{next(NUMBERS)}"
@@ -99,7 +99,7 @@ def describe(check, interaction):
 
 
 def run(schema):
-    """Return what failed, the errors, and counts: of answers, and by phase."""
+    """Return the failures, the errors, and counts: of answers, and by phase."""
     failures, errors, answers, phases = {}, [], Counter(), Counter()
     for event in engine.from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):

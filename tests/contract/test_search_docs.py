@@ -1,4 +1,4 @@
-"""docs/search.md: what its examples find, and the numbers that it names."""
+"""docs/search.md: its examples find what it says, and its numbers are right."""
 
 import json
 import re
@@ -20,7 +20,7 @@ TEXTS = [
     "$ git push --force  # after getUserById",
     "2026-03-05T10:35:07Z ERROR in v3.11.7",
 ]
-# The seqs that each query of the table finds; None is the session's name.
+# The seqs that each query of the table finds; None stands for the session's name.
 FINDS = {
     "pension plan": [1],
     '"pension plan"': [1],

@@ -1,4 +1,4 @@
-"""docs/settings.md and the settings are one."""
+"""docs/settings.md and the settings agree."""
 
 import re
 from dataclasses import fields
@@ -14,7 +14,7 @@ SOURCES = [*(ROOT / "chatstore").rglob("*.py"), *(ROOT / "migrations").rglob("*.
 
 
 def table():
-    """The rows of docs/settings.md: variable to default and meaning."""
+    """Return the rows of docs/settings.md: variable to default and meaning."""
     text = (ROOT / "docs" / "settings.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
     return {variable: (default, meaning) for variable, default, meaning in rows}

@@ -1,6 +1,6 @@
-"""The same steps on SQLite and PostgreSQL, whose answers must be the model's.
+"""The same steps on SQLite and PostgreSQL must give the model's answers.
 
-TORTURE_SECONDS in the environment makes it go on for so long, never twice alike.
+The variable TORTURE_SECONDS lets it run for that long, with random steps.
 """
 
 import os
@@ -52,7 +52,7 @@ STALE = st.sampled_from([*given.STALE, given.WEAK])
 
 
 def or_nothing(value):
-    """What a rule returns: the value for its bundle, if there is one."""
+    """Return the value for a rule's bundle, or no value for None."""
     return multiple() if value is None else value
 
 
@@ -222,7 +222,7 @@ def twins(sqlite_template, postgres, postgres_template, tmp_path, monkeypatch):
         kind: create_app(make_settings(url, log_level="error", **given.LIMITS))
         for kind, url in zip(KINDS, urls, strict=True)
     }
-    monkeypatch.setattr(clock, "source", clock.source)  # a machine sets its own
+    monkeypatch.setattr(clock, "source", clock.source)  # monkeypatch restores it
     monkeypatch.setattr(Twins, "apps", apps, raising=False)
     yield
     for app in apps.values():

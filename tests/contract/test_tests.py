@@ -1,4 +1,4 @@
-"""Rules for the tests themselves: where they stand, and what they leave alone."""
+"""Rules for the tests themselves: where they stand, and what they must not patch."""
 
 import ast
 from functools import cache
@@ -16,7 +16,7 @@ MODULES = sorted(
 )
 # Modules without a test at the mirrored path, and the file or folder that tests them.
 TESTED_ELSEWHERE = {
-    # Words that all layers share.
+    # Names that all layers share.
     "__main__.py": "test_server.py",
     "enums.py": "contract/test_openapi.py",
     "errors.py": "contract/test_error_shape.py",
@@ -30,7 +30,7 @@ TESTED_ELSEWHERE = {
     "schemas/problems.py": "contract/test_error_shape.py",
     "schemas/search.py": "routes/test_search.py",
     "schemas/sessions.py": "routes/test_sessions.py",
-    # Parts of one use case, which its tests run whole.
+    # Parts of one use case, tested as a whole.
     "services/background_deletions.py": "services/test_background.py",
     "services/steps.py": "services/test_background.py",
     "services/backup/integrity.py": "services/backup/test_restore.py",
@@ -39,7 +39,7 @@ TESTED_ELSEWHERE = {
     "store/paging.py": "store/test_session_lists.py",
     "store/search/statements.py": "store/search/test_plans.py",
     "store/verify/lists.py": "store/test_rebuild_lists.py",
-    # Parts of every request: the contract holds for all routes.
+    # Parts of every request, covered by the contract for all routes.
     "web/api.py": "contract/test_error_shape.py",
     "web/auth.py": "contract/test_routes.py",
     "web/cookies.py": "contract/test_routes.py",
@@ -47,7 +47,7 @@ TESTED_ELSEWHERE = {
     "web/parsing.py": "contract/test_bad_input.py",
     "web/responses.py": "routes/test_messages.py",
 }
-# Bounds of one transaction that tests lower, because no argument carries them yet.
+# Bounds that tests lower by patching, because no argument carries them yet.
 SMALL_BOUNDS = {
     "services.background._PAUSE_SECONDS",
     "store.bulk.MOST_BYTES",
@@ -71,7 +71,7 @@ def nodes(path, kind):
 
 
 def imports(path):
-    """The dotted names that a test imports, and the name that each has there."""
+    """Yield the dotted names that a test imports, and each name's local alias."""
     for node in nodes(path, ast.Import):
         for alias in node.names:
             yield alias.name, alias.asname or alias.name
@@ -81,7 +81,7 @@ def imports(path):
 
 
 def calls(path):
-    """Each call as the text of its function and the texts of its arguments."""
+    """Yield each call: the text of its function, the texts of its arguments."""
     for node in nodes(path, ast.Call):
         yield ast.unparse(node.func), [ast.unparse(each) for each in node.args]
 

@@ -1,4 +1,4 @@
-"""Two applications that are sent the same, and a model that knows the answers."""
+"""Two applications get the same requests; a model knows the responses."""
 
 import json
 import sys
@@ -20,10 +20,10 @@ from tests.contract.model import KINDS, Chat, Model, Posted, Turn, place
 from tests.contract.strategies import LIMITS
 from tests.support import API, JSON, SESSIONS, assert_problem
 
-# What differs between the databases is a function of the kind of database.
+# A value that differs between the databases is a function of the kind.
 Path = Callable[[str], str]
 Answers = dict[str, Any]
-# A cursor, and where the page ended that it was given out with.
+# A cursor, and the place where its page ended, by kind.
 Cursor = dict[str, tuple[str, tuple[datetime, str]]]
 LOOKS: list[dict[str, Any]] = [
     {},
@@ -53,7 +53,7 @@ def turn_path(chat: Chat, turn: Turn, kind: str) -> str:
 
 
 class Twins(RuleBasedStateMachine):
-    """Sends, expects, and keeps the model; which steps there are is said elsewhere."""
+    """Sends requests, checks responses, updates the model; a subclass has the steps."""
 
     apps: ClassVar[dict[str, Flask]]
 
@@ -73,7 +73,7 @@ class Twins(RuleBasedStateMachine):
             self.look_at_everything()
 
     def look_at_everything(self) -> None:
-        """Expect all that is stored, seen from every side; and no broken promise."""
+        """Expect all stored data from every route, and no violation of a promise."""
         for app in self.apps.values():
             with app.app_context():
                 assert [line for each in CHECKS for line in each.find()] == []
@@ -107,7 +107,7 @@ class Twins(RuleBasedStateMachine):
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answers:
-        """Send it to both, expect this status of both, and return the answers."""
+        """Send the request to both; expect the status; return the responses."""
         sent = dict(headers or {})
         if body is not None:
             sent |= JSON
@@ -130,7 +130,7 @@ class Twins(RuleBasedStateMachine):
     def post(
         self, path: Path, status: int, body: Any, key: str | None
     ) -> tuple[Answers, Posted | None]:
-        """Post it for the first time; return the answers, and what can be repeated."""
+        """Post for the first time; return the responses and, with a key, the record."""
         headers = {"Idempotency-Key": key} if key else {}
         answers = self.send("POST", path, status, body=body, headers=headers)
         for answer in answers.values():
@@ -154,7 +154,7 @@ class Twins(RuleBasedStateMachine):
         self.expect(answers, chat.as_json, ETag=lambda kind: tag, **headers)
 
     def expect_turns(self, chat: Chat, query: Mapping[str, Any]) -> None:
-        """Ask for these messages of the session, and expect them."""
+        """List these messages of the session and expect them."""
         turns, has_more = chat.list_turns(query)
         path = partial(messages_path, chat, rest=f"?{urlencode(query)}")
         self.expect(
@@ -166,12 +166,12 @@ class Twins(RuleBasedStateMachine):
         )
 
     def expect_turn(self, chat: Chat, turn: Turn) -> None:
-        """Ask for this message, and expect it."""
+        """Get this message and expect it."""
         answers = self.send("GET", partial(turn_path, chat, turn), 200)
         self.expect(answers, partial(chat.turn_as_json, turn))
 
     def expect_again(self, posted: Posted) -> None:
-        """Post it again, and expect the first answer."""
+        """Repeat the POST and expect the first response."""
         headers = {"Idempotency-Key": f'"{posted.key}"'}
         answers = self.send("POST", posted.path, 201, body=posted.body, headers=headers)
         for kind, answer in answers.items():
@@ -182,7 +182,7 @@ class Twins(RuleBasedStateMachine):
                 assert answer.headers.get(name) == first.headers.get(name)
 
     def expect_reused(self, posted: Posted, path: Path, body: Any) -> None:
-        """Post something else with its key, and expect to be refused."""
+        """Post another request with the same key and expect a refusal."""
         headers = {"Idempotency-Key": posted.key}
         answers = self.send("POST", path, 422, body=body, headers=headers)
         for answer in answers.values():
@@ -191,9 +191,9 @@ class Twins(RuleBasedStateMachine):
     def expect_page(
         self, cursor: Cursor | None, limit: int | None, *, offset: int = 0
     ) -> Cursor | None:
-        """Ask for the page after the cursor, and expect it; return its own cursor.
+        """Get the page after the cursor and expect it; return the page's own cursor.
 
-        Whatever was created, moved and deleted since the cursor was given out.
+        Changes since the cursor was issued must not matter.
         """
         size = limit or LIMITS["default_page_size"]
 
@@ -219,7 +219,7 @@ class Twins(RuleBasedStateMachine):
     def learn_ids(
         self, turns: list[Turn], answers: Answers, messages: Callable[[Any], Any]
     ) -> None:
-        """Note the ids of new messages, which must be greater than all before."""
+        """Record the ids of new messages; each must be greater than all before."""
         for kind, answer in answers.items():
             ids = [each["id"] for each in messages(answer.json)]
             all_ids = [self.model.last_id[kind], *ids]
@@ -230,5 +230,5 @@ class Twins(RuleBasedStateMachine):
 
 
 def canonical(value: Any) -> str:
-    """Return a text that is equal for what is equal as JSON; 1 and 1.0 are not."""
+    """Return a text that is equal for equal JSON; 1 and 1.0 differ."""
     return json.dumps(value, sort_keys=True)

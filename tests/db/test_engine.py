@@ -67,7 +67,7 @@ def test_a_session_of_postgresql_is_set_up_as_the_settings_say(make_app):
     assert shown == {
         "timezone": "UTC",
         "statement_timeout": "7s",
-        "lock_timeout": "1250ms",  # at a time, and then again until the 3 s are over
+        "lock_timeout": "1250ms",  # for one attempt; attempts repeat until 3 s are over
     }
 
 

@@ -37,7 +37,7 @@ def counted_commits():
 
 
 def all_at_once(app, works):
-    """Start each of the works while nobody can write; what came of them."""
+    """Start all works while the writer lock is held; return results and errors."""
 
     def run(work):
         with app.app_context():
@@ -187,7 +187,7 @@ def test_appends_with_a_key_are_committed_with_the_others(app, make_session):
                 wait_until(lambda: len(group._waiting) == MANY)
             answers = [future.result() for future in futures]
         assert [each.status_code for each in answers] == [201] * MANY
-        # Of two with one key in one group the second has the first one's answer.
+        # In a group, the second request with the same key replays the first response.
         replayed = [each for each in answers if "Idempotency-Replayed" in each.headers]
         assert len(replayed) == MANY // 2
         for first, second in zip(answers[::2], answers[1::2], strict=True):

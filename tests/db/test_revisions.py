@@ -142,7 +142,7 @@ def test_migrating_says_each_step_and_then_that_there_is_none(unmigrated):
 
 
 def test_a_database_can_be_used_as_soon_as_it_is_migrated(unmigrated):
-    current_revision()  # leaves a transaction open, as a careful caller might
+    current_revision()  # leaves a transaction open, as a caller that checks first would
     migrate()
     check_revision()
     assert count_sessions() == 0

@@ -42,7 +42,7 @@ COUNT_FOR_EVER = (
     " SELECT count(*) FROM n"
 )
 RENAME_FOR_EVER = f"UPDATE sessions SET name = 'x' WHERE ({COUNT_FOR_EVER})"
-# One that ends by itself, when the function `lasts` says so.
+# A query that ends when the SQL function `lasts` returns false.
 COUNT_FOR_A_WHILE = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE lasts())"
     " SELECT count(*) FROM n"
@@ -51,7 +51,7 @@ COUNT_FOR_A_WHILE = (
 
 @contextmanager
 def another_connection(database_url):
-    """A connection that is not the application's, and never waits for a lock."""
+    """Yield a connection outside the application that never waits for a lock."""
     path = make_settings(database_url).sqlite_path
     with closing(driver().connect(path, timeout=0, isolation_level=None)) as other:
         yield other
@@ -59,7 +59,7 @@ def another_connection(database_url):
 
 @contextmanager
 def holding(lock):
-    """Have another thread hold the lock meanwhile."""
+    """Hold the lock in another thread while the block runs."""
     is_held, may_go = Event(), Event()
 
     def hold():
@@ -98,7 +98,7 @@ def test_every_connection_has_the_pragmas(make_app):
                 "journal_mode": "wal",
                 "synchronous": 2,
                 "foreign_keys": 1,
-                "busy_timeout": 7000,  # less, where a part of the deadline is over
+                "busy_timeout": 7000,  # or less, late in a deadline
             }
 
 
@@ -186,7 +186,7 @@ def test_read_then_write_of_many_processes_loses_and_refuses_none(
 
 @contextmanager
 def recorded_begins():
-    """Collect how transactions begin meanwhile."""
+    """Yield a list that collects the BEGIN statements sent in the block."""
     begins = []
 
     def record(connection, cursor, statement, *_):
@@ -213,7 +213,7 @@ def test_migrating_takes_the_lock_to_write_and_not_to_look(db_session):
         migrate()
     assert begins == ["BEGIN DEFERRED"]
     db_session.rollback()
-    # As it was before the last step.
+    # Recreate the schema before the last migration.
     with transaction():
         db_session.execute(text("DROP TABLE message_index_pending"))
         db_session.execute(text("UPDATE alembic_version SET version_num = '0007'"))
@@ -248,7 +248,7 @@ def test_all_waits_of_a_write_end_by_one_deadline(make_app, monkeypatch, databas
     with app.app_context():
         for run in (transaction, core_transaction):
             deadline = new_deadline()
-            now[0] += 29  # as long as the waits before have taken
+            now[0] += 29  # earlier waits took 29 of the 30 s
             with run(deadline=deadline):
                 note()
             with run():
@@ -268,7 +268,7 @@ def test_after_the_deadline_nothing_is_tried_again(app, monkeypatch):
 
     with app.app_context(), pytest.raises(OperationalError):
         run_write(work)
-    assert attempts == [0, 20]  # of 30 s
+    assert attempts == [0, 20]  # the limit is 30 s
 
 
 def test_a_lock_is_not_waited_for_after_the_deadline(tmp_path):
@@ -309,7 +309,7 @@ def test_a_long_write_is_undone_and_leaves_no_lock(make_app, make_session):
 
 
 def count_for_seconds(connection, seconds):
-    """Run one statement for so long."""
+    """Run one statement for `seconds`."""
     end = time.monotonic() + seconds
     driver_connection = connection.connection.dbapi_connection
     driver_connection.create_function("lasts", 0, lambda: time.monotonic() < end)
@@ -389,7 +389,7 @@ def test_waiting_for_another_process_ends_in_time(tmp_path):
     path = tmp_path / "chatstore.db"
     with start_worker("hold_lock", path) as worker:
         wait_for(worker, "ready")
-        rescue = Timer(5, worker.kill)  # or a lock without a bound would wait on
+        rescue = Timer(5, worker.kill)  # ends the wait if it is unbounded
         rescue.start()
         with (
             pytest.raises(DatabaseUnavailable),

@@ -62,7 +62,7 @@ def add_session(**columns):
 
 
 def count_elsewhere(model=ChatSession):
-    """How many rows another connection sees: those that are committed."""
+    """Return the number of committed rows, counted on another connection."""
     with db.engine.connect() as connection:
         return count(connection, model)
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_written_is_not_dropped_in_silence(db_session):
         db_session.commit()
 
 
-# Trying again
+# Retries
 
 
 @pytest.mark.parametrize("refusals", range(MAX_RETRIES + 1))
@@ -314,11 +314,11 @@ def test_each_attempt_begins_without_the_objects_of_the_last(db_session):
     assert db_session.scalars(select(ChatSession)).all() == attempts[1:]
 
 
-# What PostgreSQL really refuses
+# Conflicts that PostgreSQL reports
 
 
 def rename_all(app, rename, names):
-    """Run `rename` once for each name, at the same time, each in its transaction."""
+    """Run `rename` once per name, concurrently, each in its own transaction."""
 
     def run(name):
         with app.app_context():
@@ -368,14 +368,14 @@ def test_a_deadlock_is_run_again(app, make_session):
         revisions = db.session.scalars(select(ChatSession.revision)).all()
     assert names in (["a", "a"], ["b", "b"])
     assert revisions == [3, 3]
-    assert len(attempts) > 4  # PostgreSQL may end both, and then both run again
+    assert len(attempts) > 4  # PostgreSQL may abort both, and then both run again
 
 
-# Connections that are lost
+# Lost connections
 
 
 def lose_connection(postgres):
-    """End the server's side of the connection that the session is using."""
+    """Terminate the server process of the session's connection."""
     pid = write_connection().scalar(text("SELECT pg_backend_pid()"))
     postgres.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
 
@@ -458,13 +458,13 @@ def test_connections_lost_while_idle_are_replaced_unnoticed(
     assert alice.post(messages_url(chat), json={"content": "x"}).status_code == 201
 
 
-# Statements that PostgreSQL has prepared, and can no longer run
+# Prepared statements that PostgreSQL can no longer run
 
 RETYPE = "ALTER TABLE sessions ALTER COLUMN revision TYPE numeric"
 
 
 def run_unnoticed(app, statement):
-    """Return the first value, from the pool's one connection, unseen by psycopg."""
+    """Return the first value, on the pool's one connection, unseen by psycopg."""
     with app.app_context(), closing(db.engine.raw_connection()) as connection:
         result = connection.driver_connection.pgconn.exec_(statement.encode())
         assert not result.error_message
@@ -487,7 +487,7 @@ def test_a_stale_statement_is_prepared_again(
 ):
     app = make_app(threads=1)
     url, client = session_url(make_session(messages=1)) + path, app.test_client()
-    for _ in range(8):  # psycopg prepares what it has run five times
+    for _ in range(8):  # psycopg prepares a statement after five runs
         first = client.open(url, method=method, json=body)
     assert int(run_unnoticed(app, "SELECT count(*) FROM pg_prepared_statements")) > 0
     run_unnoticed(app, forget)
@@ -527,12 +527,12 @@ def test_what_postgresql_does_not_know_is_raised_and_costs_no_connection(db_sess
     assert not is_transient(caught.value)
 
 
-# Waiting for somebody else's lock
+# Waiting for another program's lock
 
 
 @contextmanager
 def somebody_holding(database_url):
-    """Another program, in the middle of a transaction of its own."""
+    """Another program with an open transaction."""
     path = make_settings(database_url).sqlite_path
     if path is not None:
         other = driver().connect(path, isolation_level=None)

@@ -17,7 +17,7 @@ def test_as_many_as_fit_are_in_and_the_next_is_refused_at_its_deadline():
             inside.enter_context(turns.taken("a", Deadline(0)))
         with pytest.raises(DatabaseUnavailable), turns.taken("a", Deadline(0)):
             pytest.fail("three are in")
-        with turns.taken("b", Deadline(0)):  # another key has places of its own
+        with turns.taken("b", Deadline(0)):  # each key has its own places
             pass
     with turns.taken("a", Deadline(0)):
         pass

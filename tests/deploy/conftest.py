@@ -1,4 +1,4 @@
-"""Fixtures of what runs before and around the application."""
+"""Fixtures for tests of the programs before and around the application."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def site(sqlite_template: Path) -> Iterator[Nginx]:
-    """nginx before gunicorn with the application of `echo.py`, for all tests."""
+    """nginx in front of gunicorn with the application of `echo.py`, for all tests."""
     with open_folder() as folder:
         shutil.copy(sqlite_template, folder / "chatstore.db")
         url = f"sqlite:///{folder}/chatstore.db"

@@ -1,4 +1,4 @@
-"""The application with two more routes, to see what it sees; served by the tests."""
+"""The application with two more routes, which show how requests arrive."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from chatstore.app import create_app
 
 
 def create() -> Flask:
-    """Return the application, which tells what it sees and streams when asked."""
+    """Return the application with /echo, a gated stream, and /gate, which opens it."""
     app = create_app()
     gate = threading.Condition()
     openings = []
@@ -23,7 +23,7 @@ def create() -> Flask:
             "request_id": request.headers.get("X-Request-Id"),
         }
 
-    # Where nginx expects the listings of messages.
+    # nginx treats this path as a list of messages.
     @app.get("/api/v1/sessions/gated/messages")
     def stream() -> Response:
         def body() -> Iterator[bytes]:

@@ -28,7 +28,7 @@ DAMAGE = "DELETE FROM chat_messages"
 def run(
     app: Flask, postgres: Any, tmp_path: Path, monkeypatch: Any
 ) -> Callable[[str], int]:
-    """Run a command of the docs on our database; nobody else is connected to it."""
+    """Run a command of the docs on the test's database, with no other client."""
     with app.app_context():
         url = db.engine.url
     monkeypatch.setenv("PATH", f"{postgres.server.bin_path}:{os.environ['PATH']}")
@@ -42,7 +42,7 @@ def run(
             db.engine.dispose()
         for name, ours in names.items():
             command = command.replace(name, ours)
-        # Docker is a pipe in between, and pg_dump writes another file into a pipe.
+        # Docker passes data through pipes, where pg_dump writes a different file.
         command = re.sub(r"(pg_restore .*) < (\S+)", r"cat \2 | \1", command)
         command = command.replace(" > ", " | cat > ")
         shell = ["bash", "-o", "pipefail", "-c", command]

@@ -1,4 +1,4 @@
-"""The files in deploy/ agree with each other, with the settings and with the docs."""
+"""The files in deploy/ agree with each other, with the settings and the docs."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def read(name: str) -> str:
 
 
 def assignments(text: str) -> dict[str, str]:
-    """Return the settings in an environment file; later lines win."""
+    """Return the settings in an environment file; the last of duplicates wins."""
     return dict(re.findall(r"^#?(CHATSTORE_\w+)=(.*)$", text, re.MULTILINE))
 
 
@@ -40,12 +40,12 @@ def unit(name: str) -> ConfigParser:
 
 
 def services() -> dict[str, Any]:
-    """The services of compose.yaml by name."""
+    """Return the services of compose.yaml by name."""
     return yaml.safe_load(read("compose.yaml"))["services"]
 
 
 def run_command(name: str, backups: Path, **environ: str) -> str:
-    """Run what a service starts, as systemd does, with paths of this machine."""
+    """Run a service's ExecStart as systemd does, with our paths; return the output."""
     line = unit(name)["Service"]["ExecStart"].replace("$$", "$").replace("%%", "%")
     line = line.replace("/opt/chatstore/bin/", f"{sys.executable} -m ")
     line = line.replace("/var/lib/chatstore-backups", str(backups))
@@ -84,8 +84,8 @@ def test_nginx_takes_a_little_more_than_chatstore():
 def test_nginx_waits_longer_than_chatstore_does():
     (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", read("nginx.conf"))
     settings = Settings()
-    # All waits for locks end by one deadline. An attempt that begins just before may
-    # still wait for a connection and a lock, and run a statement.
+    # One deadline bounds all waits for locks. An attempt that begins just before it may
+    # still wait for a connection and a lock, then run a statement.
     assert int(seconds) > (
         settings.lock_timeout_seconds
         + settings.pool_timeout_seconds

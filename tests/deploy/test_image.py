@@ -1,4 +1,4 @@
-"""The context of the image holds what the Dockerfile copies, and little else."""
+"""The image's build context contains what the Dockerfile copies, and little else."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""deploy/nginx.conf, in a real nginx before a real gunicorn on a unix socket."""
+"""deploy/nginx.conf in a real nginx, in front of a real gunicorn on a unix socket."""
 
 import http.client
 import socket
@@ -111,11 +111,11 @@ def test_a_name_of_somebody_else_is_not_passed_on(site, host, path):
     response = site.request("GET", path, headers={"Host": host})
     problem = assert_problem(response, 421)
     assert problem["type"] == "urn:chatstore:problem:misdirected-request"
-    # chatstore would name the setting.
+    # A refusal by chatstore would name the setting, so nginx refused this one.
     assert "CHATSTORE" not in problem["detail"]
 
 
-# Nearly as much as nginx lets through; gunicorn must not answer it in HTML.
+# Sizes just below nginx's limits; gunicorn must not answer with an HTML error.
 @pytest.mark.parametrize(
     "lines",
     [
@@ -145,7 +145,8 @@ def test_a_body_too_large_is_a_problem_whoever_finds_out(site, size, is_chunked)
     assert_problem(response, 413, detail=limit)
 
 
-# gunicorn would close a connection that nginx keeps: a 502, for this one or the next.
+# gunicorn closes a connection with an unread body. nginx may keep that connection, and
+# then this request or the next would get a 502.
 @pytest.mark.parametrize("path", ["/nowhere", SESSIONS])
 def test_a_body_that_is_refused_unread_hurts_no_other_request(site, path):
     body, headers = b" " * 200_000, {"Content-Type": "text/plain"}
@@ -202,7 +203,7 @@ def test_sixty_slow_bodies_keep_nobody_waiting(site):
             each.sendall(head.encode() + body[:1])
         assert_health_is_answered(site)
         for each in slow:
-            each.sendall(body[1:])  # too late for a 201, had health waited for them
+            each.sendall(body[1:])  # had health waited for these, they would get no 201
         assert {each.recv(12) for each in slow} == {b"HTTP/1.1 201"}
 
 
@@ -218,7 +219,7 @@ def open_stream(
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
     response = http.client.HTTPResponse(connection)
-    connection.close()  # the response holds it open
+    connection.close()  # the response keeps the socket open
     response.begin()
     return response
 
@@ -233,7 +234,7 @@ def test_no_address_gets_all_threads_by_listing_slowly(site):
         assert_health_is_answered(site)
         site.request("POST", "/gate")
         listed = {each.read() for each in streams if each.status == 200}
-        assert listed == {b"first,last"}  # health did not wait for their ends
+        assert listed == {b"first,last"}  # health was answered before the gate opened
 
 
 def test_a_listing_arrives_while_it_is_made(site):
@@ -243,8 +244,8 @@ def test_a_listing_arrives_while_it_is_made(site):
         assert response.read() == b"last"
 
 
-# Twelve chunks, more than all sockets on the way hold: unless nginx takes them, the
-# last ones are not made while the client waits, and cannot be after the deletion.
+# Twelve chunks exceed all socket buffers on the way. Unless nginx buffers them, the
+# server has not read the last ones when the session is deleted.
 def test_a_listing_is_made_as_fast_as_it_is_read(site):
     chat = site.request("POST", SESSIONS, {}).json
     for number in range(12):
@@ -252,7 +253,7 @@ def test_a_listing_is_made_as_fast_as_it_is_read(site):
         assert site.request("POST", messages_url(chat), body).status_code == 201
     with closing(open_stream(site, "127.0.0.15", messages_url(chat))) as response:
         assert response.read(13) == b'{"messages":['
-        for _ in range(3):  # others have it all meanwhile
+        for _ in range(3):  # other clients get the whole list
             whole = site.request("GET", messages_url(chat)).json["messages"]
             assert [each["seq"] for each in whole] == list(range(1, 13))
         assert site.request("DELETE", session_url(chat)).status_code == 204

@@ -26,7 +26,7 @@ from tests.support import (
 )
 from tests.support.nginx import Nginx, open_folder, start_gunicorn
 
-# Fewer connections than there are threads, so that requests do share them.
+# Fewer connections than threads, so that requests share connections.
 CONFIG = """
 [databases]
 * = host={host} user=postgres
@@ -54,7 +54,7 @@ def pooled_url(postgres: Any, database: str) -> Iterator[str]:
     """The URL of that database behind pgbouncer."""
     need("pgbouncer", shutil.which("pgbouncer") is not None)
     host = Path(postgres.url(database).partition("host=")[2])
-    # It refuses to be root.
+    # pgbouncer refuses to run as root.
     owner = {"user": host.stat().st_uid, "extra_groups": []} if os.getuid() == 0 else {}
     port = free_port()
     with open_folder() as folder:
@@ -77,7 +77,7 @@ def settings(pooled_url: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(settings: dict[str, str]) -> Iterator[Nginx]:
-    """All of it: nginx, gunicorn, pgbouncer, PostgreSQL."""
+    """The whole chain: nginx, gunicorn, pgbouncer, PostgreSQL."""
     with (
         open_folder() as folder,
         start_gunicorn(folder, **settings),
@@ -122,7 +122,7 @@ def test_sessions_are_changed_listed_and_deleted(server):
     assert [each["id"] for each in listed] == [each["id"] for each in others[::-1]]
 
 
-# What is bounded by a setting of the connection must be bounded without one, too.
+# Behind pgbouncer, no connection setting can bound the wait.
 def test_waiting_for_a_lock_is_bounded(server, postgres, database):
     chat = server.request("POST", SESSIONS, {}).json
     lock = "SELECT FROM sessions WHERE id = %s FOR UPDATE"

@@ -1,4 +1,4 @@
-"""Worker processes and whole servers are replaced under load; nobody notices."""
+"""Replacing workers and whole servers under load fails no request."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from tests.support.nginx import Nginx, start_gunicorn
 
 
 class Load:
-    """Eight clients, each on an address of its own, who append and read."""
+    """Eight clients that append and read, each from its own address."""
 
     def __init__(self, nginx: Nginx) -> None:
         self.statuses: Counter[int] = Counter()
@@ -33,7 +33,7 @@ class Load:
         self._messages = messages_url(nginx.request("POST", SESSIONS, {}).json)
 
     def run_until(self, is_over: Callable[[], bool], at_least: int = 0) -> None:
-        """Send requests until `is_over()` and, all in all, `at_least` were sent."""
+        """Send requests until `is_over()` and at least `at_least` were sent."""
 
         def be_client(number: int) -> None:
             client = f"127.0.3.{number}"
@@ -101,7 +101,7 @@ def test_a_restart_on_the_same_socket_fails_no_request(folder, database):
 
 @contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
-    """Listen as systemd does: the socket outlives the servers it is handed to."""
+    """Listen as systemd does: the socket outlives the servers that receive it."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0o777)

@@ -1,4 +1,4 @@
-"""deploy/nginx.conf before servers that are away, silent, dying or being replaced."""
+"""deploy/nginx.conf with servers that are absent, silent, dying or being replaced."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_the_service_can_be_closed_and_opened(folder):
 
 @pytest.fixture
 def nodes(folder):
-    """Two nodes, the first of which always dies; nginx before both of them."""
+    """nginx in front of two nodes that drop every request."""
     both = "".join(
         f"server unix:{folder}/{name}.sock max_fails=0;" for name in ("dying", "other")
     )
@@ -84,5 +84,5 @@ def test_a_message_whose_node_died_is_not_stored_twice(site, folder):
 
 
 def upstream(path: Path, site: Nginx) -> str:
-    """Return the lines of nginx.conf for a node at `path` and the one of `site`."""
+    """Return nginx.conf's lines for a node at `path` and the server of `site`."""
     return f"server unix:{path} max_fails=0; server unix:{site.folder}/chatstore.sock;"

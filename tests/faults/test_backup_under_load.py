@@ -22,7 +22,7 @@ WRITERS = 4
 
 
 class Writer(threading.Thread):
-    """Appends to a session of its own, one message after the other, until told."""
+    """Appends messages to its own session, one at a time, until `stopped` is set."""
 
     def __init__(self, server: LiveServer, stopped: threading.Event) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Writer(threading.Thread):
 
 @contextmanager
 def write_load(server: LiveServer, *, already: int) -> Iterator[list[Writer]]:
-    """Keep writing while the block runs; it begins when `already` are acknowledged."""
+    """Write while the block runs; it begins after `already` acknowledged messages."""
     stopped = threading.Event()
     writers = [Writer(server, stopped) for _ in range(WRITERS)]
     for writer in writers:
@@ -59,7 +59,7 @@ def write_load(server: LiveServer, *, already: int) -> Iterator[list[Writer]]:
 
 
 def contents_by_session(app: Flask) -> dict[str, list[str]]:
-    """Read a database in order of seq, and prove the promises about it."""
+    """Check the promises; return the contents by session, in order of seq."""
     found: dict[str, list[str]] = {}
     with app.app_context():
         assert [line for check in checks.CHECKS for line in check.find()] == []
@@ -78,7 +78,7 @@ def ignore(progress: str) -> None:
 
 @dataclass
 class Taken:
-    """A backup, and how much each writer had been promised before and after."""
+    """A backup, and the acknowledged messages of each writer before and after it."""
 
     file: Path
     before: list[int]
@@ -97,7 +97,7 @@ def take_backups(app: Flask, folder: Path, writers: list[Writer]) -> Iterator[Ta
 
 @pytest.fixture
 def client_programs(database_kind: str, request: Any, monkeypatch: Any) -> None:
-    """Put PostgreSQL's client programs on PATH, when it is PostgreSQL's turn."""
+    """Put PostgreSQL's client programs on PATH if the test runs on PostgreSQL."""
     if database_kind == "postgresql":
         programs = request.getfixturevalue("postgres").server.bin_path
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -111,7 +111,7 @@ def test_a_backup_under_load_is_a_prefix_of_what_was_acknowledged(
     with write_load(server, already=200) as writers:
         backups = [*take_backups(app, tmp_path, writers)]
     other = create_app(make_settings(empty_database_url))
-    # It did not hold up the writers.
+    # The writers went on during the backups.
     assert sum(backups[-1].after) > sum(backups[0].before)
     for taken in backups:
         with other.app_context():
@@ -120,4 +120,4 @@ def test_a_backup_under_load_is_a_prefix_of_what_was_acknowledged(
         for writer, least, most in zip(writers, taken.before, taken.after, strict=True):
             contents = restored.get(writer.chat["id"], [])
             assert contents == writer.sent[: len(contents)]
-            assert least <= len(contents) <= most + 1  # one may be on its way
+            assert least <= len(contents) <= most + 1  # one append may be in flight

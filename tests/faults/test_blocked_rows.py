@@ -1,4 +1,4 @@
-"""A row that somebody has locked costs only those that want it, on PostgreSQL."""
+"""A locked row delays only the requests that need it, on PostgreSQL."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -19,7 +19,7 @@ WRITERS = 12
 
 @contextmanager
 def locked(database_url, *chats):
-    """Have another program hold the rows of these sessions."""
+    """Hold row locks on these sessions from another connection."""
     with psycopg.connect(database_url.replace("+psycopg", "")) as holder:
         ids = [chat.id for chat in chats]
         holder.execute("SELECT FROM sessions WHERE id = ANY(%s) FOR UPDATE", [ids])
@@ -80,7 +80,7 @@ def test_many_locked_sessions_share_a_few_connections(
         with locked(database_url, *chats):
             writing = [pool.submit(write, chat) for chat in chats]
             blocked: Turns = app.extensions["chatstore-blocked"]
-            # Each has waited once; from now on two of them at a time hold a connection.
+            # Each has waited once; from now on only two at a time hold a connection.
             wait_until(lambda: blocked.count_waiting("connections") == WRITERS - 2)
             for _ in range(20):
                 assert connections_in_use(app) <= 2
@@ -111,7 +111,7 @@ def test_the_wait_for_a_row_ends_by_the_deadline(make_app, make_session, databas
         started = time.monotonic()
         answer = client.post(messages_url(chat), json=HI)
         seconds = time.monotonic() - started
-    # The setting counts, and not its default.
+    # The setting applies, not its default.
     assert 2 <= seconds < Settings().lock_timeout_seconds
     assert answer.status_code == 503
     assert "CHATSTORE_LOCK_TIMEOUT_SECONDS" in answer.json["detail"]

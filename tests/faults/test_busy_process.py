@@ -1,4 +1,4 @@
-"""Requests that take long, or much, leave a process free for the others."""
+"""Long or large requests leave a process free for other requests."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack

@@ -15,7 +15,7 @@ PROMISED = list(range(1, ALL + 1))
 
 
 def assert_in_order(messages):
-    """Assert that seq is 1 to 200, and that time goes on with it."""
+    """Assert that seqs are 1 to 200 and timestamps strictly increase."""
     assert [message["seq"] for message in messages] == PROMISED
     times = [message["timestamp"] for message in messages]
     assert all(earlier < later for earlier, later in pairwise(times))
@@ -51,7 +51,7 @@ def test_appends_of_many_processes_get_one_order_that_a_reader_can_follow(
         meanwhile=follow,
     )
     assert_in_order(seen)
-    assert len([each for each in reads if each]) > 1  # it did read meanwhile
+    assert len([each for each in reads if each]) > 1  # during the appends
     own = [str(number) for number in range(THREADS * EACH)]
     assert sorted(each["content"] for each in seen) == sorted(own * PROCESSES)
     with app.app_context():
@@ -59,7 +59,7 @@ def test_appends_of_many_processes_get_one_order_that_a_reader_can_follow(
 
 
 def assert_only_these_are_kept(chat):
-    """Assert that the session counts all messages, and that a delete takes all."""
+    """Assert that the session counts all messages and that deleting removes them."""
     chat = get_session(chat.id, owner_id="alice")
     assert (chat.message_count, chat.last_seq, chat.revision) == (ALL, ALL, ALL + 1)
     assert_nothing_is_wrong()

@@ -39,7 +39,7 @@ def dispose(app):
 
 @pytest.fixture
 def make_client():
-    """A client of an application whose database nobody can reach."""
+    """A factory of clients whose application cannot reach its database."""
     with ExitStack() as stack:
 
         def make(url, **settings):
@@ -115,7 +115,7 @@ def test_a_pool_that_is_used_up_is_503(make_app, make_session):
 
 @pytest.fixture
 def vanish(database_kind, database_url, tmp_path, request):
-    """Take the test's database away for a while."""
+    """Make the test's database unreachable while a block runs."""
 
     @contextmanager
     def in_sqlite():
@@ -161,13 +161,13 @@ def test_a_database_that_can_only_be_read_is_503_to_writers(
     make_client, make_session, database_url
 ):
     chat = make_session(messages=1)
-    read_only = "&options=-cdefault_transaction_read_only%3Don"  # as a standby is
+    read_only = "&options=-cdefault_transaction_read_only%3Don"  # as on a standby
     client = make_client(f"{database_url}{read_only}")
     assert client.get(session_url(chat)).status_code == 200
     assert_away(client.post(messages_url(chat), json={"content": "x"}))
 
 
-# At another revision
+# The database at another revision
 
 
 def test_a_database_that_was_never_migrated_is_not_ready(

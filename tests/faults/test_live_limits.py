@@ -1,4 +1,4 @@
-"""Bodies past the limit, sent to a real server: how a body is framed is its work."""
+"""Bodies over the limit, sent to a real server, because the server handles framing."""
 
 import contextlib
 import http.client
@@ -34,17 +34,17 @@ def messages(server):
 
 
 def body_of(size):
-    """A valid body of so many bytes."""
+    """Return a valid body of `size` bytes."""
     start, end = b'{"content":"', b'"}'
     return start + b"x" * (size - len(start) - len(end)) + end
 
 
 def send(server, path, body, framing):
-    """Send a body, as far as the server will take it, and read the answer."""
+    """Send a body, or as much as the server accepts; return the response."""
     parts = [body[start : start + 4096] for start in range(0, len(body), 4096)]
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     sent = body if framing == "Content-Length" else iter(parts)
-    # Once it has answered, it stops listening.
+    # The server stops reading once it has answered.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.request("POST", path, sent, JSON)
     with connection.getresponse() as response:
@@ -94,7 +94,7 @@ def test_a_chunked_body_within_the_limit_is_read_whole(server, messages):
 
 
 def answer_to(server, head, body=b""):
-    """Send a POST byte by byte as given, and read the answer."""
+    """Send a POST with exactly these lines and bytes; return the response."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
         lines = [*head, "Host: localhost", "Content-Type: application/json", "", ""]
         client.sendall("\r\n".join(lines).encode() + body)

@@ -1,4 +1,4 @@
-"""The database goes away when a request has read all it needs."""
+"""The connection is lost after a request has read everything it needs."""
 
 import psycopg
 import pytest
@@ -10,7 +10,7 @@ from tests.support import messages_url, on_postgresql
 
 @pytest.fixture
 def ending_connections(app, database_url):
-    """End each request's connection, from another one, once its answer is ready."""
+    """Terminate each request's connection once its response is ready."""
 
     @app.after_request
     def end_connection(response):

@@ -30,7 +30,7 @@ CLAIM = "INSERT INTO idempotency_records"
 
 @pytest.fixture
 def behind(database_url):
-    """A proxy, and a client of an application that reaches the database by it."""
+    """A proxy to the database, and a client of an application that uses it."""
     with behind_proxy(database_url) as pair:
         yield pair
 
@@ -63,7 +63,7 @@ def test_a_connection_lost_before_the_commit_goes_unnoticed(
 ):
     proxy, client = behind
     chat = make_session()
-    client.get(session_url(chat))  # so that it is the append that says BEGIN
+    client.get(session_url(chat))  # connects, so that the append begins with BEGIN
     proxy.lose(statement, lost)
     response = client.post(messages_url(chat), json=HI)
     assert (response.status_code, response.json["seq"]) == (201, 1)
@@ -202,11 +202,11 @@ def test_a_deadlock_is_run_again(
         psycopg.connect(plain_url) as other,
         psycopg.connect(plain_url, autocommit=True) as watcher,
     ):
-        other.execute("SET deadlock_timeout = '60s'")  # it is not the one to give way
+        other.execute("SET deadlock_timeout = '60s'")  # so PostgreSQL aborts the append
         other.execute("UPDATE sessions SET pinned = pinned")
         append = pool.submit(alice.post, url, json=HI, headers=KEY)
         wait_until(lambda: watcher.execute(waiting).fetchone() == (1,))
-        other.execute(claim)  # the append has the key, and waits for the session
+        other.execute(claim)  # the append holds the key and waits for the session
         other.rollback()
         assert append.result(20).status_code == 201
     assert stored() == 1
@@ -240,9 +240,9 @@ def test_one_that_is_run_again_and_waits_holds_up_nobody_else(
 
 @contextlib.contextmanager
 def intruder(database_url):
-    """Yield a writer that does not take our lock file, in a transaction."""
+    """Yield a connection with an open write transaction that skips the writer lock."""
     path = database_url.removeprefix("sqlite:///")
-    # Two copies of SQLite in one process do not see each other's locks.
+    # Two SQLite libraries in one process ignore each other's locks, so use chatstore's.
     connect = sqlite.driver().connect
     with contextlib.closing(connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -268,7 +268,7 @@ def test_a_writer_that_does_not_end_is_a_503(
     with intruder(database_url):
         started = time.monotonic()
         assert_problem(client.post(url, json=HI), 503)
-        # The setting counts, and not its default.
+        # The setting applies, not its default.
         assert time.monotonic() - started < Settings().lock_timeout_seconds
         assert stored() == 0
     assert client.post(url, json=HI).status_code == 201

@@ -29,7 +29,7 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 @pytest.fixture
 def database_url(database_url, postgres):
-    """The URL of a database whose transactions are serializable unless told."""
+    """The URL of a database whose default isolation level is serializable."""
     name = make_url(database_url).database
     isolation = "SET default_transaction_isolation = serializable"
     postgres.execute(f"ALTER DATABASE {name} {isolation}")
@@ -47,7 +47,7 @@ def retried(caplog):
 
 @pytest.fixture
 def at_once(app):
-    """Run `work(client, number)` for eight clients at once; return what each did."""
+    """Run `work(client, number)` for eight clients concurrently; return the results."""
 
     def run(work):
         with ThreadPoolExecutor(CLIENTS) as pool:

@@ -1,4 +1,4 @@
-"""Clients that send slowly, or never all: they are cut off, and stop nobody else."""
+"""Clients that send slowly or never finish are cut off and delay nobody else."""
 
 import contextlib
 import http.client
@@ -36,7 +36,7 @@ CLIENTS = 160
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory):
-    """A server that waits for a request for a second only."""
+    """A server that waits only one second for a request."""
     folder = tmp_path_factory.mktemp("impatient")
     with LiveServer(folder, workers="1", request_read_seconds="1") as started:
         yield started
@@ -44,7 +44,7 @@ def impatient(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
-    """A server that waits for a request for as long as a test may take."""
+    """A server that waits ten minutes for a request."""
     folder = tmp_path_factory.mktemp("patient")
     with LiveServer(folder, workers="1", request_read_seconds="600") as started:
         yield started
@@ -55,7 +55,7 @@ def connect(server):
 
 
 def answer_on(client):
-    """Read one answer; then, that the connection is closed."""
+    """Read one response; assert that the server then closes the connection."""
     with http.client.HTTPResponse(client) as response:
         response.begin()
         answer = LiveResponse(response)
@@ -64,7 +64,7 @@ def answer_on(client):
 
 
 def answered(clients, least):
-    """Wait until so many clients have an answer, and return them."""
+    """Wait until at least `least` clients have a response; return these clients."""
     waiting, gone = set(clients), []
     while len(gone) < least:
         ready = select.select(waiting, [], [], 30)[0]
@@ -107,7 +107,7 @@ def test_the_next_request_of_a_connection_has_the_whole_time(impatient):
         for _ in range(3):
             connection.request("GET", "/healthz")
             assert connection.getresponse().read() == b'{"status":"ok"}'
-            # It is kept for longer than one request may take.
+            # An idle connection outlives the time limit of one request.
             assert select.select([connection.sock], [], [], 1.5)[0] == []
 
 
@@ -119,7 +119,7 @@ def test_what_follows_a_body_that_was_refused_is_not_taken_for_a_request(impatie
             response.begin()
             assert LiveResponse(response).status_code == 415
         with contextlib.suppress(OSError):
-            client.recv(1)  # until the server has waited for the body
+            client.recv(1)  # wait until the server gives up on the body
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.recv(1) == b""
 
@@ -135,7 +135,7 @@ def test_many_that_hang_stop_nobody_else(patient, sent):
         chat = patient.request("POST", SESSIONS, {"name": "whole"}).json
         stored = patient.request("POST", messages_url(chat), {"content": "x" * 100_000})
         assert stored.status_code == 201
-        # 32 of a process may wait; others make room, and the latest are not of them.
+        # A process lets 32 clients wait and cuts off others, never the latest.
         gone = answered(clients, CLIENTS - 32)
         for client in gone:
             assert_problem(answer_on(client), 408, detail="too many others were slow")
@@ -157,7 +157,7 @@ def test_connections_on_which_nothing_comes_stop_nobody_else(patient):
 
 
 def test_clients_that_do_not_close_stop_nobody_else(patient):
-    # The thread that serves all others once waited two seconds for each of them.
+    # Once, the accepting thread waited two seconds for each of these clients.
     ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(patient)) for _ in range(CLIENTS)]

@@ -1,4 +1,4 @@
-"""Words for the index are made while nobody waits for a lock or a transaction."""
+"""A request computes the words of its texts before it waits for a lock."""
 
 import sys
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ MAKERS = {index_format.fts5_words.__code__, index_format.tsvector_words.__code__
 
 @contextmanager
 def watched_words(lock_of):
-    """Note, for each text whose words are made, whether a lock was held meanwhile."""
+    """Yield a list: for each text made into words, whether a lock was held."""
     held = []
 
     def look(frame, event, _):
@@ -74,7 +74,7 @@ def test_a_request_makes_its_words_before_it_waits(
     with watched as held:
         answer = alice.open(urls[place], method=method, json=body, headers=headers)
     assert answer.status_code in (200, 201)
-    is_whole_view = place == "list" and headers  # the view itself is in the transaction
+    is_whole_view = place == "list" and headers  # the whole view is in the transaction
     assert held == [bool(is_whole_view)] * texts
 
 

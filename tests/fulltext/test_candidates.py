@@ -9,7 +9,7 @@ from chatstore.fulltext.matching import Term
 from chatstore.fulltext.query import parse_query
 from chatstore.fulltext.words import first_word, fold, spans_of, words_of
 
-# Marks that vanish, join or change places, letters that are several, and separators.
+# Marks that vanish, combine or reorder, characters that expand, and separators.
 STRANGE = (
     "aAäßæﬁſİıKÅ¼ǆªⓐ㎏ａ𝐚ﷺ\u0301\u0323\u0345\u00ad\u0640\u2060\ufe0f\u200d"
     "бБйЙёςσΣΐᾳлшשׁש\u05c1عـًهﻻ한하ㅎㅏ\u1112\u1161\u11abﾡﾂ"
@@ -58,7 +58,7 @@ def test_a_part_folds_as_it_does_in_its_text(text, word):
         ]
 
 
-# A word that is sought, and one that shares some letters with it.
+# A word to find, and a text that shares some letters with it.
 SCRIPTS = [
     ("budget", "bucket"),
     ("haushalt", "häuser große"),
@@ -81,7 +81,7 @@ SCRIPTS = [
 def test_hardly_more_is_folded_than_what_is_sought(word, other, form):
     if word == "예산":
         form = (
-            "NFC"  # single letters of Hangul may join in many ways: all are looked at
+            "NFC"  # letters of Hangul combine in many ways, so all of these are folded
         )
     word, other = (unicodedata.normalize(form, each) for each in (word, other))
     text = f"{other} " * 200 + word + f" {other}" * 200
@@ -165,7 +165,7 @@ def test_a_long_text_has_few_parts(unit):
 
 @pytest.mark.parametrize("mark", ["\u0301", "\u00ad", "\u094d", "\u3099"])
 def test_no_pattern_passes_any_number_of_marks(mark):
-    # That would take quadratic time, so a letter with many marks is always looked at.
+    # Matching any number of marks is quadratic, so letters with many always match.
     terms = [Term(("budget",))]
     assert near("bud" + 4 * mark, terms) == "bud" + 4 * mark
     assert near("bud" + 3 * mark, terms) == ""

@@ -51,5 +51,5 @@ def test_a_text_folds_in_blocks_as_it_does_in_one(unit):
 
 @given(st.lists(st.text(), max_size=5))
 def test_a_text_folds_as_its_parts_between_ascii_signs(parts):
-    # A mark that follows a sign belongs to that sign, and goes with it.
+    # A mark after a sign belongs to that sign, so the two fold together.
     assert fold(" ".join(parts)) == " ".join(map(fold, parts))

@@ -30,7 +30,7 @@ def test_a_term_is_counted(term, count):
 
 
 class Counted(str):
-    """A word that counts how often it is looked at."""
+    """A word that counts its comparisons."""
 
     looks = 0
     __slots__ = ()

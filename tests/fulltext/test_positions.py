@@ -6,7 +6,7 @@ def laid_out(words):
 
 
 def size(layout):
-    """Bytes of the words and places in a tsvector, with PostgreSQL's alignment."""
+    """Return the aligned bytes of the words and places in a tsvector."""
     return sum(
         len(word.encode()) + (3 + 2 * len(places) if places else 0)
         for word, places in layout.places.items()
@@ -38,7 +38,7 @@ def test_words_after_the_last_place_have_none():
 
 
 def test_every_word_of_the_longest_text_is_kept():
-    # Pairs of characters of four bytes are the words with most bytes a character.
+    # Pairs of 4-byte characters are the words with the most bytes per character.
     letters = [chr(0x20000 + number) for number in range(317)]
     pairs = (one + other for one in letters for other in letters)
     text = "".join(pairs)[:100_000]
@@ -54,7 +54,7 @@ def test_every_word_of_the_longest_text_is_kept():
 
 
 def test_every_word_is_kept_of_letters_with_many_bytes():
-    # Each word of Adlam letters is there whole, in parts and with its minus.
+    # Each word of Adlam letters occurs whole, in parts and with its minus.
     letters = "".join(map(chr, range(0x1E922, 0x1E932)))
     for half in (4, 5, 6, 20, 49):
         text = ""

@@ -11,7 +11,7 @@ def score(text, q):
 
 
 def test_a_score_is_known_in_advance():
-    # One of one word: 1 / (1 + 1.2 × (0.25 + 0.75 × 4 / 600)).
+    # One match in one word: 1 / (1 + 1.2 × (0.25 + 0.75 × 4 / 600)).
     assert score("plan", "plan") == 0.765697
     assert score("no", "plan") == 0.0
     assert score("a plan", "plan no") == round(score("a plan", "plan") / 2, 6)
@@ -51,7 +51,7 @@ WORDS = st.lists(st.sampled_from(["plan", "plans", "a", "-", "PLAN", "."]), max_
 
 @given(WORDS, st.sampled_from(["plan", "plan a", "a plans plan"]))
 def test_the_short_way_for_ascii_counts_as_the_long_one(words, q):
-    # A letter beyond ASCII, as long as another, takes the long way.
+    # A letter beyond ASCII of the same length disables the fast path.
     text = " ".join(words)
     assert score(f"{text} é", q) == score(f"{text} e", q)
     assert 0 <= score(text, q) < 1

@@ -90,7 +90,7 @@ def test_a_match_beyond_what_is_indexed_is_not_looked_for():
 
 
 class Text(str):
-    """A text that counts the characters that are taken of it."""
+    """A text that counts the characters sliced from it."""
 
     taken = 0
     __slots__ = ()

@@ -176,7 +176,7 @@ def test_no_character_folds_to_more_than_is_counted(monkeypatch):
 
 
 class Looked(str):
-    """Text that counts the characters that are taken out of it."""
+    """A text that counts the characters sliced from it."""
 
     taken = 0
 

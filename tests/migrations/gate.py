@@ -1,4 +1,4 @@
-"""Where a migration of the tests waits for its test."""
+"""A gate at which a migration waits until its test lets it go on."""
 
 from threading import Event
 

@@ -1,4 +1,4 @@
-"""Steps that are broken off go on, and refuse by name what they cannot do."""
+"""Interrupted steps resume; a step that cannot work is refused with the reason."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ from tests.support import clean_environ, make_settings, on_postgresql, on_sqlite
 from tests.support.first_revision import connected, fill
 from tests.support.naughty import cannot_be_stored, read_naughty_strings
 
-# Migrates, and is killed when a statement that begins so has run.
+# Migrates, and kills itself after a statement with the given beginning.
 KILLED = """
 import os, signal, sys
 import sqlalchemy as sa
@@ -67,11 +67,11 @@ def assert_all_is_well():
 
 
 class Broken(Exception):
-    """The process ends here."""
+    """Imitates the end of the process."""
 
 
 def break_off_after(batches):
-    """Let the driver fail at the entries of the batch after so many."""
+    """Make the driver fail after `batches` batches of entries."""
     left = [batches]
 
     def count(connection, cursor, statement, *_):
@@ -85,7 +85,7 @@ def break_off_after(batches):
 
 
 def count_written():
-    """Return a list that grows by what is written to the index of messages."""
+    """Return a list that collects the ids written to the index of messages."""
     written = []
 
     def count(connection, cursor, statement, parameters, context, is_many):
@@ -117,7 +117,7 @@ def test_what_old_code_writes_after_the_fill_is_caught_up_with(app, empty_databa
     done = []
 
     def write_as_old_code(connection, cursor, statement, *_):
-        # Step 0007 looks for wrong rows when the fill of 0006 is over.
+        # Step 0007 looks for wrong rows after the fill of step 0006.
         if not done and statement.startswith("SELECT id FROM sessions WHERE NOT"):
             done.append(statement)
             with old.begin() as writer:
@@ -147,7 +147,7 @@ def test_a_change_of_a_table_lets_the_queue_through_and_tries_again(
     db.session.remove()
     others = connected(empty_database_url)
     reader = others.connect()
-    reader.execute(sa.text("SELECT count(*) FROM sessions"))  # and goes on
+    reader.execute(sa.text("SELECT count(*) FROM sessions"))  # stays open
     refused = []
 
     def end_the_reader_at_last(context):
@@ -273,7 +273,7 @@ def test_a_newer_schema_that_is_made_for_this_code_is_served(app):
 
 
 def test_the_frozen_words_are_those_that_chatstore_makes():
-    # Another format wants another step, which writes all entries again.
+    # A different format needs a new step that rewrites all entries.
     import importlib.util
 
     path = migrations_folder() / "frozen" / "words_0006.py"

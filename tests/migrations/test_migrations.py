@@ -80,7 +80,7 @@ STANDING_ALONE = [
 
 @pytest.mark.parametrize("path", STANDING_ALONE, ids=lambda path: path.name)
 def test_a_step_knows_nothing_of_chatstore(path):
-    # env.py alone knows the database and the models, for `make migration`.
+    # Only env.py imports the database and the models, for `make migration`.
     imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -94,7 +94,7 @@ def test_a_step_knows_nothing_of_chatstore(path):
 
 
 def schema():
-    """All that the database says about its tables, in an order of our own."""
+    """Return the tables as the database describes them, in a fixed order."""
     inspector = sa.inspect(db.session.connection())
     return {
         table: {
@@ -119,7 +119,7 @@ def by_name(things):
 
 
 def in_words(thing):
-    """`thing` with the conditions of an index as text, which can be compared."""
+    """Return `thing` with index conditions as text, which can be compared."""
     options = thing.get("dialect_options", {})
     return thing | {"dialect_options": {k: str(v) for k, v in options.items()}}
 
@@ -158,11 +158,11 @@ def test_down_to_base_leaves_nothing(app):
     assert len(migrate()) == len(FILES)
 
 
-# Rows, on the way up and down
+# Rows survive the way up and down
 
 
 def tables():
-    """The tables as they are at this revision, what they refer to first."""
+    """Return the tables of this revision, referenced tables first."""
     metadata = sa.MetaData()
     metadata.reflect(
         db.session.connection(), only=lambda name, _: not is_index_table(name)
@@ -171,7 +171,7 @@ def tables():
 
 
 def fill(number):
-    """Add three rows to every table there is, whatever its columns are by now."""
+    """Add three rows to every table, with the columns of this revision."""
     for table in tables():
         for seed in range(10 * number + 1, 10 * number + 4):
             values = {
@@ -184,13 +184,13 @@ def fill(number):
 
 
 def value_for(column, seed):
-    """A value that fits the column, another for each seed."""
+    """Return a value that fits the column, a different one for each seed."""
     for foreign in column.foreign_keys:
         return db.session.scalar(sa.select(foreign.column).limit(1))
     if column.name == "role":
         return "user"
     if column.name == "former_owner_id":
-        return None  # what is deleted may be lost
+        return None  # deletions in progress may be lost
     instant = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seed)
     length = getattr(column.type, "length", None)
     match column.type:
@@ -204,9 +204,9 @@ def value_for(column, seed):
             return bool(seed % 2)
         case sa.Integer():
             return seed
-        case sa.String() if length == 32:  # how SQLite keeps a UUID
+        case sa.String() if length == 32:  # a UUID on SQLite
             return uuid4().hex
-        case sa.String() if length == 27:  # and how an instant
+        case sa.String() if length == 27:  # an instant on SQLite
             return format_instant(instant)
         case sa.String():
             return f"{column.name} {seed} é😀"[:length]
@@ -214,7 +214,7 @@ def value_for(column, seed):
 
 
 def contents():
-    """Every row of every table, by column."""
+    """Return every row of every table as a dict."""
     rows = {
         table.name: [
             dict(row)
@@ -229,7 +229,7 @@ def contents():
 
 
 def losses(before, after):
-    """What was there before and is not after, in tables and columns of both."""
+    """Return the rows that disappeared, compared by the columns of both revisions."""
     found = []
     for table in before.keys() & after.keys():
         columns = set().union(*after[table]) & set().union(*before[table])
@@ -242,7 +242,7 @@ def losses(before, after):
 
 
 def walk(revisions, *, folder=None):
-    """Go up and down with rows made at each revision; return what was lost, where."""
+    """Migrate up and down, adding rows at each revision; return losses by step."""
     lost = {}
     steps = [("up", revision) for revision in revisions]
     steps += [("down", revision) for revision in [*revisions[-2::-1], "base"]]
@@ -294,7 +294,7 @@ def test_long_messages_are_indexed_by_what_is_found_of_them(app):
     assert most < 2**20 * 20
 
 
-# Steps of the tests' own, after ours
+# Extra steps after ours
 
 STEP = """\
 '''extra'''
@@ -323,7 +323,7 @@ def downgrade():
 
 @pytest.fixture
 def add_step(tmp_path):
-    """Add a step that alters sessions to a copy of our steps; return its folder."""
+    """Copy our migrations, add a step that alters sessions, and return the folder."""
 
     def add(more="pass"):
         folder = tmp_path / "migrations"
@@ -337,7 +337,7 @@ def add_step(tmp_path):
 
 @pytest.fixture
 def chats(app):
-    """What our migrations made, with two sessions of three messages each in it."""
+    """Contents of a migrated database: two sessions of three messages each."""
     migrate()
     for _ in range(2):
         chat = run_write(create_session, owner_id="alice", llm_model_name="m")
@@ -347,7 +347,7 @@ def chats(app):
 
 
 def foreign_keys():
-    """The pragma on every connection in the pool."""
+    """Return the foreign_keys pragma of every pooled connection."""
     db.session.remove()
     with ExitStack() as stack:
         connections = [
@@ -435,7 +435,7 @@ def test_a_step_that_leaves_messages_without_a_session_is_undone(chats, add_step
     assert foreign_keys() == {1}
 
 
-# Two at once
+# Two migrations at once
 
 
 def start_migrate(url, folder):
@@ -482,7 +482,7 @@ def test_who_migrates_second_waits_and_finds_nothing_to_do(
 
 
 def steps_that_wait(tmp_path):
-    """Return a folder of our migrations that stop at our gate, in their transaction."""
+    """Return a copy of our migrations whose last step waits at the gate."""
     gate.close()
     folder = tmp_path / "migrations"
     shutil.copytree(migrations_folder(), folder)
@@ -496,7 +496,7 @@ def steps_that_wait(tmp_path):
 
 
 def wait_until_it_waits(process, url):
-    """Return when the process stands in the queue of who may migrate."""
+    """Wait until the process waits for the migration lock."""
     is_waiting = waits_in_sqlite if url.startswith("sqlite") else waits_in_postgresql
 
     def has_come():
@@ -510,7 +510,7 @@ def waits_in_sqlite(process, url):
     try:
         files = Path(f"/proc/{process.pid}/fd").glob("*")
         return any(each.readlink().name.endswith("-writer") for each in files)
-    except FileNotFoundError:  # closed while we looked
+    except FileNotFoundError:  # the descriptor was closed meanwhile
         return False
 
 

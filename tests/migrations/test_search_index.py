@@ -1,4 +1,4 @@
-"""Steps 0004 and 0006 make the search index of what is there, and take it away."""
+"""Steps 0004 and 0006 build the search index of existing rows; down removes it."""
 
 import os
 import pty
@@ -29,7 +29,7 @@ MESSAGES = 2 * BATCH + 1
 
 @pytest.fixture
 def app(empty_database_url):
-    """The application on a database of the revision before, its context pushed."""
+    """The application on a database of the previous revision, its context pushed."""
     app = create_app(make_settings(empty_database_url))
     with app.app_context():
         migrate("0003")
@@ -40,7 +40,7 @@ def app(empty_database_url):
 
 
 def fill():
-    """Two sessions of old: one with a name and all messages, one with neither."""
+    """Add two old sessions: one with a name and messages, one with neither."""
     tables = sa.MetaData()
     tables.reflect(db.session.connection(), only=["sessions", "chat_messages"])
     is_sqlite = db.engine.dialect.name == "sqlite"
@@ -108,7 +108,7 @@ def test_what_was_there_before_is_found(app):
 def test_sessions_are_not_all_read_for_each_batch(app):
     move_down(app, "0002")
     copies = 20 * BATCH
-    # So that an updated row has room beside its old version, as here and there one has.
+    # Free space in pages lets an update stay in its page, as in real tables.
     db.session.execute(sa.text("ALTER TABLE sessions SET (fillfactor = 40)"))
     columns = "owner_id, created_at, last_updated_at, llm_model_name, pinned, revision"
     columns += ", rag_document_ids, metadata_tags, message_count, last_seq, name"

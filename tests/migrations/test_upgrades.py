@@ -1,4 +1,4 @@
-"""Old servers go on while their database is migrated: no request of theirs fails."""
+"""While a new version migrates the database, no request of old servers fails."""
 
 import json
 import os
@@ -19,10 +19,10 @@ from chatstore.store.verify.checks import CHECKS
 from tests.support import ROOT, clean_environ, make_settings, need, wait_until
 from tests.support.first_revision import fill
 
-# How long an old client waits at most: longer is an error there, and fails the test.
+# The longest wait of an old client; a longer one is an error and fails the test.
 BOUND_SECONDS = 5
 MESSAGES, SESSIONS = 100_000, 1000
-# What an old server does all the time, with the functions that its views call.
+# An old server's constant load, through its routes.
 CLIENT = """
 import json, sys, threading
 from pathlib import Path
@@ -73,7 +73,7 @@ def git(*arguments):
 
 
 def commit_before(revision):
-    """The last commit that knows no such revision; empty where history is missing."""
+    """Return the last commit without this revision; empty if git lacks the history."""
     steps = f"migrations/versions/{revision}*"
     added = git("log", "--diff-filter=A", "--format=%H", "--", steps).split()
     return git("rev-parse", f"{added[-1].decode()}^").decode().strip() if added else ""
@@ -81,7 +81,7 @@ def commit_before(revision):
 
 @pytest.fixture(params=["0002", "0006"])
 def old_code(request, tmp_path):
-    """A folder with the code that made the revision before this one."""
+    """A folder with the code of the previous revision."""
     need("git", which("git") is not None)
     commit = commit_before(request.param)
     need("the history of git", bool(commit))
@@ -92,8 +92,8 @@ def old_code(request, tmp_path):
 
 
 def environ(url, folder, code):
-    # The wait for a lock is bounded to less than the bound of the test: to wait for
-    # longer is to be refused.
+    # A lock wait longer than the test allows must be refused, so the setting equals the
+    # test's bound.
     return clean_environ(
         CHATSTORE_DATABASE_URL=url,
         CHATSTORE_SECRET_KEY="a secret of the tests",
@@ -107,7 +107,7 @@ def test_old_servers_go_on_while_a_new_one_migrates(
 ):
     url = empty_database_url
     env = environ(url, tmp_path, old_code)
-    # The old version makes its database itself.
+    # The old version creates its own schema.
     subprocess.run(
         [sys.executable, "-m", "chatstore", "migrate"],
         cwd=old_code,
@@ -139,7 +139,7 @@ def test_old_servers_go_on_while_a_new_one_migrates(
         assert migrate() == []
         assert counts() >= (MESSAGES, SESSIONS)
         db.session.rollback()
-        unknown = {"search", "facets", "names"}  # what old code has written since
+        unknown = {"search", "facets", "names"}  # old code does not write these
         assert [
             line
             for check in CHECKS

@@ -67,7 +67,7 @@ def test_text_is_read_back_as_it_was_stored(db_session, chat, content):
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_metadata_is_read_back_value_for_value(db_session, chat, value):
     message = read_back(db_session, new_message(chat, metadata_=value))
-    assert repr(message.metadata_) == repr(value)  # tells 1 from 1.0 and True
+    assert repr(message.metadata_) == repr(value)  # distinguishes 1, 1.0 and True
 
 
 @pytest.mark.parametrize("column", ["session_id", "seq", "timestamp", "content"])

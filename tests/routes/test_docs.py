@@ -10,7 +10,7 @@ WITH_AND_WITHOUT_SLASH = pytest.mark.parametrize("slash", ["", "/"])
 
 @pytest.fixture
 def visitor(tmp_path):
-    """A client of an application that needs no database for what it is asked."""
+    """A client of an application whose tested requests need no database."""
     return create_app(make_settings(f"sqlite:///{tmp_path}/unused.db")).test_client()
 
 
@@ -20,7 +20,7 @@ def directives(response):
 
 
 def loaded(page):
-    """What the page makes a browser ask for."""
+    """Return the URLs that the page makes a browser load."""
     return re.findall(r'(?:src|href|data-url)="([^"]*)"', page.text)
 
 

@@ -24,7 +24,7 @@ MALFORMED_IDS = ("nope", MISSING_ID.replace("-", ""), f"{MISSING_ID}0", "%00", "
 
 
 def fill(app, chat, contents):
-    """Put `contents` into the empty session at once: appending takes its time."""
+    """Insert messages into the empty session directly, as appending would be slow."""
     instant = chat.last_updated_at
     rows = [
         {
@@ -48,7 +48,7 @@ def contents(response):
 
 @pytest.fixture
 def talk(app, make_session):
-    """A session of five messages: 1, 3 and 5 are the user's, 2 and 4 the answers."""
+    """A session of five messages: 1, 3 and 5 by the user, 2 and 4 by the assistant."""
     chat = make_session()
     with app.app_context(), transaction():
         for seq in range(1, 6):
@@ -389,7 +389,7 @@ def test_get_of_a_missing_or_malformed_message_is_not_found(alice, make_session)
         assert_problem(alice.get(f"{url}/{message_id}"), 404)
 
 
-# What is not there
+# Missing resources
 
 
 def test_another_owners_messages_are_not_found(alice, app, make_session):

@@ -1,4 +1,4 @@
-"""Searching over HTTP: what is asked, what is answered, what is refused."""
+"""Search over HTTP: queries, responses, refusals."""
 
 from urllib.parse import urlencode
 
@@ -23,7 +23,7 @@ def search(client, **query):
 
 
 def found(client, **query):
-    """The snippets of the hits, in their order."""
+    """Return the snippets of the hits, in order."""
     hits = search(client, **query)["hits"]
     return [hit["snippet"] for hit in hits]
 
@@ -41,9 +41,10 @@ def say(alice, clock):
 
 @pytest.fixture
 def chats(alice, make_session, clock, say):
-    """Three sessions and an archived one, each with a message; a plan in all of them.
+    """Sessions a, b, c and the archived x, each with a message that contains "plan".
 
-    Their clock: a is created at :06, says so at :07; b at :08 and :09 …
+    The clock advances a second per step: a is created at :06 and gets its message at
+    :07, b at :08 and :09, and so on.
     """
     made = {
         "a": make_session(
@@ -239,7 +240,7 @@ def test_a_cursor_of_the_list_of_sessions_is_refused(alice, chats):
     assert_problem(alice.get(SEARCH, query_string=query), 400, detail="other filters")
 
 
-# What may be asked
+# Valid and invalid queries
 
 
 @pytest.mark.parametrize("q", ["", " ", "*", "-", '"', "-plan", "\0", "()", "\ue000"])

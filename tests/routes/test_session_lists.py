@@ -161,7 +161,7 @@ def test_tags_are_trimmed_and_kept_once(alice, make_session):
     assert alice.patch(url, json=body).json["metadata_tags"] == ["a", "b"]
 
 
-# Many at once
+# Many sessions at once
 
 BULK = f"{SESSIONS}bulk"
 UUID_HEX = "507de50be29c4a258b8ad2d7410a926d"

@@ -16,7 +16,7 @@ from tests.support import (
 )
 
 WITH_AND_WITHOUT_SLASH = pytest.mark.parametrize("slash", ["", "/"])
-# An id that no UUID in its usual form is.
+# Ids that are not a UUID in its canonical form.
 MALFORMED_IDS = (
     "nope",
     "0",
@@ -501,7 +501,7 @@ def test_a_precondition_on_nothing_is_not_found(alice, method, json, status, tag
     assert_problem(response, 404)
 
 
-# What is not there
+# Missing resources
 
 
 READS_AND_CHANGES = pytest.mark.parametrize(

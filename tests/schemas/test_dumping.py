@@ -1,4 +1,4 @@
-"""What is sent is what the schemas say, however it comes to be."""
+"""Responses contain exactly what the schemas define, however they are built."""
 
 import json
 from datetime import UTC, datetime
@@ -61,7 +61,7 @@ TURNS = st.fixed_dictionaries(
         "metadata_": st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
     }
 )
-# What JSON libraries and databases like to get wrong.
+# Values that JSON libraries and databases often get wrong.
 ODD = {
     "numbers": [
         1e20,
@@ -89,7 +89,7 @@ made_of_anything = settings(
 
 
 def exactly(text):
-    """What JSON says, numbers digit by digit: 1.0 is not 1, nor -0.0 0.0."""
+    """Parse JSON with numbers as text, so that 1.0 differs from 1 and -0.0 from 0.0."""
     return json.loads(text, parse_float=str, parse_int=str)
 
 

@@ -26,7 +26,7 @@ def sent(value):
 
 @pytest.fixture
 def limits():
-    """Small limits, in force for the test."""
+    """Small limits for the duration of the test."""
     with Limits(Settings(max_tags=2, max_tag_length=3, max_page_size=50)):
         yield
 
@@ -45,7 +45,7 @@ def test_an_instant_is_sent_with_six_decimals_and_a_z(instant, text):
 
 
 def test_an_instant_says_its_offset_if_it_is_not_utc():
-    # The column type hands out UTC only; anything else must not pass for it.
+    # The column type returns UTC only, so another offset must stay visible.
     elsewhere = INSTANT.astimezone(timezone(timedelta(hours=2)))
     assert sent(elsewhere) == "2026-01-02T05:04:05.000006+02:00"
 

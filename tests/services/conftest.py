@@ -15,7 +15,7 @@ from tests.support import make_settings
 def client_programs(
     database_kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Put PostgreSQL's client programs on PATH, when it is PostgreSQL's turn."""
+    """Put PostgreSQL's client programs on PATH if the test runs on PostgreSQL."""
     if database_kind == "postgresql":
         programs = request.getfixturevalue("postgres").server.bin_path
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -23,7 +23,7 @@ def client_programs(
 
 @pytest.fixture
 def other_app(empty_database_url: str) -> Iterator[Flask]:
-    """An application on another database, in which there are no tables."""
+    """An application on a second database, without tables."""
     app = create_app(make_settings(empty_database_url))
     yield app
     with app.app_context():

@@ -30,7 +30,7 @@ def small_batches(monkeypatch):
 
 
 def delete(chat):
-    """Delete the session as a shell does; what is left nobody does."""
+    """Delete the session as a shell does, which leaves its messages undeleted."""
     assert run_write(delete_session, chat.id, owner_id=chat.owner_id)
 
 
@@ -41,7 +41,7 @@ def rows(db_session):
 
 @pytest.fixture
 def working(small_batches, monkeypatch):
-    """Batches are small, and the thread that deletes them is waited for."""
+    """Use small batches; wait for the deleting thread at the end."""
     monkeypatch.setattr(background, "_PAUSE_SECONDS", 0.01)
     yield
     wait_for_deletions()
@@ -81,7 +81,7 @@ def test_each_batch_is_committed_before_the_next(alice, app, make_session, worki
         wait_for_deletions()
     finally:
         event.remove(db.session, "after_commit", look)
-    # Between two, whoever waits for the lock has it.
+    # The lock is free between two batches, so each batch is seen on its own.
     assert sorted(set(left), reverse=True) == [10, 7, 4, 1, 0]
 
 

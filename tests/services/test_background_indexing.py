@@ -24,7 +24,7 @@ pytestmark = on_sqlite
 
 @pytest.fixture
 def small_steps(monkeypatch):
-    """An append writes the entries of two messages, a later step those of three."""
+    """An append writes the entries of two messages; each later step writes three."""
     words = fts5_words(TEXTS[0]).count(" ")
     monkeypatch.setattr(entries, "APPEND_WORDS", 2 * words)
     monkeypatch.setattr(rebuild, "BATCH", 3)

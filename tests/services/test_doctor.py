@@ -31,7 +31,7 @@ from tests.support import (
     on_sqlite,
 )
 
-# Somebody else than root, whom no permission stops, looks at a file.
+# Permissions do not bind root, so another user examines the file.
 AS_A_USER = """
 import json, os, sys
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_the_sqlite_that_is_named_is_the_one_in_use(app, database_url, db_sessio
 
 
 def test_an_sqlite_with_the_wal_reset_bug_is_warned_about(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pysqlite3", None)  # as if not installed
+    monkeypatch.setitem(sys.modules, "pysqlite3", None)  # imitates a missing package
     findings = examine_url(f"sqlite:///{tmp_path / 'chatstore.db'}")
     is_safe = sqlite3.sqlite_version_info >= (3, 51, 3)
     assert levels(findings)["SQLite"] == (OK if is_safe else WARN)
@@ -121,7 +121,7 @@ def test_a_postgresql_database_is_looked_at_for_durability(database_url):
     findings = examine_url(database_url)
     assert levels(findings) == {
         "PostgreSQL": OK,
-        "fsync": FAIL,  # off, for the speed of the tests
+        "fsync": FAIL,  # off, to make the tests faster
         "full_page_writes": OK,
         "synchronous_commit": OK,
         "server_encoding": OK,
@@ -245,6 +245,6 @@ def test_the_disk_is_measured(private_file):
 
 
 def test_a_disk_without_room_is_warned_about():
-    need("/proc", Path("/proc/self").exists())  # a file system that is always full
+    need("/proc", Path("/proc/self").exists())  # /proc reports no free space
     findings = list(examine_file(Path("/proc/chatstore.db")))
     assert (levels(findings)["disk"], details(findings)["disk"]) == (WARN, "0 MiB free")

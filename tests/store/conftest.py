@@ -13,7 +13,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @pytest.fixture
 def fill(db_session, make_session):
-    """Make a session with one message for each of the contents, fast."""
+    """Insert a session with one message per content, without the append functions."""
 
     def make(contents, *, roles=(Role.USER,), owner_id="alice"):
         chat = make_session(owner_id=owner_id)

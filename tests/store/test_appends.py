@@ -60,7 +60,7 @@ def test_a_session_read_before_an_append_counts_it_when_read_again(
     db_session, make_session
 ):
     chat = make_session(owner_id="alice")
-    before = get_session(chat.id, owner_id="alice")  # kept, and so kept in mind
+    before = get_session(chat.id, owner_id="alice")  # stays in the identity map
     append(chat, "the newest")
     after = get_session(chat.id, owner_id="alice")
     assert (after.message_count, after.last_message_preview) == (1, "the newest")

@@ -1,4 +1,4 @@
-"""Lists of many sessions: what is found, in which order, and how it is looked for."""
+"""Lists of many sessions: contents, order, and query plans."""
 
 import random
 import re
@@ -57,7 +57,7 @@ def expected_ids(rows, listing):
 
 
 def walk(listing, *, limit, place=None):
-    """The ids of each page from `place` on, and back to where the list begins."""
+    """Return the ids of each page from `place` on, and of the pages back again."""
     pages, backward = [], []
     page = list_sessions(owner_id="alice", limit=limit, listing=listing)
     pages.append([chat.id for chat in parsed(page.items)])
@@ -117,7 +117,7 @@ def test_a_walk_during_writes_shows_each_untouched_session_once(db_session):
     assert untouched <= set(seen) <= {row["id"] for row in rows}
 
 
-# How the databases look for it
+# Query plans
 
 LISTINGS = [
     *(SessionListing(filters) for filters in FILTERS),
@@ -133,7 +133,7 @@ LISTINGS = [
 
 
 def plans(work):
-    """What the database says of how it answers each statement of `work`."""
+    """Return the query plan of each SELECT of `work`."""
     sent = []
 
     def record(connection, cursor, statement, values, *_):
@@ -161,7 +161,7 @@ def test_no_list_reads_a_whole_table(db_session):
     fill_sessions(20_000)
     fill_sessions(20_000, owner_id="bob", seed=1)
     if db.engine.dialect.name == "postgresql":
-        # Then it reads one only where no index would do.
+        # PostgreSQL then scans a table only if no index fits.
         db_session.execute(text("SET enable_seqscan = off"))
     for listing in LISTINGS:
         found = plans(

@@ -36,7 +36,7 @@ def change(action, selected=ALL, *, owner_id="alice", most=10_000, **others):
 
 
 def stored(column):
-    """A column of every session by the session's name, read afresh."""
+    """Read a column of every session afresh, by name."""
     db.session.remove()
     query = select(ChatSession.name, getattr(ChatSession, column))
     return dict(db.session.execute(query).all())
@@ -187,7 +187,7 @@ def test_what_stops_matching_while_a_change_waits_is_left_alone(
 
 
 def is_held_up(work):
-    """Whether the work waits for a lock; on SQLite it does so before it begins."""
+    """Whether the work waits for a lock; on SQLite, it waits before it begins."""
     if db.engine.dialect.name == "sqlite":
         return work.running()
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -239,7 +239,7 @@ def test_too_many_bytes_at_once_change_none_but_one_alone(laden, monkeypatch, ac
 def test_no_document_ids_are_read_and_tags_only_to_change_them(laden, action):
     with recorded_statements() as statements:
         change(action, SessionFilters(tag=("t",), document=None), tags=("x",))
-    # Sizes are asked for, and nothing else of the lists.
+    # Sizes of the lists may be read, but not the lists themselves.
     size = r"(octet_length|pg_column_size)\([^()]*\)"
     rest = [re.sub(size, "", each) for each in statements]
     assert not any("rag_document_ids" in each for each in rest), rest
@@ -267,7 +267,7 @@ def test_tags_are_read_some_bytes_at_a_time(laden, monkeypatch):
         for each in statements
         if re.match("SELECT.*metadata_tags", each, re.DOTALL)
     ]
-    assert len(reads) == 4, reads  # the one that locks, and one for each
+    assert len(reads) == 4, reads  # the one that locks, and one per session
     assert stored("metadata_tags") == {x: ["t", "u", "x"] for x in "abc"}
 
 

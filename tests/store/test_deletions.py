@@ -27,7 +27,7 @@ def small_batches(app, monkeypatch):
 
 @pytest.fixture
 def chat(db_session, make_session):
-    """A session of too many messages for one transaction."""
+    """A session with too many messages for one transaction."""
     return make_session(
         owner_id="alice",
         name="Large",
@@ -274,6 +274,6 @@ def test_small_sessions_that_go_together_are_bounded_in_bytes(
         run_write(deletions.hide_sessions, ChatSession.id == few.id)
     monkeypatch.setattr(deletions, "BATCH", 9)
     assert sorted(finished()) == [1, 2]
-    assert deletions.count_hidden() == 2  # the large one, and the one of large text
+    assert deletions.count_hidden() == 2  # the long one, and the one of long text
     assert finish_deletions()
     assert deletions.count_hidden() == 0

@@ -14,7 +14,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 def names(**given):
-    """The names of alice's sessions that the filters let pass, sorted."""
+    """Return the names of alice's sessions that match the filters, sorted."""
     wanted = SessionFilters(**given)
     page = list_sessions(
         owner_id="alice", limit=100, listing=SessionListing(filters=wanted)
@@ -37,7 +37,7 @@ def sessions(db_session, make_session):
 
 @pytest.fixture(params=["looked up", "walked"])
 def how_found(request, monkeypatch):
-    """Few that have a tag are looked up; among many each is asked for it."""
+    """Use both plans: few tagged sessions are looked up, many are walked."""
     if request.param == "walked":
         monkeypatch.setattr(filters, "FEW", -1)
 

@@ -36,7 +36,7 @@ def append(chat, content="hi", *, owner_id="alice", **others):
 
 
 def chunks_of(chat, wanted=None, *, owner_id="alice", between=lambda: None):
-    """Every chunk of a listing; `between` is called after each but the last."""
+    """Return every chunk of a list; call `between` after each but the last."""
     chunks = [
         list_messages(chat.id, owner_id=owner_id, wanted=wanted or MessageRange())
     ]
@@ -51,7 +51,7 @@ def seqs_of(chunks):
     return [message.seq for chunk in chunks for message in parsed(chunk.messages)]
 
 
-# Whose it is
+# Ownership
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_message_id_that_none_has_is_not_found(db_session, make_session, messa
         get_message(chat.id, message_id, owner_id="alice")
 
 
-# Listing
+# Lists
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_the_rest_of_a_range_is_what_its_chunk_left_out(order):
     assert rest == replace(wanted, limit=27, **bounds)
 
 
-# What it costs
+# Statements
 
 
 @pytest.mark.parametrize("size", [1, CHUNK_MESSAGES + 1])

@@ -23,7 +23,7 @@ def ids_of(page):
 
 
 def list_all(*, owner_id="alice", limit):
-    """Every id of the owner's sessions, page after page."""
+    """Return the ids of all sessions of the owner, page by page."""
     page = list_sessions(owner_id=owner_id, limit=limit)
     ids = ids_of(page)
     while page.next_place is not None:
@@ -111,7 +111,7 @@ LISTINGS = [
 
 @pytest.fixture(params=LISTINGS, ids=repr)
 def two_pages(request, db_session, make_session, clock):
-    """Two pages of equal sessions, and what lists them from a place on."""
+    """Two pages of sessions with equal keys, and a function that lists from a place."""
     clock.step = STILL
     for _ in range(4):
         make_session(owner_id="alice")
@@ -155,7 +155,7 @@ PAGE_BYTES = 20_000
 
 @pytest.fixture
 def large_lists(db_session, make_session):
-    """Sessions of very different sizes, one larger than a page may be."""
+    """Sessions of very different sizes, one larger than a page."""
     counts = [0, 30, 1, 60, 10, 250, 0, 35, 20, 5, 50, 50, 0]
     chats = [
         make_session(
@@ -172,7 +172,7 @@ def large_lists(db_session, make_session):
 
 @pytest.fixture(params=LISTINGS, ids=repr)
 def large_pages(request, large_lists):
-    """All ids in order, and what lists pages of the large sessions."""
+    """All ids in order, and a function that lists pages of the large sessions."""
     read_all = partial(list_sessions, owner_id="alice", listing=request.param)
     expected = ids_of(read_all(limit=1000))
     assert len(expected) == len(large_lists)
@@ -187,7 +187,7 @@ def pages_onward(read, limit):
 
 
 def pages_back(read, limit, last):
-    """The pages before the last one, in the order of the list."""
+    """Return the pages before the last one, in list order."""
     pages = [last]
     while place := pages[0].previous_place:
         pages.insert(0, read(limit=limit, place=place))
@@ -222,7 +222,7 @@ def test_a_page_ends_before_it_is_too_large(large_pages, limit):
 def test_a_page_has_as_many_large_sessions_as_fit(large_pages):
     _, read = large_pages
     pages = pages_onward(read, 1000)
-    rest = 5000  # what the page allows for besides the lists of a session
+    rest = 5000  # the allowance per session for all but its lists
     for page, following in pairwise(pages):
         first = len(following.items[0].encode())
         assert bytes_of(page) + rest * len(page.items) + first + rest > PAGE_BYTES

@@ -50,7 +50,7 @@ def test_creating_leaves_the_commit_to_its_caller(db_session):
 
 
 def test_a_number_that_another_process_took_first_is_not_insisted_on(db_session, clock):
-    clock.step = timedelta(0)  # all is made within one microsecond
+    clock.step = timedelta(0)  # all sessions get the same microsecond
     theirs = run_write(create_session, owner_id="bob", llm_model_name="m")
     with transaction():
         follower = number_after(theirs.number)
@@ -112,7 +112,7 @@ def test_what_was_read_before_does_not_hide_what_others_changed(
     app, db_session, make_session
 ):
     chat = make_session(owner_id="alice", name="old")
-    before = get_session(chat.id, owner_id="alice")  # kept, and so kept in mind
+    before = get_session(chat.id, owner_id="alice")  # stays in the identity map
     with app.app_context():
         run_write(append_message, chat.id, owner_id="alice", content="x")
     mine = run_write(update_session, chat.id, owner_id="alice", changes={"name": "new"})
@@ -229,7 +229,7 @@ def test_writing_sessions_costs_few_statements_whatever_they_hold(
         assert not [each for each in rows if "chat_messages" in each]
     deleted = statements_of_write(delete_session, chat.id, **mine)
     assert len(deleted) <= MOST_TO_WRITE
-    # How large the messages are decides whether they go at once; nothing reads them.
+    # Message sizes decide whether to delete at once, so only the sizes are read.
     columns = r"chat_messages\.(?:content|metadata)"
     sizes = rf"octet_length\((?:CAST\()?{columns}"
     for each in deleted:

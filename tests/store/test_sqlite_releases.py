@@ -1,6 +1,6 @@
-"""The search index with each driver of SQLite: Python's own, and that of the wheel.
+"""The search index with each SQLite driver: Python's own, and the wheel's.
 
-From SQLite 3.43 on the index keeps no text; before, it has to.
+Since SQLite 3.43 the index stores no text; older versions need the text.
 """
 
 import sqlite3
@@ -37,7 +37,7 @@ pytestmark = on_sqlite
 
 
 def use(monkeypatch, name):
-    """Have the application use this driver from now on."""
+    """Make the application use this driver from now on."""
     if name == OWN:
         monkeypatch.setitem(sys.modules, "pysqlite3", None)
     else:
@@ -47,7 +47,7 @@ def use(monkeypatch, name):
 
 @pytest.fixture(params=DRIVERS)
 def chats(request, monkeypatch, empty_database_url):
-    """A new database of each driver, with some sessions in it, and the context."""
+    """A new database for each driver, with some sessions, and its context."""
     use(monkeypatch, request.param)
     app = create_app(make_settings(empty_database_url))
     with app.app_context():
@@ -124,12 +124,12 @@ def test_damage_is_found_and_mended(chats, statement):
     assert len(hits("plan")) == 3
 
 
-# From one to the other
+# From one driver to the other
 
 
 @pytest.fixture
 def moved(monkeypatch, empty_database_url):
-    """Move a database that one driver made to the other, and return its application."""
+    """Create a database with one driver; return its application with the other."""
     apps = []
 
     def move(maker, user):

@@ -1,4 +1,4 @@
-"""What most tests use. Tools of few tests are imported from their own module here."""
+"""Helpers that most tests use; rarer ones are imported from their own module here."""
 
 from tests.support.api import (
     ANY_ID,

@@ -1,4 +1,4 @@
-"""Addresses of the API, and assertions about its answers."""
+"""URLs of the API, and assertions about its responses."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def messages_url(chat: Any) -> str:
 
 
 def parsed(texts: Iterable[str]) -> list[Any]:
-    """Objects with what a list has of each row: JSON, of which the id may be a UUID."""
+    """Parse rows of JSON into objects; `id` and `session_id` become UUIDs."""
     rows = [json.loads(text) for text in texts]
     for row in rows:
         for name in {"id", "session_id"} & row.keys():
@@ -41,7 +41,7 @@ def count(db_session: Any, model: Any) -> int:
 def assert_problem(
     response: Any, status: int, *, pointer: str | None = None, detail: str = ""
 ) -> dict[str, Any]:
-    """Assert that the response is a whole RFC 9457 problem, and return it."""
+    """Assert that the response is a complete RFC 9457 problem; return its JSON."""
     assert response.status_code == status, response.data
     assert response.content_type == "application/problem+json"
     problem = json.loads(response.data)

@@ -1,4 +1,4 @@
-"""Ways to break a database under an application, the same on both kinds."""
+"""Ways to break a database under a running application, for both kinds of database."""
 
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ _REFUSE_TOOLS = {
 
 
 def refuse_tools(app):
-    """Let the database refuse every message of role tool, for reasons of its own."""
+    """Add a constraint or trigger that refuses every message of role tool."""
     with app.app_context():
         db.session.execute(text(_REFUSE_TOOLS[db.engine.dialect.name]))
         db.session.commit()
@@ -33,7 +33,7 @@ def taken_away(app, request):
         path = Path(url.database)
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.mkdir()  # SQLite would make a missing file
+        path.mkdir()  # SQLite would create a missing file, but cannot open a directory
         yield
         return
     server = request.getfixturevalue("postgres")
@@ -43,7 +43,7 @@ def taken_away(app, request):
 
 
 def be_refused_for_now():
-    """Make the database itself answer: run this transaction again."""
+    """Make the database demand a retry: serialization failure or locked table."""
     connection = write_connection()
     if connection.dialect.name == "postgresql":
         connection.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
@@ -52,7 +52,7 @@ def be_refused_for_now():
 
 
 def damage_rows(database_url, *statements):
-    """Run the statements where nothing stops them: no foreign keys, no checks."""
+    """Run the statements without foreign keys and checks."""
     path = make_settings(database_url).sqlite_path
     if path is not None:
         connection = sqlite.driver().connect(path)

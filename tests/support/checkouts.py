@@ -23,7 +23,7 @@ def run(*command, folder, check=True):
 
 
 def copy_checkout(folder):
-    """Copy what git tracks or would track: all that a fresh clone will have."""
+    """Copy the files that git tracks or would track, as a fresh clone has them."""
     need("git", shutil.which("git") is not None and (ROOT / ".git").exists())
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in run(*listing, folder=ROOT).stdout.split("\0"):
@@ -35,7 +35,7 @@ def copy_checkout(folder):
 
 @cache
 def has_package_index():
-    """Whether pip finds an index, by the build backend that it needs itself."""
+    """Whether pip can download the build backend from an index."""
     command = [sys.executable, "-m", "pip", "download", "--no-input", "--no-deps"]
     with TemporaryDirectory() as folder:
         done = run(*command, "-d", folder, "setuptools>=77", folder=folder, check=False)

@@ -6,7 +6,7 @@ from chatstore.clock import format_instant
 
 
 class TickingClock:
-    """A clock that goes on by one second whenever it is read."""
+    """A clock that advances by `step` at each reading; a step is one second."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -18,5 +18,5 @@ class TickingClock:
 
     @property
     def iso(self) -> str:
-        """The last instant it gave, as the API sends it."""
+        """The instant of the last reading, in the format of the API."""
         return format_instant(self.now)

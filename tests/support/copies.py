@@ -1,4 +1,4 @@
-"""What the tests of backups and of their restoration share."""
+"""Helpers shared by the tests of backup and restore."""
 
 import signal
 import subprocess
@@ -21,7 +21,7 @@ from chatstore.services.backup.postgres_tools import Tools
 from chatstore.settings import Settings
 from tests.support.environment import clean_environ
 
-# Ends the process in the middle of what it is told about.
+# Kills its own process when the progress text starts with the third argument.
 SUICIDE = """
 import os, signal, sys
 from pathlib import Path
@@ -48,7 +48,7 @@ def backup(app: Flask, file: Path, **options: Any) -> Contents:
 
 
 def restore(app: Flask, file: Path, **options: Any) -> Contents:
-    """Restore, with nobody else connected, the fixtures of the test least of all."""
+    """Restore a backup; first close the pool, as a restore refuses other clients."""
     with app.app_context():
         db.engine.dispose()
         return restore_backup(file, progress=ignore, **options)
@@ -74,7 +74,7 @@ def refuse(work: Callable[..., Any], *arguments: Any, because: str) -> None:
 
 
 def unchecked_backup(app: Flask, file: Path) -> None:
-    """Copy the database as it is, which a backup would refuse to."""
+    """Copy the database without the checks that a backup makes."""
     settings: Settings = app.config["CHATSTORE"]
     with app.app_context():
         if settings.sqlite_path is not None:

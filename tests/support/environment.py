@@ -1,4 +1,4 @@
-"""Where the tests run: folders, tools that may be missing, variables, ports."""
+"""The environment of the tests: folders, missing tools, variables, ports."""
 
 import os
 import socket
@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 def clean_environ(**variables: str) -> dict[str, str]:
-    """Return the environment for a child process: ours, without our settings."""
+    """Return this process's environment, without chatstore's settings, for a child."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Databases as the first release left them."""
+"""Databases in the state that the first release left them in."""
 
 from sqlalchemy import create_engine, text
 
@@ -12,9 +12,9 @@ NUMBERS = {
 
 
 def connected(url):
-    """An engine of the test's own, with the one SQLite library of the process.
+    """Return an engine for the test, with the SQLite library that chatstore uses.
 
-    Two of them on one file undo each other's locks.
+    Two SQLite libraries in one process would release each other's locks on a file.
     """
     if url.startswith("sqlite"):
         return create_engine(url, module=sqlite.driver())
@@ -22,7 +22,7 @@ def connected(url):
 
 
 def fill(url, *, sessions, messages):
-    """Sessions and messages as the first release has them, by SQL alone."""
+    """Insert sessions and messages in the first release's schema, with SQL alone."""
     engine = connected(url)
     kind = engine.dialect.name
     numbers = NUMBERS[kind]

@@ -9,7 +9,7 @@ NAUGHTY = "naughty_strings.json"
 
 
 def read_naughty_strings(path: Path = OWN_DATA / NAUGHTY) -> list[str]:
-    """Return the strings of a file; our own ones by default."""
+    """Return the strings of a JSON file, by default of the tests' own file."""
     strings = json.loads(path.read_text("utf-8"))
     assert len(strings) > 200
     return strings

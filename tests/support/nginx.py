@@ -1,4 +1,4 @@
-"""Real nginx before real gunicorn, both children of the tests."""
+"""Real nginx in front of real gunicorn, both child processes of the tests."""
 
 import contextlib
 import http.client
@@ -22,7 +22,7 @@ ECHO = "tests.deploy.echo:create()"
 
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
-    """Make a folder that nginx's workers may enter, with a path fit for sockets."""
+    """Create a folder that nginx can enter, with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="chatstore-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -31,7 +31,7 @@ def open_folder() -> Iterator[Path]:
 def start_gunicorn(folder: Path, **options: Any) -> LiveServer:
     """Start a server as deploy/chatstore.env does, on `folder`/chatstore.sock.
 
-    The options are those of LiveServer.
+    `options` are those of LiveServer.
     """
     defaults = {"proxy_hops": "1", "allowed_hosts": ".example"}
     bind = f"unix:{folder / 'chatstore.sock'}"
@@ -39,7 +39,7 @@ def start_gunicorn(folder: Path, **options: Any) -> LiveServer:
 
 
 class Nginx(Child):
-    """nginx with the shipped configuration, on a port and in a folder of its own."""
+    """nginx with the shipped configuration, on a free port and in its own folder."""
 
     def __init__(self, folder: Path, changes: Mapping[str, str] | None = None) -> None:
         need("nginx", shutil.which("nginx") is not None)
@@ -89,7 +89,7 @@ class Nginx(Child):
         return send_request(self.port, method, path, body, headers, client=client)
 
     def send(self, raw: bytes) -> LiveResponse:
-        """Send `raw`, which need not be HTTP, and read what is answered."""
+        """Send `raw`, which may be invalid HTTP; read the response."""
         with self.connect() as connection:
             connection.sendall(raw)
             response = http.client.HTTPResponse(connection)
@@ -103,7 +103,7 @@ class Nginx(Child):
 
 
 def shipped_config(changes: Mapping[str, str]) -> str:
-    """Return deploy/nginx.conf with its places changed to those of a test."""
+    """Return deploy/nginx.conf with each key of `changes` replaced by its value."""
     config = shipped = (DEPLOY / "nginx.conf").read_text()
     for text, replacement in changes.items():
         assert text in shipped, f"deploy/nginx.conf has no {text!r} any more"
@@ -117,10 +117,10 @@ def _temporary_files(folder: Path) -> str:
 
 
 class Node:
-    """A server on a unix socket that keeps what it was sent and never answers.
+    """A server on a unix socket that records requests and never answers them.
 
-    Passes it on to `behind`, if there is one, and loses the answer: the effect of
-    a node that dies after its commit. When `is_silent`, it does not even hang up.
+    With `behind`, it forwards each request and drops the response, as if it died after
+    its commit. With `is_silent`, it keeps the connection open.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""A TCP proxy before PostgreSQL that loses connections at the statements it is told.
+"""A TCP proxy to PostgreSQL that drops connections at chosen statements.
 
-It knows as much of the protocol as that needs: a client sends one statement at a
-time, its text in plain, and the server ends each answer with ReadyForQuery.
+It relies on two facts of the protocol: a client sends one statement at a time as
+plain text, and the server ends each answer with ReadyForQuery.
 """
 
 import socket
@@ -24,7 +24,7 @@ _DEADLINE_SECONDS = 20
 
 
 class Lost(Enum):
-    """When the connection is lost, seen from the statement."""
+    """When the connection drops, relative to the statement."""
 
     BEFORE = "before it reached the server: it is not done"
     AFTER = "after the server was done with it, before the client knew"
@@ -39,7 +39,7 @@ class _Fault:
 
 
 class DatabaseProxy:
-    """Passes bytes between clients and the server's socket until a fault is due."""
+    """Forwards bytes between clients and the server's socket until a fault is due."""
 
     def __init__(self, server_socket: Path) -> None:
         self._server_socket = server_socket
@@ -53,20 +53,20 @@ class DatabaseProxy:
 
     @property
     def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
+        """The proxy's port on 127.0.0.1."""
         return int(self._listener.getsockname()[1])
 
     def lose(self, statement: str, lost: Lost, *, times: int = 1) -> None:
-        """Lose the connection at the next `times` statements that hold this text."""
+        """Drop the connection at the next `times` statements that contain this text."""
         with self._lock:
             self._faults.append(_Fault(statement.encode(), lost, times))
 
     def let_through(self) -> None:
-        """Let the statements that are under way arrive."""
+        """Forward the statements held by ON_THE_WAY."""
         self.arrival.set()
 
     def close(self) -> None:
-        """Close every connection; return when each thread has ended."""
+        """Close every connection; return when all threads have ended."""
         self.arrival.set()
         _cut(self._listener)
         self._acceptor.join(_DEADLINE_SECONDS)
@@ -75,7 +75,7 @@ class DatabaseProxy:
             link.close()
 
     def due(self, statement: bytes) -> Lost | None:
-        """Take the fault that is to happen at this statement, if there is one."""
+        """Return the fault due at this statement and count it, or return None."""
         with self._lock:
             for fault in self._faults:
                 if fault.times and fault.statement in statement:
@@ -88,7 +88,7 @@ class DatabaseProxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # closed
+            except OSError:  # the listener was closed
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(str(self._server_socket))
@@ -97,7 +97,7 @@ class DatabaseProxy:
 
 @contextmanager
 def behind_proxy(database_url: str) -> Iterator[tuple[DatabaseProxy, FlaskClient]]:
-    """Yield a proxy before this database, and a client of an application behind it."""
+    """Yield a proxy to this database, and a client of an application that uses it."""
     direct = make_url(database_url)
     proxy = DatabaseProxy(Path(str(direct.query["host"])) / ".s.PGSQL.5432")
     proxied = direct.set(host="127.0.0.1", port=proxy.port, query={})
@@ -111,7 +111,7 @@ def behind_proxy(database_url: str) -> Iterator[tuple[DatabaseProxy, FlaskClient
 
 
 class _Link:
-    """One connection of a client, and its connection to the server."""
+    """One client connection and its connection to the server."""
 
     def __init__(
         self, proxy: DatabaseProxy, client: socket.socket, server: socket.socket
@@ -128,7 +128,7 @@ class _Link:
         self._server.close()
 
     def _read_client(self) -> None:
-        with suppress(OSError):  # the server was first
+        with suppress(OSError):  # the server closed first
             for sent in _chunks(self._client):
                 lost = self._proxy.due(sent)
                 if lost is Lost.BEFORE:
@@ -141,12 +141,12 @@ class _Link:
                     _cut(self._client)
                     self._proxy.arrival.wait(_DEADLINE_SECONDS)
                 self._server.sendall(sent)
-                return  # who reads the answer cuts the rest
+                return  # the thread that reads the answer closes both ends
         _cut(self._client, self._server)
 
     def _read_server(self) -> None:
         swallowed = b""
-        with suppress(OSError):  # the client was first
+        with suppress(OSError):  # the client closed first
             for answer in _chunks(self._server):
                 if not self._swallows_answer:
                     self._client.sendall(answer)
@@ -170,7 +170,7 @@ def _chunks(connection: socket.socket) -> Iterator[bytes]:
 
 def _cut(*connections: socket.socket) -> None:
     for connection in connections:
-        with suppress(OSError):  # the other end was first
+        with suppress(OSError):  # the other end closed first
             connection.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,4 +1,4 @@
-"""Sessions to search in, searches, damage to the index, and what verify says of it."""
+"""Sessions to search in, searches, damage to the index, and the violations found."""
 
 from functools import cache
 
@@ -40,7 +40,7 @@ def make_searchable():
 
 
 def pages(q, *, limit=1000, owner_id="alice", bounds=BOUNDS, **where):
-    """Every page there is of a search."""
+    """Yield the hits of every page of a search."""
     place = None
     while True:
         wanted = Search(q=q, **where)
@@ -59,7 +59,7 @@ def hits(q, **where):
 
 
 def found(q, **where):
-    """The texts that are found, by name or as messages, without their order."""
+    """Return the set of snippets found, in names and in messages."""
     return {hit.snippet for hit in hits(q, **where)}
 
 
@@ -101,6 +101,6 @@ def reindex(**bounds):
             last = batch.last
 
 
-@cache  # the same texts for each query
+@cache  # the same texts are used for each query
 def known_words(content):
     return index_words(content).in_a_row()

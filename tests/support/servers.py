@@ -1,4 +1,4 @@
-"""The one way to start a real server, and to send it requests."""
+"""Starts real servers and sends them requests; no other test code does."""
 
 import contextlib
 import http.client
@@ -16,9 +16,9 @@ from tests.support.environment import ROOT, clean_environ, free_port
 from tests.support.waiting import Stuck, wait_until
 
 SERVE = (sys.executable, "-m", "chatstore", "serve")
-# `make run` installs first.
+# `make run` installs the project first, so allow minutes.
 _START_SECONDS = 600
-# systemd does this between fork and exec: sd_listen_fds(3).
+# systemd sets these variables between fork and exec: sd_listen_fds(3).
 _HAND_OVER = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -28,13 +28,13 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class Child:
-    """A process with its output in a file; the end of the block ends the process."""
+    """A process that writes to a log file; leaving the block terminates it."""
 
     def __init__(self, command: Sequence[str], log_path: Path, **options: Any) -> None:
         self.log_path = log_path
         with log_path.open("ab") as log:
             options = {"stdout": log, "stderr": log} | options
-            # Ctrl-C interrupts the tests, which then end their processes in order.
+            # Ctrl-C then reaches only the tests, which end their processes in order.
             self.process = subprocess.Popen(command, start_new_session=True, **options)
 
     def __enter__(self) -> Self:
@@ -57,7 +57,7 @@ class Child:
         self.process.wait(timeout=40)
 
     def wait_for(self, text: str) -> None:
-        """Wait until the log has `text`; raise Stuck if the process ends before."""
+        """Wait until the log contains `text`; raise Stuck if the process ends first."""
 
         def has_come() -> bool:
             if self.process.poll() is not None:
@@ -68,11 +68,11 @@ class Child:
 
 
 class LiveServer(Child):
-    """A server in a folder of its own; started when the constructor returns.
+    """A server in its own folder; the constructor returns once it has started.
 
     The command is `chatstore serve --migrate`, or gunicorn with another WSGI
-    `application`. `listener` is handed over as systemd does it. The settings are
-    keywords without their prefix; `bind` is a free port unless one is given.
+    `application`. `listener` is passed on as systemd does. Settings are keywords
+    without their prefix; `bind` defaults to a free port.
     """
 
     def __init__(
@@ -146,12 +146,12 @@ class LiveServer(Child):
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> "LiveResponse":
-        """Send one request on a connection of its own; the body is sent as JSON."""
+        """Send one request on its own connection; the body is sent as JSON."""
         return send_request(self.port, method, path, body, headers)
 
 
 class LiveResponse:
-    """A response that was read to its end, with the names of Flask's test client."""
+    """A response read to its end, with the attribute names of Flask's test client."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status_code = response.status
@@ -165,7 +165,7 @@ class LiveResponse:
 
 
 def environ_of(**settings: str) -> dict[str, str]:
-    """Return the environment of a child process with these settings and no others."""
+    """Return a child process's environment with these settings and no others."""
     return clean_environ(
         **{f"CHATSTORE_{name.upper()}": value for name, value in settings.items()}
     )
@@ -182,7 +182,7 @@ def send_request(
 ) -> LiveResponse:
     """Send one request from the address `client`.
 
-    The body is sent as JSON, bytes and iterators as they are.
+    The body is sent as JSON, unless it is bytes or an iterator.
     """
     connection = http.client.HTTPConnection(
         "127.0.0.1", port, timeout=60, source_address=(client, 0)

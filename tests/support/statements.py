@@ -1,4 +1,4 @@
-"""What the tests of store/ share: the statements that a piece of work costs."""
+"""The SQL statements that a piece of work sends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ MOST_TO_WRITE = 5
 
 @contextmanager
 def recorded_statements() -> Iterator[list[str]]:
-    """Collect the statements that are sent meanwhile, BEGIN among them."""
+    """Yield a list that collects the statements sent in the block, BEGIN included."""
     statements: list[str] = []
 
     def record(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
@@ -36,7 +36,7 @@ def statements_of_read(read: Any, *arguments: Any, **keywords: Any) -> list[str]
 
 
 def statements_of_write(write: Any, *arguments: Any, **keywords: Any) -> list[str]:
-    """The statements of `write` in its own transaction; its COMMIT counts as one."""
+    """Return the statements of `write` in its own transaction, COMMIT included."""
     db.session.remove()
     with recorded_statements() as statements:
         run_write(write, *arguments, **keywords)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 
 class Stuck(AssertionError):
-    """A condition did not hold by its deadline, or a process ended by itself."""
+    """A condition did not hold by its deadline, or a process ended unexpectedly."""
 
 
 def wait_until(
     is_so: Callable[[], object], what: str = "", *, seconds: float = 60
 ) -> None:
-    """Return as soon as `is_so()`; raise Stuck, which names `what`, at the deadline."""
+    """Return as soon as `is_so()`; at the deadline, raise Stuck, naming `what`."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
@@ -21,7 +21,7 @@ def wait_until(
 
 
 def wait_for_deletions() -> None:
-    """Wait until no thread of this process deletes what requests have hidden."""
+    """Wait until the background deletions of this process have ended."""
     for thread in threading.enumerate():
         if thread.name == "background":
             thread.join(timeout=60)

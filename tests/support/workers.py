@@ -1,4 +1,4 @@
-"""Real processes that use one database at the same moment."""
+"""Real processes that use one database at the same time."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from tests.support.environment import ROOT, clean_environ
 
 
 def start_worker(job: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a process that does the job once it reads a line; it says when ready."""
+    """Start a process that prints "ready", then does the job once it reads a line."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.workers", job, *map(str, arguments)],
         cwd=ROOT,
@@ -36,7 +36,7 @@ def run_workers(
     *arguments: object,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do the job in so many processes at once; fail if one of them fails."""
+    """Do the job in `number` processes at once; fail if one of them fails."""
     with ExitStack() as stack:
         workers = [
             stack.enter_context(start_worker(job, *arguments)) for _ in range(number)
@@ -58,7 +58,7 @@ def wait_for(worker: subprocess.Popen[str], word: str) -> None:
 
 
 def append(url: str, session_id: str, owner_id: str, threads: str, each: str) -> None:
-    """Append messages, from several threads."""
+    """Append `each` messages in each of several threads."""
 
     def add(number: int) -> None:
         run_write(
@@ -69,7 +69,7 @@ def append(url: str, session_id: str, owner_id: str, threads: str, each: str) ->
 
 
 def count_up(url: str, session_id: str, owner_id: str, threads: str, each: str) -> None:
-    """Read a number from the session's name, and write the next, in one go."""
+    """Read a number from the session's name and write the next, in one transaction."""
 
     def read_then_write() -> None:
         chat = get_session(UUID(session_id), owner_id=owner_id)
@@ -83,7 +83,7 @@ def count_up(url: str, session_id: str, owner_id: str, threads: str, each: str) 
 
 
 def count_in_file(database: str, counter: str, each: str) -> None:
-    """Count in a file, which only the writer's lock protects."""
+    """Count in a file that only the writer lock protects."""
     lock = WriterLock(Path(database), timeout_seconds=60)
     _ready()
     for _ in range(int(each)):
@@ -93,7 +93,7 @@ def count_in_file(database: str, counter: str, each: str) -> None:
 
 
 def hold_lock(database: str) -> None:
-    """Hold the writer's lock until told to go, or killed."""
+    """Hold the writer lock until a line arrives or the process is killed."""
     with WriterLock(Path(database), timeout_seconds=60).held():
         _ready()
 
@@ -115,7 +115,7 @@ def _in_threads(
 
 
 def _ready() -> None:
-    print("ready", flush=True)  # noqa: T201, this is how it tells its parent
+    print("ready", flush=True)  # noqa: T201, the parent waits for this line
     sys.stdin.readline()
 
 

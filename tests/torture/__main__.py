@@ -1,7 +1,7 @@
-"""`python -m tests.torture`: disrupt a real server under load, then prove it kept all.
+"""`python -m tests.torture`: disrupt a real server under load, then check all promises.
 
-Exits with 1 and the list if a promise was broken, and keeps the history; with 2
-if the time was over before the kills and appends that were asked for.
+Exit code 1: a promise was broken; the list is printed and the history kept. Exit
+code 2: the time ran out before the requested kills and appends.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in _INTERRUPTS:
         signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="chatstore-torture-"))
-    folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
+    folder.chmod(0o755)  # PostgreSQL runs as another user if we are root
     (folder / "runtime").mkdir(mode=0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "runtime"))
     _say(f"{options.database}, seed {options.seed}, in {folder}")
@@ -144,7 +144,7 @@ class Run:
                 sys.stderr.flush()
 
     def _let_appends_catch_up(self) -> None:
-        """Rest while the kills are ahead, so that both are enough at the same time."""
+        """Wait while appends lag behind kills; both reach their targets together."""
         if not (self.options.kills and self.options.appends):
             return
         wanted = self.options.appends * self.nemesis.kills / self.options.kills
@@ -160,7 +160,7 @@ class Run:
         return is_killed and appends >= (self.options.appends or 0)
 
     def _drain(self, clients: Sequence[Client]) -> None:
-        """Let every client learn what came of what it sent last."""
+        """Let every client learn the outcome of its last request."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         for client in clients:
             client.join(max(0, deadline - time.monotonic()))
@@ -176,7 +176,7 @@ class Run:
 
     @contextmanager
     def _all_ended(self) -> Iterator[None]:
-        """Whatever happens, leave no process behind; a second Ctrl-C must wait."""
+        """Leave no process running, whatever happens; ignore further interrupts."""
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""What clients agree on: the sessions in use; and what each of them sends."""
+"""State shared by the clients: sessions in use, and requests that can be repeated."""
 
 import random
 import threading
@@ -9,17 +9,17 @@ from typing import Any
 from tests.torture.history import Kind
 
 SESSIONS = "/api/v1/sessions/"
-# The first of so many sessions get most of the traffic.
+# The first _BUSY_SESSIONS of _SESSIONS get most of the traffic.
 _SESSIONS, _BUSY_SESSIONS, _BUSY_SHARE = 6, 2, 0.7
-# A session that has grown to this is left alone, and a new one takes its place.
+# A session with this many messages is replaced by a new one.
 _LARGEST_SESSION = 1500
-# Of so many requests with a key, any may be sent again, some by two at once.
+# Recent keyed requests may be sent again, the newest even concurrently.
 _REPEATABLE, _RECENT = 2000, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST that can be sent again as it is."""
+    """A POST that can be sent again unchanged."""
 
     kind: Kind
     session: str | None
@@ -47,7 +47,7 @@ class Post:
 
 
 class Board:
-    """The sessions in use, shared by all clients, and how far they are known to be."""
+    """The sessions in use, and the highest known seq of each; shared by all clients."""
 
     def __init__(self) -> None:
         self._sessions: list[str | None] = [None] * _SESSIONS
@@ -56,7 +56,7 @@ class Board:
         self._sent: deque[Post] = deque(maxlen=_REPEATABLE)
 
     def pick(self, chance: random.Random) -> tuple[int, str | None]:
-        """Return a place, and its session if that has room."""
+        """Return a slot and its session, or None if the session is missing or full."""
         is_busy = chance.random() < _BUSY_SHARE
         place = chance.randrange(_BUSY_SESSIONS if is_busy else _SESSIONS)
         session = self._sessions[place]
@@ -75,11 +75,11 @@ class Board:
             self._known[session] = max(seq, self.known(session))
 
     def offer(self, post: Post) -> None:
-        """Let everybody send this too, if it has a key."""
+        """Let all clients send this POST too, if it has a key."""
         if post.key is not None:
             self._sent.append(post)
 
     def pick_repeatable(self, chance: random.Random) -> Post | None:
-        """Return what somebody sends right now, or sent a while ago."""
+        """Return a POST that a client is sending or has sent; None if there is none."""
         among = min(len(self._sent), chance.choice((_RECENT, _REPEATABLE)))
         return self._sent[-chance.randint(1, among)] if among else None

@@ -1,8 +1,8 @@
 """Proves the promises on a history: pure functions, O(n log n), no network, no files.
 
-What was acknowledged is there once, as acknowledged; what is unknown, once at most;
-nothing else is there. Each session is in the order of real time, and each read is
-of a prefix of it.
+Acknowledged data is stored exactly once and unchanged. Data with an unknown outcome
+is stored at most once. Nothing else is stored. Each session is in real-time order,
+and each read shows a prefix of it.
 """
 
 from bisect import bisect_left
@@ -16,7 +16,7 @@ from tests.torture.history import Call, History, Kind, Message, Outcome, StoredS
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise: which, and the evidence."""
+    """A broken promise: the rule, and the evidence."""
 
     rule: str
     text: str
@@ -26,7 +26,7 @@ class Violation:
 
 
 class Effect:
-    """What was asked for once: all calls with one key, or a call without a key."""
+    """One intended change: all calls with one key, or a call without a key."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = calls
@@ -39,7 +39,7 @@ class Effect:
 
 
 class Floor:
-    """The highest seq that somebody had been told of before a given time."""
+    """The highest seq that any client knew before a given time."""
 
     def __init__(self, calls: Iterable[Call]) -> None:
         self._times: list[float] = []
@@ -53,7 +53,7 @@ class Floor:
 
 
 def check(history: History) -> list[Violation]:
-    """Return every promise that the history breaks, none if it keeps them all."""
+    """Return every broken promise of the history; an empty list if there is none."""
     creations: list[Call] = []
     calls: dict[str, list[Call]] = {session: [] for session in history.stored}
     for call in history.calls:
@@ -116,7 +116,7 @@ def _two_answers(effect: Effect) -> Iterator[Violation]:
 
 
 class _SessionChecks:
-    """The promises about one session."""
+    """The promises on one session."""
 
     def __init__(self, messages: Sequence[Message], calls: Sequence[Call]) -> None:
         self.messages = messages
@@ -149,7 +149,7 @@ class _SessionChecks:
         for seq, message in enumerate(self.messages, start=1):
             if message[0] != seq:
                 yield Violation("gap", f"seq {message[0]} where {seq} should be")
-                break  # and so are all that follow
+                break  # every later seq differs too
         for (_, earlier, _), (seq, later, _) in pairwise(self.messages):
             if later <= earlier:
                 evidence = f"seq {seq} is of {later}, after {earlier}"

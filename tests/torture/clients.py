@@ -1,4 +1,4 @@
-"""Clients that append, read and create at random, and record what they were told."""
+"""Clients that append, read and create at random, and record the answers."""
 
 import random
 import threading
@@ -14,7 +14,7 @@ _PAUSE_SECONDS = 0.05
 
 
 class Client(threading.Thread):
-    """One caller: it waits for each answer before it asks the next thing."""
+    """One caller, which waits for each answer before its next request."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Client(threading.Thread):
         return call.answer or []
 
     def _post(self, post: Post) -> Call:
-        """Send until it is known what came of it, if there is a key; else once."""
+        """Send once; with a key, repeat until the outcome is known."""
         self._board.offer(post)
         call = self._post_once(post)
         while call.outcome is Outcome.UNKNOWN:

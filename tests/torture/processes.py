@@ -1,4 +1,4 @@
-"""Finds, waits for and ends processes; knows neither chatstore nor PostgreSQL."""
+"""Finds, waits for and ends processes; knows nothing of chatstore and PostgreSQL."""
 
 import os
 import random
@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.support.waiting import wait_until
 
 PROC = Path("/proc")
-# Below the ports from which connections are made: one of those could take the
-# place of a server that was killed, and even connect to itself there.
+# Below the ephemeral ports: an outgoing connection could take a killed server's
+# port, or even connect to itself there.
 _PORTS = range(15_000, 32_000)
 
 
@@ -27,10 +27,10 @@ def pick_port() -> int:
 
 
 def processes_in(folder: Path) -> dict[int, int]:
-    """Return the living processes at work in the folder, and their parents' ids.
+    """Return the running processes whose working folder is `folder`: id to parent id.
 
-    A server's children stay in its folder whatever becomes of it, so that nobody
-    is overlooked and nobody else's is touched.
+    A server's children keep this working folder even without their parent, so none is
+    missed and no other process is touched.
     """
     found = {}
     for entry in PROC.iterdir():
@@ -41,17 +41,17 @@ def processes_in(folder: Path) -> dict[int, int]:
                 stat = (entry / "stat").read_text()
                 found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
         except OSError:
-            continue  # it ended meanwhile, is a zombie, or belongs to somebody else
+            continue  # it has ended, is a zombie, or belongs to another user
     return found
 
 
 def children_in(folder: Path, parent: int) -> list[int]:
-    """Return the processes in the folder that `parent` started."""
+    """Return the processes in the folder whose parent is `parent`."""
     return [pid for pid, its in processes_in(folder).items() if its == parent]
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Send a signal; return whether there was somebody to receive it."""
+    """Send a signal; return whether the process existed."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -60,7 +60,7 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 def kill_all_in(folder: Path) -> None:
-    """End every process in the folder, at once, and wait until all are gone."""
+    """Kill every process in the folder; return when all are gone."""
 
     def none_left() -> bool:
         left = processes_in(folder)

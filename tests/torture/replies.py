@@ -1,4 +1,4 @@
-"""What a reply tells the caller; and all sessions as they are in the end."""
+"""The meaning of replies to a caller, and the sessions stored at the end of the run."""
 
 import threading
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ _MOST_TRIES = 10
 
 
 def outcome(reply: Reply, key: str | None) -> Outcome:
-    """Return what the caller knows now."""
+    """Return what the caller knows after the reply."""
     if reply.error or reply.status is None or reply.status >= 500:
         return Outcome.UNKNOWN
     if reply.status < 300:
         return Outcome.ACKNOWLEDGED
-    # With a key it may say that the first one is still running.
+    # A 409 for a key may mean that the first request is still running.
     is_busy = reply.status == 409 and key is not None and "last_seq" not in reply.body
     return Outcome.UNKNOWN if is_busy else Outcome.FAILED
 
 
 def answer(kind: Kind, reply: Reply) -> Any:
-    """Return what a Call keeps of the answer; None if it says nothing."""
+    """Return the part of the reply that a Call keeps; None if there is none."""
     if reply.error or reply.status not in (200, 201, 409):
         return None
     if reply.status == 409:
@@ -35,7 +35,7 @@ def answer(kind: Kind, reply: Reply) -> Any:
 
 
 def messages(reply: Reply) -> list[Any]:
-    """Return the messages of a listing or a batch as a history has them."""
+    """Return the messages of a list or batch as [seq, timestamp, content]."""
     return [_message(each) for each in reply.body["messages"]]
 
 
@@ -44,7 +44,7 @@ def _message(body: dict[str, Any]) -> list[Any]:
 
 
 def read_stored(port: int) -> Iterator[tuple[str, StoredSession]]:
-    """Read every session and all its messages, when all is over."""
+    """Yield every session with all its messages, at the end of the run."""
     connection = Connection(port, threading.Event())
     query = "?limit=1000"
     while query:

@@ -1,4 +1,4 @@
-"""A chatstore server that can be killed and started again on the same port."""
+"""A chatstore server that can be killed and restarted on the same port."""
 
 import http.client
 import signal
@@ -10,12 +10,12 @@ from tests.support.servers import SERVE, LiveServer, environ_of
 from tests.support.waiting import Stuck, wait_until
 from tests.torture.processes import children_in, kill_all_in, pick_port, processes_in
 
-# Longer than an orphaned worker may take to finish what it is doing.
+# Longer than an orphaned worker takes to finish its requests.
 _ORPHANS_SECONDS = 45
 
 
 class Server:
-    """`chatstore serve` with two workers, in a folder of its own."""
+    """`chatstore serve` with two workers, in its own folder."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
         folder.mkdir()
@@ -33,14 +33,14 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        """Start the server and return when it is ready."""
+        """Start the server; return when it is ready."""
         command = [*SERVE, *options]
         live = LiveServer(self.folder, command, environ=self._environ, **self._settings)
         self.process = live.process
         wait_until(self.is_ready, "a server that answers")
 
     def is_ready(self) -> bool:
-        """Whether it serves, with its database; raises Stuck when it has ended."""
+        """Whether server and database are ready; raise Stuck if the server ended."""
         if self.process is None or self.process.poll() is not None:
             raise Stuck("the server ended by itself: see server.log")
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -61,7 +61,7 @@ class Server:
         return children_in(self.folder, self.pid)
 
     def kill_master(self) -> None:
-        """Kill the master alone, and wait until its workers have ended."""
+        """Kill only the master; wait until its workers have ended."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -72,7 +72,7 @@ class Server:
         )
 
     def kill_all(self) -> None:
-        """Kill master and workers at once."""
+        """Kill the master and the workers at once."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -83,7 +83,7 @@ class Server:
         self.process.send_signal(signal.SIGHUP)
 
     def verify(self) -> str:
-        """Run `chatstore verify`; return what it says of violations, or nothing."""
+        """Run `chatstore verify`; return its output if it fails, else ""."""
         answer = subprocess.run(
             [sys.executable, "-m", "chatstore", "verify"],
             cwd=self.folder,

@@ -1,4 +1,4 @@
-"""Makes the calls and messages of small histories, for tests."""
+"""Builds calls and messages of small histories for tests."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def instant(seq: int) -> str:
 
 
 def stored(*contents: str) -> list[list[Any]]:
-    """Messages as they should be in the end: seq 1, 2, 3 …"""
+    """Return stored messages with seq 1, 2, 3 …"""
     return [[seq, instant(seq), c] for seq, c in enumerate(contents, start=1)]
 
 
@@ -22,7 +22,7 @@ def call(kind: Kind, outcome: Outcome, at: float, **more: Any) -> Call:
 
 
 def appended(*tokens: str, seq: int, at: float = 1, **more: Any) -> Call:
-    """An append that was acknowledged, or a batch if there are several tokens."""
+    """Return an acknowledged append, or a batch for several tokens."""
     kind = Kind.APPEND if len(tokens) == 1 else Kind.BATCH
     answer = [[n, instant(n), t] for n, t in enumerate(tokens, start=seq)]
     more = {"status": 201, "answer": answer} | more
@@ -50,7 +50,7 @@ def created(name: str, session: str = SESSION, **more: Any) -> Call:
     return call(Kind.CREATE, Outcome.ACKNOWLEDGED, 0, status=201, **more)
 
 
-# Keeps every promise, when a b c d e f i are there in the end.
+# Keeps every promise if a b c d e f i are stored at the end.
 CLEAN = [
     appended("a", seq=1, at=1),
     unknown("b", at=3, key="k1"),

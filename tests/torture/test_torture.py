@@ -1,4 +1,4 @@
-"""The torture itself, for seconds; `make torture` runs it for as long as wanted."""
+"""The torture itself, for seconds; `make torture` runs it for longer."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ from tests.torture.processes import PROC, processes_in
 
 @contextmanager
 def torture(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the torture; interrupt it if it is still running when the block ends."""
+    """Run the torture; interrupt it if it still runs when the block ends."""
     need("/proc", PROC.exists())
     with subprocess.Popen(
         [sys.executable, "-m", "tests.torture", "--stop-seconds=1", *arguments],

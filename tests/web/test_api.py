@@ -16,7 +16,7 @@ class PointSchema(Schema):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Return a client of an application that has the view at /point/<number>."""
+    """A factory of clients; the application has the view at /point/<number>."""
 
     def serve(operation, view, method="GET"):
         app = create_app(make_settings(f"sqlite:///{tmp_path}/unused.db"))

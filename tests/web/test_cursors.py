@@ -60,7 +60,7 @@ def test_every_changed_character_is_noticed(context):
         other = "A" if cursor[place] != "A" else "B"
         changed = cursor[:place] + other + cursor[place + 1 :]
         try:
-            # The last character of base64 may carry bits that mean nothing.
+            # The last character of base64 may carry unused bits.
             assert decode_cursor(changed, LISTING) == KEY
         except MalformedRequest:
             continue

@@ -27,7 +27,7 @@ def ask(client, host, path="/healthz", method="GET", **options):
 
 
 def routes(app):
-    """A path and method for everything that there is, and for what there is not."""
+    """Return a path and method for every route, and for missing ones."""
     found = {("/missing", "GET"), ("/healthz", "DELETE")}
     for rule in app.url_map.iter_rules():
         path = rule.rule
@@ -190,7 +190,7 @@ def test_a_page_of_another_site_changes_nothing(alice, headers):
         ("localhost:443", {"Origin": "https://LOCALHOST"}),
         ("localhost:", {"Origin": "https://localhost"}),
         ("localhost:80", {"Origin": "http://localhost:"}),
-        # nginx has left the port out.
+        # nginx has removed the port from Host.
         ("localhost", {"Origin": "http://localhost:8080"}),
         ("[::1]:8000", {"Origin": "http://[::1]:8000"}),
     ],

@@ -15,7 +15,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
 
 @pytest.fixture
 def client(capfd, make_app):
-    """Make a client; in the test, whose standard error its log then goes to."""
+    """A factory of clients; created in the test, so that capfd captures the log."""
 
     def make(**settings):
         client = make_app(**settings).test_client()
@@ -27,7 +27,7 @@ def client(capfd, make_app):
 
 @pytest.fixture
 def lines(capfd):
-    """The lines logged since the last time, as objects."""
+    """A function that returns the JSON lines logged since its last call."""
 
     def lines():
         logged = capfd.readouterr().err.splitlines()
@@ -37,12 +37,12 @@ def lines(capfd):
 
 
 def send(client, method, url, **request):
-    """Send a request and take its answer to the end, as a server does."""
+    """Send a request and read the whole response, as a server does."""
     return client.open(url, method=method, buffered=True, **request)
 
 
 def samples(client):
-    """The metrics as they are: (name, labels) to value."""
+    """Return the current metrics: (name, labels) to value."""
     text = send(client, "GET", "/metrics").text
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value

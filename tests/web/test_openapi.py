@@ -12,7 +12,7 @@ class PointSchema(Schema):
 
 @pytest.fixture
 def describe(tmp_path):
-    """Return the document's path item, and the document, of a view at /point."""
+    """Return a function that returns the path and path item of a view at /point."""
 
     def describe(operation, path="/point", method="GET"):
         def view(*_, **__):

@@ -19,7 +19,7 @@ PREFIX = "urn:chatstore:problem:"
 
 @pytest.fixture
 def answer():
-    """Answer a request whose view does `work`, in an application without a database."""
+    """Answer a request with the view `work`, in an application without a database."""
     app = Flask("tests")
     app.config["MAX_CONTENT_LENGTH"] = 1000
     init_observation(app)

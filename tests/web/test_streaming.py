@@ -13,13 +13,13 @@ from chatstore.store.messages import CHUNK_MESSAGES
 from tests.support import SESSIONS, assert_problem, messages_url, session_url
 
 MEGABYTE = 1024 * 1024
-# Of a listing of 60 MB: a chunk, its JSON and the rows read ahead are about 8.
+# For a list of 60 MB, a chunk, its JSON and the rows read ahead take about 8 MB.
 MOST_MEMORY = 16 * MEGABYTE
 
 
 @pytest.fixture
 def fill(app, make_session):
-    """Make a session of so many messages of so many characters, fast."""
+    """Insert a session of `number` messages of `size` characters, without appending."""
 
     def make(number, size):
         chat = make_session()
@@ -94,7 +94,7 @@ def test_a_long_listing_needs_no_more_memory_than_a_few_chunks(app, fill):
         with app.app_context():
             assert len(db.session.get(ChatSession, chat.id).messages) == 300
 
-    read_in_parts()  # once before, for all that is made only once
+    read_in_parts()  # warm up caches before measuring
     assert sum(sent) > 300 * 200_000
     assert peak_memory(read_in_parts) < MOST_MEMORY
     assert peak_memory(read_in_one_piece) > 3 * MOST_MEMORY
@@ -112,7 +112,7 @@ def test_a_listing_whose_session_is_deleted_is_cut_off(app, fill):
 
 
 def test_a_client_can_tell_a_listing_that_was_cut_off(serve, database_url, app, fill):
-    chat = fill(400, 100_000)  # far more than lies between server and client
+    chat = fill(400, 100_000)  # far more than the socket buffers hold
     server = serve(database_url=database_url, workers="1")
     connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     with closing(connection):

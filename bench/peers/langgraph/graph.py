@@ -1,4 +1,4 @@
-"""The least LangGraph graph that keeps messages: a node that says nothing."""
+"""The smallest LangGraph graph that keeps messages: one node that does nothing."""
 
 from langgraph.graph import END, START, MessagesState, StateGraph
 

@@ -93,7 +93,7 @@ def test_sigterm_ends_a_backup_without_a_trace(
     folder = tmp_path / "backups"
     folder.mkdir()
     terminal, end = pty.openpty()
-    # A terminal that is told to wait holds up the first line about the progress.
+    # A stopped terminal blocks the process at its first line of progress.
     termios.tcflow(end, termios.TCOOFF)
     with subprocess.Popen(
         [*COMMAND, "backup", folder / "copy"], env=environ(database_url), stderr=end
@@ -109,14 +109,14 @@ def test_sigterm_ends_a_backup_without_a_trace(
 
 
 def waits_for_terminal(process_id: int) -> bool:
-    """Whether a system call on standard error does not come back."""
+    """Whether the process is blocked in a system call on standard error."""
     call = Path(f"/proc/{process_id}/syscall")
     need("the system call of a process", call.exists())
     return call.read_text().split()[1:2] == ["0x2"]
 
 
 def add(app: Flask, session_id: UUID, turns: int) -> None:
-    """Append so many messages; a copy of thousands says how far it is."""
+    """Append `turns` messages; a copy of thousands reports its progress."""
     each = {"content": "x" * 100, "role": Role.USER, "metadata": None}
     with app.app_context():
         for start in range(0, turns, 1000):

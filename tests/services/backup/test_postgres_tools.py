@@ -10,18 +10,18 @@ from chatstore.services.backup.postgres_tools import (
     find_program,
 )
 
-# Versions that no machine has yet.
+# Versions that no machine has installed.
 VERSIONS = (91, 93, 95)
 
 
 @pytest.fixture(autouse=True)
 def database_kind() -> str:
-    return "sqlite"  # nothing here asks a database
+    return "sqlite"  # no test here uses a database
 
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, Path]:
-    """A folder a version with programs that write down how they are called."""
+    """One folder per version, with programs that record their arguments."""
     made = {}
     for version in VERSIONS:
         made[version] = tmp_path / str(version)

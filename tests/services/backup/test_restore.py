@@ -50,7 +50,7 @@ def test_a_restored_backup_holds_what_was_there(
     assert backup(app, tmp_path / "copy") == expected
     assert restore(other_app, tmp_path / "copy") == expected
     assert rows(other_app) == rows(app)
-    with other_app.app_context():  # and it goes on from there
+    with other_app.app_context():  # the restored database accepts appends
         message = run_write(
             append_message, chat.id, owner_id=LOCAL_OWNER, content="next"
         )
@@ -153,7 +153,7 @@ def test_a_backup_of_another_kind_is_told_apart(
     refuse(restore, app, tmp_path / "copy", because=f"is a backup of {kind}")
 
 
-# As text, 00015 is less than the head.
+# The text 00015 sorts before the head revision.
 @pytest.mark.parametrize("revision", ["9999", "00015"])
 def test_a_backup_of_an_unknown_version_is_refused(
     app: Flask, other_app: Flask, tmp_path: Path, revision: str
@@ -212,7 +212,7 @@ def test_a_restore_killed_half_way_changes_nothing(
 
 @contextmanager
 def files_up_to(most_bytes: int) -> Iterator[None]:
-    """Let nothing be written beyond that, as on a disk that is full."""
+    """Limit the size of files in the block, to imitate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
     try:
@@ -248,7 +248,7 @@ def test_an_old_wal_is_not_mixed_with_a_restored_file(
     wal = Path(f"{path}-wal").read_bytes()
     with app.app_context():
         db.engine.dispose()
-    Path(f"{path}-wal").write_bytes(wal)  # as a server that was killed leaves it
+    Path(f"{path}-wal").write_bytes(wal)  # as a killed server leaves it
     assert restore(app, tmp_path / "copy", is_replacing=True).messages == 2
     with sqlite3.connect(path) as connection:
         found = connection.execute("SELECT count(*) FROM chat_messages").fetchall()

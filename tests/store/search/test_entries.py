@@ -1,4 +1,4 @@
-"""What the search index keeps when rows come and go in ways that it does not see."""
+"""The search index after rows change in ways that it does not observe."""
 
 from datetime import timedelta
 

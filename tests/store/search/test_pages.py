@@ -110,7 +110,7 @@ def test_the_better_match_comes_first_or_the_newer(db_session):
     assert [hit.message_id for hit in hits("plan", sort=SearchSort.NEWEST)] == [2, 1]
 
 
-# What belongs to whom, and what is gone
+# Ownership and deletion
 
 
 def test_nobody_finds_what_is_not_theirs(db_session):
@@ -156,7 +156,7 @@ def test_a_message_is_found_as_soon_as_it_is_there(db_session):
         assert len(page.hits) == 1
 
 
-# Where to look
+# Filters
 
 
 def test_filters_hold_for_names_and_messages(db_session):
@@ -251,7 +251,7 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
     assert len(seen) == len(set(seen)) == BATCH + 50
 
 
-# Windows, and what is ranked of each, of a size that a test can fill.
+# Window sizes that a test can fill.
 SMALL = Bounds(window=150, batch=20, most_taken=60)
 
 
@@ -310,7 +310,7 @@ def test_a_session_archived_between_two_pages_is_left_out_of_the_second(db_sessi
 
 def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(db_session):
     wanted = new_chat(None, "plan a", llm_model_name="rare")
-    for _ in range(101):  # more sessions than are asked for by themselves
+    for _ in range(101):  # more sessions than a query looks up one by one
         new_chat(None, llm_model_name="rare")
     new_chat(None, *["plan b"] * 310)
     filters = SessionFilters(model="rare")
@@ -318,7 +318,7 @@ def test_a_window_of_which_nothing_may_be_shown_leads_to_the_next(db_session):
     assert [hit.session_id for hit in found] == [wanted.id]
 
 
-# The same on both databases: what Python finds with the same words
+# Both databases find what Python finds with the same words
 
 
 def conversation_texts(path):
@@ -332,7 +332,7 @@ def conversation_texts(path):
 
 
 def fixed_queries(contents):
-    """Queries of every kind, made of the texts that they are asked of."""
+    """Yield queries of every kind, made from the texts that they search."""
     chance = random.Random(4)
     for _ in range(45):
         words = words_of(chance.choice(contents)) or ["nothing"]
@@ -515,7 +515,7 @@ def test_a_word_said_more_often_than_an_index_counts_is_found(db_session):
     by_id = {message.id: message.content for message in say(chat, *contents)}
     for q in ("a", "end", "b", "c", '"b a"', "a -c"):
         assert_finds_what_python_finds(q, by_id)
-    assert len(hits('"b c"')) == 1  # the 301st b has no place in a tsvector
+    assert len(hits('"b c"')) == 1  # the 301st b has no position in a tsvector
     assert len(hits('"c b"')) == 0
 
 
@@ -575,14 +575,14 @@ def test_a_page_of_phrases_in_long_texts_ends_when_it_has_checked_enough(
     new_chat(None, *[f"plan {filler} b" for _ in range(7)])
     sizes = [len(page) for page in pages('"plan b"', sort=sort)]
     assert sum(sizes) == 7
-    if db.engine.dialect.name == "postgresql":  # SQLite need not look into the texts
+    if db.engine.dialect.name == "postgresql":  # SQLite need not check the texts
         assert len(sizes) >= 14 * len(filler) // CHECKED_CHARACTERS
     else:
         assert sizes == [7]
     assert len({hit.message_id for hit in hits('"plan b"', sort=sort)}) == 7
 
 
-# What it costs
+# Statements per search
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""No search reads a whole table: what each database says of its plans."""
+"""No search reads a whole table, according to each database's query plan."""
 
 import random
 import re
@@ -64,7 +64,7 @@ def crowd(db_session):
         while batch := run_write(rebuild.reindex_batch, index, after=last):
             last = batch.last
     if db.engine.dialect.name == "postgresql":
-        for index in (MESSAGES, NAMES):  # as autovacuum does
+        for index in (MESSAGES, NAMES):  # merge pending entries, as autovacuum does
             merge = f"SELECT gin_clean_pending_list('ix_{index}_words')"
             db_session.execute(text(merge))
         db_session.execute(text("ANALYZE"))
@@ -73,7 +73,7 @@ def crowd(db_session):
 
 
 def plans_of(*, is_free=False, **where):
-    """The plan of each SELECT of a search, as one text."""
+    """Yield the plan of each SELECT of a search, as one text."""
     found = []
 
     def explain(connection, cursor, statement, parameters, *_):
@@ -88,7 +88,7 @@ def plans_of(*, is_free=False, **where):
     cursor = db.session.connection().connection.cursor()
     is_sqlite = db.engine.dialect.name == "sqlite"
     if not is_sqlite and not is_free:
-        # Twenty thousand rows it would rather read: can it do without?
+        # The planner prefers to scan 20,000 rows, so forbid that.
         cursor.execute("SET LOCAL enable_seqscan = off")
     for statement, parameters in found:
         cursor.execute(
@@ -99,11 +99,11 @@ def plans_of(*, is_free=False, **where):
 
 
 def whole_tables(plan):
-    """The tables that a plan reads from end to end."""
+    """Return the tables that a plan reads from end to end."""
     scans = re.findall(r"Seq Scan on (\w+)", plan)
-    # FTS5 is always a scan; its number says by what: 0 would be all of it.
+    # FTS5 always scans; "M" in its number means by a match, else it reads all.
     scans += re.findall(r"SCAN (?!\w+ VIRTUAL TABLE INDEX \d+:[^\n]*M)(\w+)", plan)
-    # What was found is gone through, and lists that are parameters.
+    # Intermediate results and list parameters may be scanned.
     found = {"newest", "matches", "ranked", "best", "edge", "probes", "CONSTANT"}
     return {each for each in scans if not each.startswith("anon_")} - found
 
@@ -129,7 +129,7 @@ def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
 
 @on_postgresql
 def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
-    # Each is common, which is all that the planner knows.
+    # Both words are common; the planner does not know that they never meet.
     (*_, plan) = plans_of(is_free=True, q="even odd")
     assert "ix_message_index_words" in plan, plan
     assert "Scan Backward" not in plan, plan
@@ -139,18 +139,18 @@ def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
 @on_postgresql
 @pytest.mark.parametrize("sort", SearchSort)
 def test_what_a_walk_does_not_come_to_is_found_too(crowd, sort):
-    # The sample promises more than there is: fifty of the newest, a hundred of old.
+    # The sample overestimates: 50 of the newest messages match, and 100 old ones.
     bounds = Bounds(newest_walk=500, best_walk=500, dense_window=2)
     with recorded_statements() as sent:
         everywhere = {"filters": SessionFilters(archived=Archived.ANY)}
         listed = list(pages("ends", sort=sort, bounds=bounds, **everywhere))
     found = [hit.message_id for page in listed for hit in page]
     assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
-    assert any("AS newest" in each for each in sent)  # it did walk
+    assert any("AS newest" in each for each in sent)  # the walk was used
 
 
 def asked_of_the_index(q):
-    """What the last statement of a search asks the index for, and the owner's word."""
+    """Return the last statement's query to the index, and the owner's word."""
     sent = []
 
     def record(connection, cursor, statement, values, *_):
@@ -169,7 +169,7 @@ def asked_of_the_index(q):
 def test_the_index_is_asked_for_an_owner_unless_nearly_all_is_theirs(crowd, q):
     asked, owner = asked_of_the_index(q)
     assert owner not in asked
-    # Most are alice's still, but looking up what bob has would take its time.
+    # Most messages are alice's still, but looking up bob's would be slow.
     bobs = new_chat("bob's", owner_id="bob")
     for _ in range(3):
         say(bobs, *["often rare19999"] * 1000)

@@ -76,7 +76,7 @@ def test_a_rename_waits_for_who_writes_the_old_name_anew(app, chat, name):
 
 
 def is_held_up_or_done(work):
-    if db.engine.dialect.name == "sqlite":  # there it waits before it begins
+    if db.engine.dialect.name == "sqlite":  # the write waits to begin
         return True
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     return work.done() or db.session.scalar(text(waiting)) > 0

@@ -11,7 +11,7 @@ from tests.support.breakage import damage_rows
 
 ODD_TEXTS = ["", "x" * 200, "x" * 201, "é" * 300, "😀" * 300, " \n ", "%' \\ \x7f"]
 OF_A = "session_id = (SELECT id FROM sessions WHERE name = 'a')"
-# What happened to the data, and which checks say so; session a has three messages.
+# Damage, and the checks that report it; session a has three messages.
 DAMAGES = {
     "a tag cannot be found": (
         {"facets"},
@@ -128,7 +128,7 @@ DAMAGES = {
 
 @pytest.fixture
 def chats(make_session, clock):
-    """A session with three messages, one with one, one with none."""
+    """Sessions with three messages, one, and none."""
     names = {"a": 3, "b": 1, "empty": 0}
     tags = {"a": ["t1", "t2"]}
     return {
@@ -138,7 +138,7 @@ def chats(make_session, clock):
 
 
 def broken_checks():
-    # What the search index says of it is for test_indexed.
+    # test_index.py tests what the search check reports.
     found = {check.name for check in CHECKS if list(check.find())}
     return found - {"search"}
 

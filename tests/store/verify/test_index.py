@@ -24,7 +24,7 @@ def test_nothing_is_wrong_with_what_was_stored(chat):
     assert violations() == []
 
 
-# What to do on SQLite, on PostgreSQL, and what is said of it.
+# The damage on SQLite, on PostgreSQL, and the text of the violation.
 DAMAGES = {
     "a message is missing": (
         "DELETE FROM message_index WHERE rowid = 7",
