@@ -210,7 +210,8 @@ def test_a_deadlock_is_run_again(
         other.rollback()
         assert append.result(20).status_code == 201
     assert stored() == 1
-    assert ["deadlock detected" in cause for cause in retried()] == [True]
+    causes = retried()  # more than one, if the other is slow to give way
+    assert causes and all("deadlock detected" in cause for cause in causes)
 
 
 @on_postgresql
