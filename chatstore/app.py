@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from chatstore.db import init_database
-from chatstore.db.group_commit import init_grouping
+from chatstore.db.group_commit import init_group_commit
 from chatstore.errors import SettingsError
 from chatstore.logs import configure_logs
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
@@ -82,7 +82,7 @@ def _configure_database(app: Flask, settings: Settings) -> None:
         _make_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
     init_database(app, settings)
     if settings.sqlite_path is not None:
-        init_grouping(app, timeout_seconds=settings.lock_timeout_seconds)
+        init_group_commit(app, timeout_seconds=settings.lock_timeout_seconds)
 
 
 def _configure_routes(app: Flask, settings: Settings) -> None:

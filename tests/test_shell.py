@@ -71,5 +71,5 @@ def test_the_shell_offers_all_that_the_store_can_do():
     names = shell_names()
     for name in ("create", "get", "update", "delete"):
         assert callable(names[f"{name}_session"])
-    for name in ("db", "ChatSession", "Message", "append_message", "in_transaction"):
+    for name in ("db", "ChatSession", "Message", "append_message", "run_write"):
         assert name in names

@@ -74,8 +74,8 @@ def init_database(app: Flask, settings: Settings) -> None:
     else:
         _prepare_sqlite(app, settings.sqlite_path, settings)
     with app.app_context():
-        run_read = db.engine.execution_options(**_reading_options(settings))
-        app.extensions["chatstore-reading"] = run_read
+        reading = db.engine.execution_options(**_reading_options(settings))
+        app.extensions["chatstore-reading"] = reading
         app.extensions["chatstore-writing"] = db.engine.execution_options(**WRITES)
 
 

@@ -8,15 +8,14 @@ thread gets its result once the transaction is on disk. Must not know what the w
 import threading
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from flask import Flask, current_app
 
 from chatstore.clock import Deadline
-from chatstore.db import is_in_transaction, new_deadline, prepared, run_transaction
+from chatstore.db import is_in_transaction, new_deadline, run_transaction
 from chatstore.errors import ChatstoreError, DatabaseUnavailable
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _EXTENSION = "chatstore-group"
@@ -163,18 +162,9 @@ def twin_of(error: Exception) -> Exception:
     return twin
 
 
-def init_grouping(app: Flask, *, timeout_seconds: float) -> None:
-    """Create the group in which `together` runs the writes of this application."""
+def init_group_commit(app: Flask, *, timeout_seconds: float) -> None:
+    """Create the group in which `group_commit` runs the writes of this application."""
     app.extensions[_EXTENSION] = Group(timeout_seconds=timeout_seconds)
-
-
-def together(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Return `work(...)` as `run_core_write` does, perhaps run by another thread.
-
-    The work must be short, must use neither the request nor ORM objects, and must have
-    written nothing when it raises a ChatstoreError.
-    """
-    return group_commit(prepared(work, *arguments, **keywords))
 
 
 def group_commit(
@@ -184,9 +174,11 @@ def group_commit(
     deadline: Deadline | None = None,
     size_bytes: int = 0,
 ) -> T:
-    """Return `work()` as `together` does.
+    """Return `work()` as `run_core_write` does, perhaps run by another thread.
 
-    `turn` and `deadline` are those of `run_transaction`, `size_bytes` of `Group.run`.
+    The work must be short, must use neither the request nor ORM objects, and must have
+    written nothing when it raises a ChatstoreError. `turn` and `deadline` are those of
+    `run_transaction`, `size_bytes` of `Group.run`.
     """
     group: Group | None = current_app.extensions.get(_EXTENSION)
     if group is None or is_in_transaction():

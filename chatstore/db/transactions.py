@@ -223,7 +223,7 @@ def _commit(changes: Session | Transaction) -> None:
 def prepared_first(prepare: Callable[P, Callable[[], T]]) -> Callable[P, T]:
     """Decorate a function that prepares and then returns its part for the transaction.
 
-    A plain call runs both parts. `run_write`, `run_core_write` and `together` prepare
+    A plain call runs both parts. `run_write`, `run_core_write` and the like prepare
     once, before they wait for a lock, and retry only the returned part.
     """
 

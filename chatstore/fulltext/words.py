@@ -113,7 +113,7 @@ def words_of(text: str) -> list[str]:
     return words_of_folded(fold(text)[:FOLDED_CHARACTERS])
 
 
-def is_whole(text: str) -> bool:
+def is_whole(text: str, *, most_folded: int = FOLDED_CHARACTERS) -> bool:
     """Whether `words_of` drops no part of `text`.
 
     A page has many texts, so this does only those steps of folding that lengthen a
@@ -126,7 +126,7 @@ def is_whole(text: str) -> bool:
         piece = without_crowds(text[start : start + _PIECE])
         piece = unicodedata.normalize("NFKC", piece).casefold()
         length += len(piece) + sum(map(piece.count, _TWO_PLAIN))
-        if length > FOLDED_CHARACTERS:
+        if length > most_folded:
             return False
     return True
 

@@ -40,7 +40,6 @@ TESTED_ELSEWHERE = {
     "store/search/statements.py": "store/search/test_plans.py",
     "store/verify/lists.py": "store/test_rebuild_lists.py",
     # Parts of every request, covered by the contract for all routes.
-    "web/api.py": "contract/test_error_shape.py",
     "web/auth.py": "contract/test_routes.py",
     "web/cookies.py": "contract/test_routes.py",
     "web/json_provider.py": "contract/test_roundtrip.py",

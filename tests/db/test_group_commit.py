@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from chatstore.db import db, run_write, write_connection
-from chatstore.db.group_commit import _MOST_BYTES, Group, together, twin_of
+from chatstore.db import db, prepared, run_write, write_connection
+from chatstore.db.group_commit import _MOST_BYTES, Group, group_commit, twin_of
 from chatstore.errors import (
     DatabaseUnavailable,
     NotFound,
@@ -42,7 +42,7 @@ def all_at_once(app, works):
     def run(work):
         with app.app_context():
             try:
-                return together(work)
+                return group_commit(work)
             except Exception as error:
                 return error
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_committed_fails_for_all_and_is_not_done_again(
         assert first.__traceback__ is not second.__traceback__
         assert sorted(done) == ["append", "orphan"]
         assert count(db.session, Message) == 0
-        assert together(append).seq == 1
+        assert group_commit(append).seq == 1
 
 
 @on_sqlite
@@ -252,7 +252,7 @@ def test_within_a_transaction_it_is_part_of_that(app, db_session, make_session):
     chat = make_session(owner_id="alice")
 
     def append_and_fail():
-        together(append_message, chat.id, owner_id="alice", content="x")
+        group_commit(prepared(append_message, chat.id, owner_id="alice", content="x"))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -262,6 +262,11 @@ def test_within_a_transaction_it_is_part_of_that(app, db_session, make_session):
 
 def test_alone_it_is_a_transaction(app, db_session, make_session):
     chat = make_session(owner_id="alice")
-    assert together(append_message, chat.id, owner_id="alice", content="x").seq == 1
+    assert (
+        group_commit(
+            prepared(append_message, chat.id, owner_id="alice", content="x")
+        ).seq
+        == 1
+    )
     db_session.rollback()
     assert count(db_session, Message) == 1
