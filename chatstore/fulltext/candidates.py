@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import groupby
 
+from chatstore.fulltext.folding import PLAIN, UNWRITTEN, fold, ranges
 from chatstore.fulltext.matching import Term
-from chatstore.fulltext.words import PLAIN, UNWRITTEN, fold, is_unspaced, ranges
+from chatstore.fulltext.words import is_unspaced
 
 Range = tuple[int, int]
 

@@ -1,108 +1,70 @@
-"""Folds a text and maps each part of the folded text back to the original."""
+"""Folds text: without case, accents and other variants of the same letters."""
 
 import re
-from bisect import bisect_right
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
 
-from chatstore.fulltext.words import FOLDED_CHARACTERS, fold
-
-# A text is folded in blocks, and only blocks with a match are mapped by character. A
-# block ends where the next character folds independently. If there is no such place
-# within another 256 characters, words across the block's end are not found.
-_BLOCK = 256
-# Characters that may join the one before: vowels and final consonants of Hangul in all
-# their forms, and the half-width sound marks of Japanese.
-_JOINING = re.compile(
-    "[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\ud7b0-\ud7ff\uff9e-\uffdc]"
+# Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
+# Format allows 30, so we drop the others.
+_MARKS_OF_A_LETTER = 30
+# Both patterns are fast, and every long row of marks matches both.
+_NO_LETTER = re.compile("[^\\w\x00-\x7f]")
+_NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
+# Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
+# soft hyphen and other invisible characters.
+UNWRITTEN = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+    "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
+    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
 )
-_RUN = re.compile("[A-Za-z0-9\x80-\U0010ffff]+|[^A-Za-z0-9\x80-\U0010ffff]+")
-_MARKS = (
-    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
-    "\u3099\u309a\uff9e\uff9f\u093c\u00ad\u0640\u2060\ufeff"
+# Letters that no normalization form decomposes.
+PLAIN = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
+    | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
-# A character with the marks that belong to it, or the letters of a Hangul syllable.
-_CLUSTER = re.compile(f"[\u1100-\u11ff]+|.[{_MARKS}]*", re.DOTALL)
-_HAS_CLUSTER = re.compile(f"[\u1100-\u11ff{_MARKS}]")
-
-Range = tuple[int, int]
+_HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
 
 
-class FoldedText:
-    """A text with its folded form, of bounded length, and the mapping between them."""
+def fold(text: str) -> str:
+    """Return `text` without case, accents and other variants of the same letters.
 
-    def __init__(self, text: str) -> None:
-        """Fold the text."""
-        self._text = text
-        self._starts, self._folded_starts = [0], [0]
-        self._origins: dict[int, list[Range]] = {}
-        self.folded = text.lower() if text.isascii() else self._fold_blocks()
-
-    def origin(self, start: int, end: int) -> Range:
-        """Return the [start, end) in the text of folded[start:end]."""
-        if self._text.isascii():
-            return start, end
-        return self._origin(start)[0], self._origin(end - 1)[1]
-
-    def place_after(self, place: int) -> int:
-        """Return a place in the folded text that is not before `place` in the text."""
-        if self._text.isascii():
-            return place
-        block = bisect_right(self._starts, place)
-        if block == len(self._folded_starts):
-            return len(self.folded)
-        return self._folded_starts[block]
-
-    def _fold_blocks(self) -> str:
-        parts, start, length = [], 0, 0
-        while start < len(self._text) and length < FOLDED_CHARACTERS:
-            start = self._block_end(start)
-            parts.append(fold(self._text[self._starts[-1] : start]))
-            length += len(parts[-1])
-            self._starts.append(start)
-            self._folded_starts.append(length)
-        return "".join(parts)[:FOLDED_CHARACTERS]
-
-    def _block_end(self, start: int) -> int:
-        first, last = start + _BLOCK, min(start + 2 * _BLOCK, len(self._text))
-        for place in range(first, last):
-            each = self._text[place]
-            if each.isascii() or (each.isalnum() and not _JOINING.match(each)):
-                return place
-        return last
-
-    def _origin(self, place: int) -> Range:
-        block = bisect_right(self._folded_starts, place) - 1
-        if block not in self._origins:
-            start, end = self._starts[block : block + 2]
-            self._origins[block] = _origins(self._text[start:end], start)
-        return self._origins[block][place - self._folded_starts[block]]
-
-
-def _origins(block: str, start: int) -> list[Range]:
-    """Return, for each character of the folded block, its [start, end) in the text.
-
-    If a run does not fold cluster by cluster, all its characters have the whole run.
+    ASCII signs separate independent parts: fold(a + "," + b) = fold(a) + "," + fold(b).
     """
-    origins: list[Range] = []
-    for run in _RUN.finditer(block):
-        place, whole = start + run.start(), fold(run[0])
-        if _is_one_to_one(run[0], whole):
-            ends = range(place + 1, place + len(whole) + 1)
-            origins += zip(range(place, ends.stop), ends, strict=False)
-            continue
-        clusters = _CLUSTER.findall(run[0])
-        folded = fold("\n".join(clusters)).split("\n")
-        if "".join(folded) != whole:
-            clusters, folded = [run[0]], [whole]
-        for cluster, part in zip(clusters, folded, strict=True):
-            origins += [(place, place + len(cluster))] * len(part)
-            place += len(cluster)
-    return origins
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
+    text = UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
+    if _HAS_PLAIN.search(text):
+        text = text.translate(PLAIN)
+    # Normalize again: folded characters may now compose, and the result may change.
+    return unicodedata.normalize("NFKC", text)
 
 
-def _is_one_to_one(text: str, folded: str) -> bool:
-    """Whether folding changed nothing but the case of letters."""
-    return (
-        len(text) == len(folded)
-        and text.lower() == folded
-        and _HAS_CLUSTER.search(text) is None
+def without_crowds(text: str) -> str:
+    """Return `text` with at most 30 combining marks in a row."""
+    # Any 31 characters in a row include one of the sample.
+    sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
+    if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
+        return text
+    return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
+
+
+@cache
+def _crowd() -> re.Pattern[str]:
+    marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
+    return re.compile(f"[{ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
+
+
+def ranges(characters: Iterable[str]) -> str:
+    """Return the sorted `characters` as the inside of a regular-expression class."""
+    found: list[list[str]] = []
+    for each in characters:
+        if found and ord(each) == ord(found[-1][1]) + 1:
+            found[-1][1] = each
+        else:
+            found.append([each, each])
+    return "".join(
+        re.escape(first) if first == last else f"{re.escape(first)}-{re.escape(last)}"
+        for first, last in found
     )

@@ -10,13 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chatstore.fulltext.words import (
-    INDEXED_CHARACTERS,
-    first_word,
-    parts_of,
-    without_crowds,
-    words_of,
-)
+from chatstore.fulltext.folding import without_crowds
+from chatstore.fulltext.words import INDEXED_CHARACTERS, first_word, parts_of, words_of
 
 # A tsvector has places up to 16,383 and keeps 255 of a word. It moves all later places
 # to the last one, so we stay below that.

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from chatstore.fulltext.candidates import parts_near, run_of
+from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Finder, Term
 from chatstore.fulltext.positions import GAP
 from chatstore.fulltext.query import Query
-from chatstore.fulltext.words import fold, parts_of, words_of_folded
+from chatstore.fulltext.words import parts_of, words_of_folded
 
 # The score follows BM25 (Robertson and Zaragoza, 2009), but a constant replaces the
 # mean length of all texts. The rarity of a word does not count, because every ranked

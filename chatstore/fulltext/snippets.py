@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 
 from chatstore.fulltext.candidates import MOST_IN_A_PATTERN, parts_near
-from chatstore.fulltext.folding import FoldedText, Range
+from chatstore.fulltext.folded_text import FoldedText, Range
+from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Finder, Term
 from chatstore.fulltext.words import (
     INDEXED_CHARACTERS,
     WORD_START,
-    fold,
     parted_of,
     spans_of,
     stands_alone,

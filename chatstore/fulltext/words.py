@@ -5,11 +5,13 @@ Must not know what an index can hold: `positions` does.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from heapq import merge
 from operator import add, itemgetter
+
+from chatstore.fulltext.folding import fold, ranges, without_crowds
 
 INDEXED_CHARACTERS = 100_000
 # Folding turns U+FDFA into 18 characters, so we drop folded characters beyond this.
@@ -17,12 +19,6 @@ FOLDED_CHARACTERS = 2 * INDEXED_CHARACTERS
 # Three bytes fold to at most 18 characters, so a text up to this size needs no cut.
 WHOLE_BYTES = FOLDED_CHARACTERS // 6
 WORD_LENGTH = 100
-# Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
-# Format allows 30, so we drop the others.
-_MARKS_OF_A_LETTER = 30
-# Both patterns are fast, and every long row of marks matches both.
-_NO_LETTER = re.compile("[^\\w\x00-\x7f]")
-_NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
 
 # Scripts without spaces between words, and Korean, whose words take endings.
 _UNSPACED = (
@@ -51,19 +47,6 @@ _NUMBERS = re.compile("(?<![0-9])[0-9]++(?:[-.:/][0-9]++)++")
 _NUMBER = re.compile("[0-9]+")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 
-# Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
-# soft hyphen and other invisible characters.
-UNWRITTEN = re.compile(
-    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
-    "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
-    "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
-)
-# Letters that no normalization form decomposes.
-PLAIN = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
-    | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
-)
-_HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
 _TWO_PLAIN = "æǣǽœþ"
 _PIECE = 4096
 
@@ -79,30 +62,6 @@ class Token:
     word: str
     is_pair: bool = False
     is_last_character: bool = False
-
-
-def fold(text: str) -> str:
-    """Return `text` without case, accents and other variants of the same letters.
-
-    ASCII signs separate independent parts: fold(a + "," + b) = fold(a) + "," + fold(b).
-    """
-    if text.isascii():
-        return text.lower()
-    text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
-    text = UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
-    if _HAS_PLAIN.search(text):
-        text = text.translate(PLAIN)
-    # Normalize again: folded characters may now compose, and the result may change.
-    return unicodedata.normalize("NFKC", text)
-
-
-def without_crowds(text: str) -> str:
-    """Return `text` with at most 30 combining marks in a row."""
-    # Any 31 characters in a row include one of the sample.
-    sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
-    if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
-        return text
-    return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
 
 
 def words_of(text: str) -> list[str]:
@@ -246,12 +205,6 @@ def _identifiers(text: str) -> Iterator[_Compound]:
 
 
 @cache
-def _crowd() -> re.Pattern[str]:
-    marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
-    return re.compile(f"[{ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
-
-
-@cache
 def _ascii_camel() -> tuple[re.Pattern[str], ...]:
     return _camel("A-Z", "a-z", "0-9")
 
@@ -275,18 +228,4 @@ def _camel(upper: str, lower: str, digits: str) -> tuple[re.Pattern[str], ...]:
         re.compile(border),
         re.compile(f"[{upper}{lower}{digits}]+"),
         re.compile(f"[{upper}]+(?![{lower}])|[{upper}]?[{lower}]+|[{digits}]+"),
-    )
-
-
-def ranges(characters: Iterable[str]) -> str:
-    """Return the sorted `characters` as the inside of a regular-expression class."""
-    found: list[list[str]] = []
-    for each in characters:
-        if found and ord(each) == ord(found[-1][1]) + 1:
-            found[-1][1] = each
-        else:
-            found.append([each, each])
-    return "".join(
-        re.escape(first) if first == last else f"{re.escape(first)}-{re.escape(last)}"
-        for first, last in found
     )

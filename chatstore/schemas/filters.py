@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validate
 
 from chatstore.enums import Archived
-from chatstore.fulltext.words import fold
+from chatstore.fulltext.folding import fold
 from chatstore.schemas.fields import (
     Flag,
     Instant,

@@ -25,7 +25,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Archived, Facet
-from chatstore.fulltext.words import fold
+from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.store.facets import COLUMNS
 

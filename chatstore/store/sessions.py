@@ -19,7 +19,7 @@ from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, prepared_first, read_connection
 from chatstore.db.prepared import Prepared
 from chatstore.errors import NotFound, PreconditionFailed
-from chatstore.fulltext.words import fold
+from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
 from chatstore.schemas.dumping import members_of

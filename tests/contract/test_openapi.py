@@ -5,7 +5,7 @@ import re
 import pytest
 
 from chatstore.app import create_app
-from chatstore.fulltext.words import fold
+from chatstore.fulltext.folding import fold
 from tests.support import (
     SESSIONS,
     assert_problem,

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatstore.fulltext.candidates import parts_near
+from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Term
 from chatstore.fulltext.query import parse_query
-from chatstore.fulltext.words import first_word, fold, spans_of, words_of
+from chatstore.fulltext.words import first_word, spans_of, words_of
 
 # Marks that vanish, combine or reorder, characters that expand, and separators.
 STRANGE = (

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatstore.fulltext.folding import FoldedText
+from chatstore.fulltext.folded_text import FoldedText
 from chatstore.fulltext.query import parse_query
 from chatstore.fulltext.snippets import (
     LENGTH,

@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatstore.fulltext.folding import fold
 from chatstore.fulltext.words import (
     FOLDED_CHARACTERS,
     INDEXED_CHARACTERS,
     WHOLE_BYTES,
-    fold,
     is_whole,
     parts_of,
-    without_crowds,
     words_of,
 )
 
@@ -82,12 +81,6 @@ def test_the_end_of_a_long_text_is_left_out():
 )
 def test_folding_makes_no_text_longer_than_the_bound(text):
     assert sum(map(len, words_of(text))) <= FOLDED_CHARACTERS
-
-
-@pytest.mark.parametrize("mark", ["\u0301", "\u0951", "\U0001d165", "\u3099"])
-def test_a_letter_has_thirty_marks_at_most(mark):
-    kept = without_crowds("a" + mark * 10_000 + "b" + mark * 30)
-    assert kept == "a" + mark * 30 + "b" + mark * 30
 
 
 IDENTIFIERS = {

@@ -18,7 +18,7 @@ from chatstore.db.revisions import (
     migrations_folder,
 )
 from chatstore.errors import WrongRevision
-from chatstore.fulltext import index_format, words
+from chatstore.fulltext import folding, index_format, words
 from chatstore.store.verify.checks import CHECKS
 from tests.support import clean_environ, make_settings, on_postgresql, on_sqlite
 from tests.support.first_revision import connected, fill
@@ -299,7 +299,7 @@ def test_the_frozen_words_are_those_that_chatstore_makes():
         " \n",
     ]
     for text in [*storable, "数据库很快 " * 200, "a " * 500, *code]:
-        assert frozen.fold(text) == words.fold(text)
+        assert frozen.fold(text) == folding.fold(text)
         assert frozen.fts5_words(text) == index_format.fts5_words(text)
         assert frozen.tsvector_words(text, scopes) == index_format.tsvector_words(
             text, scopes
