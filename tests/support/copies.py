@@ -26,7 +26,7 @@ SUICIDE = """
 import os, signal, sys
 from pathlib import Path
 from chatstore.app import create_app
-from chatstore.services import backup
+from chatstore.services.backup import backup
 
 def progress(what):
     if what.startswith(sys.argv[3]):
