@@ -242,7 +242,7 @@ def test_an_exception_undoes_a_transaction_without_the_orm(
 def test_work_for_the_orm_is_refused_where_there_is_none(db_session):
     db_session.remove()
     read = partial(db_session.scalar, text("SELECT 1"))
-    with pytest.raises(RuntimeError, match="in_transaction"):
+    with pytest.raises(RuntimeError, match="run_write"):
         run_core_write(read)
     assert run_write(read) == 1
 

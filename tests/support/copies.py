@@ -79,11 +79,13 @@ def unchecked_backup(app: Flask, file: Path) -> None:
     with app.app_context():
         if settings.sqlite_path is not None:
             file.touch()
-            whole_database.copy_sqlite(settings.sqlite_path, file, look=lambda: None)
+            whole_database.copy_sqlite(
+                settings.sqlite_path, file, on_progress=lambda: None
+            )
             return
         tools = Tools(db.engine.url, server_version=whole_database.postgresql_version())
         snapshot = whole_database.hold_snapshot()
-        tools.dump(file, snapshot=snapshot, lock_seconds=5, look=lambda: None)
+        tools.dump(file, snapshot=snapshot, lock_seconds=5, on_progress=lambda: None)
 
 
 def execute(app: Flask, statement: str) -> None:
