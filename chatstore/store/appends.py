@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import Integer, bindparam, insert, or_, select, update
 
 from chatstore.clock import utc_now
-from chatstore.db import UtcDateTime, next_instant, write_connection
+from chatstore.db import UtcDateTime, is_sqlite, next_instant, write_connection
 from chatstore.db.prepared import Prepared
 from chatstore.fulltext.index_format import scopes_of
 from chatstore.models import ChatSession, Message
@@ -68,7 +68,7 @@ class Draft:
 
 
 def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) -> Draft:
-    """Return the messages ready to write, with their words for the index."""
+    """Return the messages ready to write, with the words of those to index at once."""
     scopes = {
         role: scopes_of(owner_id, session_id, role)
         for role in {turn["role"] for turn in turns}
@@ -78,9 +78,9 @@ def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) ->
         owner_id,
         turns,
         rows=[{**turn, "metadata": _as_json(turn["metadata"])} for turn in turns],
-        words=[
-            entries.words_of(turn["content"], scopes[turn["role"]]) for turn in turns
-        ],
+        words=entries.words_of_new(
+            (turn["content"], scopes[turn["role"]]) for turn in turns
+        ),
         preview=turns[-1]["content"][:PREVIEW_LENGTH],
     )
 
@@ -104,7 +104,7 @@ def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]
         "now": utc_now() + timedelta(microseconds=count - 1),
         "preview": draft.preview,
     }
-    if count == 1 and not entries.is_fts5():
+    if count == 1 and not is_sqlite():
         return _write_at_once(draft, parameters)
     moved = _prepared_move_on.rows(write_connection(), parameters)
     if not moved:

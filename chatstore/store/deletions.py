@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.sessions import NOBODY
@@ -111,7 +111,7 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     these = and_(
         Message.session_id == session_id, Message.seq > after, Message.seq <= last
     )
-    if entries.is_fts5():
+    if is_sqlite():
         keys = select(Message.id).where(these)
         db.session.execute(entries.delete_keys(MESSAGES, keys))
     db.session.execute(delete(Message).where(these))

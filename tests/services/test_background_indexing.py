@@ -99,6 +99,14 @@ def test_each_step_is_small_and_committed(app, chat):
         assert len(hits("large batch", owner_id=chat.owner_id)) == 12
 
 
+def test_an_append_prepares_only_the_words_that_it_writes(app, chat):
+    with app.app_context():
+        texts = ((each, ["o"]) for each in TEXTS)
+        assert len(entries.words_of_new(texts)) == 2
+        # The third text shows that the bound is reached, and no further one is read.
+        assert len(list(texts)) == len(TEXTS) - 3
+
+
 def test_the_words_are_made_before_the_transaction(app, chat):
     with app.app_context():
         append(chat)

@@ -4,7 +4,8 @@ PostgreSQL deletes an entry with its row. SQLite's FTS5 has no foreign keys, so 
 that deletes sessions in SQL must call `delete_entries` first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -74,11 +75,6 @@ _PUT_TSVECTOR = {
 }
 
 
-def is_fts5() -> bool:
-    """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
-    return is_sqlite()
-
-
 class Words(NamedTuple):
     """A text as an index stores it; on PostgreSQL `words` includes the scopes."""
 
@@ -88,7 +84,7 @@ class Words(NamedTuple):
 
 def words_of(content: str, scopes: Sequence[str]) -> Words:
     """Return the words of a text for the index: slow work without a transaction."""
-    if is_fts5():
+    if is_sqlite():
         return Words(fts5_words(content), " ".join(scopes))
     return Words(tsvector_words(content, scopes), "")
 
@@ -134,7 +130,7 @@ def put_words(
     """
     connection = write_connection()
     entries = zip(keys, words, strict=True)
-    if is_fts5():
+    if is_sqlite():
         rows = [{"id": key, **each._asdict()} for key, each in entries]
         _PUT_FTS5[index].run(connection, rows)
         return
@@ -144,30 +140,37 @@ def put_words(
         connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})
 
 
-def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:
-    """Write the entries of new messages.
+def words_of_new(texts: Iterable[tuple[str, Sequence[str]]]) -> list[Words]:
+    """Return the words of new messages, given as (content, scopes), in their order.
 
-    On SQLite, messages beyond `APPEND_WORDS` are only marked as pending.
-    `rebuild.index_pending` writes their entries after the commit.
+    On SQLite the list ends before `APPEND_WORDS` words, or after one message.
     """
-    if is_fts5():
-        at_once = len(fitting(words, lambda each: each.words.count(" "), APPEND_WORDS))
-        pending = [{"id": key} for key in keys[at_once:]]
-        if pending:
-            write_connection().execute(_MARK_PENDING, pending)
-        keys, words = keys[:at_once], words[:at_once]
-    put_words(MESSAGES, keys, words)
+    words = starmap(words_of, texts)
+    if not is_sqlite():
+        return list(words)
+    return fitting(words, lambda each: each.words.count(" "), APPEND_WORDS)
+
+
+def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:
+    """Write the entries of new messages; mark the keys beyond `words` as pending.
+
+    `rebuild.index_pending` writes the entries of those after the commit.
+    """
+    put_words(MESSAGES, keys[: len(words)], words)
+    pending = [{"id": key} for key in keys[len(words) :]]
+    if pending:
+        write_connection().execute(_MARK_PENDING, pending)
 
 
 def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:
     """Return the statement that deletes the entries with these keys."""
-    key = column("rowid" if is_fts5() else "id", BigInteger)
+    key = column("rowid" if is_sqlite() else "id", BigInteger)
     return delete(table(index, key)).where(key.in_(keys))
 
 
 def delete_entries(condition: ColumnElement[bool]) -> None:
     """Delete the entries of sessions that are about to be deleted."""
-    if is_fts5():  # on PostgreSQL the foreign keys do it
+    if is_sqlite():  # on PostgreSQL the foreign keys do it
         _delete_entries(db.session.connection(), condition)
 
 
@@ -185,12 +188,12 @@ def _delete_entries(connection: Connection, condition: ColumnElement[bool]) -> N
 
 @event.listens_for(ChatSession, "before_delete")
 def _forget_session(_: object, connection: Connection, chat: ChatSession) -> None:
-    if is_fts5():
+    if is_sqlite():
         _delete_entries(connection, ChatSession.id == chat.id)
 
 
 @event.listens_for(Message, "before_delete")
 def _forget_message(_: object, connection: Connection, message: Message) -> None:
     # SQLAlchemy deletes loaded messages one by one, before their session.
-    if is_fts5():
+    if is_sqlite():
         connection.execute(delete_keys(MESSAGES, [message.id]))

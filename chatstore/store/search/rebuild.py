@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from chatstore.db import db, prepared_first, run_read
+from chatstore.db import db, is_sqlite, prepared_first, run_read
 from chatstore.fulltext.index_format import (
     MESSAGES,
     NAMES,
@@ -36,7 +36,6 @@ from chatstore.store.batches import fitting
 from chatstore.store.search.entries import (
     Entry,
     delete_keys,
-    is_fts5,
     put_words,
     words_of,
 )
@@ -75,7 +74,7 @@ def reindex_batch(
             return None
         write_entries()
         last = entries[-1][0]
-        if index == MESSAGES and is_fts5():
+        if index == MESSAGES and is_sqlite():
             db.session.execute(
                 delete(_PENDING).where(_PENDING.c.id.between(after + 1, last))
             )
@@ -106,7 +105,7 @@ def index_pending(*, until: int) -> Callable[[], bool]:
 
 def last_pending() -> int:
     """Return the greatest id of a pending message, or 0."""
-    if not is_fts5():
+    if not is_sqlite():
         return 0
     return db.session.scalar(select(func.max(_PENDING.c.id))) or 0
 
@@ -189,7 +188,7 @@ def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
 def find_strays(index: str, *, among: Collection[int] | None = None) -> Iterator[int]:
     """Yield the keys of entries that have no row, of all entries or only `among`."""
     # FTS5 keeps one row per entry in a shadow table with sizes.
-    keys = table(f"{index}_docsize" if is_fts5() else index, column("id", BigInteger))
+    keys = table(f"{index}_docsize" if is_sqlite() else index, column("id", BigInteger))
     key = Message.id if index == MESSAGES else ChatSession.number
     query = select(keys.c.id).outerjoin_from(keys, key.class_, key == keys.c.id)
     without: ColumnElement[bool] = key.is_(None)
@@ -210,7 +209,7 @@ def read_batches(index: str) -> Iterator[list[Entry]]:
 
 
 def _pending_among(index: str, entries: Sequence[Entry]) -> set[int]:
-    if index != MESSAGES or not is_fts5():
+    if index != MESSAGES or not is_sqlite():
         return set()
     keys = _PENDING.c.id.between(entries[0][0], entries[-1][0])
     return set(db.session.scalars(select(_PENDING.c.id).where(keys)))

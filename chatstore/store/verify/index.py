@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, LargeBinary, column, select, table, text
 
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, fts5_words, tsvector_words
-from chatstore.store.search.entries import Entry, is_fts5
+from chatstore.store.search.entries import Entry
 from chatstore.store.search.rebuild import find_strays, read_batches, read_entries
 
 Show = Callable[[str], None]
@@ -52,7 +52,7 @@ class _Laid:
 
 def find_wrong(index: str, show: Show) -> Iterator[int]:
     """Yield keys of rows whose entry is missing or has other words or scopes."""
-    find = _find_wrong_fts5 if is_fts5() else _find_wrong_tsvectors
+    find = _find_wrong_fts5 if is_sqlite() else _find_wrong_tsvectors
     yield from find(index, show)
 
 
