@@ -65,7 +65,7 @@ class Settings:
     workers: int = _setting(2, "server processes", least=1, most=1000)
     threads: int = _setting(
         8,
-        "requests each process serves at a time beside streams; its database pool size",
+        "requests each process serves at a time, streams aside; its database pool size",
         least=1,
         most=1000,
     )
@@ -81,8 +81,8 @@ class Settings:
     )
     secret_key: str = _setting(
         "",
-        "signs paging cursors; the same on every node; when empty, one is made"
-        " and kept in the file secret_key beside the database",
+        "signs paging cursors; the same on every node; when empty, chatstore"
+        " creates one in the file secret_key next to the database",
     )
     log_level: str = _setting(
         "info",

@@ -27,10 +27,14 @@ def _finish_indexing(deadline: Deadline | None) -> None:
         return
     seconds = -1 if deadline is None else deadline.remaining_seconds()
     if not _one_at_a_time.acquire(timeout=seconds):
-        raise DatabaseUnavailable("Another thread writes search entries for too long.")
+        raise DatabaseUnavailable(
+            "Another thread has been writing search entries for too long."
+        )
     try:
         while step_then_pause(rebuild.index_pending, until=last):
             if deadline is not None and deadline.is_over:
-                raise DatabaseUnavailable("Search entries are left for later.")
+                raise DatabaseUnavailable(
+                    "The deadline ended before all search entries were written."
+                )
     finally:
         _one_at_a_time.release()

@@ -24,7 +24,8 @@ def downgrade() -> None:
     pending = "SELECT count(*) FROM message_index_pending"
     if count := connection.exec_driver_sql(pending).scalar_one():
         raise RuntimeError(
-            f"{count} messages are not in the search index yet, which the version"
-            " before would not know. A server that starts writes them."
+            f"The search index still lacks {count} messages, and the previous version"
+            " could not find them. Start a server, which indexes them, and downgrade"
+            " then."
         )
     op.execute("DROP TABLE message_index_pending")
