@@ -279,33 +279,23 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 
 
 def _delete(chats: list[Row[Any]]) -> bool:
-    """Delete the sessions, or hide large ones; return whether any were hidden."""
-    rows = deletions.BATCH
-    small: list[UUID] = []  # those without messages first
-    few: list[UUID] = []
-    large: list[UUID] = []
-    for chat in chats:
-        if not chat.message_count:
-            small.append(chat.id)
-        elif chat.message_count <= rows:
-            rows -= chat.message_count
-            few.append(chat.id)
-        else:
-            large.append(chat.id)
-    room = deletions.BATCH_BYTES
-    for chunk in _chunks(few):
-        sizes = deletions.sizes_of(chunk)
-        for session_id in chunk:
-            size = sizes.get(session_id, 0)
-            (small if size <= room else large).append(session_id)
-            room -= size if size <= room else 0
-    for apply, ids in (
-        (deletions.delete_sessions, small),
-        (deletions.hide_sessions, large),
-    ):
-        for chunk in _chunks(ids):
-            apply(ChatSession.id.in_(chunk))
-    return bool(large)
+    """Delete the sessions, or hide all if they are large; return whether hidden."""
+    ids = [chat.id for chat in chats]
+    is_hiding = not _are_small(chats)
+    apply = deletions.hide_sessions if is_hiding else deletions.delete_sessions
+    for chunk in _chunks(ids):
+        apply(ChatSession.id.in_(chunk))
+    return is_hiding
+
+
+def _are_small(chats: list[Row[Any]]) -> bool:
+    """Return whether one transaction may delete the sessions with their messages."""
+    counts = {chat.id: chat.message_count for chat in chats if chat.message_count}
+    if not counts:
+        return True
+    if sum(counts.values()) > deletions.BATCH:
+        return False
+    return sum(deletions.sizes_of(list(counts)).values()) <= deletions.BATCH_BYTES
 
 
 def _update(changes: Changes) -> None:

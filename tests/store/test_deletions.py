@@ -238,7 +238,7 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
         selected=ids,
         most=10,
     )
-    assert (count(db_session, Message), deletions.count_hidden()) == (2, 2)
+    assert (count(db_session, Message), deletions.count_hidden()) == (3, 3)
     finish_deletions()
     assert count(db_session, ChatSession) == 0
 
@@ -257,8 +257,8 @@ def test_small_sessions_go_together(make_session, db_session):
     run_write(
         bulk.change_sessions, change, owner_id="alice", selected=selected, most=100
     )
-    assert deletions.count_hidden() == 2 * BATCH
-    assert finished() == [BATCH, BATCH]
+    assert deletions.count_hidden() == 3 * BATCH
+    assert finished() == [BATCH, BATCH, BATCH]
     assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
