@@ -171,9 +171,9 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)
         raise _request_timeout()(
-            "The request did not come whole in time"
+            "The request did not arrive whole in time"
             f" ({PREFIX}REQUEST_READ_SECONDS is {_settings.request_read_seconds}), or"
-            " too many others were slow at once."
+            " too many clients were slow at once."
         )
 
     def next_request(self) -> None:

@@ -115,12 +115,12 @@ def check_revision() -> None:
         raise WrongRevision(f"The database has no tables yet. Run: {COMMAND}")
     if current < head:
         raise WrongRevision(
-            f"The database is at revision {current}, chatstore needs {head}."
+            f"The database is at revision {current}. chatstore needs {head}."
             f" Run: {COMMAND}"
         )
     raise WrongRevision(
-        f"The database is at revision {current}, newer than this version of chatstore,"
-        f" which knows {head}. Install the newer version."
+        f"The database is at revision {current}. This version of chatstore knows only"
+        f" {head}. Install a newer version."
     )
 
 
@@ -134,8 +134,8 @@ def _check_index() -> None:
     query = text("SELECT sql FROM sqlite_schema WHERE name = :name")
     if "contentless" in (db.session.scalar(query, {"name": MESSAGES}) or ""):
         raise WrongRevision(
-            "The search index was made with a newer SQLite than this one,"
-            f" {'.'.join(map(str, version))}. Run: pip install 'chatstore[sqlite]'"
+            f"SQLite {'.'.join(map(str, version))} cannot read the search index, which"
+            " a newer release created. Run: pip install 'chatstore[sqlite]'"
         )
 
 
