@@ -34,7 +34,9 @@ def alembic_config(folder: Path | None = None) -> "Config":
     """Return Alembic's configuration for our migrations, or for those in `folder`."""
     from alembic.config import Config
 
-    return Config(str((folder or migrations_folder()) / "alembic.ini"))
+    config = Config(str((folder or migrations_folder()) / "alembic.ini"))
+    config.attributes["refusal"] = WrongRevision  # what env.py raises
+    return config
 
 
 def head_revision() -> str:
