@@ -86,7 +86,7 @@ def main() -> None:
     "--migrate", "is_migrating", is_flag=True, help="Migrate any database first."
 )
 def serve_command(is_migrating: bool) -> None:
-    """Start the server. Migrate first if the database has no sessions."""
+    """Start the server, and first migrate a database without sessions."""
     app = _admin_app(makes_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:

@@ -324,7 +324,7 @@ def test_an_unknown_setting_stops_every_command(run, command):
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("workers", "many", "CHATSTORE_WORKERS is 'many': .*whole number"),
+        ("workers", "many", "CHATSTORE_WORKERS is 'many'. .*whole number"),
         ("threads", "0", "CHATSTORE_THREADS is '0'"),
         ("bind", "nonsense", "CHATSTORE_BIND is 'nonsense'. Give host:port"),
         ("log_level", "loud", "CHATSTORE_LOG_LEVEL is 'loud'. Give one of debug"),

@@ -117,12 +117,12 @@ def check_revision() -> None:
         raise WrongRevision(f"The database has no tables yet. Run: {COMMAND}")
     if current < head:
         raise WrongRevision(
-            f"The database is at revision {current}. chatstore needs {head}."
+            f"The database is at revision {current}, but chatstore needs {head}."
             f" Run: {COMMAND}"
         )
     raise WrongRevision(
-        f"The database is at revision {current}. This version of chatstore knows only"
-        f" {head}. Install a newer version."
+        f"The database is at revision {current}, newer than this version of chatstore,"
+        f" which knows {head}. Install the newer version."
     )
 
 

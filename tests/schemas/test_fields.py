@@ -154,8 +154,8 @@ def test_what_rfc_3339_does_not_know_is_no_instant(text):
     ("text", "detail"),
     [
         ("2026-11-28", "with a time and a zone, such as 2026-11-28T10:00:00Z"),
-        ("2026-11-28T10:00:00 02:00", "Write + as %2B"),
-        ("2026-11-28T10:00:00.5 0200", "Write + as %2B"),
+        ("2026-11-28T10:00:00 02:00", r"Write \+ as %2B"),
+        ("2026-11-28T10:00:00.5 0200", r"Write \+ as %2B"),
     ],
 )
 def test_an_instant_says_what_is_missing(text, detail):

@@ -131,7 +131,7 @@ def test_two_keys_are_refused(app, alice, make_session, keys):
         json=HI,
         headers=[("Idempotency-Key", key) for key in keys],
     )
-    assert_problem(response, 400, detail="Send one Idempotency-Key; .* double quotes")
+    assert_problem(response, 400, detail="Send one Idempotency-Key. .* double quotes")
     assert counted(app, Message) == 0
 
 
