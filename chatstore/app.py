@@ -124,8 +124,8 @@ def _kept_secret(settings: Settings) -> str:
         # have read the file, or it may be the user's own, so we do not replace it.
         raise SettingsError(
             f"{path} is empty, incomplete or damaged. Remove the file, and the next"
-            " start creates a new secret, which invalidates the cursors of clients. Or set"
-            f" {PREFIX}SECRET_KEY to a long random text."
+            " start creates a new secret, which invalidates the cursors of clients. Or"
+            f" set {PREFIX}SECRET_KEY to a long random text."
         )
     return kept
 
