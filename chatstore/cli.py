@@ -24,8 +24,8 @@ from chatstore.app import create_app
 from chatstore.clock import utc_now
 from chatstore.db import db, run_write
 from chatstore.db.errors import db_error_text
-from chatstore.db.revisions import COMMAND as MIGRATE
 from chatstore.db.revisions import (
+    MIGRATE_COMMAND,
     check_revision,
     current_revision,
     head_revision,
@@ -87,7 +87,7 @@ def main() -> None:
 @click.option("--migrate", "is_migrating", is_flag=True, help="Migrate first.")
 def serve_command(is_migrating: bool) -> None:
     """Start the server; a database without sessions is migrated first."""
-    app = _admin_app(makes_files=True)
+    app = _admin_app(creates_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
         kind = network_file_system(settings.sqlite_path)
@@ -115,7 +115,7 @@ def serve_command(is_migrating: bool) -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Bring the database up to the schema of this version."""
-    with _admin_app(makes_files=True).app_context():
+    with _admin_app(creates_files=True).app_context():
         _report(migrate())
 
 
@@ -232,11 +232,11 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
     The server must be stopped.
     """
-    with _admin_app(makes_files=True).app_context(), _progress_line() as show:
+    with _admin_app(creates_files=True).app_context(), _progress_line() as show:
         copy = backup.restore_backup(file, is_replacing=is_replacing, progress=show)
     click.echo(f"restored {file}: {copy}")
     if copy.revision != head_revision():
-        click.echo(f"The backup is at revision {copy.revision}. Run: {MIGRATE}")
+        click.echo(f"The backup is at revision {copy.revision}. Run: {MIGRATE_COMMAND}")
 
 
 @main.group("purge")
@@ -277,15 +277,15 @@ def shell_command_(ctx: click.Context) -> None:
         ctx.invoke(shell_command)
 
 
-def _admin_app(*, makes_files: bool = False, needs_database: bool = True) -> Flask:
+def _admin_app(*, creates_files: bool = False, needs_database: bool = True) -> Flask:
     # A command may run for hours, so it has no statement timeout.
     settings = replace(Settings.from_env(), statement_timeout_seconds=0)
     path = settings.sqlite_path
-    if needs_database and not makes_files and path is not None:
+    if needs_database and not creates_files and path is not None:
         absence = doctor.absence_of(path)
         if absence:
             raise click.ClickException(absence)
-    app = create_app(settings, makes_files=makes_files)
+    app = create_app(settings, creates_files=creates_files)
     click.get_current_context().call_on_close(partial(_close_connections, app))
     return app
 

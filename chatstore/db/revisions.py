@@ -18,7 +18,7 @@ from chatstore.fulltext.index_format import MESSAGES
 if TYPE_CHECKING:
     from alembic.config import Config
 
-COMMAND = "chatstore migrate"
+MIGRATE_COMMAND = "chatstore migrate"
 # The first release of SQLite that can delete from a search index that keeps no text.
 FIRST_CONTENTLESS = (3, 43, 0)
 
@@ -94,11 +94,11 @@ def is_supported(current: str) -> bool:
     if "oldest_code" not in {column["name"] for column in columns}:
         return False
     query = text("SELECT supported_revision, oldest_code FROM alembic_version")
-    found = db.session.execute(query).first()
-    if found is None or found.supported_revision != current:
+    declared = db.session.execute(query).first()
+    if declared is None or declared.supported_revision != current:
         return False
-    oldest: str | None = found.oldest_code
-    return oldest is not None and oldest <= head_revision()
+    oldest_code: str | None = declared.oldest_code
+    return oldest_code is not None and oldest_code <= head_revision()
 
 
 def check_revision() -> None:
@@ -112,11 +112,11 @@ def check_revision() -> None:
         _check_index()
         return
     if current is None:
-        raise WrongRevision(f"The database has no tables yet. Run: {COMMAND}")
+        raise WrongRevision(f"The database has no tables yet. Run: {MIGRATE_COMMAND}")
     if current < head:
         raise WrongRevision(
             f"The database is at revision {current}, chatstore needs {head}."
-            f" Run: {COMMAND}"
+            f" Run: {MIGRATE_COMMAND}"
         )
     raise WrongRevision(
         f"The database is at revision {current}, newer than this version of chatstore,"

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, current_app
 
-from chatstore.db import run_read, searching
+from chatstore.db import run_read, search_turn
 from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
@@ -35,7 +35,7 @@ def search_all(query: dict[str, Any]) -> dict[str, Any]:
         **{name: query[name] for name in _WHERE if name in query},
     )
     most = current_app.config["CHATSTORE"].max_page_size
-    with searching():
+    with search_turn():
         page = run_read(
             search,
             wanted,

@@ -9,12 +9,12 @@ import threading
 import structlog
 from flask import Flask, current_app
 
+from chatstore.app_state import add_to_app, get_from_app
 from chatstore.db import new_deadline
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.steps import log_unfinished
 
-_EXTENSION = "chatstore-background"
 _PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
@@ -67,13 +67,12 @@ class Finisher:
 
 def init_background(app: Flask) -> None:
     """Give `app` its finisher."""
-    app.extensions[_EXTENSION] = Finisher(app)
+    add_to_app(app, Finisher(app))
 
 
 def finisher_of(app: Flask) -> Finisher:
     """Return the finisher of `app`."""
-    finisher: Finisher = app.extensions[_EXTENSION]
-    return finisher
+    return get_from_app(Finisher, app)
 
 
 def index_appended() -> None:

@@ -1,9 +1,9 @@
 """Deletes sessions, large ones in several transactions; no HTTP, no commit.
 
 Other writers would wait for one long transaction. So a large session is hidden first:
-`NOBODY` owns it, and no query of an owner finds it. Then each transaction deletes one
-batch of its messages, and the last one deletes its row. Small hidden sessions share a
-transaction.
+`DELETED_OWNER` owns it, and no query of an owner finds it. Then each transaction
+deletes one batch of its messages, and the last one deletes its row. Small hidden
+sessions share a transaction.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
-from chatstore.models.sessions import NOBODY
+from chatstore.models.sessions import DELETED_OWNER
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
@@ -41,7 +41,7 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
         update(ChatSession)
         .where(condition)
         .values(
-            owner_id=NOBODY,
+            owner_id=DELETED_OWNER,
             former_owner_id=ChatSession.owner_id,
             name=None,
             name_folded="",
@@ -147,7 +147,7 @@ def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
 
 # Both conditions must hold, so that a session with an empty owner id by mistake is not
 # deleted.
-_IS_HIDDEN = and_(ChatSession.owner_id == NOBODY, ~IS_WHOLE)
+_IS_HIDDEN = and_(ChatSession.owner_id == DELETED_OWNER, ~IS_WHOLE)
 
 
 def _end_of_batch(session_id: UUID, after: int) -> int | None:

@@ -187,7 +187,7 @@ def _write_order(element: Any, compiler: Any, **options: Any) -> str:
     unordered, ordered = element.clauses
     # SQLite before 3.44 refuses ORDER BY in an aggregate. Such a release feeds the
     # aggregate in the order of its subquery, so we leave ORDER BY out.
-    is_old = compiler.dialect.name == "sqlite" and not sqlite.orders_aggregates()
+    is_old = compiler.dialect.name == "sqlite" and not sqlite.can_order_aggregates()
     text: str = compiler.process(unordered if is_old else ordered, **options)
     return text
 

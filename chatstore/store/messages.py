@@ -221,7 +221,7 @@ def list_messages(
 
 
 def _most_messages() -> int:
-    is_cheap = not is_sqlite() or sqlite.knows_sizes()
+    is_cheap = not is_sqlite() or sqlite.has_cheap_text_sizes()
     return CHUNK_MESSAGES if is_cheap else _MESSAGES_READ_FOR_SIZE
 
 

@@ -3,18 +3,19 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from apispec import APISpec, BasePlugin
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, current_app
+from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
 from chatstore import __version__
+from chatstore.app_state import add_to_app, get_from_app
 from chatstore.enums import Archived
 from chatstore.schemas.fields import FreeJson, QueryString, SettingLimit, Text
 from chatstore.schemas.filters import BodyArchivedField
@@ -25,7 +26,6 @@ from chatstore.web.idempotency import IDEMPOTENCY_KEY
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
 from chatstore.web.responses import JSON
 
-_EXTENSION = "chatstore-openapi"
 _INFO = {
     "description": "Chat sessions and their messages. Bodies are I-JSON (RFC 7493),"
     " without NUL.",
@@ -85,18 +85,28 @@ class _SchemaRules(BasePlugin):
         return getattr(schema, "json_schema", None)
 
 
+class _Document:
+    """The OpenAPI document of an application, written when it is first asked for."""
+
+    def __init__(self, app: Flask, tags: Mapping[str, str]) -> None:
+        self._app, self._tags = app, tags
+
+    @cached_property
+    def json(self) -> bytes:
+        return orjson.dumps(_describe(self._app, self._tags))
+
+
 def init_openapi(app: Flask, tags: Mapping[str, str]) -> None:
-    """Let `openapi_json` describe `app`; the first call writes the document.
+    """Let `openapi_json` describe `app`.
 
     `tags` maps the names of blueprints to descriptions.
     """
-    app.extensions[_EXTENSION] = cache(lambda: orjson.dumps(_describe(app, tags)))
+    add_to_app(app, _Document(app, tags))
 
 
 def openapi_json() -> bytes:
     """Return the OpenAPI document of the current application."""
-    document: bytes = current_app.extensions[_EXTENSION]()
-    return document
+    return get_from_app(_Document).json
 
 
 def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:

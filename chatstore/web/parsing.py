@@ -29,7 +29,7 @@ from chatstore.strict_json import pointer
 # Objects take twenty times the bytes of their JSON, so a process parses one larger
 # body at a time. Smaller bodies do not wait for it.
 LARGE_BYTES = 1024 * 1024
-large_bodies = Turns(width=1, wanted_by="large bodies")
+large_bodies = Turns(places=1, waiters="large bodies")
 
 
 def load_body(shape: Schema) -> Any:

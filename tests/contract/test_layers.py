@@ -11,7 +11,7 @@ PACKAGE = ROOT / "chatstore"
 RUNGS = [
     {"__init__", "clock", "enums", "errors", "fulltext", "logs", "settings"}
     | {"strict_json"},
-    {"db", "schemas"},
+    {"app_state", "db", "schemas"},
     {"models"},
     {"store"},
     {"web", "services"},

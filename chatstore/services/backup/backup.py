@@ -13,7 +13,7 @@ from secrets import token_hex
 from flask import current_app
 from sqlalchemy.exc import DBAPIError
 
-from chatstore.db import db
+from chatstore.db import database_state, db
 from chatstore.db.revisions import current_revision
 from chatstore.errors import BackupError
 from chatstore.services.backup import whole_database
@@ -125,7 +125,8 @@ def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
     def on_progress(status: int, left: int, total: int) -> None:
         progress(f"restored {100 * (total - left) // max(total, 1)} %")
 
-    lock = current_app.extensions["chatstore-writer-lock"]
+    lock = database_state().writer_lock
+    assert lock is not None
     with lock.held():
         if not is_replacing:
             _refuse_rows()

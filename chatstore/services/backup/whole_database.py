@@ -13,7 +13,7 @@ from chatstore.db import db, sqlite
 from chatstore.errors import BackupError
 
 # SQLite calls our progress handler after this many steps of its virtual machine.
-_STEPS_PER_LOOK = 10_000
+_STEPS_PER_CHECK = 10_000
 _PAGES_PER_STEP = 1000
 _BUSY_CODES = (5, 6)  # SQLITE_BUSY and SQLITE_LOCKED
 # A short command closes its connection within this time, but a server does not.
@@ -43,7 +43,7 @@ def copy_sqlite(
     """
     connection = _connect(database)
     try:
-        connection.set_progress_handler(on_progress, _STEPS_PER_LOOK)
+        connection.set_progress_handler(on_progress, _STEPS_PER_CHECK)
         connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite.driver().Error as error:
         raise BackupError(f"The backup was not made: {error}.") from error
