@@ -344,7 +344,7 @@ def post_worker_init(worker: Any) -> None:
     from gunicorn.arbiter import Arbiter
 
     from chatstore.db import db
-    from chatstore.services.background import finisher_of
+    from chatstore.services.background import background_worker_of
 
     app = worker.wsgi
     with app.app_context():
@@ -359,7 +359,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    finisher_of(app).start()
+    background_worker_of(app).start()
     if worker.age == 1:
         _greet(worker.ppid)
 

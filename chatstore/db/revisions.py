@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from chatstore.db import db
+from chatstore.db.sqlite import FIRST_CONTENTLESS_VERSION
 from chatstore.errors import WrongRevision
 from chatstore.fulltext.index_format import MESSAGES
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATE_COMMAND = "chatstore migrate"
-# The first release of SQLite that can delete from a search index that keeps no text.
-FIRST_CONTENTLESS = (3, 43, 0)
 
 
 def migrations_folder() -> Path:
@@ -125,11 +124,11 @@ def check_revision() -> None:
 
 
 def _check_index() -> None:
-    # From FIRST_CONTENTLESS on, SQLite creates an index that keeps no text, and older
-    # releases cannot open it.
+    # From FIRST_CONTENTLESS_VERSION on, SQLite creates an index that keeps no text, and
+    # older releases cannot open it.
     dialect = db.engine.dialect
-    version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS)
-    if version >= FIRST_CONTENTLESS:
+    version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS_VERSION)
+    if version >= FIRST_CONTENTLESS_VERSION:
         return
     query = text("SELECT sql FROM sqlite_schema WHERE name = :name")
     if "contentless" in (db.session.scalar(query, {"name": MESSAGES}) or ""):

@@ -24,6 +24,11 @@ from chatstore.errors import DatabaseUnavailable
 
 # The first release without the WAL-reset bug (https://sqlite.org/wal.html).
 FIRST_SAFE_VERSION = (3, 51, 3)
+# The first release that can delete from a search index that keeps no text. It is also
+# the first that returns the size of a text without reading the text.
+FIRST_CONTENTLESS_VERSION = _FIRST_WITH_SIZES = (3, 43, 0)
+# The first release that takes ORDER BY in an aggregate.
+_FIRST_WITH_ORDER = (3, 44, 0)
 # SQLite's virtual machine checks the deadline once in this many instructions.
 _STEPS_PER_CHECK = 50_000
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -31,14 +36,6 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     | {"nfs", "nfs4", "smb3", "smbfs", "glusterfs", "fuse.glusterfs"}
     | {"fuse.davfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
 )
-
-
-# The first release that returns the size of a text without reading the text.
-_FIRST_WITH_SIZES = (3, 43, 0)
-# The first release that takes ORDER BY in an aggregate.
-_FIRST_WITH_ORDER = (3, 44, 0)
-
-
 _BEGIN = {mode: Prepared(text(f"BEGIN {mode}")) for mode in ("DEFERRED", "IMMEDIATE")}
 
 

@@ -19,7 +19,7 @@ from chatstore.schemas.messages import (
     MessageQuerySchema,
     MessageSchema,
 )
-from chatstore.services.background import index_appended
+from chatstore.services.background import index_pending_messages
 from chatstore.store import messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
@@ -86,7 +86,7 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
         ),
         count=len(body["messages"]),
     )
-    index_appended()
+    index_pending_messages()
     return response
 
 

@@ -17,7 +17,7 @@ from chatstore.schemas.sessions import (
     SessionSchema,
     SessionUpdateSchema,
 )
-from chatstore.services.background import finisher_of
+from chatstore.services.background import background_worker_of
 from chatstore.store import bulk, session_lists, sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
@@ -175,7 +175,7 @@ def _finish_after_request() -> None:
     # committed, so we start the finisher in any case.
     @after_this_request
     def start(response: Response) -> Response:
-        finisher_of(current_app).start()
+        background_worker_of(current_app).start()
         return response
 
 

@@ -74,7 +74,7 @@ def count_hidden() -> int:
     return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
 
 
-def delete_small() -> int:
+def delete_small_sessions() -> int:
     """Delete the next hidden sessions that fit into one batch; return how many.
 
     A session that fills a batch alone is left to `delete_batch`.

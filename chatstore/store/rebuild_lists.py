@@ -31,7 +31,7 @@ class Batch:
     last: UUID
 
 
-def relist_batch(*, after: UUID | None, most_bytes: int = BATCH_BYTES) -> Batch | None:
+def rebuild_batch(*, after: UUID | None, most_bytes: int = BATCH_BYTES) -> Batch | None:
     """Rewrite the next sessions by id; return None when no sessions are left."""
     sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
     sizes = sizes.where(ChatSession.former_owner_id.is_(None))

@@ -25,8 +25,6 @@ QUERY_WRITERS = {
     "models": "constraints and relationships",
     "shell": "gives an administrator the words",
     "store": "",
-    "services.doctor": "asks a database how it is set up",
-    "services.backup.whole_database": "copies a database, and asks whether it is empty",
 }
 
 

@@ -245,7 +245,7 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
 
 def finished():
     left = []
-    while deleted := run_write(deletions.delete_small):
+    while deleted := run_write(deletions.delete_small_sessions):
         left.append(deleted)
     return left
 

@@ -2,13 +2,13 @@ from sqlalchemy import delete
 
 from chatstore.db import db, run_write, transaction
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.rebuild_lists import relist_batch
+from chatstore.store.rebuild_lists import rebuild_batch
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 
 
 def relisted(**bounds):
     counts, last = [], None
-    while batch := run_write(relist_batch, after=last, **bounds):
+    while batch := run_write(rebuild_batch, after=last, **bounds):
         last = batch.last
         counts.append(batch.count)
     return counts
