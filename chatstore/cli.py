@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -42,6 +42,7 @@ from chatstore.settings import Settings
 from chatstore.store import idempotency, rebuild_lists, stats
 from chatstore.store.search import rebuild
 from chatstore.store.verify import checks
+from chatstore.store.verify.index import Progress
 
 
 class Commands(click.Group):
@@ -161,7 +162,7 @@ def reindex_command() -> None:
     click.echo(f"indexed {pluralize(messages, 'message')}, {pluralize(names, 'name')}")
 
 
-def _rebuild_lists(progress: Callable[[str], None]) -> None:
+def _rebuild_lists(progress: Progress) -> None:
     done, last = 0, None
     while batch := run_write(rebuild_lists.rebuild_batch, after=last):
         last = batch.last
@@ -169,7 +170,7 @@ def _rebuild_lists(progress: Callable[[str], None]) -> None:
         progress(f"{done} sessions listed")
 
 
-def _rebuild_index(index: str, noun: str, progress: Callable[[str], None]) -> int:
+def _rebuild_index(index: str, noun: str, progress: Progress) -> int:
     done, last = 0, 0
     while run_write(rebuild.delete_strays, index, limit=rebuild.BATCH):
         pass
@@ -319,7 +320,7 @@ def _exit_on_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _progress_line() -> Iterator[Callable[[str], None]]:
+def _progress_line() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -93,11 +93,11 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
     outcome = run_write(
         _change_sessions,
         bulk.BulkChange(
-            body["action"], tuple(body.get("tags", ())), most_tags=settings.max_tags
+            body["action"], tuple(body.get("tags", ())), max_tags=settings.max_tags
         ),
         owner_id=current_owner(),
         selected=_selected(body),
-        most=settings.max_bulk_sessions,
+        max_sessions=settings.max_bulk_sessions,
         is_dry_run=body["dry_run"],
     )
     return {

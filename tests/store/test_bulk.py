@@ -214,7 +214,7 @@ def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_
     before = stored("revision")
     tags = ("t", "u") if action == "remove_tags" else ("x", "y")
     rows = 18 if action == "delete" else 6
-    bound = "MOST_FACETS" if action == "delete" else "MOST_TAGS"
+    bound = "MAX_CHANGED_FACETS" if action == "delete" else "MAX_CHANGED_TAGS"
     monkeypatch.setattr(bulk, bound, rows - 1)
     with pytest.raises(ValidationFailed):
         change(action, tags=tags, is_dry_run=is_dry_run)
@@ -227,7 +227,7 @@ def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_
 @pytest.mark.parametrize("action", ["pin", "archive", "add_tags", "delete"])
 def test_too_many_bytes_at_once_change_none_but_one_alone(laden, monkeypatch, action):
     before = stored("revision")
-    monkeypatch.setattr(bulk, "MOST_BYTES", 100)
+    monkeypatch.setattr(bulk, "MAX_CHANGED_BYTES", 100)
     with pytest.raises(ValidationFailed):
         change(action, tags=("x",))
     assert stored("revision") == before

@@ -35,5 +35,5 @@ def test_what_lists_find_sessions_by_is_written_again(db_session, make_session):
 def test_a_batch_is_bounded_in_bytes(db_session, make_session):
     for _ in range(5):
         make_session(rag_document_ids=["x" * 40])
-    assert relisted(most_bytes=100) == [2, 2, 1]
-    assert relisted(most_bytes=10) == [1] * 5
+    assert relisted(max_bytes=100) == [2, 2, 1]
+    assert relisted(max_bytes=10) == [1] * 5

@@ -19,7 +19,6 @@ from chatstore.errors import BackupError
 from chatstore.services.backup import whole_database
 from chatstore.services.backup.integrity import (
     Contents,
-    Progress,
     check_contents,
     pluralize,
     require_known_revision,
@@ -28,6 +27,7 @@ from chatstore.services.backup.integrity import (
 from chatstore.services.backup.postgres_tools import PostgresTools
 from chatstore.settings import Settings
 from chatstore.store import database_info
+from chatstore.store.verify.index import Progress
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _PG_DUMP_MAGIC = b"PGDMP"

@@ -1,6 +1,6 @@
 """Checks that a database is sound and of a known revision; counts its rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,7 @@ from chatstore.db.revisions import current_revision, head_revision, known_revisi
 from chatstore.errors import BackupError
 from chatstore.store import stats
 from chatstore.store.verify import checks
-
-Progress = Callable[[str], None]
+from chatstore.store.verify.index import Progress
 
 
 @dataclass(frozen=True)
