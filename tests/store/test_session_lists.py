@@ -266,7 +266,7 @@ def test_the_order_of_what_is_collected_is_written(db_session):
             (session_lists._prepare(listing, walks, None, kind), len(walks))
         )
     for each, parts in prepared:
-        text = str(each._for(db.engine.dialect).text)
+        text = str(each._compiled_for(db.engine.dialect).text)
         aggregate = r"(?:group_concat|string_agg)\("
         ordered = rf"{aggregate}[^()]* ORDER BY [^()]*\)"
         assert len(re.findall(aggregate, text)) == parts, text
