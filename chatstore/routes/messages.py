@@ -24,7 +24,7 @@ from chatstore.store import messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED, answer_once
+from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response
 from chatstore.web.streaming import answer_messages
@@ -103,7 +103,7 @@ def _append(
     count: int,
 ) -> BaseResponse:
     response = answer_once(partial(run, turn=session_id), answer)
-    if REPLAYED not in response.headers:
+    if REPLAYED_HEADER not in response.headers:
         note_appended_messages(count)
     return response
 

@@ -187,10 +187,10 @@ def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:
 
 def _listing(query: dict[str, Any]) -> session_lists.SessionListing:
     sort = query.get("sort", SessionSort.LAST_UPDATED_AT)
-    usual = Order.ASC if sort is SessionSort.NAME else Order.DESC
+    default_order = Order.ASC if sort is SessionSort.NAME else Order.DESC
     return session_lists.SessionListing(
         filters=SessionFilters.among(query),
         sort=sort,
-        order=query.get("order", usual),
+        order=query.get("order", default_order),
         pinned_first=query.get("pinned_first", False),
     )

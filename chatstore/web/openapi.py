@@ -110,12 +110,12 @@ def openapi_json() -> bytes:
 
 
 def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:
-    shapes = MarshmallowPlugin()
-    plugins = (shapes, _SchemaRules())
+    marshmallow_plugin = MarshmallowPlugin()
+    plugins = (marshmallow_plugin, _SchemaRules())
     spec = APISpec("chatstore", __version__, "3.1.0", plugins, info=_INFO)
-    assert shapes.converter is not None
-    for document in (_limits(app.config["CHATSTORE"]), _strict_text):
-        shapes.converter.add_attribute_function(document)  # type: ignore[no-untyped-call]
+    assert marshmallow_plugin.converter is not None
+    for attribute_function in (_limits(app.config["CHATSTORE"]), _strict_text):
+        marshmallow_plugin.converter.add_attribute_function(attribute_function)  # type: ignore[no-untyped-call]
     spec.components.schema("JsonValue", _JSON)
     for status in map(HTTPStatus, _STATUSES):
         spec.components.response(status.name, _response(status), lazy=True)
@@ -137,7 +137,7 @@ def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
     (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    ids = re.findall(r"<(\w+):(\w+)>", rule.rule)
+    path_parameters = re.findall(r"<(\w+):(\w+)>", rule.rule)
     summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
     described = {"summary": summary, "tags": [rule.endpoint.partition(".")[0]]}
     if description:
@@ -145,11 +145,12 @@ def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
     spec.path(
         re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule),
         operations={
-            method.lower(): described | _operation(view.operation, has_id=bool(ids))
+            method.lower(): described
+            | _operation(view.operation, has_id=bool(path_parameters))
         },
         parameters=[
             {"in": "path", "name": name, "required": True, "schema": _PATH_TYPES[kind]}
-            for kind, name in ids
+            for kind, name in path_parameters
         ],
     )
 
@@ -226,8 +227,8 @@ def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
 
 
 def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-    if isinstance(field, QueryString) and field.ignored:
-        return {"pattern": rf"^[^\x00]*[^\x00{field.ignored}][^\x00]*$"}
+    if isinstance(field, QueryString) and field.ignored_characters:
+        return {"pattern": rf"^[^\x00]*[^\x00{field.ignored_characters}][^\x00]*$"}
     if isinstance(field, Text | QueryString):
         return {"pattern": _NO_NUL}
     if isinstance(field, BodyArchivedField):

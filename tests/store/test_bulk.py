@@ -30,7 +30,7 @@ def change(action, selected=ALL, *, owner_id="alice", max_sessions=10_000, **oth
         BulkChange(BulkAction(action), **others),
         owner_id=owner_id,
         selected=selected,
-        max_sessions=most,
+        max_sessions=max_sessions,
         is_dry_run=dry,
     )
 

@@ -255,7 +255,11 @@ def test_small_sessions_go_together(make_session, db_session):
     change = bulk.BulkChange(BulkAction.DELETE)
     selected = [chat.id for chat in chats]
     run_write(
-        bulk.change_sessions, change, owner_id="alice", selected=selected, max_sessions=100
+        bulk.change_sessions,
+        change,
+        owner_id="alice",
+        selected=selected,
+        max_sessions=100,
     )
     assert deletions.count_hidden() == 3 * BATCH
     assert finished() == [BATCH, BATCH, BATCH]
