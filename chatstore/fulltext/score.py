@@ -17,7 +17,7 @@ from chatstore.fulltext.words import parts_of, words_of_folded
 _RANKED_CHARACTERS = 4000
 # Folding can turn one character into many words.
 _RANKED_WORDS = 4000
-_RANKED_FOLDED = 2 * _RANKED_CHARACTERS
+_RANKED_FOLDED_CHARACTERS = 2 * _RANKED_CHARACTERS
 _USUAL_CHARACTERS = 600
 _SATURATION = 1.2
 _LENGTH_WEIGHT = 0.75
@@ -40,7 +40,7 @@ def score_text(text: str, query: Query) -> float:
 
 def _counts(text: str, terms: Sequence[Term]) -> list[int]:
     near = "\n".join(text[start:end] for start, end in parts_near(text, terms))
-    folded = fold(near)[:_RANKED_FOLDED]
+    folded = fold(near)[:_RANKED_FOLDED_CHARACTERS]
     runs = [run_of(term) for term in terms]
     counts = [_count_run(run, folded) if run else 0 for run in runs]
     others = [number for number, run in enumerate(runs) if not run]
