@@ -14,24 +14,24 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-_stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-_SHARED: list[Processor] = [
+_encode_json = json.JSONEncoder(ensure_ascii=False).encode
+_add_timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+_SHARED_PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    _stamp,
+    _add_timestamp,
 ]
 
 
-def _style(style: str) -> str:
+def _resolve_style(style: str) -> str:
     if style == "auto":
         return "console" if sys.stderr.isatty() else "json"
     return style
 
 
-def _renderer(style: str) -> list[Processor]:
-    if _style(style) == "console":
+def _renderers(style: str) -> list[Processor]:
+    if _resolve_style(style) == "console":
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     return [
@@ -40,7 +40,7 @@ def _renderer(style: str) -> list[Processor]:
     ]
 
 
-class _WithoutRequestText(logging.Filter):
+class _HideRequestText(logging.Filter):
     """Removes gunicorn's quote of an unreadable request, which may be a body."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -51,15 +51,15 @@ class _WithoutRequestText(logging.Filter):
 
 
 # We add this note to an error that we have logged ourselves.
-LOGGED = "logged"
+LOGGED_NOTE = "logged"
 
 
-class _WithoutLoggedErrors(logging.Filter):
+class _DropLoggedErrors(logging.Filter):
     """Drops gunicorn's traceback of an error that has the note LOGGED."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return LOGGED not in getattr(error, "__notes__", ())
+        return LOGGED_NOTE not in getattr(error, "__notes__", ())
 
 
 class _RequestLog:
@@ -67,11 +67,13 @@ class _RequestLog:
 
     def __init__(self, *, style: str, stream: TextIO) -> None:
         self.stream = stream
-        self._console = _renderer(style)[0] if _style(style) == "console" else None
+        self._console = (
+            _renderers(style)[0] if _resolve_style(style) == "console" else None
+        )
 
     def render(self, line: dict[str, Any]) -> str:
         if self._console is None:
-            return _encode(line)
+            return _encode_json(line)
         return str(self._console(None, "info", line))
 
 
@@ -89,16 +91,16 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "formatters": {
             "structlog": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _SHARED,
+                "foreign_pre_chain": _SHARED_PROCESSORS,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *_renderer(style),
+                    *_renderers(style),
                 ],
             }
         },
         "filters": {
-            "without request text": {"()": _WithoutRequestText},
-            "without logged errors": {"()": _WithoutLoggedErrors},
+            "without request text": {"()": _HideRequestText},
+            "without logged errors": {"()": _DropLoggedErrors},
         },
         "handlers": {
             "stderr": {
@@ -124,7 +126,7 @@ def configure_logs(*, level: str, style: str) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_SHARED,
+            *_SHARED_PROCESSORS,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -143,6 +145,6 @@ def log_request(name: str, **members: Any) -> None:
     if not logging.getLogger(name).isEnabledFor(logging.INFO):
         return
     line = {"event": "request", **members, "logger": name, "level": "info"}
-    _stamp(None, "info", line)
+    _add_timestamp(None, "info", line)
     with suppress(OSError, ValueError):  # a full disk, a closed file
         _request_log.stream.write(f"{_request_log.render(line)}\n")

@@ -48,7 +48,7 @@ def init_hosts(app: Flask, settings: Settings) -> None:
 def _own_names(settings: Settings) -> tuple[str, ...]:
     bound = "" if settings.bind.startswith("unix:") else settings.bind
     name, _ = _split_authority(bound)
-    return (*settings.allowed_names, *([name] if name else ()))
+    return (*settings.allowed_host_names, *([name] if name else ()))
 
 
 def _check_host(environ: "WSGIEnvironment", is_ours: Callable[[str], bool]) -> None:
