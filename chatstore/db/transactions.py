@@ -28,7 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
-_PENDING = (
+_PENDING_CHANGES = (
     "There are changes that are not committed, and this transaction would commit them:"
     " call db.session.commit() or db.session.rollback() first."
 )
@@ -173,13 +173,13 @@ def _end_read_transaction(session: Session) -> None:
     # The session may have an old read transaction, in which a write would fail, or a
     # lost connection. So we end that transaction before a write.
     if session.new or session.dirty or session.deleted:
-        raise RuntimeError(_PENDING)
+        raise RuntimeError(_PENDING_CHANGES)
     if not session.in_transaction():
         return  # nothing was read, as before most writes
     try:
         if session.info.pop(_MAY_HAVE_WRITTEN, False) and _has_written(session):
             session.info[_MAY_HAVE_WRITTEN] = True
-            raise RuntimeError(_PENDING)
+            raise RuntimeError(_PENDING_CHANGES)
         session.commit()
     except (DBAPIError, PendingRollbackError):
         session.rollback()  # the connection is lost, and the transaction with it

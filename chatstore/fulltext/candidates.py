@@ -92,7 +92,7 @@ class _Letter:
     several: set[str]
 
 
-def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
+def candidate_parts(text: str, terms: Sequence[Term]) -> Iterator[Range]:
     """Yield the [start, end) of each part of `text` that may hold a term, in order.
 
     A part begins and ends between words, so it folds as it does within the text. The
@@ -124,7 +124,7 @@ def parts_near(text: str, terms: Sequence[Term]) -> Iterator[Range]:
         match = pattern.search(searched_text, end)
 
 
-def run_of(term: Term) -> str | None:
+def unspaced_run_of(term: Term) -> str | None:
     """Return the unspaced run that the term spells, if any: 数据库 for 数据, 据库."""
     if len(term.words) == 1 and term.is_prefix and is_unspaced(term.words[0]):
         return term.words[0]
@@ -139,7 +139,7 @@ def run_of(term: Term) -> str | None:
 def _is_in_one_part(term: Term) -> bool:
     """Whether no sign can be in the term: it is one word, or one unspaced run."""
     if len(term.words) > 1:
-        return run_of(term) is not None
+        return unspaced_run_of(term) is not None
     word = term.words[0]
     if word.isdecimal():  # it may be in a row of numbers, as in 2026-03-05T10:35
         return False

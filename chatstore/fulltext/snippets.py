@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 
-from chatstore.fulltext.candidates import MAX_PATTERN_WORDS, parts_near
+from chatstore.fulltext.candidates import MAX_PATTERN_WORDS, candidate_parts
 from chatstore.fulltext.folded_text import FoldedText, Range
 from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Finder, Term
@@ -72,7 +72,7 @@ def cut_snippet(
 
 def _parts(text: str, terms: Sequence[Term]) -> Iterator["_Part"]:
     finder = Finder(terms)
-    for start, end in parts_near(text, terms):
+    for start, end in candidate_parts(text, terms):
         yield _Part(text[start:end], start, terms, finder)
 
 
@@ -81,7 +81,7 @@ def _matches(
 ) -> Iterator[Range]:
     """Yield the matches that lie before `end`."""
     for part in chain(found, takewhile(lambda each: each.start < end, others)):
-        yield from part.before(end)
+        yield from part.matches_before(end)
 
 
 class _Part:
@@ -103,16 +103,16 @@ class _Part:
     @property
     def first(self) -> Range | None:
         """The [start, end) of the first match in the whole text, if there is one."""
-        return self._first and self._placed(self._first)
+        return self._first and self._in_whole_text(self._first)
 
-    def before(self, end: int) -> Iterator[Range]:
+    def matches_before(self, end: int) -> Iterator[Range]:
         """Yield the matches from the first on that lie before `end`."""
-        return map(self._placed, self._before(end - self.start))
+        return map(self._in_whole_text, self._matches_before(end - self.start))
 
-    def _placed(self, match: Range) -> Range:
+    def _in_whole_text(self, match: Range) -> Range:
         return match[0] + self.start, match[1] + self.start
 
-    def _before(self, end: int) -> Iterator[Range]:
+    def _matches_before(self, end: int) -> Iterator[Range]:
         if self._first and self._first[0] < end:
             yield self._first
             yield from self._find_parts(end)
@@ -158,9 +158,9 @@ def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
         or len(folded) <= _SHORT_TEXT
     ):
         return 0 if first_words else None
-    before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
+    word_start = "(?<![a-z0-9])" if folded.isascii() else WORD_START
     patterns = [
-        re.escape(word) if stands_alone(word) else before + re.escape(word)
+        re.escape(word) if stands_alone(word) else word_start + re.escape(word)
         for word in sorted(first_words)
     ]
     match = re.search("|".join(patterns), folded)

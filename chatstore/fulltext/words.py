@@ -72,7 +72,7 @@ def words_of(text: str) -> list[str]:
     return words_of_folded(fold(text)[:FOLDED_CHARACTERS])
 
 
-def is_whole(text: str, *, most_folded: int = FOLDED_CHARACTERS) -> bool:
+def is_whole(text: str, *, max_folded: int = FOLDED_CHARACTERS) -> bool:
     """Whether `words_of` drops no part of `text`.
 
     A page has many texts, so this does only those steps of folding that lengthen a
@@ -85,7 +85,7 @@ def is_whole(text: str, *, most_folded: int = FOLDED_CHARACTERS) -> bool:
         piece = limit_marks(text[start : start + _PIECE])
         piece = unicodedata.normalize("NFKC", piece).casefold()
         length += len(piece) + sum(map(piece.count, _FOLD_TO_TWO_LETTERS))
-        if length > most_folded:
+        if length > max_folded:
             return False
     return True
 

@@ -21,7 +21,7 @@ from chatstore.store.filters import SessionFilters, find_rare_facet, select_matc
 from chatstore.store.json_rows import disk_bytes
 
 # Rows per statement: well within the limits of both databases.
-_CHUNK = 500
+_CHUNK_ROWS = 500
 # Bounds of one request. It runs in one transaction, and all other writers wait for it.
 MAX_CHANGED_TAGS = 10_000
 MAX_CHANGED_FACETS = 50_000
@@ -91,7 +91,7 @@ Changes = list[tuple[Row[Any], Columns]]
 
 _TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
 # The lists of thousands of sessions can be gigabytes, so we read only their sizes.
-_COLUMNS: tuple[Any, ...] = (
+_LOCKED_COLUMNS: tuple[Any, ...] = (
     ChatSession.id,
     ChatSession.pinned,
     ChatSession.archived_at,
@@ -106,7 +106,7 @@ def _lock_sessions(
     owner_id: str, selected: Collection[UUID] | SessionFilters, max_sessions: int
 ) -> list[Row[Any]]:
     # Lock rows in id order so that two bulk requests cannot deadlock.
-    locking = select(*_COLUMNS).order_by(ChatSession.id).with_for_update()
+    locking = select(*_LOCKED_COLUMNS).order_by(ChatSession.id).with_for_update()
     if isinstance(selected, SessionFilters):
         connection = db.session.connection()
         query = select_matching(
@@ -199,7 +199,7 @@ def _too_many(max_sessions: int, selected: SessionFilters) -> ValidationFailed:
 
 def _columns_to_set(change: BulkChange, chat: Row[Any]) -> Columns:
     """Return the columns to set on the session; none if it needs no change."""
-    return _CHANGES[change.action](change, chat)
+    return _COLUMNS_BY_ACTION[change.action](change, chat)
 
 
 def _archive(change: BulkChange, chat: Row[Any]) -> Columns:
@@ -273,7 +273,7 @@ def _id_column(change: BulkChange, chat: Row[Any]) -> Columns:
     return {"id": chat.id}
 
 
-_CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
+_COLUMNS_BY_ACTION: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
     BulkAction.ARCHIVE: _archive,
     BulkAction.UNARCHIVE: _unarchive,
     BulkAction.PIN: _pin,
@@ -320,5 +320,5 @@ def _tag_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     rest = iter(items)
-    while chunk := list(islice(rest, _CHUNK)):
+    while chunk := list(islice(rest, _CHUNK_ROWS)):
         yield chunk

@@ -148,7 +148,7 @@ def _refuse_cut_off(file: Path) -> None:
 
 
 def _dump_postgresql(partial: Path, progress: Progress) -> Contents:
-    tools = _tools()
+    tools = _postgres_tools()
     # pg_dump and our checks share this snapshot, so both see the same data.
     snapshot = whole_database.hold_snapshot()
     require_known_revision(current_revision(), database="The database")
@@ -170,7 +170,7 @@ def _dump_postgresql(partial: Path, progress: Progress) -> Contents:
 
 
 def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> None:
-    tools = _tools()
+    tools = _postgres_tools()
     tools.check_dump(file, on_progress=lambda: progress("reading the dump"))
     version_text = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
     revision = require_known_revision(version_text, database=str(file))
@@ -188,7 +188,7 @@ def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> N
     tools.restore(file, on_progress=lambda: progress("restoring"))
 
 
-def _tools() -> PostgresTools:
+def _postgres_tools() -> PostgresTools:
     return PostgresTools(
         db.engine.url, server_version=database_info.get_postgresql_version()
     )
