@@ -182,7 +182,10 @@ def _find_deep_place(body: bytes, max_levels: int, length: int) -> str:
 
 
 def _is_flawless(value: Any, max_depth: int, *, has_escapes: bool) -> bool:
-    """Whether `_find_flaws` would find nothing, at a fifteenth of its cost.
+    """Return whether `_find_flaws` would find nothing.
+
+    Without this check, a batch of 30 messages with 60 kB of numbers each as metadata
+    takes 2.2 times as long on SQLite and 1.8 times on PostgreSQL.
 
     `has_escapes` is whether a string can contain a NUL or a surrogate.
     """
