@@ -17,7 +17,7 @@ FAST_TESTS := tests/fulltext tests/schemas tests/models tests/web tests/routes \
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-python test-serializable coverage check bench bench-quick torture migration constraints clean
+.PHONY: help run test test-fast test-python test-serializable coverage check bench bench-quick torture migration settings-docs constraints clean
 export VENV_PEERS
 
 help:  ## list these targets
@@ -84,6 +84,9 @@ torture: $(VENV)/.dev  ## kill every process for hours, and prove that nothing i
 migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
 	@test -n "$(m)" || { echo 'Describe the migration: make migration m="add a column"'; exit 2; }
 	$(BIN)/alembic -c migrations/alembic.ini revision --autogenerate -m "$(m)"
+
+settings-docs: $(VENV)/.dev  ## write the table of docs/settings.md from the settings
+	$(BIN)/python -m tests.support.settings_table
 
 # Newer interpreters install what the oldest can: a library drops old ones first.
 constraints: $(BIN)/python  ## resolve all dependencies again and write constraints.txt

@@ -22,61 +22,61 @@ from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
 from chatstore.web.openapi import init_openapi
 from chatstore.web.problems import init_problems
+from chatstore.web.streaming import init_streaming
 
 # token_urlsafe(32) returns 43 characters, so a shorter secret was cut off.
-_SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
+_WHOLE_SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
 
 
-def create_app(settings: Settings | None = None, *, makes_files: bool = True) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, creates_files: bool = True
+) -> Flask:
     """Return the application; `settings` defaults to `Settings.from_env()`.
 
-    Opens no connection. If `makes_files` is false, it creates neither a database file
+    Opens no connection. If `creates_files` is false, it creates neither a database file
     nor a secret file, so the database must exist. Raises SettingsError.
     """
     settings = settings or Settings.from_env()
     app = Flask(__name__)
-    app.extensions["chatstore-makes-files"] = makes_files
-    for configure in (
-        _configure_logs,
-        _configure_database,
-        _configure_requests,
-        _configure_routes,
-        _configure_proxies,
-    ):
-        configure(app, settings)
+    configure_logs(level=settings.log_level, style=settings.log_format)
+    _configure_database(app, settings, creates_files)
+    _configure_requests(app, settings, creates_files)
+    _configure_routes(app)
+    _configure_proxies(app, settings)
     init_background(app)
     init_shell(app)
     return app
 
 
-def _configure_logs(app: Flask, settings: Settings) -> None:
-    configure_logs(level=settings.log_level, style=settings.log_format)
-
-
-def _configure_requests(app: Flask, settings: Settings) -> None:
+def _configure_requests(app: Flask, settings: Settings, creates_files: bool) -> None:
     app.config["CHATSTORE"] = settings
-    app.config["SECRET_KEY"] = settings.secret_key or _secret(app, settings)
+    app.config["SECRET_KEY"] = settings.secret_key or _secret_key(
+        settings, creates_files
+    )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json = OrjsonProvider(app)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     init_observation(app)
     init_hosts(app, settings)
+    init_streaming(app, settings)
     init_problems(app)
 
 
-def _configure_database(app: Flask, settings: Settings) -> None:
-    if settings.sqlite_path is not None and app.extensions["chatstore-makes-files"]:
-        _make_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
-    init_database(app, settings)
+def _configure_database(app: Flask, settings: Settings, creates_files: bool) -> None:
+    if settings.sqlite_path is not None and creates_files:
+        _create_private_file(settings.sqlite_path, f"{PREFIX}DATABASE_URL")
+    init_database(app, settings, creates_files=creates_files)
     if settings.sqlite_path is not None:
         init_group_commit(app, timeout_seconds=settings.lock_timeout_seconds)
 
 
-def _configure_routes(app: Flask, settings: Settings) -> None:
+def _configure_routes(app: Flask) -> None:
     for blueprint in (*API_BLUEPRINTS, *PAGE_BLUEPRINTS):
         app.register_blueprint(blueprint)
-    init_openapi(app, {bp.name: meaning for bp, meaning in API_BLUEPRINTS.items()})
+    init_openapi(
+        app, {bp.name: description for bp, description in API_BLUEPRINTS.items()}
+    )
 
 
 def _configure_proxies(app: Flask, settings: Settings) -> None:
@@ -87,27 +87,23 @@ def _configure_proxies(app: Flask, settings: Settings) -> None:
         )
 
 
-def _secret(app: Flask, settings: Settings) -> str:
-    if not app.extensions["chatstore-makes-files"]:
-        return secrets.token_urlsafe(32)  # a command signs no cursor for a client
-    return _kept_secret(settings)
-
-
-def _kept_secret(settings: Settings) -> str:
+def _secret_key(settings: Settings, creates_files: bool) -> str:
     """Return the secret from the file next to the database; create it if missing."""
+    if not creates_files:
+        return secrets.token_urlsafe(32)  # a command signs no cursor for a client
     path = settings.sqlite_path or Path("instance/chatstore.db").absolute()
     path = path.with_name("secret_key")
-    _make_folder(path.parent, f"{PREFIX}SECRET_KEY")
+    _create_folder(path.parent, f"{PREFIX}SECRET_KEY")
     try:
         if not path.exists():
-            _make_secret(path)
-        kept = path.read_bytes().decode(errors="replace").strip()
+            _create_secret_file(path)
+        secret = path.read_bytes().decode(errors="replace").strip()
     except OSError as error:
         raise SettingsError(
             f"{PREFIX}SECRET_KEY is not set, and {path} cannot be read or created:"
             f" {error.strerror}. Set {PREFIX}SECRET_KEY to a long random text."
         ) from error
-    if not _SECRET.fullmatch(kept):
+    if not _WHOLE_SECRET.fullmatch(secret):
         # Anybody could sign with an empty secret, so we refuse it. Other processes may
         # have read the file, or it may be the user's own, so we do not replace it.
         raise SettingsError(
@@ -115,23 +111,23 @@ def _kept_secret(settings: Settings) -> str:
             " start creates a new secret, which invalidates the cursors of clients. Or"
             f" set {PREFIX}SECRET_KEY to a long random text."
         )
-    return kept
+    return secret
 
 
-def _make_secret(path: Path) -> None:
+def _create_secret_file(path: Path) -> None:
     # We flush the file before we link its name, so a crash leaves all of it or none.
     # hardlink_to fails if the name exists, so the secret of another process stays.
-    mine = path.with_name(f"secret_key.{secrets.token_hex(8)}")
-    mine.touch(mode=0o600)
+    temporary = path.with_name(f"secret_key.{secrets.token_hex(8)}")
+    temporary.touch(mode=0o600)
     try:
-        with mine.open("w") as file:
+        with temporary.open("w") as file:
             file.write(secrets.token_urlsafe(32))
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):
-            path.hardlink_to(mine)
+            path.hardlink_to(temporary)
     finally:
-        mine.unlink()
+        temporary.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -139,10 +135,10 @@ def _make_secret(path: Path) -> None:
         os.close(folder)
 
 
-def _make_private_file(path: Path, variable: str) -> None:
+def _create_private_file(path: Path, variable: str) -> None:
     # SQLite would create a file that all users of the machine can read, so we create
     # the file first.
-    _make_folder(path.parent, variable)
+    _create_folder(path.parent, variable)
     try:
         path.touch(mode=0o600)
     except OSError as error:
@@ -151,7 +147,7 @@ def _make_private_file(path: Path, variable: str) -> None:
         ) from error
 
 
-def _make_folder(folder: Path, variable: str) -> None:
+def _create_folder(folder: Path, variable: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

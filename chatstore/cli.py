@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -24,8 +24,8 @@ from chatstore.app import create_app
 from chatstore.clock import utc_now
 from chatstore.db import db, run_write
 from chatstore.db.errors import db_error_text
-from chatstore.db.revisions import COMMAND as MIGRATE
 from chatstore.db.revisions import (
+    MIGRATE_COMMAND,
     check_revision,
     current_revision,
     head_revision,
@@ -37,11 +37,12 @@ from chatstore.errors import ChatstoreError
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.services import doctor
 from chatstore.services.backup import backup
-from chatstore.services.backup.integrity import counted
+from chatstore.services.backup.integrity import pluralize
 from chatstore.settings import Settings
 from chatstore.store import idempotency, rebuild_lists, stats
 from chatstore.store.search import rebuild
 from chatstore.store.verify import checks
+from chatstore.store.verify.index import Progress
 
 
 class Commands(click.Group):
@@ -87,7 +88,7 @@ def main() -> None:
 )
 def serve_command(is_migrating: bool) -> None:
     """Start the server, and first migrate a database without sessions."""
-    app = _admin_app(makes_files=True)
+    app = _create_admin_app(creates_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
         kind = network_file_system(settings.sqlite_path)
@@ -100,7 +101,7 @@ def serve_command(is_migrating: bool) -> None:
         if is_migrating or is_first_run():
             # Importing Alembic takes 0.1 s, so we migrate only if it is needed.
             is_current = current_revision() == head_revision()
-            _report([] if is_current else migrate())
+            _print_steps([] if is_current else migrate())
         check_revision()
         db.session.remove()
         db.engine.dispose()
@@ -115,31 +116,31 @@ def serve_command(is_migrating: bool) -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Migrate the database to the schema of this version."""
-    with _admin_app(makes_files=True).app_context():
-        _report(migrate())
+    with _create_admin_app(creates_files=True).app_context():
+        _print_steps(migrate())
 
 
 @main.command("verify")
 def verify_command() -> None:
     """Check that all data keeps chatstore's promises."""
-    with _admin_app().app_context():
+    with _create_admin_app().app_context():
         check_revision()
-        broken = _verify()
+        broken = _print_violations()
         sessions, messages = stats.count_sessions(), stats.count_messages()
-        size = f"{counted(sessions, 'session')}, {counted(messages, 'message')}"
+        size = f"{pluralize(sessions, 'session')}, {pluralize(messages, 'message')}"
         if broken:
-            raise click.ClickException(f"{counted(broken, 'violation')} in {size}.")
-        click.echo(f"ok: {size}, {counted(len(checks.CHECKS), 'check')}")
+            raise click.ClickException(f"{pluralize(broken, 'violation')} in {size}.")
+        click.echo(f"ok: {size}, {pluralize(len(checks.CHECKS), 'check')}")
 
 
-def _verify() -> int:
+def _print_violations() -> int:
     """Print each violation and return their number."""
     broken = 0
-    with _progress_line() as show:
+    with _progress_line() as progress:
         for number, check in enumerate(checks.CHECKS, start=1):
-            show(f"{number} of {len(checks.CHECKS)}: {check.name}")
-            for violation in check.find(show):
-                show("")
+            progress(f"{number} of {len(checks.CHECKS)}: {check.name}")
+            for violation in check.find(progress):
+                progress("")
                 click.echo(f"{check.name}: {violation}")
                 broken += 1
     return broken
@@ -151,39 +152,39 @@ def reindex_command() -> None:
 
     The server may keep running. Run this if `verify` finds wrong entries.
     """
-    with _admin_app().app_context(), _progress_line() as show:
+    with _create_admin_app().app_context(), _progress_line() as progress:
         check_revision()
         while run_write(rebuild.number_sessions):
             pass
-        _relist(show)
-        names = _reindex(NAMES, "names", show)
-        messages = _reindex(MESSAGES, "messages", show)
-    click.echo(f"indexed {counted(messages, 'message')}, {counted(names, 'name')}")
+        _rebuild_lists(progress)
+        names = _rebuild_index(NAMES, "names", progress)
+        messages = _rebuild_index(MESSAGES, "messages", progress)
+    click.echo(f"indexed {pluralize(messages, 'message')}, {pluralize(names, 'name')}")
 
 
-def _relist(show: Callable[[str], None]) -> None:
+def _rebuild_lists(progress: Progress) -> None:
     done, last = 0, None
-    while batch := run_write(rebuild_lists.relist_batch, after=last):
+    while batch := run_write(rebuild_lists.rebuild_batch, after=last):
         last = batch.last
         done += batch.count
-        show(f"{done} sessions listed")
+        progress(f"{done} sessions listed")
 
 
-def _reindex(index: str, noun: str, show: Callable[[str], None]) -> int:
+def _rebuild_index(index: str, noun: str, progress: Progress) -> int:
     done, last = 0, 0
     while run_write(rebuild.delete_strays, index, limit=rebuild.BATCH):
         pass
     while batch := run_write(rebuild.reindex_batch, index, after=last):
         last = batch.last
         done += batch.count
-        show(f"{done} {noun} indexed")
+        progress(f"{done} {noun} indexed")
     return done
 
 
 @main.command("stats")
 def stats_command() -> None:
     """Count sessions, messages and bytes in the database."""
-    with _admin_app().app_context():
+    with _create_admin_app().app_context():
         check_revision()
         for name, value in stats.get_stats().items():
             click.echo(f"{name:<24} {value}")
@@ -195,7 +196,7 @@ def doctor_command() -> None:
 
     Exits with 1 if a check fails.
     """
-    app = _admin_app(needs_database=False)
+    app = _create_admin_app(needs_database=False)
     with app.app_context():
         findings = doctor.examine(app.config["CHATSTORE"])
     for finding in findings:
@@ -215,10 +216,10 @@ def backup_command(file: Path, is_replacing: bool) -> None:
     started = time.monotonic()
     with (
         _exit_on_sigterm(),
-        _admin_app().app_context(),
-        _progress_line() as show,
+        _create_admin_app().app_context(),
+        _progress_line() as progress,
     ):
-        copy = backup.write_backup(file, is_replacing=is_replacing, progress=show)
+        copy = backup.write_backup(file, is_replacing=is_replacing, progress=progress)
     seconds = time.monotonic() - started
     size = file.stat().st_size
     click.echo(f"wrote {file}: {size} bytes, {copy}, in {seconds:.1f} s")
@@ -232,11 +233,14 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
     Stop the server first.
     """
-    with _admin_app(makes_files=True).app_context(), _progress_line() as show:
-        copy = backup.restore_backup(file, is_replacing=is_replacing, progress=show)
+    with (
+        _create_admin_app(creates_files=True).app_context(),
+        _progress_line() as progress,
+    ):
+        copy = backup.restore_backup(file, is_replacing=is_replacing, progress=progress)
     click.echo(f"restored {file}: {copy}")
     if copy.revision != head_revision():
-        click.echo(f"The backup is at revision {copy.revision}. Run: {MIGRATE}")
+        click.echo(f"The backup is at revision {copy.revision}. Run: {MIGRATE_COMMAND}")
 
 
 @main.group("purge")
@@ -258,7 +262,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
         raise click.BadParameter(
             "It must be at least 24h, because clients may retry for so long."
         )
-    with _admin_app().app_context():
+    with _create_admin_app().app_context():
         check_revision()
         purged = 0
         before = utc_now() - older_than
@@ -266,28 +270,30 @@ def purge_idempotency_command(older_than: timedelta) -> None:
             purged += count
             if sys.stderr.isatty():
                 click.echo(f"\r{purged} purged", nl=False, err=True)
-        click.echo(f"purged {counted(purged, 'idempotency record')}")
+        click.echo(f"purged {pluralize(purged, 'idempotency record')}")
 
 
 @main.command("shell")
 @click.pass_context
 def shell_command_(ctx: click.Context) -> None:
     """Open a Python shell with the models, the database and five recipes."""
-    app = _admin_app()
-    ctx.obj = ScriptInfo(create_app=_returning(app))
+    app = _create_admin_app()
+    ctx.obj = ScriptInfo(create_app=lambda: app)
     with app.app_context():
         ctx.invoke(shell_command)
 
 
-def _admin_app(*, makes_files: bool = False, needs_database: bool = True) -> Flask:
+def _create_admin_app(
+    *, creates_files: bool = False, needs_database: bool = True
+) -> Flask:
     # A command may run for hours, so it has no statement timeout.
     settings = replace(Settings.from_env(), statement_timeout_seconds=0)
     path = settings.sqlite_path
-    if needs_database and not makes_files and path is not None:
-        absence = doctor.absence_of(path)
+    if needs_database and not creates_files and path is not None:
+        absence = doctor.explain_missing_file(path)
         if absence:
             raise click.ClickException(absence)
-    app = create_app(settings, makes_files=makes_files)
+    app = create_app(settings, creates_files=creates_files)
     click.get_current_context().call_on_close(partial(_close_connections, app))
     return app
 
@@ -316,7 +322,7 @@ def _exit_on_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _progress_line() -> Iterator[Callable[[str], None]]:
+def _progress_line() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda text: None
         return
@@ -327,12 +333,8 @@ def _progress_line() -> Iterator[Callable[[str], None]]:
         click.echo(erase, nl=False, err=True)
 
 
-def _report(steps: list[str]) -> None:
+def _print_steps(steps: list[str]) -> None:
     for step in steps:
         click.echo(f"migrated {step}")
     if not steps:
         click.echo("nothing to migrate")
-
-
-def _returning(app: Flask) -> Callable[[], Flask]:
-    return lambda: app

@@ -1,6 +1,6 @@
 """The domain errors: exceptions that carry their HTTP status; imports no Flask.
 
-`status`, `type` and `title` are the members of RFC 9457 problem details.
+`status` and `title` are members of RFC 9457 problem details; `slug` ends its `type`.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class ChatstoreError(Exception):
     """Base of every error that chatstore raises on purpose."""
 
     status = 500
-    type = "internal-error"
+    slug = "internal-error"
     title = "Internal error"
 
     def __init__(self, detail: str) -> None:
@@ -35,7 +35,7 @@ class MalformedRequest(ChatstoreError):
     """The request cannot be parsed: invalid JSON or a damaged cursor, for example."""
 
     status = 400
-    type = "malformed-request"
+    slug = "malformed-request"
     title = "Malformed request"
 
 
@@ -43,7 +43,7 @@ class NotFound(ChatstoreError):
     """The resource does not exist, or it belongs to another owner."""
 
     status = 404
-    type = "not-found"
+    slug = "not-found"
     title = "Not found"
 
 
@@ -51,7 +51,7 @@ class CrossSiteRequest(ChatstoreError):
     """A page of another site made a browser send a request that changes something."""
 
     status = 403
-    type = "cross-site-request"
+    slug = "cross-site-request"
     title = "Cross-site request"
 
 
@@ -59,7 +59,7 @@ class MisdirectedRequest(ChatstoreError):
     """The request names a host that is not this server (RFC 9110, 15.5.20)."""
 
     status = 421
-    type = "misdirected-request"
+    slug = "misdirected-request"
     title = "Misdirected request"
 
 
@@ -67,7 +67,7 @@ class RequestTimeout(ChatstoreError):
     """The client took too long to send its request."""
 
     status = 408
-    type = "request-timeout"
+    slug = "request-timeout"
     title = "Request timeout"
 
 
@@ -75,7 +75,7 @@ class SeqConflict(ChatstoreError):
     """`expected_seq` is not `last_seq + 1`: another request appended first."""
 
     status = 409
-    type = "seq-conflict"
+    slug = "seq-conflict"
     title = "Another message came first"
 
     def __init__(self, last_seq: int) -> None:
@@ -89,7 +89,7 @@ class PreconditionFailed(ChatstoreError):
     """The resource changed since the caller last read it."""
 
     status = 412
-    type = "precondition-failed"
+    slug = "precondition-failed"
     title = "Precondition failed"
 
 
@@ -97,7 +97,7 @@ class UnsupportedMediaType(ChatstoreError):
     """The body is not sent as JSON."""
 
     status = 415
-    type = "unsupported-media-type"
+    slug = "unsupported-media-type"
     title = "Unsupported media type"
 
 
@@ -105,7 +105,7 @@ class ValidationFailed(ChatstoreError):
     """The request can be parsed but is invalid; `flaws` lists its mistakes."""
 
     status = 422
-    type = "validation-failed"
+    slug = "validation-failed"
     title = "Validation failed"
 
     def __init__(self, flaws: Iterable[Flaw]) -> None:
@@ -118,7 +118,7 @@ class ValidationFailed(ChatstoreError):
 class IdempotencyKeyReused(ValidationFailed):
     """An earlier request used the key with another body, path or method."""
 
-    type = "idempotency-key-reused"
+    slug = "idempotency-key-reused"
     title = "Idempotency key reused"
 
     def __init__(self, key: str, *, is_other_body: bool) -> None:
@@ -136,7 +136,7 @@ class TooManyStreams(ChatstoreError):
     """The process already streams `max_streams` listings; the caller may retry."""
 
     status = 503
-    type = "too-many-streams"
+    slug = "too-many-streams"
     title = "Too many streams"
 
 
@@ -144,7 +144,7 @@ class DatabaseUnavailable(ChatstoreError):
     """The database cannot serve the request now; the caller may retry."""
 
     status = 503
-    type = "database-unavailable"
+    slug = "database-unavailable"
     title = "Database unavailable"
     retry_after_seconds = 2
 
@@ -152,28 +152,28 @@ class DatabaseUnavailable(ChatstoreError):
 class DatabaseFull(DatabaseUnavailable):
     """The database has no room for writes; reads still work."""
 
-    type = "database-full"
+    slug = "database-full"
     title = "Database full"
 
 
 class OutcomeUnknown(DatabaseUnavailable):
     """The connection was lost during the commit, so its outcome is unknown."""
 
-    type = "outcome-unknown"
+    slug = "outcome-unknown"
     title = "Outcome unknown"
 
 
 class SettingsError(ChatstoreError):
     """A bad setting stops the start; the text names it, the reason and the remedy."""
 
-    type = "settings-error"
+    slug = "settings-error"
     title = "Bad settings"
 
 
 class BackupError(ChatstoreError):
     """A backup or a restore failed; the text says why."""
 
-    type = "backup-error"
+    slug = "backup-error"
     title = "Backup error"
 
 
@@ -181,5 +181,5 @@ class WrongRevision(ChatstoreError):
     """The database schema is at a revision that this version cannot serve."""
 
     status = 503
-    type = "wrong-revision"
+    slug = "wrong-revision"
     title = "Database needs migrating"

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-_SHARED: list[Processor] = [
+_SHARED_PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -20,14 +20,14 @@ _SHARED: list[Processor] = [
 ]
 
 
-def _style(style: str) -> str:
+def _resolve_style(style: str) -> str:
     if style == "auto":
         return "console" if sys.stderr.isatty() else "json"
     return style
 
 
-def _renderer(style: str) -> list[Processor]:
-    if _style(style) == "console":
+def _renderers(style: str) -> list[Processor]:
+    if _resolve_style(style) == "console":
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     return [
@@ -36,7 +36,7 @@ def _renderer(style: str) -> list[Processor]:
     ]
 
 
-class _WithoutRequestText(logging.Filter):
+class _HideRequestText(logging.Filter):
     """Removes gunicorn's quote of an unreadable request, which may be a body."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -47,15 +47,15 @@ class _WithoutRequestText(logging.Filter):
 
 
 # We add this note to an error that we have logged ourselves.
-LOGGED = "logged"
+LOGGED_NOTE = "logged"
 
 
-class _WithoutLoggedErrors(logging.Filter):
+class _DropLoggedErrors(logging.Filter):
     """Drops gunicorn's traceback of an error that has the note LOGGED."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return LOGGED not in getattr(error, "__notes__", ())
+        return LOGGED_NOTE not in getattr(error, "__notes__", ())
 
 
 def logging_config(*, level: str, style: str) -> dict[str, Any]:
@@ -69,16 +69,16 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "formatters": {
             "structlog": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _SHARED,
+                "foreign_pre_chain": _SHARED_PROCESSORS,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *_renderer(style),
+                    *_renderers(style),
                 ],
             }
         },
         "filters": {
-            "without request text": {"()": _WithoutRequestText},
-            "without logged errors": {"()": _WithoutLoggedErrors},
+            "without request text": {"()": _HideRequestText},
+            "without logged errors": {"()": _DropLoggedErrors},
         },
         "handlers": {
             "stderr": {
@@ -102,7 +102,7 @@ def configure_logs(*, level: str, style: str) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_SHARED,
+            *_SHARED_PROCESSORS,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],

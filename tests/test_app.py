@@ -149,7 +149,7 @@ def test_a_secret_is_flushed_before_it_gets_its_name(tmp_path):
 
 def test_an_application_that_makes_no_files_makes_none(tmp_path):
     settings = Settings(database_url=f"sqlite:///{tmp_path}/data/chats.db")
-    assert create_app(settings, makes_files=False).config["SECRET_KEY"]
+    assert create_app(settings, creates_files=False).config["SECRET_KEY"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from chatstore.errors import MalformedRequest, ValidationFailed
-from chatstore.strict_json import MAX_INTEGER, loads, pointer, text_flaw
+from chatstore.strict_json import MAX_INTEGER, child_pointer, loads, text_flaw
 
 
 def read(body, max_depth=32):
@@ -147,13 +147,13 @@ def test_what_nests_too_deep_to_be_read_is_named(deep, before):
     body = '{"n": 1, "messages": [' + before + '{"a": {}, "m\\"/": ' + deep
     place = f"/messages/{3 if before else 0}/m[^ ]*"
     with pytest.raises(MalformedRequest, match=f"at {place} nests deeper than 32 "):
-        loads(body.encode(), max_depth=32, levels_around=2)
+        loads(body.encode(), max_depth=32, uncounted_levels=2)
 
 
 @pytest.mark.parametrize("body", ["]" + "[" * 100_000, "{,:" + '{"":' * 100_000, ",:["])
 def test_what_is_no_json_and_nests_too_deep_is_refused(body):
     with pytest.raises(MalformedRequest):
-        loads(body.encode(), max_depth=32, levels_around=2)
+        loads(body.encode(), max_depth=32, uncounted_levels=2)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_text_is_examined(text, flaw):
     ],
 )
 def test_pointers_are_escaped(key, expected):
-    assert pointer("/p", key) == expected
+    assert child_pointer("/p", key) == expected
 
 
 @pytest.mark.parametrize("number", ["1e-400", "-0.1e-999", "1e400"])

@@ -2,6 +2,7 @@
 
 from chatstore.db.engine import (
     Base,
+    database_state,
     db,
     init_database,
     is_sqlite,
@@ -18,7 +19,7 @@ from chatstore.db.transactions import (
     run_read,
     run_transaction,
     run_write,
-    searching,
+    search_turn,
     transaction,
     write_connection,
 )
@@ -32,6 +33,7 @@ __all__ = (
     "MAX_RETRIES",
     "UtcDateTime",
     "core_transaction",
+    "database_state",
     "db",
     "run_core_write",
     "run_write",
@@ -45,7 +47,7 @@ __all__ = (
     "read_connection",
     "run_read",
     "run_transaction",
-    "searching",
+    "search_turn",
     "transaction",
     "write_connection",
 )

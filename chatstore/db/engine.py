@@ -1,18 +1,19 @@
 """Owns the database object and connects an application to its database."""
 
 import select
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
 
+from chatstore.app_state import add_to_app, get_from_app
 from chatstore.db import sqlite
 from chatstore.db.errors import db_error_text, is_stale_statement
 from chatstore.db.turns import Turns
@@ -20,12 +21,12 @@ from chatstore.db.types import next_instant_in_sqlite
 from chatstore.errors import SettingsError
 from chatstore.settings import Settings
 
-WRITES = {"sqlite_begin": "IMMEDIATE"}
+WRITE_OPTIONS = {"sqlite_begin": "IMMEDIATE"}
 # PostgreSQL waits this long for a lock. Then the connection returns to the pool, and we
 # retry the transaction. Slightly longer than the default `deadlock_timeout` of 1 s.
-_MOST_LOCK_SECONDS = 1.25
+_MAX_LOCK_SECONDS = 1.25
 # Writers of one chat session at a time: one works, the other waits for its lock.
-_WRITERS_OF_ONE = 2
+_MAX_WRITERS_PER_SESSION = 2
 log = structlog.get_logger(__name__)
 
 
@@ -52,9 +53,35 @@ def is_sqlite() -> bool:
     return db.engine.dialect.name == "sqlite"
 
 
-def init_database(app: Flask, settings: Settings) -> None:
+@dataclass(frozen=True, kw_only=True)
+class DatabaseState:
+    """What the transactions of one application share.
+
+    `readers` and `writers` are the engine with the options of reads and of Core writes.
+    A request waits for locks for `lock_timeout_seconds` in all, and PostgreSQL waits
+    for `lock_wait_seconds` at a time. SQLite has a writer lock, PostgreSQL has turns
+    for each session.
+    """
+
+    lock_timeout_seconds: float
+    lock_wait_seconds: float
+    readers: Engine
+    writers: Engine
+    writer_lock: sqlite.WriterLock | None
+    session_turns: Turns | None
+    blocked_turns: Turns
+    search_turns: Turns
+
+
+def database_state(app: Flask | None = None) -> DatabaseState:
+    """Return the state of the database of `app`, by default the current one."""
+    return get_from_app(DatabaseState, app)
+
+
+def init_database(app: Flask, settings: Settings, *, creates_files: bool) -> None:
     """Configure `app` for the database in `settings`; opens no connection.
 
+    Unless `creates_files`, the database's file, which may not be ours, stays as it is.
     Raises SettingsError when the URL cannot be read.
     """
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
@@ -66,20 +93,34 @@ def init_database(app: Flask, settings: Settings) -> None:
             f"CHATSTORE_DATABASE_URL cannot be read: {error}"
         ) from error
     app.teardown_appcontext(_remove_session)
-    app.extensions["chatstore-wait-seconds"] = settings.lock_timeout_seconds
-    few = max(1, settings.threads // 4)
-    app.extensions["chatstore-searches"] = Turns(width=few, wanted_by="searches")
-    if settings.sqlite_path is None:
-        _prepare_postgresql(app, settings)
-    else:
-        _prepare_sqlite(app, settings.sqlite_path, settings)
     with app.app_context():
-        reading = db.engine.execution_options(**_reading_options(settings))
-        app.extensions["chatstore-reading"] = reading
-        app.extensions["chatstore-writing"] = db.engine.execution_options(**WRITES)
+        engine = db.engine
+    writer_lock = session_turns = None
+    if settings.sqlite_path is None:
+        session_turns = Turns(places=_MAX_WRITERS_PER_SESSION)
+        _prepare_postgresql(engine, settings)
+    else:
+        writer_lock = sqlite.WriterLock(
+            settings.sqlite_path, timeout_seconds=settings.lock_timeout_seconds
+        )
+        _prepare_sqlite(engine, settings, writer_lock, creates_files)
+    # A search or a wait for a lock holds a connection for seconds. Each may take a
+    # quarter of the connections, so other requests find one.
+    quarter = max(1, settings.threads // 4)
+    state = DatabaseState(
+        lock_timeout_seconds=settings.lock_timeout_seconds,
+        lock_wait_seconds=_lock_wait_seconds(settings),
+        readers=engine.execution_options(**_read_options(settings)),
+        writers=engine.execution_options(**WRITE_OPTIONS),
+        writer_lock=writer_lock,
+        session_turns=session_turns,
+        blocked_turns=Turns(places=quarter),
+        search_turns=Turns(places=quarter, waiters="searches"),
+    )
+    add_to_app(app, state)
 
 
-def _reading_options(settings: Settings) -> dict[str, Any]:
+def _read_options(settings: Settings) -> dict[str, Any]:
     if settings.sqlite_path is not None:
         return {"sqlite_begin": None}
     if settings.database_pooler == "pgbouncer":
@@ -88,20 +129,21 @@ def _reading_options(settings: Settings) -> dict[str, Any]:
     return {"isolation_level": "AUTOCOMMIT"}
 
 
-def _prepare_sqlite(app: Flask, path: Path, settings: Settings) -> None:
-    lock = sqlite.WriterLock(path, timeout_seconds=settings.lock_timeout_seconds)
-    app.extensions["chatstore-writer-lock"] = lock
-    app.extensions["chatstore-lock-seconds"] = settings.lock_timeout_seconds
-    with app.app_context():
-        sqlite.prepare_engine(
-            db.engine,
-            writer_lock=lock,
-            busy_timeout_ms=settings.lock_timeout_seconds * 1000,
-            connect_timeout_seconds=settings.pool_timeout_seconds,
-            statement_timeout_seconds=settings.statement_timeout_seconds,
-            functions={"chatstore_next_instant": next_instant_in_sqlite},
-            sets_journal_mode=app.extensions["chatstore-makes-files"],
-        )
+def _prepare_sqlite(
+    engine: Engine,
+    settings: Settings,
+    writer_lock: sqlite.WriterLock,
+    creates_files: bool,
+) -> None:
+    sqlite.prepare_engine(
+        engine,
+        writer_lock=writer_lock,
+        busy_timeout_ms=settings.lock_timeout_seconds * 1000,
+        connect_timeout_seconds=settings.pool_timeout_seconds,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+        functions={"chatstore_next_instant": next_instant_in_sqlite},
+        sets_journal_mode=creates_files,
+    )
 
 
 def _remove_session(error: BaseException | None) -> None:
@@ -113,26 +155,19 @@ def _remove_session(error: BaseException | None) -> None:
         log.warning("connection lost after reading", cause=db_error_text(lost))
 
 
-def _prepare_postgresql(app: Flask, settings: Settings) -> None:
-    with app.app_context():
-        engine = db.engine
-    app.extensions["chatstore-lock-seconds"] = _lock_seconds(settings)
-    app.extensions["chatstore-turns"] = Turns(width=_WRITERS_OF_ONE)
-    # A thread that waits for a lock holds a connection. At most a quarter of the
-    # threads may retry such a wait, so other requests find a connection.
-    app.extensions["chatstore-blocked"] = Turns(width=max(1, settings.threads // 4))
+def _prepare_postgresql(engine: Engine, settings: Settings) -> None:
     event.listen(engine, "handle_error", _hide_values)
     event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
     event.listen(engine, "checkout", _drop_if_closed)
     if settings.database_pooler == "pgbouncer":
-        settle = ", ".join(
+        set_settings = ", ".join(
             f"set_config('{name}', '{value}', true)"
             for name, value in _session_settings(settings).items()
         )
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SELECT {settle}")
+            connection.exec_driver_sql(f"SELECT {set_settings}")
 
     event.listen(engine, "begin", _bound_lock_waits)
 
@@ -146,15 +181,18 @@ def _bound_lock_waits(connection: Connection) -> None:
         )
 
 
-def _lock_seconds(settings: Settings) -> float:
-    """Return how many seconds PostgreSQL may wait for a lock at a time.
+def _lock_wait_seconds(settings: Settings) -> float:
+    """Return how many seconds the database may wait for a lock at a time.
 
-    The waiting transaction keeps its connection, so this is shorter than
+    SQLite's writers queue for our own lock, so they may wait to the end. On PostgreSQL
+    the waiting transaction keeps its connection, so this is shorter than
     `pool_timeout_seconds`, for which other threads wait for a connection.
     """
+    if settings.sqlite_path is not None:
+        return settings.lock_timeout_seconds
     statement = settings.statement_timeout_seconds or float("inf")
     return min(
-        _MOST_LOCK_SECONDS,
+        _MAX_LOCK_SECONDS,
         settings.lock_timeout_seconds,
         settings.pool_timeout_seconds / 2,
         statement / 2,
@@ -177,7 +215,7 @@ def _drop_if_closed(connection: Any, record: Any, proxy: Any) -> None:
 def _session_settings(settings: Settings) -> dict[str, str]:
     return {
         "timezone": "UTC",
-        "lock_timeout": f"{int(_lock_seconds(settings) * 1000)}ms",
+        "lock_timeout": f"{int(_lock_wait_seconds(settings) * 1000)}ms",
         "statement_timeout": f"{settings.statement_timeout_seconds}s",
         # Starting a parallel worker takes 6 ms; most statements take less than 1 ms.
         "max_parallel_workers_per_gather": "0",
@@ -218,9 +256,9 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         # Each transaction may run in another server process, so we keep no state there:
         # no prepared statements and no startup options.
         return options | {"connect_args": connect | {"prepare_threshold": None}}
-    given = make_url(settings.database_url).query.get("options", "")
-    ours = " ".join(
+    url_options = make_url(settings.database_url).query.get("options", "")
+    our_options = " ".join(
         f"-c {name}={value}" for name, value in _session_settings(settings).items()
     )
-    connect_args = connect | {"options": f"{ours} {given}".strip()}
+    connect_args = connect | {"options": f"{our_options} {url_options}".strip()}
     return options | {"connect_args": connect_args}

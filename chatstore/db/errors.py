@@ -20,14 +20,17 @@ _LOCK_TIMEOUT_SQLSTATE = "55P03"
 _NO_SUCH_STATEMENT_SQLSTATE = "26000"
 # The PostgreSQL function that refuses a cached plan when its column types have changed.
 # Other errors share its SQLSTATE, and its message may be translated, so we check this.
-_REFUSES_OLD_PLANS = "RevalidateCachedQuery"
+_STALE_PLAN_FUNCTION = "RevalidateCachedQuery"
 # A standby, or a primary in read-only mode.
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
 _RETRY_SQLITE_CODES = frozenset({5, 6})
 # Two processes may choose the same session number; a retry chooses another. PostgreSQL
 # and SQLite report the violated unique constraint by these names.
-_REFUSED_NUMBER = ("ix_sessions_number", "UNIQUE constraint failed: sessions.number")
+_NUMBER_CONSTRAINTS = (
+    "ix_sessions_number",
+    "UNIQUE constraint failed: sessions.number",
+)
 # SQLSTATE classes that concern the database's state, not the statement: connection,
 # login, rollback, resources, intervention, system, configuration. psycopg raises
 # OperationalError for others too, such as 54 (program_limit_exceeded). There the same
@@ -35,9 +38,9 @@ _REFUSED_NUMBER = ("ix_sessions_number", "UNIQUE constraint failed: sessions.num
 _UNAVAILABLE_CLASSES = frozenset({"08", "28", "40", "53", "57", "58", "F0"})
 # object_in_use and lock_not_available; the rest of class 55 is our bug.
 _UNAVAILABLE_SQLSTATES = frozenset({_READ_ONLY_SQLSTATE, "55006", "55P03"})
-_FULL = frozenset({"53100", 13})  # disk_full and SQLITE_FULL
+_DISK_FULL_CODES = frozenset({"53100", 13})  # disk_full and SQLITE_FULL
 # The setting whose timeout caused each error.
-_BOUNDS = {
+_TIMEOUT_SETTINGS = {
     "57014": "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # query_canceled
     9: "CHATSTORE_STATEMENT_TIMEOUT_SECONDS",  # SQLITE_INTERRUPT
     _LOCK_TIMEOUT_SQLSTATE: "CHATSTORE_LOCK_TIMEOUT_SECONDS",  # lock_not_available
@@ -47,14 +50,14 @@ _BOUNDS = {
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether a retry of the same transaction may succeed."""
-    if error.connection_invalidated or _is_refused_number(error):
+    if error.connection_invalidated or _is_number_taken(error):
         return True
-    return _code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
+    return _error_code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
     """Whether PostgreSQL's `lock_timeout` ended a wait for a lock."""
-    return _code(error) == _LOCK_TIMEOUT_SQLSTATE
+    return _error_code(error) == _LOCK_TIMEOUT_SQLSTATE
 
 
 def is_stale_statement(error: BaseException) -> bool:
@@ -62,7 +65,7 @@ def is_stale_statement(error: BaseException) -> bool:
     diagnosis = getattr(error, "diag", None)
     if getattr(diagnosis, "sqlstate", None) == _NO_SUCH_STATEMENT_SQLSTATE:
         return True
-    return getattr(diagnosis, "source_function", None) == _REFUSES_OLD_PLANS
+    return getattr(diagnosis, "source_function", None) == _STALE_PLAN_FUNCTION
 
 
 def db_error_text(error: BaseException) -> str:
@@ -74,34 +77,34 @@ def is_unavailable(error: Exception) -> bool:
     """Whether the database, not the request, caused `error`."""
     sqlstate: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
     if sqlstate is not None:
-        is_passing = sqlstate[:2] in _UNAVAILABLE_CLASSES
-        return is_passing or sqlstate in _UNAVAILABLE_SQLSTATES
+        has_unavailable_class = sqlstate[:2] in _UNAVAILABLE_CLASSES
+        return has_unavailable_class or sqlstate in _UNAVAILABLE_SQLSTATES
     return isinstance(error, OperationalError | InterfaceError | TimeoutError)
 
 
 def explain_unavailable(error: Exception) -> DatabaseUnavailable:
     """Return the API error for an `error` that the database caused."""
-    code = _code(error)
-    if code in _FULL:
+    code = _error_code(error)
+    if code in _DISK_FULL_CODES:
         return DatabaseFull("The disk is full: writes fail, reads still work.")
     if isinstance(error, TimeoutError):
-        bound: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
+        setting: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
     else:
-        bound = _BOUNDS.get(code)
-    if bound is not None:
-        return DatabaseUnavailable(f"The database took longer than {bound}.")
+        setting = _TIMEOUT_SETTINGS.get(code)
+    if setting is not None:
+        return DatabaseUnavailable(f"The database took longer than {setting}.")
     return DatabaseUnavailable("The database is unavailable. Try again later.")
 
 
-def _is_refused_number(error: DBAPIError) -> bool:
+def _is_number_taken(error: DBAPIError) -> bool:
     if not isinstance(error, IntegrityError):
         return False
     diagnosis = getattr(error.orig, "diag", None)
     refused_by = getattr(diagnosis, "constraint_name", None) or str(error.orig)
-    return refused_by in _REFUSED_NUMBER
+    return refused_by in _NUMBER_CONSTRAINTS
 
 
-def _code(error: Exception) -> str | int:
+def _error_code(error: Exception) -> str | int:
     # A SQLSTATE, or SQLite's primary result code: the low byte of an extended one.
     cause = getattr(error, "orig", None)
     sqlstate: str | None = getattr(cause, "sqlstate", None)

@@ -33,10 +33,10 @@ class _Parameter(NamedTuple):
     is_constant: bool
     convert: Callable[[Any], Any]
 
-    def value(self, named: Mapping[str, Any]) -> Any:
+    def value(self, arguments: Mapping[str, Any]) -> Any:
         """Return the value for the driver; raises MissingParameter if there is none."""
-        if self.name in named:
-            return self.convert(named[self.name])
+        if self.name in arguments:
+            return self.convert(arguments[self.name])
         if self.is_constant:
             return self.constant
         raise MissingParameter(self.name)
@@ -47,9 +47,9 @@ class _Compiled(NamedTuple):
     parameters: Sequence[_Parameter]
     is_positional: bool
 
-    def values(self, named: Mapping[str, Any]) -> Any:
+    def values(self, arguments: Mapping[str, Any]) -> Any:
         """Return all values for the driver: a tuple if `is_positional`, else a dict."""
-        values = tuple(each.value(named) for each in self.parameters)
+        values = tuple(each.value(arguments) for each in self.parameters)
         if self.is_positional:
             return values
         return dict(zip([each.name for each in self.parameters], values, strict=True))
@@ -85,14 +85,14 @@ class Prepared:
         self._compiled: dict[Any, _Compiled] = {}
 
     def rows(
-        self, connection: Connection, named: Mapping[str, Any]
+        self, connection: Connection, arguments: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
         """Return all rows as tuples of the driver's own values.
 
-        `named` may have more than the statement needs. Raises SQLAlchemy's errors.
+        `arguments` may have more than the statement needs. Raises SQLAlchemy's errors.
         """
-        compiled = self._for(connection.dialect)
-        values = compiled.values(named)
+        compiled = self._compiled_for(connection.dialect)
+        values = compiled.values(arguments)
         cursor: Any = connection.connection.cursor()
         try:
             _notify_listeners(connection, cursor, compiled.text, values)
@@ -100,17 +100,19 @@ class Prepared:
                 cursor.execute(compiled.text, values, prepare=False)
             else:
                 cursor.execute(compiled.text, values)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            return found
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
         except connection.dialect.loaded_dbapi.Error as error:
-            _raise(connection, cursor, compiled.text, values, error)
+            _raise_as_sqlalchemy(connection, cursor, compiled.text, values, error)
         finally:
             cursor.close()
 
-    def run(self, connection: Connection, named: Sequence[Mapping[str, Any]]) -> None:
-        """Run the statement once for each of `named`; raises as `rows` does."""
-        compiled = self._for(connection.dialect)
-        values = [compiled.values(each) for each in named]
+    def run(
+        self, connection: Connection, arguments: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Run the statement once for each of `arguments`; raises as `rows` does."""
+        compiled = self._compiled_for(connection.dialect)
+        values = [compiled.values(each) for each in arguments]
         cursor: Any = connection.connection.cursor()
         try:
             _notify_listeners(connection, cursor, compiled.text, values)
@@ -119,15 +121,17 @@ class Prepared:
             else:
                 cursor.executemany(compiled.text, values)
         except connection.dialect.loaded_dbapi.Error as error:
-            _raise(connection, cursor, compiled.text, values, error)
+            _raise_as_sqlalchemy(connection, cursor, compiled.text, values, error)
         finally:
             cursor.close()
 
-    def _for(self, dialect: Dialect) -> _Compiled:
-        known = self._compiled.get(dialect.dbapi)
-        if known is None:
-            known = self._compiled[dialect.dbapi] = _compile(self._statement, dialect)
-        return known
+    def _compiled_for(self, dialect: Dialect) -> _Compiled:
+        compiled = self._compiled.get(dialect.dbapi)
+        if compiled is None:
+            compiled = self._compiled[dialect.dbapi] = _compile(
+                self._statement, dialect
+            )
+        return compiled
 
 
 def _notify_listeners(
@@ -137,7 +141,7 @@ def _notify_listeners(
         listener(connection, cursor, statement, values, None, False)
 
 
-def _raise(
+def _raise_as_sqlalchemy(
     connection: Connection, cursor: Any, statement: str, values: Any, error: Exception
 ) -> NoReturn:
     # This method is private, but nothing else tells lost connections from other errors,
@@ -152,13 +156,13 @@ def _compile(statement: ClauseElement, dialect: Dialect) -> _Compiled:
     parameters = []
     for name in state.positiontup or state.parameters:
         bind = compiled.binds[name]
-        convert = _converting(bind, dialect)
+        convert = _converter(bind, dialect)
         constant = convert(state.parameters[name])
         # A parameter without a value is `required`; a literal has a value, even NULL.
         parameters.append(_Parameter(name, constant, not bind.required, convert))
     return _Compiled(state.statement, parameters, compiled.positional)
 
 
-def _converting(parameter: BindParameter[Any], dialect: Dialect) -> Callable[..., Any]:
+def _converter(parameter: BindParameter[Any], dialect: Dialect) -> Callable[..., Any]:
     kind = parameter.type.dialect_impl(dialect)
     return kind.bind_processor(dialect) or (lambda value: value)

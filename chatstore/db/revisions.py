@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from chatstore.db import db
+from chatstore.db.sqlite import FIRST_CONTENTLESS_VERSION
 from chatstore.errors import WrongRevision
 from chatstore.fulltext.index_format import MESSAGES
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-COMMAND = "chatstore migrate"
-# The first release of SQLite that can delete from a search index that keeps no text.
-FIRST_CONTENTLESS = (3, 43, 0)
+MIGRATE_COMMAND = "chatstore migrate"
 
 
 def migrations_folder() -> Path:
@@ -96,11 +95,11 @@ def is_supported(current: str) -> bool:
     if "oldest_code" not in {column["name"] for column in columns}:
         return False
     query = text("SELECT supported_revision, oldest_code FROM alembic_version")
-    found = db.session.execute(query).first()
-    if found is None or found.supported_revision != current:
+    declared = db.session.execute(query).first()
+    if declared is None or declared.supported_revision != current:
         return False
-    oldest: str | None = found.oldest_code
-    return oldest is not None and oldest <= head_revision()
+    oldest_code: str | None = declared.oldest_code
+    return oldest_code is not None and oldest_code <= head_revision()
 
 
 def check_revision() -> None:
@@ -114,11 +113,11 @@ def check_revision() -> None:
         _check_index()
         return
     if current is None:
-        raise WrongRevision(f"The database has no tables yet. Run: {COMMAND}")
+        raise WrongRevision(f"The database has no tables yet. Run: {MIGRATE_COMMAND}")
     if current < head:
         raise WrongRevision(
             f"The database is at revision {current}, but chatstore needs {head}."
-            f" Run: {COMMAND}"
+            f" Run: {MIGRATE_COMMAND}"
         )
     raise WrongRevision(
         f"The database is at revision {current}, newer than this version of chatstore,"
@@ -127,11 +126,11 @@ def check_revision() -> None:
 
 
 def _check_index() -> None:
-    # From FIRST_CONTENTLESS on, SQLite creates an index that keeps no text, and older
-    # releases cannot open it.
+    # From FIRST_CONTENTLESS_VERSION on, SQLite creates an index that keeps no text, and
+    # older releases cannot open it.
     dialect = db.engine.dialect
-    version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS)
-    if version >= FIRST_CONTENTLESS:
+    version = getattr(dialect.dbapi, "sqlite_version_info", FIRST_CONTENTLESS_VERSION)
+    if version >= FIRST_CONTENTLESS_VERSION:
         return
     query = text("SELECT sql FROM sqlite_schema WHERE name = :name")
     if "contentless" in (db.session.scalar(query, {"name": MESSAGES}) or ""):

@@ -24,21 +24,18 @@ from chatstore.errors import DatabaseUnavailable
 
 # The first release without the WAL-reset bug (https://sqlite.org/wal.html).
 FIRST_SAFE_VERSION = (3, 51, 3)
+# The first release that can delete from a search index that keeps no text. It is also
+# the first that returns the size of a text without reading the text.
+FIRST_CONTENTLESS_VERSION = _FIRST_WITH_SIZES = (3, 43, 0)
+# The first release that takes ORDER BY in an aggregate.
+_FIRST_WITH_ORDER = (3, 44, 0)
 # SQLite's virtual machine checks the deadline once in this many instructions.
-_STEPS_PER_LOOK = 50_000
+_STEPS_PER_CHECK = 50_000
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gpfs", "lustre", "ncpfs"}
     | {"nfs", "nfs4", "smb3", "smbfs", "glusterfs", "fuse.glusterfs"}
     | {"fuse.davfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
 )
-
-
-# The first release that returns the size of a text without reading the text.
-_FIRST_WITH_SIZES = (3, 43, 0)
-# The first release that takes ORDER BY in an aggregate.
-_FIRST_WITH_ORDER = (3, 44, 0)
-
-
 _BEGIN = {mode: Prepared(text(f"BEGIN {mode}")) for mode in ("DEFERRED", "IMMEDIATE")}
 
 
@@ -52,13 +49,13 @@ def driver() -> ModuleType:
     return dbapi2 if newer else sqlite3
 
 
-def knows_sizes() -> bool:
+def has_cheap_text_sizes() -> bool:
     """Whether asking for the size of a text costs less than reading it."""
     version: tuple[int, ...] = driver().sqlite_version_info
     return version >= _FIRST_WITH_SIZES
 
 
-def orders_aggregates() -> bool:
+def can_order_aggregates() -> bool:
     """Whether this release of SQLite takes ORDER BY inside an aggregate."""
     version: tuple[int, ...] = driver().sqlite_version_info
     return version >= _FIRST_WITH_ORDER
@@ -118,21 +115,21 @@ class WriterLock:
             pass
         # flock(2) has no timeout, so another thread calls it. If we give up, the thread
         # still gets the lock, and releases it by closing the last file descriptor.
-        is_ours = threading.Event()
+        is_locked = threading.Event()
         waiter = threading.Thread(
-            target=_lock_and_close, args=(os.dup(lock_file), is_ours), daemon=True
+            target=_lock_and_close, args=(os.dup(lock_file), is_locked), daemon=True
         )
         waiter.start()
-        if not is_ours.wait(deadline.remaining_seconds()):
+        if not is_locked.wait(deadline.remaining_seconds()):
             raise DatabaseUnavailable(
                 "Another process holds the write lock for too long."
             )
 
 
-def _lock_and_close(lock_file: int, is_ours: threading.Event) -> None:
+def _lock_and_close(lock_file: int, is_locked: threading.Event) -> None:
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
-        is_ours.set()
+        is_locked.set()
     finally:
         os.close(lock_file)
 
@@ -173,12 +170,12 @@ def prepare_engine(
         connection.execute("PRAGMA foreign_keys = ON")
         for name, function in functions.items():
             connection.create_function(name, -1, function, deterministic=True)
-        if not knows_sizes():
+        if not has_cheap_text_sizes():
             connection.create_function("octet_length", 1, _octet_length)
         if statement_timeout_seconds:
             connection.set_progress_handler(
                 lambda: time.monotonic() > record.info.get("deadline", float("inf")),
-                _STEPS_PER_LOOK,
+                _STEPS_PER_CHECK,
             )
 
     @event.listens_for(engine, "begin")
@@ -189,14 +186,14 @@ def prepare_engine(
             return
         if "lock_seconds" in options:
             _set_busy_timeout(connection.connection, options["lock_seconds"] * 1000)
-            connection.info["is_hurried"] = True
+            connection.info["has_short_timeout"] = True
         driver_connection: Any = connection.connection.driver_connection
         connection.info["changes_before"] = driver_connection.total_changes
         _BEGIN[mode].run(connection, [{}])
 
     @event.listens_for(engine, "checkin")
     def _checkin(connection: Any, record: Any) -> None:
-        if record.info.pop("is_hurried", False) and connection is not None:
+        if record.info.pop("has_short_timeout", False) and connection is not None:
             _set_busy_timeout(connection, busy_timeout_ms)
 
     if statement_timeout_seconds:

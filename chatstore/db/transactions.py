@@ -15,36 +15,34 @@ from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
-from flask import current_app
-from sqlalchemy import Connection, Engine, Transaction, event
+from sqlalchemy import Connection, Transaction, event
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from chatstore.clock import Deadline
-from chatstore.db.engine import WRITES, db, is_sqlite
+from chatstore.db.engine import WRITE_OPTIONS, database_state, db, is_sqlite
 from chatstore.db.errors import db_error_text, is_lock_timeout, is_transient
-from chatstore.db.turns import Turns
 from chatstore.errors import OutcomeUnknown
 
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
-_PENDING = (
+_PENDING_CHANGES = (
     "This transaction would also commit earlier changes that are not committed yet."
     " Call db.session.commit() or db.session.rollback() first."
 )
 # Key in `Session.info`: whether the session may have written something.
-_HAS_WRITTEN = "may_have_written"
+_MAY_HAVE_WRITTEN = "may_have_written"
 # Holds each thread's connection while a `core_transaction` is open.
-_core = threading.local()
+_thread_local = threading.local()
 
 log = structlog.get_logger(__name__)
 
 
 def new_deadline() -> Deadline:
     """Return the deadline for a wait for locks that begins now."""
-    return Deadline(current_app.extensions["chatstore-wait-seconds"])
+    return Deadline(database_state().lock_timeout_seconds)
 
 
 @contextmanager
@@ -63,13 +61,15 @@ def transaction(
     if _core_connection() or session.info.get("in_transaction"):
         yield
         return
-    lock = current_app.extensions.get("chatstore-writer-lock")
-    _end_reading(session)
-    waits = deadline or new_deadline()
-    with lock.held(waits) if lock else nullcontext():
+    lock = database_state().writer_lock
+    _end_read_transaction(session)
+    until = deadline or new_deadline()
+    with lock.held(until) if lock else nullcontext():
         session.info["in_transaction"] = True
         try:
-            options = WRITES | _lock_options(waits, is_whole=deadline is None)
+            options = WRITE_OPTIONS | _lock_options(
+                until, is_only_attempt=deadline is None
+            )
             if isolation_level is not None and lock is None:
                 options["isolation_level"] = isolation_level
             session.connection(execution_options=options)
@@ -81,7 +81,7 @@ def transaction(
             raise
         finally:
             del session.info["in_transaction"]
-            session.info.pop(_HAS_WRITTEN, None)
+            session.info.pop(_MAY_HAVE_WRITTEN, None)
 
 
 @contextmanager
@@ -97,36 +97,35 @@ def core_transaction(
         yield
         return
     if db.session.registry.has():
-        _end_reading(db.session())
-    lock = current_app.extensions.get("chatstore-writer-lock")
-    writing: Engine = current_app.extensions["chatstore-writing"]
-    waits = deadline or new_deadline()
-    with lock.held(waits) if lock else nullcontext(), writing.connect() as connection:
-        options = _lock_options(waits, is_whole=deadline is None)
+        _end_read_transaction(db.session())
+    lock, writers = database_state().writer_lock, database_state().writers
+    until = deadline or new_deadline()
+    with lock.held(until) if lock else nullcontext(), writers.connect() as connection:
+        options = _lock_options(until, is_only_attempt=deadline is None)
         if isolation_level is not None and lock is None:
             options["isolation_level"] = isolation_level
         if options:
             connection.execution_options(**options)
-        begun = connection.begin()
-        _core.connection = connection
+        begun_transaction = connection.begin()
+        _thread_local.connection = connection
         try:
             yield
-            if _is_transacting():
+            if _has_orm_transaction():
                 raise RuntimeError("Use run_write for a function that needs the ORM.")
-            _commit(begun)
+            _commit(begun_transaction)
         except BaseException:
-            begun.rollback()
+            begun_transaction.rollback()
             raise
         finally:
-            _core.connection = None
+            _thread_local.connection = None
 
 
-def _lock_options(deadline: Deadline, *, is_whole: bool) -> dict[str, Any]:
+def _lock_options(deadline: Deadline, *, is_only_attempt: bool) -> dict[str, Any]:
     """Return the connection's option `lock_seconds`; empty if the default fits."""
-    usual: float = current_app.extensions["chatstore-lock-seconds"]
-    left = deadline.remaining_seconds()
-    seconds = left if is_whole else min(left, usual)
-    return {} if abs(seconds - usual) < 0.1 else {"lock_seconds": seconds}
+    default = database_state().lock_wait_seconds
+    remaining = deadline.remaining_seconds()
+    seconds = remaining if is_only_attempt else min(remaining, default)
+    return {} if abs(seconds - default) < 0.1 else {"lock_seconds": seconds}
 
 
 def write_connection() -> Connection:
@@ -136,7 +135,7 @@ def write_connection() -> Connection:
 
 
 def _core_connection() -> Connection | None:
-    return getattr(_core, "connection", None)
+    return getattr(_thread_local, "connection", None)
 
 
 @contextmanager
@@ -146,10 +145,10 @@ def read_connection() -> Iterator[Connection]:
     The latter sends no BEGIN and ROLLBACK (unless through PgBouncer), which cost more
     than many reads. So each statement has its own snapshot.
     """
-    if _core_connection() or _is_transacting():
+    if _core_connection() or _has_orm_transaction():
         yield write_connection()
         return
-    with current_app.extensions["chatstore-reading"].connect() as connection:
+    with database_state().readers.connect() as connection:
         # SQLAlchemy's begin and rollback take 60 of the 300 µs in which a request reads
         # a session from PostgreSQL, even if no BEGIN is sent. So only PgBouncer's
         # connections begin.
@@ -162,25 +161,25 @@ def is_in_transaction() -> bool:
     """Whether the caller runs inside an open transaction of this module."""
     if _core_connection():
         return True
-    return _is_transacting() and bool(db.session().info.get("in_transaction"))
+    return _has_orm_transaction() and bool(db.session().info.get("in_transaction"))
 
 
-def _is_transacting() -> bool:
+def _has_orm_transaction() -> bool:
     # `db.session()` creates a session, so we ask the registry first.
     return db.session.registry.has() and db.session().in_transaction()
 
 
-def _end_reading(session: Session) -> None:
+def _end_read_transaction(session: Session) -> None:
     # The session may have an old read transaction, in which a write would fail, or a
     # lost connection. So we end that transaction before a write.
     if session.new or session.dirty or session.deleted:
-        raise RuntimeError(_PENDING)
+        raise RuntimeError(_PENDING_CHANGES)
     if not session.in_transaction():
         return  # nothing was read, as before most writes
     try:
-        if session.info.pop(_HAS_WRITTEN, False) and _has_written(session):
-            session.info[_HAS_WRITTEN] = True
-            raise RuntimeError(_PENDING)
+        if session.info.pop(_MAY_HAVE_WRITTEN, False) and _has_written(session):
+            session.info[_MAY_HAVE_WRITTEN] = True
+            raise RuntimeError(_PENDING_CHANGES)
         session.commit()
     except (DBAPIError, PendingRollbackError):
         session.rollback()  # the connection is lost, and the transaction with it
@@ -189,13 +188,13 @@ def _end_reading(session: Session) -> None:
 
 @event.listens_for(db.session, "after_flush")
 def _note_flush(session: Session, _: object) -> None:
-    session.info[_HAS_WRITTEN] = True
+    session.info[_MAY_HAVE_WRITTEN] = True
 
 
 @event.listens_for(db.session, "do_orm_execute")
 def _note_statement(state: ORMExecuteState) -> None:
     if not state.is_select:
-        state.session.info[_HAS_WRITTEN] = True
+        state.session.info[_MAY_HAVE_WRITTEN] = True
 
 
 def _has_written(session: Session) -> bool:
@@ -279,18 +278,17 @@ def run_transaction(
     if is_in_transaction():
         return work()
     deadline = deadline or new_deadline()
-    opened = core_transaction if is_core else transaction
+    open_transaction = core_transaction if is_core else transaction
 
     def attempt(number: int) -> T:
         # A stricter level may fail every time, so the last attempt uses PostgreSQL's
         # default level, which waits for a row instead. `work` must allow for that.
         level = "READ COMMITTED" if number > MAX_RETRIES else None
-        with opened(level, deadline=deadline):
+        with open_transaction(level, deadline=deadline):
             return work()
 
-    turns: Turns | None = current_app.extensions.get("chatstore-turns")
-    is_queued = turns is not None and turn is not None
-    with turns.taken(turn, deadline) if turns and is_queued else nullcontext():
+    turns = database_state().session_turns if turn is not None else None
+    with turns.taken(turn, deadline) if turns else nullcontext():
         return _with_retries(attempt, deadline, event="transaction retried")
 
 
@@ -313,21 +311,20 @@ def run_read(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) 
     return _with_retries(attempt, new_deadline(), event="read retried")
 
 
-def searching() -> AbstractContextManager[None]:
-    """Hold one of the process's few places for a search.
+def search_turn() -> AbstractContextManager[None]:
+    """Hold one of the process's places for a search: a quarter of its threads.
 
     A search can take seconds. Other searches wait for a place without a connection, so
     connections stay free for other requests.
     """
-    searches: Turns = current_app.extensions["chatstore-searches"]
-    return searches.taken("connections", new_deadline())
+    return database_state().search_turns.taken("connections", new_deadline())
 
 
 def _with_retries(attempt: Callable[[int], T], deadline: Deadline, *, event: str) -> T:
     number, is_blocked = 1, False
     while True:
         try:
-            with _among_the_blocked(deadline) if is_blocked else nullcontext():
+            with _take_blocked_turn(deadline) if is_blocked else nullcontext():
                 return attempt(number)
         except DBAPIError as error:
             if deadline.is_over:
@@ -345,7 +342,6 @@ def _with_retries(attempt: Callable[[int], T], deadline: Deadline, *, event: str
         time.sleep(min(pause, deadline.remaining_seconds()))
 
 
-def _among_the_blocked(deadline: Deadline) -> AbstractContextManager[None]:
-    """Hold one of the few places for retries that wait for a lock."""
-    blocked: Turns = current_app.extensions["chatstore-blocked"]
-    return blocked.taken("connections", deadline)
+def _take_blocked_turn(deadline: Deadline) -> AbstractContextManager[None]:
+    """Hold one of the process's places for retries that wait for a lock."""
+    return database_state().blocked_turns.taken("connections", deadline)

@@ -18,14 +18,14 @@ class _Queue:
 
 
 class Turns:
-    """Admits at most `width` threads at a time per key; the others wait in a queue.
+    """Admits at most `places` threads at a time per key; the others wait in a queue.
 
     A thread that leaves hands its place to the first of the queue, so no newcomer can
     take it.
     """
 
-    def __init__(self, *, width: int, wanted_by: str = "writers") -> None:
-        self._width, self._wanted_by = width, wanted_by
+    def __init__(self, *, places: int, waiters: str = "writers") -> None:
+        self._places, self._waiters = places, waiters
         self._lock = threading.Lock()
         self._queues: dict[Hashable, _Queue] = {}
 
@@ -50,7 +50,7 @@ class Turns:
     def _enter(self, key: Hashable, deadline: Deadline) -> None:
         with self._lock:
             queue = self._queues.setdefault(key, _Queue())
-            if queue.inside < self._width:
+            if queue.inside < self._places:
                 queue.inside += 1
                 return
             my_turn = threading.Event()
@@ -62,7 +62,7 @@ class Turns:
                 return
             queue.waiting.remove(my_turn)
         raise DatabaseUnavailable(
-            f"Too many {self._wanted_by} are waiting (CHATSTORE_LOCK_TIMEOUT_SECONDS)."
+            f"Too many {self._waiters} are waiting (CHATSTORE_LOCK_TIMEOUT_SECONDS)."
         )
 
     def _leave(self, key: Hashable) -> None:

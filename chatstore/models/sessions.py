@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
 # Owner id of sessions being deleted. No caller can have it.
-NOBODY = ""
+DELETED_OWNER = ""
 
 
 # A folded name is cut to this length so that it fits into an index entry.
@@ -38,10 +38,10 @@ def _listing_index(name: str, *columns: str, where: str | None = None) -> Index:
 
 
 # The time takes 52 of a number's 63 bits until the year 2112, which leaves 11.
-_SHARED_BITS = 11
+_COUNT_BITS = 11
 # Two processes with equal counts would collide again and again, so each process starts
 # at a random count.
-_count = itertools.count(secrets.randbelow(2**_SHARED_BITS))
+_count = itertools.count(secrets.randbelow(2**_COUNT_BITS))
 
 
 def new_number(created_at: datetime) -> int:
@@ -51,12 +51,12 @@ def new_number(created_at: datetime) -> int:
     same number, the unique index refuses it, and the transaction is run again.
     """
     microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
-    shared: int = next(_count) % 2**_SHARED_BITS
+    count: int = next(_count) % 2**_COUNT_BITS
     # The modulo keeps the number in range if the clock is centuries wrong.
-    return (microseconds << _SHARED_BITS | shared) % 2**63
+    return (microseconds << _COUNT_BITS | count) % 2**63
 
 
-def _number(context: Any) -> int | None:
+def _default_number(context: Any) -> int | None:
     created_at = context.get_current_parameters()["created_at"]
     if created_at is None or created_at.tzinfo is None:
         return None  # the column created_at refuses the row
@@ -99,7 +99,7 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     # Key of the session in the search index, which takes integers only. Null if a
     # version without search wrote the row.
     number: Mapped[int | None] = mapped_column(
-        BigInteger, unique=True, index=True, default=_number
+        BigInteger, unique=True, index=True, default=_default_number
     )
     owner_id: Mapped[str] = mapped_column(Text)
     # The owner before deletion, until the last message is deleted; else null.

@@ -18,16 +18,16 @@ bp.before_request(identify_caller)
 @Operation(query=FacetQuerySchema, answer=TagListSchema)
 def list_tags(query: dict[str, Any]) -> dict[str, Any]:
     """List the tags of sessions, the most common first."""
-    return {"tags": run_read(facets.list_tags, **_wanted(query))}
+    return {"tags": run_read(facets.list_tags, **_list_arguments(query))}
 
 
 @bp.get("/models")
 @Operation(query=FacetQuerySchema, answer=ModelListSchema)
 def list_models(query: dict[str, Any]) -> dict[str, Any]:
     """List the models of sessions, the most common first."""
-    return {"models": run_read(facets.list_models, **_wanted(query))}
+    return {"models": run_read(facets.list_models, **_list_arguments(query))}
 
 
-def _wanted(query: dict[str, Any]) -> dict[str, Any]:
-    most = current_app.config["CHATSTORE"].max_page_size
-    return {"owner_id": current_owner(), "limit": query.get("limit", most)}
+def _list_arguments(query: dict[str, Any]) -> dict[str, Any]:
+    max_page_size = current_app.config["CHATSTORE"].max_page_size
+    return {"owner_id": current_owner(), "limit": query.get("limit", max_page_size)}

@@ -19,12 +19,12 @@ from chatstore.schemas.messages import (
     MessageQuerySchema,
     MessageSchema,
 )
-from chatstore.services.background import index_appended
+from chatstore.services.background import index_pending_messages
 from chatstore.store import messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED, answer_once
+from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response
 from chatstore.web.streaming import answer_messages
@@ -86,7 +86,7 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
         ),
         count=len(body["messages"]),
     )
-    index_appended()
+    index_pending_messages()
     return response
 
 
@@ -103,7 +103,7 @@ def _append(
     count: int,
 ) -> BaseResponse:
     response = answer_once(partial(run, turn=session_id), answer)
-    if REPLAYED not in response.headers:
+    if REPLAYED_HEADER not in response.headers:
         note_appended_messages(count)
     return response
 

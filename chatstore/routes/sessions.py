@@ -17,7 +17,7 @@ from chatstore.schemas.sessions import (
     SessionSchema,
     SessionUpdateSchema,
 )
-from chatstore.services.background import finisher_of
+from chatstore.services.background import background_worker_of
 from chatstore.store import bulk, session_lists, sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
@@ -93,11 +93,11 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
     outcome = run_write(
         _change_sessions,
         bulk.BulkChange(
-            body["action"], tuple(body.get("tags", ())), most_tags=settings.max_tags
+            body["action"], tuple(body.get("tags", ())), max_tags=settings.max_tags
         ),
         owner_id=current_owner(),
         selected=_selected(body),
-        most=settings.max_bulk_sessions,
+        max_sessions=settings.max_bulk_sessions,
         is_dry_run=body["dry_run"],
     )
     return {
@@ -172,10 +172,10 @@ def _change_sessions(change: bulk.BulkChange, **keywords: Any) -> bulk.BulkOutco
 
 def _finish_after_request() -> None:
     # The transaction has ended by then. A lost connection can hide that it was
-    # committed, so we start the finisher in any case.
+    # committed, so we start the worker in any case.
     @after_this_request
     def start(response: Response) -> Response:
-        finisher_of(current_app).start()
+        background_worker_of(current_app).start()
         return response
 
 
@@ -187,10 +187,10 @@ def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:
 
 def _listing(query: dict[str, Any]) -> session_lists.SessionListing:
     sort = query.get("sort", SessionSort.LAST_UPDATED_AT)
-    usual = Order.ASC if sort is SessionSort.NAME else Order.DESC
+    default_order = Order.ASC if sort is SessionSort.NAME else Order.DESC
     return session_lists.SessionListing(
         filters=SessionFilters.among(query),
         sort=sort,
-        order=query.get("order", usual),
+        order=query.get("order", default_order),
         pinned_first=query.get("pinned_first", False),
     )

@@ -55,14 +55,14 @@ def compile_dump_all(schema: Schema) -> Callable[[Sequence[Any]], list[Any]]:
         field.attribute or name: (field.data_key or name, field)
         for name, field in schema.fields.items()
     }
-    converts = {key: _convert(field) for key, field in declared.values()}
+    converts = {key: _converter(field) for key, field in declared.values()}
 
     def dump_all(values: Sequence[Any]) -> list[Any]:
         if not values:
             return []
         if isinstance(values[0], str):
             return [orjson.Fragment(value) for value in values]
-        names, get = _getter(values[0], declared)
+        names, get = _names_and_getter(values[0], declared)
         keys = [declared[name][0] for name in names]
         dumped = [dict(zip(keys, each, strict=True)) for each in map(get, values)]
         for key in keys:
@@ -80,7 +80,7 @@ def _apply(convert: Convert, key: str, dumped: list[dict[str, Any]]) -> None:
             members[key] = convert(value)
 
 
-def _getter(
+def _names_and_getter(
     value: Any, declared: Mapping[str, Any]
 ) -> tuple[Iterable[str], Callable[[Any], Any]]:
     """Return the names present in `value`, and a function that reads their values."""
@@ -90,32 +90,32 @@ def _getter(
     columns: tuple[str, ...] | None = getattr(value, "_fields", None)
     if columns is None:
         return declared, lambda model: [getattr(model, name) for name in declared]
-    return declared, _getter_of_row(columns, tuple(declared))
+    return declared, _row_getter(columns, tuple(declared))
 
 
 @cache  # a row's values by name take five times as long as by position
-def _getter_of_row(
+def _row_getter(
     columns: tuple[str, ...], names: tuple[str, ...]
 ) -> Callable[[Any], Any]:
     return itemgetter(*map(columns.index, names))
 
 
-def _convert(field: fields.Field[Any]) -> Convert | None:
+def _converter(field: fields.Field[Any]) -> Convert | None:
     """Return the converter of the field's values; None if orjson needs none."""
     if isinstance(field, fields.Nested):
         return compile_dump(field.schema)
     if isinstance(field, fields.List):
         if isinstance(field.inner, fields.Nested):
             return compile_dump_all(field.inner.schema)
-        each = _convert(field.inner)
+        each = _converter(field.inner)
         return None if each is None else lambda values: list(map(each, values))
-    for kind, convert in _CONVERTS.items():
+    for kind, convert in _CONVERTERS.items():
         if isinstance(field, kind):
             return convert
     return lambda value: field.serialize("value", {"value": value})
 
 
-_CONVERTS: Mapping[type, Convert | None] = {
+_CONVERTERS: Mapping[type, Convert | None] = {
     Instant: format_instant,
     fields.UUID: None,
     fields.Boolean: bool,

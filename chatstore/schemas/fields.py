@@ -129,7 +129,7 @@ class QueryString(fields.String):
     """Text in a query string, without NUL and lone surrogates."""
 
     # Inside of a character class in JSON Schema. Text of these only counts as empty.
-    ignored: ClassVar[str] = ""
+    ignored_characters: ClassVar[str] = ""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs)
@@ -143,17 +143,17 @@ class Tag(QueryString):
     """A tag: text without white space around it."""
 
     # The characters that str.strip() removes. \s differs between languages.
-    ignored = (
+    ignored_characters = (
         r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029"
         r"\u202f\u205f\u3000"
     )
 
     def __init__(self, **options: Any) -> None:
-        some = validate.Length(
+        not_empty = validate.Length(
             min=1, error="It must have a character that is not white space."
         )
         limit = within("max_tag_length", len, "characters")
-        super().__init__(validate=[some, limit], **options)
+        super().__init__(validate=[not_empty, limit], **options)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, *args, **kwargs).strip()
@@ -182,15 +182,15 @@ class QueryInteger(fields.Integer):
 
 @dataclass(frozen=True)
 class SettingLimit:
-    """A validator bounded by a setting; `complain` returns the error text or None."""
+    """A validator bounded by a setting; `find_error` returns the error text or None."""
 
     setting: str
-    complain: Callable[[Any, int], str | None]
+    find_error: Callable[[Any, int], str | None]
 
     def __call__(self, value: Any) -> None:
-        complaint = self.complain(value, getattr(Limits.get(), self.setting))
-        if complaint:
-            raise ValidationError(complaint)
+        error = self.find_error(value, getattr(Limits.get(), self.setting))
+        if error:
+            raise ValidationError(error)
 
 
 def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
@@ -199,24 +199,24 @@ def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
     `what` completes the error text "It has 9 …".
     """
 
-    def complain(value: Any, most: int) -> str | None:
-        if size(value) <= most:
+    def find_error(value: Any, limit: int) -> str | None:
+        if size(value) <= limit:
             return None
         name = f"{PREFIX}{setting.upper()}"
-        return f"It has {size(value)} {what}, more than {most} ({name})."
+        return f"It has {size(value)} {what}, more than {limit} ({name})."
 
-    return SettingLimit(setting, complain)
+    return SettingLimit(setting, find_error)
 
 
 def at_most(setting: str) -> SettingLimit:
     """Return a validator: a number is at most the setting's value."""
 
-    def complain(value: int, most: int) -> str | None:
-        if value <= most:
+    def find_error(value: int, limit: int) -> str | None:
+        if value <= limit:
             return None
-        return f"It must be at most {most} ({PREFIX}{setting.upper()})."
+        return f"It must be at most {limit} ({PREFIX}{setting.upper()})."
 
-    return SettingLimit(setting, complain)
+    return SettingLimit(setting, find_error)
 
 
 def utf8_bytes(text: str) -> int:
@@ -229,11 +229,13 @@ def json_bytes(value: Mapping[str, Any]) -> int:
     return len(orjson.dumps(value))
 
 
-def strings(*, most: str, longest: str, example: list[str], **options: Any) -> Any:
+def string_list(
+    *, max_items: str, max_length: str, example: list[str], **options: Any
+) -> Any:
     """Return a field for a list of strings; settings bound it and each string."""
     return fields.List(
-        Text(validate=within(longest, len, "characters")),
-        validate=within(most, len, "items"),
+        Text(validate=within(max_length, len, "characters")),
+        validate=within(max_items, len, "items"),
         metadata={"example": example},
         **options,
     )

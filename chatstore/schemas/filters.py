@@ -41,12 +41,12 @@ class BodyArchivedField(ArchivedField):
 
 def _tags(description: str) -> Any:
     # An empty list could mean every session or none, so we refuse it.
-    some = validate.Length(
+    not_empty = validate.Length(
         min=1, error="Give at least one tag, or leave this filter out."
     )
     return fields.List(
         Tag(),
-        validate=[some, within("max_tags", len, "items")],
+        validate=[not_empty, within("max_tags", len, "items")],
         metadata={"description": description},
     )
 
@@ -93,7 +93,7 @@ class NamePart(QueryString):
     """A part of a name, which must not fold to the empty string."""
 
     # The characters that fold to nothing.
-    ignored = (
+    ignored_characters = (
         r"\u00ad\u0300-\u0344\u0346-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5"
         r"\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
         r"\u06e7\u06e8\u06ea-\u06ed\u2060\ufcf2-\ufcf4\ufe71\ufe77\ufe79\ufe7b\ufe7d"

@@ -94,7 +94,9 @@ class TurnSchema(Schema):
     )
 
     @validates_schema
-    def _something_to_store(self, message: dict[str, Any], **kwargs: Any) -> None:
+    def _require_content_or_metadata(
+        self, message: dict[str, Any], **kwargs: Any
+    ) -> None:
         if not message["content"] and not message["metadata"]:
             raise ValidationError(
                 "It may be empty only if the message has metadata.", "content"
@@ -112,7 +114,7 @@ class MessageBatchSchema(Schema):
 
     # A message may nest as deep as one that is sent alone, so the body and its list do
     # not count.
-    levels_around = 2
+    uncounted_levels = 2
 
     messages = fields.List(
         fields.Nested(TurnSchema),

@@ -14,18 +14,18 @@ from chatstore.schemas.fields import (
     Tags,
     Text,
     at_most,
-    strings,
+    string_list,
     within,
 )
 from chatstore.schemas.filters import SessionBodyFilterSchema, SessionFilterSchema
 
 _DOCUMENTS: dict[str, Any] = {
-    "most": "max_documents",
-    "longest": "max_document_id_length",
+    "max_items": "max_documents",
+    "max_length": "max_document_id_length",
     "example": ["handbook-2026"],
 }
 _TAGS = {"example": ["support"]}
-_TITLE = {"example": "Choosing a pension plan"}
+_NAME = {"example": "Choosing a pension plan"}
 _MODEL = {"example": "gpt-4o-mini"}
 
 
@@ -33,7 +33,7 @@ class SessionSchema(Schema):
     """A session in an answer."""
 
     id = fields.UUID(required=True)
-    name = fields.String(required=True, allow_none=True, metadata=_TITLE)
+    name = fields.String(required=True, allow_none=True, metadata=_NAME)
     created_at = Instant(required=True)
     last_updated_at = Instant(
         required=True,
@@ -77,9 +77,9 @@ class SessionPageSchema(Schema):
 class SessionCreateSchema(Schema):
     """The body that creates a session; every field is optional."""
 
-    name = Text(allow_none=True, validate=validate.Length(max=255), metadata=_TITLE)
+    name = Text(allow_none=True, validate=validate.Length(max=255), metadata=_NAME)
     llm_model_name = Text(validate=validate.Length(min=1, max=255), metadata=_MODEL)
-    rag_document_ids = strings(**_DOCUMENTS)
+    rag_document_ids = string_list(**_DOCUMENTS)
     metadata_tags = Tags(metadata=_TAGS)
 
 
@@ -124,12 +124,12 @@ class SessionQuerySchema(SessionFilterSchema):
     )
 
     @validates_schema
-    def _one_way_to_page(self, query: dict[str, Any], **kwargs: Any) -> None:
+    def _refuse_offset_with_cursor(self, query: dict[str, Any], **kwargs: Any) -> None:
         if "offset" in query and "cursor" in query:
             raise ValidationError("Give offset or cursor, not both.", "offset")
 
 
-_ON_TAGS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
+_TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
 _SELECTIONS = ("ids", "filter", "all")
 
 
@@ -138,7 +138,7 @@ class SessionBulkSchema(Schema):
 
     json_schema: ClassVar[dict[str, Any]] = {
         "oneOf": [{"required": [name]} for name in _SELECTIONS],
-        "if": {"properties": {"action": {"enum": [*_ON_TAGS]}}},
+        "if": {"properties": {"action": {"enum": [*_TAG_ACTIONS]}}},
         "then": {"required": ["tags"], "properties": {"tags": {"minItems": 1}}},
         "else": {"not": {"required": ["tags"]}},
     }
@@ -165,7 +165,7 @@ class SessionBulkSchema(Schema):
     )
 
     @validates_schema
-    def _one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
+    def _require_one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
         if sum(name in body for name in _SELECTIONS) != 1:
             raise ValidationError("Give exactly one of ids, filter and all.")
         # A client that lost its filter must not change every session.
@@ -177,12 +177,12 @@ class SessionBulkSchema(Schema):
             )
 
     @validates_schema
-    def _tags_for_tags(self, body: dict[str, Any], **kwargs: Any) -> None:
+    def _check_tags_fit_action(self, body: dict[str, Any], **kwargs: Any) -> None:
         if "action" not in body:
             return
-        if body["action"] in _ON_TAGS and not body.get("tags"):
+        if body["action"] in _TAG_ACTIONS and not body.get("tags"):
             raise ValidationError("Give at least one tag.", "tags")
-        if body["action"] not in _ON_TAGS and "tags" in body:
+        if body["action"] not in _TAG_ACTIONS and "tags" in body:
             raise ValidationError("This action takes no tags.", "tags")
 
 

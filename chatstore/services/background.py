@@ -9,30 +9,30 @@ import threading
 import structlog
 from flask import Flask, current_app
 
+from chatstore.app_state import add_to_app, get_from_app
 from chatstore.db import new_deadline
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.steps import log_unfinished
 
-_EXTENSION = "chatstore-background"
 _PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
-class Finisher:
+class BackgroundWorker:
     """Does the work that is left in one thread, which ends when nothing is left."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._is_running = False
-        self._wanted = threading.Event()
+        self._has_work = threading.Event()
 
     def start(self) -> None:
         """Start the thread, or make a running one look again; never raise."""
-        with self._guard:
-            self._wanted.set()
+        with self._lock:
+            self._has_work.set()
             if self._is_running:
                 return
             thread = threading.Thread(target=self._run, name="background", daemon=True)
@@ -44,39 +44,38 @@ class Finisher:
                 self._is_running = True
 
     def _run(self) -> None:
-        while self._goes_on():
-            if not self._finish():
-                self._wanted.wait(_PAUSE_SECONDS)
-                self._wanted.set()
+        while self._has_more_work():
+            if not self._finish_work():
+                self._has_work.wait(_PAUSE_SECONDS)
+                self._has_work.set()
 
-    def _goes_on(self) -> bool:
-        with self._guard:
-            self._is_running = self._wanted.is_set()
-            self._wanted.clear()
+    def _has_more_work(self) -> bool:
+        with self._lock:
+            self._is_running = self._has_work.is_set()
+            self._has_work.clear()
             return self._is_running
 
-    def _finish(self) -> bool:
+    def _finish_work(self) -> bool:
         try:
             with self._app.app_context():
-                is_deleted = finish_deletions()
-                return finish_indexing() and is_deleted
+                has_deleted_all = finish_deletions()
+                return finish_indexing() and has_deleted_all
         except Exception as error:
             log_unfinished(error)
             return False
 
 
 def init_background(app: Flask) -> None:
-    """Give `app` its finisher."""
-    app.extensions[_EXTENSION] = Finisher(app)
+    """Give `app` its background worker."""
+    add_to_app(app, BackgroundWorker(app))
 
 
-def finisher_of(app: Flask) -> Finisher:
-    """Return the finisher of `app`."""
-    finisher: Finisher = app.extensions[_EXTENSION]
-    return finisher
+def background_worker_of(app: Flask) -> BackgroundWorker:
+    """Return the background worker of `app`."""
+    return get_from_app(BackgroundWorker, app)
 
 
-def index_appended() -> None:
-    """Index the pending messages now; if that fails, leave them to the finisher."""
+def index_pending_messages() -> None:
+    """Index the pending messages now; if that fails, leave them to the worker."""
     if not finish_indexing(new_deadline()):
-        finisher_of(current_app).start()
+        background_worker_of(current_app).start()

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chatstore.db import run_read
-from chatstore.services.steps import is_done, step_then_pause
+from chatstore.services.steps import run_and_log_error, run_step
 from chatstore.store import deletions
 
 
@@ -13,22 +13,22 @@ def finish_deletions() -> bool:
     Each batch is a transaction, so other writers get in between. If a batch fails, the
     error is logged and the session stays hidden.
     """
-    is_well, last = True, None
+    succeeded, last = True, None
     while session_id := run_read(deletions.find_hidden, after=last):
         # A batch that fails must not block the other sessions, so we go on.
-        is_small_done = is_done(_delete_small)
-        is_this_done = is_done(_finish_deletion, session_id)
-        is_well = is_well and is_small_done and is_this_done
+        has_deleted_small = run_and_log_error(_delete_small_sessions)
+        has_deleted_session = run_and_log_error(_finish_deletion, session_id)
+        succeeded = succeeded and has_deleted_small and has_deleted_session
         last = session_id
-    return is_well
+    return succeeded
 
 
-def _delete_small() -> None:
-    while step_then_pause(deletions.delete_small):
+def _delete_small_sessions() -> None:
+    while run_step(deletions.delete_small_sessions):
         pass
 
 
 def _finish_deletion(session_id: UUID) -> None:
     last: int | None = 0
     while last is not None:
-        last = step_then_pause(deletions.delete_batch, session_id, after=last)
+        last = run_step(deletions.delete_batch, session_id, after=last)

@@ -5,11 +5,11 @@ import threading
 from chatstore.clock import Deadline
 from chatstore.db import run_read
 from chatstore.errors import DatabaseUnavailable
-from chatstore.services.steps import is_done, step_then_pause
+from chatstore.services.steps import run_and_log_error, run_step
 from chatstore.store.search import rebuild
 
 # Two threads would compute the words of the same messages, so only one works.
-_one_at_a_time = threading.Lock()
+_indexing_lock = threading.Lock()
 
 
 def finish_indexing(deadline: Deadline | None = None) -> bool:
@@ -18,7 +18,7 @@ def finish_indexing(deadline: Deadline | None = None) -> bool:
     Return whether all succeeded. After an error or the deadline, the cause is logged
     and the other messages stay pending.
     """
-    return is_done(_finish_indexing, deadline)
+    return run_and_log_error(_finish_indexing, deadline)
 
 
 def _finish_indexing(deadline: Deadline | None) -> None:
@@ -26,15 +26,15 @@ def _finish_indexing(deadline: Deadline | None) -> None:
     if not last:
         return
     seconds = -1 if deadline is None else deadline.remaining_seconds()
-    if not _one_at_a_time.acquire(timeout=seconds):
+    if not _indexing_lock.acquire(timeout=seconds):
         raise DatabaseUnavailable(
             "Another thread takes too long to write search entries."
         )
     try:
-        while step_then_pause(rebuild.index_pending, until=last):
+        while run_step(rebuild.index_pending, until=last):
             if deadline is not None and deadline.is_over:
                 raise DatabaseUnavailable(
                     "The deadline passed before all search entries were written."
                 )
     finally:
-        _one_at_a_time.release()
+        _indexing_lock.release()

@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from chatstore.db import db, sqlite
+from chatstore.db import sqlite
 from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import check_revision, head_revision
 from chatstore.errors import DatabaseUnavailable, WrongRevision
 from chatstore.settings import Settings
+from chatstore.store.database_info import (
+    get_postgresql_setting,
+    get_sqlite_pragma,
+    is_standby,
+)
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 LOW_DISK_BYTES = 1024**3
 # For each setting, the values with which an acknowledged message survives a crash.
-_DURABLE = {
+_DURABLE_VALUES = {
     "fsync": ("on",),
     "full_page_writes": ("on",),
     "synchronous_commit": ("on", "remote_apply", "remote_write", "local"),
@@ -42,7 +46,7 @@ def examine(settings: Settings) -> list[Finding]:
 def _examine(settings: Settings) -> Iterator[Finding]:
     path = settings.sqlite_path
     if path is not None:
-        absence = absence_of(path)
+        absence = explain_missing_file(path)
         if absence:
             yield Finding(FAIL, "file", absence)
             return
@@ -60,13 +64,13 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(FAIL, "connection", db_error_text(error))
 
 
-def absence_of(path: Path) -> str | None:
+def explain_missing_file(path: Path) -> str | None:
     """Return a sentence if there is no database file at `path`; create none."""
     try:
-        is_there = path.exists()
+        exists = path.exists()
     except OSError as error:  # name too long, no permission
         return f"{path} cannot be examined: {error.strerror}."
-    if is_there:
+    if exists:
         return None
     return (
         f"There is no database at {path}. Check CHATSTORE_DATABASE_URL. To create the"
@@ -86,14 +90,16 @@ def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:
     level = OK if free >= LOW_DISK_BYTES else WARN
     yield Finding(level, "disk", f"{free / 1024**2:.0f} MiB free")
     places = [path.parent, *(each for each in [path] if each.exists())]
-    locked = [place for place in places if not os.access(place, os.R_OK | os.W_OK)]
-    for place in locked:
+    inaccessible = [
+        place for place in places if not os.access(place, os.R_OK | os.W_OK)
+    ]
+    for place in inaccessible:
         yield Finding(FAIL, "permissions", f"chatstore cannot read and write {place}")
     if path.exists() and path.stat().st_mode & 0o007:
         yield Finding(
             WARN, "permissions", f"other users of this machine can access {path}"
         )
-    elif not locked:
+    elif not inaccessible:
         yield Finding(OK, "permissions", f"chatstore can read and write {path}")
 
 
@@ -110,24 +116,18 @@ def _examine_sqlite() -> Iterator[Finding]:
             f" write to (fixed in {safe}): pip install 'chatstore[sqlite]'",
         )
     for pragma, wanted in (("journal_mode", "wal"), ("synchronous", "2")):
-        value = str(db.session.execute(text(f"PRAGMA {pragma}")).scalar_one())
+        value = get_sqlite_pragma(pragma)
         yield Finding(OK if value == wanted else FAIL, pragma, value)
 
 
 def _examine_postgresql() -> Iterator[Finding]:
-    yield Finding(OK, "PostgreSQL", _show("server_version"))
-    for name, durable in _DURABLE.items():
-        value = _show(name)
+    yield Finding(OK, "PostgreSQL", get_postgresql_setting("server_version"))
+    for name, durable in _DURABLE_VALUES.items():
+        value = get_postgresql_setting(name)
         yield Finding(OK if value in durable else FAIL, name, value)
-    encoding = _show("server_encoding")
+    encoding = get_postgresql_setting("server_encoding")
     yield Finding(OK if encoding == "UTF8" else FAIL, "server_encoding", encoding)
-    is_standby = db.session.execute(text("SELECT pg_is_in_recovery()")).scalar_one()
-    yield (
-        Finding(FAIL, "role", "a standby, which accepts no writes")
-        if (is_standby)
-        else Finding(OK, "role", "primary")
-    )
-
-
-def _show(setting: str) -> str:
-    return str(db.session.execute(text(f"SHOW {setting}")).scalar_one())
+    if is_standby():
+        yield Finding(FAIL, "role", "a standby, which accepts no writes")
+    else:
+        yield Finding(OK, "role", "primary")

@@ -10,7 +10,7 @@ from chatstore.db import run_write
 from chatstore.db.errors import db_error_text, is_unavailable
 from chatstore.errors import ChatstoreError
 
-_MOST_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,19 +18,17 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-def step_then_pause(
-    work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs
-) -> T:
+def run_step(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs) -> T:
     """Return the result of `work(...)`, run in one transaction, after a pause."""
-    begun = time.monotonic()
+    started = time.monotonic()
     result = run_write(work, *arguments, **keywords)
     # A thread that asks for SQLite's write lock again at once gets it again, and other
     # writers wait for seconds. So we pause as long as the step took.
-    time.sleep(min(time.monotonic() - begun, _MOST_SECONDS))
+    time.sleep(min(time.monotonic() - started, _MAX_PAUSE_SECONDS))
     return result
 
 
-def is_done(
+def run_and_log_error(
     work: Callable[P, None], /, *arguments: P.args, **keywords: P.kwargs
 ) -> bool:
     """Run the work and return whether it ended well; an error is logged."""

@@ -26,9 +26,9 @@ from chatstore.store.sessions import IS_OWNED, session_parameters
 
 Turn = Mapping[str, Any]
 
-_TURN = ("role", "content", "metadata")
-_ROW = ("session_id", "seq", "timestamp", *_TURN)
-_MOVE_ON = (
+_TURN_FIELDS = ("role", "content", "metadata")
+_ROW_COLUMNS = ("session_id", "seq", "timestamp", *_TURN_FIELDS)
+_ADVANCE_SEQ = (
     update(ChatSession)
     .where(
         IS_OWNED,
@@ -51,8 +51,10 @@ _MOVE_ON = (
     .returning(ChatSession.last_seq, ChatSession.last_updated_at)
 )
 _INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
-_prepared_move_on = Prepared(_MOVE_ON)
-_prepared_insert = Prepared(_INSERT.values({name: bindparam(name) for name in _ROW}))
+_prepared_advance_seq = Prepared(_ADVANCE_SEQ)
+_prepared_insert = Prepared(
+    _INSERT.values({name: bindparam(name) for name in _ROW_COLUMNS})
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) ->
         session_id,
         owner_id,
         turns,
-        rows=[{**turn, "metadata": _as_json(turn["metadata"])} for turn in turns],
+        rows=[{**turn, "metadata": _metadata_json(turn["metadata"])} for turn in turns],
         words=entries.words_of_new(
             (turn["content"], scopes[turn["role"]]) for turn in turns
         ),
@@ -85,44 +87,46 @@ def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) ->
     )
 
 
-def _as_json(metadata: Any) -> orjson.Fragment | None:
+def _metadata_json(metadata: Any) -> orjson.Fragment | None:
     # The engine's own serializer copies this as it is.
     return None if metadata is None else orjson.Fragment(orjson.dumps(metadata))
 
 
-def write_messages(draft: Draft, *, before: int | None) -> list[AppendedMessage]:
+def write_messages(
+    draft: Draft, *, expected_last_seq: int | None
+) -> list[AppendedMessage]:
     """Write the messages and return them.
 
-    Returns an empty list if the owner has no such session, or if `before` is given and
-    is not the session's last seq.
+    Returns an empty list if the owner has no such session, or if `expected_last_seq` is
+    given and is not the session's last seq.
     """
     count = len(draft.turns)
     parameters = {
         **session_parameters(draft.session_id, draft.owner_id),
-        "expected": before,
+        "expected": expected_last_seq,
         "count": count,
         "now": utc_now() + timedelta(microseconds=count - 1),
         "preview": draft.preview,
     }
     if count == 1 and not is_sqlite():
-        return _write_at_once(draft, parameters)
-    moved = _prepared_move_on.rows(write_connection(), parameters)
-    if not moved:
+        return _write_in_one_statement(draft, parameters)
+    advanced = _prepared_advance_seq.rows(write_connection(), parameters)
+    if not advanced:
         return []
-    ((last_seq, moved_at),) = moved
-    messages = _insert(draft, last_seq, as_instant(moved_at))
+    ((last_seq, last_updated_at),) = advanced
+    messages = _insert_messages(draft, last_seq, as_instant(last_updated_at))
     entries.put_new_words([each.id for each in messages], draft.words)
     return messages
 
 
-def _insert(draft: Draft, last_seq: int, last: Any) -> list[AppendedMessage]:
+def _insert_messages(draft: Draft, last_seq: int, last: Any) -> list[AppendedMessage]:
     first_seq = last_seq - len(draft.rows) + 1
     rows = [
         {
             "session_id": draft.session_id,
             "seq": seq,
             "timestamp": last - timedelta(microseconds=last_seq - seq),
-            **{name: row[name] for name in _TURN},
+            **{name: row[name] for name in _TURN_FIELDS},
         }
         for seq, row in enumerate(draft.rows, first_seq)
     ]
@@ -134,47 +138,47 @@ def _insert(draft: Draft, last_seq: int, last: Any) -> list[AppendedMessage]:
         inserted = connection.execute(_INSERT, rows).all()
     ids = {seq: id_ for id_, seq in inserted}
     return [
-        _appended(draft, turn, ids[row["seq"]], row["seq"], row["timestamp"])
+        _to_appended_message(draft, turn, ids[row["seq"]], row["seq"], row["timestamp"])
         for turn, row in zip(draft.turns, rows, strict=True)
     ]
 
 
-def _appended(
+def _to_appended_message(
     draft: Draft, turn: Turn, id_: int, seq: int, timestamp: Any
 ) -> AppendedMessage:
-    texts = [turn[name] for name in _TURN]
+    texts = [turn[name] for name in _TURN_FIELDS]
     return AppendedMessage(id_, draft.session_id, seq, timestamp, *texts)
 
 
-def _write_at_once(
+def _write_in_one_statement(
     draft: Draft, parameters: Mapping[str, Any]
 ) -> list[AppendedMessage]:
     """Write a message in one statement: one round trip to PostgreSQL.
 
     This takes a quarter off the time of an append.
     """
-    given = {**parameters, **draft.rows[0], "words": draft.words[0].words}
-    written = _prepare_at_once().rows(write_connection(), given)
+    all_parameters = {**parameters, **draft.rows[0], "words": draft.words[0].words}
+    written = _prepare_one_statement().rows(write_connection(), all_parameters)
     return [
-        _appended(draft, draft.turns[0], id_, seq, as_instant(timestamp))
+        _to_appended_message(draft, draft.turns[0], id_, seq, as_instant(timestamp))
         for id_, seq, timestamp in written
     ]
 
 
 @cache
-def _prepare_at_once() -> Prepared:
-    moved = _MOVE_ON.cte("moved")
+def _prepare_one_statement() -> Prepared:
+    advanced = _ADVANCE_SEQ.cte("advanced")
     columns = Message.__table__.c
     row = select(
         bindparam("the_session", type_=ChatSession.id.type),
-        moved.c.last_seq,
-        moved.c.last_updated_at,
-        *(bindparam(name, type_=columns[name].type) for name in _TURN),
+        advanced.c.last_seq,
+        advanced.c.last_updated_at,
+        *(bindparam(name, type_=columns[name].type) for name in _TURN_FIELDS),
     )
-    added = (
+    added_messages = (
         insert(Message.__table__)
-        .from_select(_ROW, row)
+        .from_select(_ROW_COLUMNS, row)
         .returning(Message.id, Message.seq, Message.timestamp)
-        .cte("added")
+        .cte("added_messages")
     )
-    return Prepared(select(added).add_cte(entries.adding(added.c.id)))
+    return Prepared(select(added_messages).add_cte(entries.adding(added_messages.c.id)))

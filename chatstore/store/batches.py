@@ -7,9 +7,9 @@ T = TypeVar("T")
 
 
 def in_batches(
-    items: Iterable[T], size_of: Callable[[T], int], most: int
+    items: Iterable[T], size_of: Callable[[T], int], max_size: int
 ) -> Iterator[list[T]]:
-    """Yield batches of consecutive items whose sizes sum to at most `most`.
+    """Yield batches of consecutive items whose sizes sum to at most `max_size`.
 
     A larger item is a batch alone.
     """
@@ -17,7 +17,7 @@ def in_batches(
     batch: list[T] = []
     for item in items:
         size = size_of(item)
-        if batch and total + size > most:
+        if batch and total + size > max_size:
             yield batch
             total, batch = 0, []
         total += size
@@ -26,6 +26,6 @@ def in_batches(
         yield batch
 
 
-def fitting(items: Iterable[T], size_of: Callable[[T], int], most: int) -> list[T]:
+def fitting(items: Iterable[T], size_of: Callable[[T], int], max_size: int) -> list[T]:
     """Return the first batch of `in_batches`; empty if there are no items."""
-    return next(in_batches(items, size_of, most), [])
+    return next(in_batches(items, size_of, max_size), [])

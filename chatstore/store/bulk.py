@@ -18,14 +18,14 @@ from chatstore.store import deletions
 from chatstore.store.batches import in_batches
 from chatstore.store.facets import add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
-from chatstore.store.json_rows import held_bytes
+from chatstore.store.json_rows import disk_bytes
 
 # Rows per statement: well within the limits of both databases.
-_CHUNK = 500
+_CHUNK_ROWS = 500
 # Bounds of one request. It runs in one transaction, and all other writers wait for it.
-MOST_TAGS = 10_000
-MOST_FACETS = 50_000
-MOST_BYTES = 64 * 1024 * 1024
+MAX_CHANGED_TAGS = 10_000
+MAX_CHANGED_FACETS = 50_000
+MAX_CHANGED_BYTES = 64 * 1024 * 1024
 # Bytes of tags that are read and written at a time, as stored: PostgreSQL may
 # compress them.
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -37,7 +37,7 @@ class BulkChange:
 
     action: BulkAction
     tags: tuple[str, ...] = ()
-    most_tags: int = 50
+    max_tags: int = 50
 
 
 @dataclass(frozen=True)
@@ -57,30 +57,32 @@ def change_sessions(
     *,
     owner_id: str,
     selected: Collection[UUID] | SessionFilters,
-    most: int,
+    max_sessions: int,
     is_dry_run: bool = False,
 ) -> BulkOutcome:
     """Change the owner's selected sessions, or only count them in a dry run.
 
     Ignores ids of sessions that the owner does not have; `last_updated_at` stays.
-    Raises ValidationFailed when the filters match more than `most`, when a session
-    would get too many tags, or when the request would change more than `MOST_TAGS`,
-    `MOST_FACETS` or `MOST_BYTES` allow.
+    Raises ValidationFailed when the filters match more than `max_sessions`, when a
+    session would get too many tags, or when the request would change more than
+    `MAX_CHANGED_TAGS`, `MAX_CHANGED_FACETS` or `MAX_CHANGED_BYTES` allow.
     """
-    chats = _lock(owner_id, selected, most)
+    chats = _lock_sessions(owner_id, selected, max_sessions)
     if change.action in _TAG_ACTIONS:
         changed = _change_tags(change, chats, owner_id, is_dry_run=is_dry_run)
         return BulkOutcome(matched=len(chats), changed=changed)
-    changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
-    touched = [chat for chat, _ in changes]
-    _check_bytes(touched)
+    changes = [
+        (chat, columns) for chat in chats if (columns := _columns_to_set(change, chat))
+    ]
+    changed_chats = [chat for chat, _ in changes]
+    _check_bytes(changed_chats)
     has_hidden = False
     if change.action is BulkAction.DELETE:
-        _check_facets(touched)
+        _check_facets(changed_chats)
         if not is_dry_run:
-            has_hidden = _delete(touched)
+            has_hidden = _delete_or_hide(changed_chats)
     elif not is_dry_run:
-        _update(changes)
+        _update_sessions(changes)
     return BulkOutcome(matched=len(chats), changed=len(changes), has_hidden=has_hidden)
 
 
@@ -89,22 +91,22 @@ Changes = list[tuple[Row[Any], Columns]]
 
 _TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
 # The lists of thousands of sessions can be gigabytes, so we read only their sizes.
-_COLUMNS: tuple[Any, ...] = (
+_LOCKED_COLUMNS: tuple[Any, ...] = (
     ChatSession.id,
     ChatSession.pinned,
     ChatSession.archived_at,
     ChatSession.message_count,
     ChatSession.revision,
-    held_bytes(ChatSession.metadata_tags).label("tag_bytes"),
-    held_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags).label("bytes"),
+    disk_bytes(ChatSession.metadata_tags).label("tag_bytes"),
+    disk_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags).label("bytes"),
 )
 
 
-def _lock(
-    owner_id: str, selected: Collection[UUID] | SessionFilters, most: int
+def _lock_sessions(
+    owner_id: str, selected: Collection[UUID] | SessionFilters, max_sessions: int
 ) -> list[Row[Any]]:
     # Lock rows in id order so that two bulk requests cannot deadlock.
-    locking = select(*_COLUMNS).order_by(ChatSession.id).with_for_update()
+    locking = select(*_LOCKED_COLUMNS).order_by(ChatSession.id).with_for_update()
     if isinstance(selected, SessionFilters):
         connection = db.session.connection()
         query = select_matching(
@@ -114,20 +116,20 @@ def _lock(
             rare_facet=find_rare_facet(connection, selected, owner_id=owner_id),
             dialect_name=connection.dialect.name,
         )
-        chats = list(db.session.execute(query.limit(most + 1)))
-        if len(chats) > most:
-            raise _too_many(most, selected)
-        return _having_facets(chats, selected)
+        chats = list(db.session.execute(query.limit(max_sessions + 1)))
+        if len(chats) > max_sessions:
+            raise _too_many(max_sessions, selected)
+        return _recheck_facets(chats, selected)
     chats = []
     for chunk in _chunks(sorted(set(selected))):
-        mine = locking.where(
+        owned = locking.where(
             ChatSession.owner_id == owner_id, ChatSession.id.in_(chunk)
         )
-        chats += db.session.execute(mine)
+        chats += db.session.execute(owned)
     return chats
 
 
-def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[Any]]:
+def _recheck_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[Any]]:
     # PostgreSQL rechecks a row after it waited for the row's lock, but not the facets,
     # which are in another table. A tag may have been removed meanwhile, so we recheck.
     if is_sqlite():
@@ -155,10 +157,10 @@ def _check_bytes(chats: Sequence[Row[Any]]) -> None:
 
 
 def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
+    if size > MAX_CHANGED_BYTES:
         detail = (
             "The tags and document ids of these sessions exceed"
-            f" {MOST_BYTES} bytes. Select fewer sessions."
+            f" {MAX_CHANGED_BYTES} bytes. Select fewer sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
@@ -168,36 +170,36 @@ def _check_facets(chats: Sequence[Row[Any]]) -> None:
     # there, so a few bytes prove that there are few facets.
     is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
-    if len(chats) < 2 or (is_uncompressed and size <= 4 * MOST_FACETS):
+    if len(chats) < 2 or (is_uncompressed and size <= 4 * MAX_CHANGED_FACETS):
         return
-    room = MOST_FACETS
+    remaining = MAX_CHANGED_FACETS
     for chunk in _chunks(chats):
-        its = select(SessionFacet.session_id).where(
+        facets_of_chunk = select(SessionFacet.session_id).where(
             SessionFacet.session_id.in_([chat.id for chat in chunk])
         )
-        some = its.limit(room + 1).subquery()
-        room -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_room(room, MOST_FACETS, "tags and document ids")
+        some = facets_of_chunk.limit(remaining + 1).subquery()
+        remaining -= db.session.scalar(select(func.count()).select_from(some)) or 0
+        _check_remaining(remaining, MAX_CHANGED_FACETS, "tags and document ids")
 
 
-def _check_room(room: int, most: int, what: str) -> None:
-    if room < 0:
+def _check_remaining(remaining: int, limit: int, what: str) -> None:
+    if remaining < 0:
         detail = (
-            f"More than {most:,} {what} of sessions would change. Select fewer"
+            f"More than {limit:,} {what} of sessions would change. Select fewer"
             " sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
-def _too_many(most: int, selected: SessionFilters) -> ValidationFailed:
+def _too_many(max_sessions: int, selected: SessionFilters) -> ValidationFailed:
     place = "/all" if selected == SessionFilters() else "/filter"
-    detail = f"More than {most} sessions match ({PREFIX}MAX_BULK_SESSIONS)."
+    detail = f"More than {max_sessions} sessions match ({PREFIX}MAX_BULK_SESSIONS)."
     return ValidationFailed([Flaw(place, detail)])
 
 
-def _change(change: BulkChange, chat: Row[Any]) -> Columns:
+def _columns_to_set(change: BulkChange, chat: Row[Any]) -> Columns:
     """Return the columns to set on the session; none if it needs no change."""
-    return _CHANGES[change.action](change, chat)
+    return _COLUMNS_BY_ACTION[change.action](change, chat)
 
 
 def _archive(change: BulkChange, chat: Row[Any]) -> Columns:
@@ -220,9 +222,9 @@ def _change_tags(
     change: BulkChange, chats: list[Row[Any]], owner_id: str, *, is_dry_run: bool
 ) -> int:
     """Add or remove tags, a chunk at a time; return how many sessions changed."""
-    changed, size, room = 0, 0, MOST_TAGS
+    changed, size, remaining = 0, 0, MAX_CHANGED_TAGS
     is_adding = change.action is BulkAction.ADD_TAGS
-    for chunk in _small_chunks(chats):
+    for chunk in _tag_chunks(chats):
         query = select(ChatSession.id, ChatSession.metadata_tags).where(
             ChatSession.id.in_([chat.id for chat in chunk])
         )
@@ -232,73 +234,77 @@ def _change_tags(
         for chat in chunk:
             old = tags_of[chat.id]
             new = (
-                _with_tags(change, chat.id, old) if is_adding else _without(change, old)
+                _extended_tags(change, chat.id, old)
+                if is_adding
+                else _reduced_tags(change, old)
             )
             if new == old:
                 continue
             changes.append((chat, {"metadata_tags": new}))
             facets[chat.id] = set(new).symmetric_difference(old)
-            room -= len(facets[chat.id])
+            remaining -= len(facets[chat.id])
             size += chat.bytes
             changed += 1
-            _check_room(room if changed > 1 else 0, MOST_TAGS, "tags")
+            _check_remaining(remaining if changed > 1 else 0, MAX_CHANGED_TAGS, "tags")
             _check_size(size if changed > 1 else 0)
         if not is_dry_run and changes:
-            _update(changes)
+            _update_sessions(changes)
             change_tags = add_tags if is_adding else remove_tags
             change_tags(facets, owner_id=owner_id)
     return changed
 
 
-def _with_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str]:
+def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str]:
     tags = list(dict.fromkeys([*old, *change.tags]))
-    if len(tags) > max(change.most_tags, len(old)):
+    if len(tags) > max(change.max_tags, len(old)):
         detail = (
             f"Session {session_id} would have {len(tags)} tags, more than"
-            f" {change.most_tags} ({PREFIX}MAX_TAGS)."
+            f" {change.max_tags} ({PREFIX}MAX_TAGS)."
         )
         raise ValidationFailed([Flaw("/tags", detail)])
     return tags
 
 
-def _without(change: BulkChange, old: list[str]) -> list[str]:
+def _reduced_tags(change: BulkChange, old: list[str]) -> list[str]:
     return [tag for tag in old if tag not in change.tags]
 
 
-def _mark(change: BulkChange, chat: Row[Any]) -> Columns:
+def _id_column(change: BulkChange, chat: Row[Any]) -> Columns:
     return {"id": chat.id}
 
 
-_CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
+_COLUMNS_BY_ACTION: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
     BulkAction.ARCHIVE: _archive,
     BulkAction.UNARCHIVE: _unarchive,
     BulkAction.PIN: _pin,
     BulkAction.UNPIN: _unpin,
-    BulkAction.DELETE: _mark,
+    BulkAction.DELETE: _id_column,
 }
 
 
-def _delete(chats: list[Row[Any]]) -> bool:
+def _delete_or_hide(chats: list[Row[Any]]) -> bool:
     """Delete the sessions, or hide all if they are large; return whether hidden."""
     ids = [chat.id for chat in chats]
-    is_hiding = not _are_small(chats)
+    is_hiding = not _fit_one_transaction(chats)
     apply = deletions.hide_sessions if is_hiding else deletions.delete_sessions
     for chunk in _chunks(ids):
         apply(ChatSession.id.in_(chunk))
     return is_hiding
 
 
-def _are_small(chats: list[Row[Any]]) -> bool:
+def _fit_one_transaction(chats: list[Row[Any]]) -> bool:
     """Return whether one transaction may delete the sessions with their messages."""
     counts = {chat.id: chat.message_count for chat in chats if chat.message_count}
     if not counts:
         return True
     if sum(counts.values()) > deletions.BATCH:
         return False
-    return sum(deletions.sizes_of(list(counts)).values()) <= deletions.BATCH_BYTES
+    return (
+        sum(deletions.message_bytes_of(list(counts)).values()) <= deletions.BATCH_BYTES
+    )
 
 
-def _update(changes: Changes) -> None:
+def _update_sessions(changes: Changes) -> None:
     for chunk in _chunks(changes):
         rows = [
             {"id": chat.id, **columns, "revision": chat.revision + 1}
@@ -307,12 +313,12 @@ def _update(changes: Changes) -> None:
         db.session.execute(update(ChatSession), rows)
 
 
-def _small_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
+def _tag_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
     for chunk in _chunks(chats):
         yield from in_batches(chunk, lambda chat: chat.tag_bytes, _CHUNK_BYTES)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     rest = iter(items)
-    while chunk := list(islice(rest, _CHUNK)):
+    while chunk := list(islice(rest, _CHUNK_ROWS)):
         yield chunk

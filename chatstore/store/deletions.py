@@ -1,9 +1,9 @@
 """Deletes sessions, large ones in several transactions; no HTTP, no commit.
 
 Other writers would wait for one long transaction. So a large session is hidden first:
-`NOBODY` owns it, and no query of an owner finds it. Then each transaction deletes one
-batch of its messages, and the last one deletes its row. Small hidden sessions share a
-transaction.
+`DELETED_OWNER` owns it, and no query of an owner finds it. Then each transaction
+deletes one batch of its messages, and the last one deletes its row. Small hidden
+sessions share a transaction.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
-from chatstore.models.sessions import NOBODY
+from chatstore.models.sessions import DELETED_OWNER
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
@@ -25,7 +25,7 @@ from chatstore.store.search import entries
 BATCH = 1000
 BATCH_BYTES = 8 * 1024 * 1024
 # A hidden session may have lost messages already, so checks of all data skip it.
-IS_WHOLE = ChatSession.former_owner_id.is_(None)
+IS_VISIBLE = ChatSession.former_owner_id.is_(None)
 
 
 def delete_sessions(condition: ColumnElement[bool]) -> list[UUID]:
@@ -41,7 +41,7 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
         update(ChatSession)
         .where(condition)
         .values(
-            owner_id=NOBODY,
+            owner_id=DELETED_OWNER,
             former_owner_id=ChatSession.owner_id,
             name=None,
             name_folded="",
@@ -65,8 +65,8 @@ def find_hidden(*, after: UUID | None = None) -> UUID | None:
     hidden = select(ChatSession.id).where(_IS_HIDDEN).order_by(ChatSession.id).limit(1)
     if after is not None:
         hidden = hidden.where(ChatSession.id > after)
-    found: UUID | None = db.session.scalar(hidden)
-    return found
+    session_id: UUID | None = db.session.scalar(hidden)
+    return session_id
 
 
 def count_hidden() -> int:
@@ -74,7 +74,7 @@ def count_hidden() -> int:
     return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
 
 
-def delete_small() -> int:
+def delete_small_sessions() -> int:
     """Delete the next hidden sessions that fit into one batch; return how many.
 
     A session that fills a batch alone is left to `delete_batch`.
@@ -87,9 +87,9 @@ def delete_small() -> int:
         .with_for_update(skip_locked=True)
     )
     rows = db.session.execute(locking).all()
-    few = fitting(rows, lambda row: max(row.message_count, 1), BATCH)
-    sizes = sizes_of([row.id for row in few])
-    small = [row.id for row in few if sizes.get(row.id, 0) <= BATCH_BYTES]
+    first_sessions = fitting(rows, lambda row: max(row.message_count, 1), BATCH)
+    sizes = message_bytes_of([row.id for row in first_sessions])
+    small = [row.id for row in first_sessions if sizes.get(row.id, 0) <= BATCH_BYTES]
     ids = fitting(small, lambda each: sizes.get(each, 0), BATCH_BYTES)
     return len(delete_sessions(ChatSession.id.in_(ids))) if ids else 0
 
@@ -104,24 +104,24 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
     if db.session.scalar(locking) is None:
         return None
-    last = _end_of_batch(session_id, after)
+    last = _find_end_of_batch(session_id, after)
     if last is None:
         delete_sessions(hidden)
         return None
-    these = and_(
+    batch = and_(
         Message.session_id == session_id, Message.seq > after, Message.seq <= last
     )
     if is_sqlite():
-        keys = select(Message.id).where(these)
+        keys = select(Message.id).where(batch)
         db.session.execute(entries.delete_keys(MESSAGES, keys))
-    db.session.execute(delete(Message).where(these))
+    db.session.execute(delete(Message).where(batch))
     return last
 
 
 _BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
-def is_small() -> ColumnElement[bool]:
+def fits_one_transaction() -> ColumnElement[bool]:
     """Return the condition that a session's messages fit into one transaction.
 
     The database sums their sizes only if there are at most `BATCH` messages.
@@ -131,11 +131,11 @@ def is_small() -> ColumnElement[bool]:
         .where(Message.session_id == ChatSession.id)
         .scalar_subquery()
     )
-    few = ChatSession.message_count <= BATCH
-    return case((few, size), else_=BATCH_BYTES + 1) <= BATCH_BYTES
+    has_few_messages = ChatSession.message_count <= BATCH
+    return case((has_few_messages, size), else_=BATCH_BYTES + 1) <= BATCH_BYTES
 
 
-def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
+def message_bytes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
     """Return the bytes of messages by session id, for sessions that have any."""
     query = (
         select(Message.session_id, func.sum(_BYTES))
@@ -147,10 +147,10 @@ def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
 
 # Both conditions must hold, so that a session with an empty owner id by mistake is not
 # deleted.
-_IS_HIDDEN = and_(ChatSession.owner_id == NOBODY, ~IS_WHOLE)
+_IS_HIDDEN = and_(ChatSession.owner_id == DELETED_OWNER, ~IS_VISIBLE)
 
 
-def _end_of_batch(session_id: UUID, after: int) -> int | None:
+def _find_end_of_batch(session_id: UUID, after: int) -> int | None:
     """Return the last seq of the next batch; None if no messages follow the batch."""
     query = (
         select(Message.seq, _BYTES)

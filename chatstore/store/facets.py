@@ -20,7 +20,7 @@ _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.in
 
 
 @dataclass(frozen=True)
-class Counted:
+class FacetCount:
     """A value, and the number of the owner's sessions that have it."""
 
     value: str
@@ -51,7 +51,7 @@ def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) 
 
 def add_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
     """Insert the facets of tags that these sessions have gained."""
-    _add({each: {"metadata_tags": its} for each, its in tags.items()}, owner_id)
+    _add({each: {"metadata_tags": gained} for each, gained in tags.items()}, owner_id)
 
 
 def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
@@ -73,9 +73,9 @@ def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
 def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
     rows = [
         {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
-        for session_id, its in columns.items()
+        for session_id, lists in columns.items()
         for kind, column in COLUMNS.items()
-        for value in dict.fromkeys(its.get(column) or ())
+        for value in dict.fromkeys(lists.get(column) or ())
     ]
     if rows:
         insert = _INSERTS[db.engine.dialect.name]
@@ -84,27 +84,27 @@ def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
         db.session.execute(adding, rows)
 
 
-def list_tags(*, owner_id: str, limit: int) -> list[Counted]:
+def list_tags(*, owner_id: str, limit: int) -> list[FacetCount]:
     """Return up to `limit` tags: the most common first, equals by name."""
-    return _most_common(
+    return _count_values(
         SessionFacet.value,
         [SessionFacet.owner_id == owner_id, SessionFacet.kind == Facet.TAG],
         limit,
     )
 
 
-def list_models(*, owner_id: str, limit: int) -> list[Counted]:
+def list_models(*, owner_id: str, limit: int) -> list[FacetCount]:
     """Return up to `limit` models: the most common first, equals by name."""
-    return _most_common(
+    return _count_values(
         ChatSession.llm_model_name, [ChatSession.owner_id == owner_id], limit
     )
 
 
-def _most_common(
+def _count_values(
     column: InstrumentedAttribute[str],
     conditions: list[ColumnElement[bool]],
     limit: int,
-) -> list[Counted]:
+) -> list[FacetCount]:
     query = (
         select(column, func.count())
         .where(*conditions)
@@ -112,4 +112,4 @@ def _most_common(
         .order_by(func.count().desc(), column)
         .limit(limit)
     )
-    return [Counted(*row) for row in db.session.execute(query)]
+    return [FacetCount(*row) for row in db.session.execute(query)]

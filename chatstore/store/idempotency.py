@@ -16,15 +16,15 @@ from chatstore.store.json_rows import stored_bytes
 
 _PURGE_BATCH = 1000
 PURGE_BYTES = 8 * 1024 * 1024
-_CLAIMED = ("owner_id", "key", "request", "body_sha256", "created_at")
-_WHOSE = (
+_CLAIM_COLUMNS = ("owner_id", "key", "request", "body_sha256", "created_at")
+_IS_RECORD = (
     IdempotencyRecord.owner_id == bindparam("the_owner"),
     IdempotencyRecord.key == bindparam("the_key"),
 )
 _claim: dict[str, Prepared] = {
     name: Prepared(
         insert(IdempotencyRecord.__table__)
-        .values({column: bindparam(column) for column in _CLAIMED})
+        .values({column: bindparam(column) for column in _CLAIM_COLUMNS})
         .on_conflict_do_nothing()
         .returning(IdempotencyRecord.key)
     )
@@ -38,16 +38,18 @@ _find = Prepared(
         IdempotencyRecord.status,
         IdempotencyRecord.answer,
         IdempotencyRecord.headers,
-    ).where(*_WHOSE)
+    ).where(*_IS_RECORD)
 )
 _finish = Prepared(
     update(IdempotencyRecord.__table__)
-    .where(*_WHOSE)
+    .where(*_IS_RECORD)
     .values({name: bindparam(name) for name in ("status", "answer", "headers")})
     .returning(IdempotencyRecord.key)
 )
 _release = Prepared(
-    delete(IdempotencyRecord.__table__).where(*_WHOSE).returning(IdempotencyRecord.key)
+    delete(IdempotencyRecord.__table__)
+    .where(*_IS_RECORD)
+    .returning(IdempotencyRecord.key)
 )
 
 
@@ -80,7 +82,7 @@ def claim_record(
     }
     if _claim[connection.dialect.name].rows(connection, claim):
         return None
-    found = _find.rows(connection, _whose(owner_id, key))
+    found = _find.rows(connection, _record_parameters(owner_id, key))
     if found:
         record = StoredAnswer(*found[0])
         if isinstance(record.headers, str):  # SQLite's driver gives a text
@@ -97,15 +99,15 @@ def finish_record(
 ) -> None:
     """Store the answer with the key, in the transaction that claimed the key."""
     answered = {"status": status, "answer": answer, "headers": headers}
-    _finish.rows(write_connection(), _whose(owner_id, key) | answered)
+    _finish.rows(write_connection(), _record_parameters(owner_id, key) | answered)
 
 
 def release_record(*, owner_id: str, key: str) -> None:
     """Delete the claim in a transaction that continues without it."""
-    _release.rows(write_connection(), _whose(owner_id, key))
+    _release.rows(write_connection(), _record_parameters(owner_id, key))
 
 
-def _whose(owner_id: str, key: str) -> dict[str, Any]:
+def _record_parameters(owner_id: str, key: str) -> dict[str, Any]:
     return {"the_owner": owner_id, "the_key": key}
 
 

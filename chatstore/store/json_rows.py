@@ -115,19 +115,19 @@ def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
     return f"({' + '.join(sizes)})"
 
 
-class held_bytes(FunctionElement[int]):
+class disk_bytes(FunctionElement[int]):
     """SQL for the bytes that these columns take in the database, without reading them.
 
     PostgreSQL counts compressed bytes.
     """
 
-    name = "held_bytes"
+    name = "disk_bytes"
     type = Integer()
     inherit_cache = True
 
 
-@compiles(held_bytes)
-def _held_bytes(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(disk_bytes)
+def _disk_bytes(element: Any, compiler: Any, **options: Any) -> str:
     is_postgresql = compiler.dialect.name == "postgresql"
     size = "pg_column_size" if is_postgresql else "octet_length"
     sizes = (
@@ -150,7 +150,7 @@ def as_json(
 
 
 def join_rows(
-    column: ColumnElement[Any], *, by: Sequence[ColumnElement[Any]], is_falling: bool
+    column: ColumnElement[Any], *, by: Sequence[ColumnElement[Any]], is_descending: bool
 ) -> ColumnElement[str]:
     """Return SQL for one text of all values of a column; `split_values` splits it.
 
@@ -159,8 +159,8 @@ def join_rows(
     per statement.
     """
     values = func.aggregate_strings(column, _SEPARATOR)
-    keys = [each.desc() if is_falling else each.asc() for each in by]
-    return _in_order(values, values.aggregate_order_by(*keys))
+    keys = [each.desc() if is_descending else each.asc() for each in by]
+    return _ordered_aggregate(values, values.aggregate_order_by(*keys))
 
 
 def join_columns(*columns: ColumnElement[str]) -> ColumnElement[str]:
@@ -174,7 +174,7 @@ def split_values(values: str | None) -> Sequence[str]:
     return values.split(_SEPARATOR) if values is not None else []
 
 
-class _in_order(FunctionElement[str]):
+class _ordered_aggregate(FunctionElement[str]):
     """SQL for an ordered aggregate, from its forms without and with ORDER BY."""
 
     name = "in_order"
@@ -182,23 +182,23 @@ class _in_order(FunctionElement[str]):
     inherit_cache = True
 
 
-@compiles(_in_order)
-def _write_order(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(_ordered_aggregate)
+def _compile_ordered_aggregate(element: Any, compiler: Any, **options: Any) -> str:
     unordered, ordered = element.clauses
     # SQLite before 3.44 refuses ORDER BY in an aggregate. Such a release feeds the
     # aggregate in the order of its subquery, so we leave ORDER BY out.
-    is_old = compiler.dialect.name == "sqlite" and not sqlite.orders_aggregates()
+    is_old = compiler.dialect.name == "sqlite" and not sqlite.can_order_aggregates()
     text: str = compiler.process(unordered if is_old else ordered, **options)
     return text
 
 
-def as_instant(sent: datetime | str) -> datetime:
+def as_instant(value: datetime | str) -> datetime:
     """Return a driver's value as an instant in UTC; SQLite's driver gives a text."""
-    value = datetime.fromisoformat(sent) if isinstance(sent, str) else sent
+    value = datetime.fromisoformat(value) if isinstance(value, str) else value
     return value.astimezone(UTC)
 
 
-def attributes(model: Any) -> dict[str, SQLCoreOperations[Any]]:
+def columns_by_attribute(model: Any) -> dict[str, SQLCoreOperations[Any]]:
     """Return the columns of a model by attribute name."""
     return {
         each.key: getattr(model, each.key) for each in model.__mapper__.column_attrs

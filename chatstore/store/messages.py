@@ -37,7 +37,7 @@ from chatstore.store.appends import draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
     as_json,
-    attributes,
+    columns_by_attribute,
     join_columns,
     join_rows,
     json_value,
@@ -55,8 +55,8 @@ from chatstore.store.sessions import (
 # whatever the size of its messages.
 CHUNK_MESSAGES = 500
 CHUNK_BYTES = 512 * 1024
-# SQLite before 3.43 reads a text to know its size. Texts beyond the chunk are then read
-# in vain, so a chunk there measures fewer messages.
+# Old releases of SQLite read a text to know its size. Texts beyond the chunk are then
+# read in vain, so a chunk there measures fewer messages.
 _MESSAGES_READ_FOR_SIZE = 20
 # The greatest integer and bigint of PostgreSQL, which refuses greater parameters.
 _MAX_SEQ = 2**31 - 1
@@ -64,11 +64,11 @@ _MAX_ID = 2**63 - 1
 
 
 _LAST_SEQ = select(ChatSession.last_seq).where(IS_OWNED)
-_AS_JSON = as_json(
+_MESSAGE_JSON = as_json(
     members_of(MessageSchema()),
     # All rows have the same session, so a parameter replaces the column.
     {
-        **attributes(Message),
+        **columns_by_attribute(Message),
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
     },
 )
@@ -149,11 +149,13 @@ def append_messages(
     commit. Raises NotFound, or SeqConflict when the first message would not get
     `expected_seq`.
     """
-    before = None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
+    expected_last_seq = (
+        None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
+    )
     draft = draft_messages(session_id, owner_id=owner_id, turns=turns)
 
     def append() -> list[AppendedMessage]:
-        messages = write_messages(draft, before=before)
+        messages = write_messages(draft, expected_last_seq=expected_last_seq)
         if not messages:
             raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
         return messages
@@ -195,7 +197,7 @@ def list_messages(
     The chunk's `rest` is the range to ask for next. It excludes messages that are
     appended after the first chunk was read. Raises NotFound.
     """
-    size = _most_messages()
+    size = _max_chunk_messages()
     if wanted.limit is not None:
         size = min(size, wanted.limit)
     parameters = {
@@ -220,8 +222,8 @@ def list_messages(
     return MessageChunk(messages, rest=rest, has_more=False)
 
 
-def _most_messages() -> int:
-    is_cheap = not is_sqlite() or sqlite.knows_sizes()
+def _max_chunk_messages() -> int:
+    is_cheap = not is_sqlite() or sqlite.has_cheap_text_sizes()
     return CHUNK_MESSAGES if is_cheap else _MESSAGES_READ_FOR_SIZE
 
 
@@ -253,13 +255,15 @@ def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     fitting = case(
         (whole.c.bytes <= CHUNK_BYTES, size), else_=_count_fitting(sizes, order, size)
     )
-    seq_and_text = join_columns(json_value("integer", Message.seq), _AS_JSON)
-    chunk = rows(seq_and_text.label("sent"), Message.seq)
+    seq_and_text = join_columns(json_value("integer", Message.seq), _MESSAGE_JSON)
+    chunk = rows(seq_and_text.label("item"), Message.seq)
     chunk = bounded(chunk, select(fitting).scalar_subquery())
     found = select(whole.c.found).scalar_subquery()
-    sent = chunk.subquery()
-    is_falling = order is Order.DESC
-    texts = join_rows(sent.c.sent, by=[sent.c.seq], is_falling=is_falling)
+    chunk_rows = chunk.subquery()
+    is_descending = order is Order.DESC
+    texts = join_rows(
+        chunk_rows.c.item, by=[chunk_rows.c.seq], is_descending=is_descending
+    )
     return Prepared(select(texts, found, last_seq))
 
 

@@ -31,15 +31,15 @@ class Batch:
     last: UUID
 
 
-def relist_batch(*, after: UUID | None, most_bytes: int = BATCH_BYTES) -> Batch | None:
+def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch | None:
     """Rewrite the next sessions by id; return None when no sessions are left."""
     sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
     sizes = sizes.where(ChatSession.former_owner_id.is_(None))
     if after is not None:
         sizes = sizes.where(ChatSession.id > after)
     rows = db.session.execute(sizes).all()
-    batch = fitting(rows, lambda row: row[1], most_bytes)
-    these = (
+    batch = fitting(rows, lambda row: row[1], max_bytes)
+    locked = (
         select(ChatSession)
         .where(ChatSession.id.in_([row.id for row in batch]))
         .where(ChatSession.former_owner_id.is_(None))
@@ -47,7 +47,7 @@ def relist_batch(*, after: UUID | None, most_bytes: int = BATCH_BYTES) -> Batch 
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    chats = db.session.scalars(these).all()
+    chats = db.session.scalars(locked).all()
     for chat in chats:
         columns = {name: getattr(chat, name) for name in COLUMNS.values()}
         replace_facets({chat.id: columns}, owner_id=chat.owner_id)

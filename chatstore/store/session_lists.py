@@ -92,7 +92,7 @@ def list_sessions(
     filters = listing.filters
     shape = replace(listing, filters=filters.shape())
     # We ask for one session more than fits, to know whether there is another page.
-    parameters: dict[str, Any] = {"most": limit + 1, "offset": offset}
+    parameters: dict[str, Any] = {"limit": limit + 1, "offset": offset}
     parameters["share"] = page_bytes // limit
     parameters |= {"the_owner": owner_id, **filters.parameters()}
     if place is not None:
@@ -102,23 +102,23 @@ def list_sessions(
         prepared = _prepare(shape, walks, rare, connection.dialect.name)
         parts = prepared.rows(connection, parameters)
         values = [value for _, joined in parts for value in split_values(joined)]
-        chats = list(map(_listed, values[::2], values[1::2]))
-        page = _fitting(chats[:limit], page_bytes)
-        texts = _texts_of(connection, page, owner_id)
-    more = len(chats) > len(page)
+        chats = list(map(_parse_listed, values[::2], values[1::2]))
+        page = _first_page(chats[:limit], page_bytes)
+        texts = _read_json(connection, page, owner_id)
+    has_more = len(chats) > len(page)
     if is_backward:
         page.reverse()
         texts.reverse()
     if not page and place is not None:
         # All sessions beyond the place were deleted, so only the way back is left.
-        back = _turned(place, listing)
+        back = _place_back(place, listing)
         return Page([], back if is_backward else None, None if is_backward else back)
     return _page(
         page,
         texts,
         listing,
-        has_next=is_backward or more,
-        has_previous=more if is_backward else bool(place or offset),
+        has_next=is_backward or has_more,
+        has_previous=has_more if is_backward else bool(place or offset),
     )
 
 
@@ -149,7 +149,7 @@ def _walks(listing: SessionListing, place: SessionPlace | None) -> Walks:
     return (first, _Walk(not place.pinned, is_backward, has_start=False))
 
 
-class _Large(NamedTuple):
+class _LargeSession(NamedTuple):
     """A session that is larger than its share of a page, without its JSON."""
 
     id: UUID
@@ -157,40 +157,42 @@ class _Large(NamedTuple):
     list_bytes: int
 
 
-class _Listed(NamedTuple):
+class _ListedSession(NamedTuple):
     """The JSON of a session, or its size if large, and the JSON of its sort value."""
 
-    sent: str | _Large
+    item: str | _LargeSession
     key: str
 
     def size(self) -> int:
         """Return the bytes of the session's JSON, or a bound for them."""
-        if isinstance(self.sent, _Large):
-            return self.sent.list_bytes + _REST_BYTES
-        return len(self.sent.encode())
+        if isinstance(self.item, _LargeSession):
+            return self.item.list_bytes + _REST_BYTES
+        return len(self.item.encode())
 
 
-def _listed(sent: str, key: str) -> _Listed:
-    if sent.startswith("{"):
-        return _Listed(sent, key)
-    session_id, pinned, list_bytes = orjson.loads(sent)
-    return _Listed(_Large(UUID(session_id), pinned, list_bytes), key)
+def _parse_listed(item: str, key: str) -> _ListedSession:
+    if item.startswith("{"):
+        return _ListedSession(item, key)
+    session_id, pinned, list_bytes = orjson.loads(item)
+    return _ListedSession(_LargeSession(UUID(session_id), pinned, list_bytes), key)
 
 
-def _fitting(chats: Sequence[_Listed], page_bytes: int) -> list[_Listed]:
+def _first_page(
+    chats: Sequence[_ListedSession], page_bytes: int
+) -> list[_ListedSession]:
     """Return the first sessions, as many as fit into a page: at least one."""
-    texts = [chat.sent for chat in chats if isinstance(chat.sent, str)]
+    texts = [chat.item for chat in chats if isinstance(chat.item, str)]
     # A character has 4 bytes at most, so most pages need no closer look.
     if len(texts) == len(chats) and sum(map(len, texts)) <= page_bytes // 4:
         return list(chats)
-    return fitting(chats, _Listed.size, page_bytes)
+    return fitting(chats, _ListedSession.size, page_bytes)
 
 
-def _texts_of(
-    connection: Connection, chats: Sequence[_Listed], owner_id: str
+def _read_json(
+    connection: Connection, chats: Sequence[_ListedSession], owner_id: str
 ) -> list[str]:
     """Return the JSON of the sessions that still exist."""
-    ids = [chat.sent.id for chat in chats if isinstance(chat.sent, _Large)]
+    ids = [chat.item.id for chat in chats if isinstance(chat.item, _LargeSession)]
     large: dict[UUID, str] = {}
     if ids:
         query = select(ChatSession.id, SESSION_JSON).where(
@@ -198,7 +200,7 @@ def _texts_of(
         )
         large = {row[0]: row[1] for row in connection.execute(query)}
     texts = (
-        large.get(chat.sent.id) if isinstance(chat.sent, _Large) else chat.sent
+        large.get(chat.item.id) if isinstance(chat.item, _LargeSession) else chat.item
         for chat in chats
     )
     return [text for text in texts if text is not None]
@@ -218,7 +220,7 @@ def _prepare(
 ) -> Prepared:
     """Return one statement for the walks through lists of this shape."""
     rows = select_matching(
-        _sent(listing),
+        _select_rows(listing),
         listing.filters,
         owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
         rare_facet=rare_facet,
@@ -227,12 +229,12 @@ def _prepare(
     return Prepared(_select_walks(listing, rows, walks))
 
 
-def _sent(listing: SessionListing) -> Select[Any]:
+def _select_rows(listing: SessionListing) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
     key = json_value(kind, SORT_COLUMNS[listing.sort])
-    sent = case((_SIZE <= _SHARE, SESSION_JSON), else_=_LARGE)
+    item = case((_SIZE <= _SHARE, SESSION_JSON), else_=_LARGE_JSON)
     columns: list[Any] = [
-        join_columns(sent, key).label("sent"),
+        join_columns(item, key).label("item"),
         SORT_COLUMNS[listing.sort].label("sort"),
         ChatSession.id.label("id"),
     ]
@@ -243,7 +245,7 @@ def _sent(listing: SessionListing) -> Select[Any]:
 # a session that is larger than its share costs next to nothing here.
 _SIZE = stored_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags)
 _SHARE = bindparam("share", type_=Integer)
-_LARGE = formatted(
+_LARGE_JSON = formatted(
     literal_column("'[%s,%s,%s]'"),
     json_value("uuid", ChatSession.id),
     json_value("boolean", ChatSession.pinned),
@@ -257,11 +259,15 @@ def _select_walks(
     """Return a query with one row (number, joined sessions) per walk."""
     parts: list[Select[Any]] = []
     for number, walk in enumerate(walks):
-        offset = _OFFSET if number == 0 else _rest_of_offset(rows, walks[0])
-        met = _select_walk(listing, rows, walk, offset).subquery().c
-        is_falling = _is_falling(listing, walk)
-        sent = join_rows(met.sent, by=[met.sort, met.id], is_falling=is_falling)
-        numbered: list[Any] = [literal_column(str(number)).label("number"), sent]
+        offset = _OFFSET if number == 0 else _remaining_offset(rows, walks[0])
+        found = _select_walk(listing, rows, walk, offset).subquery().c
+        is_descending = _is_descending(listing, walk)
+        item = join_rows(
+            found.item,
+            by=[found.sort, found.id],
+            is_descending=is_descending,
+        )
+        numbered: list[Any] = [literal_column(str(number)).label("number"), item]
         parts.append(select(*numbered))
     if len(parts) == 1:
         return parts[0]
@@ -269,7 +275,7 @@ def _select_walks(
     return select(*whole.c).order_by(whole.c.number)
 
 
-def _rest_of_offset(rows: Select[Any], first: _Walk) -> ColumnElement[int]:
+def _remaining_offset(rows: Select[Any], first: _Walk) -> ColumnElement[int]:
     """Return SQL for the offset in a list's second part: `max(0, offset - pinned)`."""
     if first.has_start:
         return literal_column("0")
@@ -287,33 +293,33 @@ def _select_walk(
     if walk.pinned is not None:
         rows = rows.where(pinned_is(walk.pinned))
     column = SORT_COLUMNS[listing.sort]
-    is_falling = _is_falling(listing, walk)
+    is_descending = _is_descending(listing, walk)
     if walk.has_start:
-        rows = rows.where(_is_beyond(column, is_falling))
-    if is_falling:
+        rows = rows.where(_is_beyond(column, is_descending))
+    if is_descending:
         rows = rows.order_by(column.desc(), ChatSession.id.desc())
     else:
         rows = rows.order_by(column.asc(), ChatSession.id.asc())
-    return bounded(rows, bindparam("most"), offset)
+    return bounded(rows, bindparam("limit"), offset)
 
 
-def _is_falling(listing: SessionListing, walk: _Walk) -> bool:
+def _is_descending(listing: SessionListing, walk: _Walk) -> bool:
     return (listing.order is Order.DESC) != walk.is_backward
 
 
 def _is_beyond(
-    column: InstrumentedAttribute[Any], is_falling: bool
+    column: InstrumentedAttribute[Any], is_descending: bool
 ) -> ColumnElement[bool]:
     here = tuple_(
         bindparam("place_value", type_=column.type),
         bindparam("place_id", type_=ChatSession.id.type),
     )
     key = tuple_(column, ChatSession.id)
-    return key < here if is_falling else key > here
+    return key < here if is_descending else key > here
 
 
 def _page(
-    chats: list[_Listed],
+    chats: list[_ListedSession],
     texts: list[str],
     listing: SessionListing,
     *,
@@ -329,23 +335,23 @@ def _page(
     return Page(texts, next_place, previous)
 
 
-def _turned(place: SessionPlace, listing: SessionListing) -> SessionPlace:
+def _place_back(place: SessionPlace, listing: SessionListing) -> SessionPlace:
     """Return the place to read from in the other direction, including `place`.
 
     A page excludes the session at its place, so the new place has the next id.
     """
-    is_falling = (listing.order is Order.DESC) == place.backward
-    beside = UUID(int=place.id.int + (1 if is_falling else -1))
-    return replace(place, id=beside, backward=not place.backward)
+    is_descending = (listing.order is Order.DESC) == place.backward
+    neighbour = UUID(int=place.id.int + (1 if is_descending else -1))
+    return replace(place, id=neighbour, backward=not place.backward)
 
 
-def _place_of(chat: _Listed, listing: SessionListing) -> SessionPlace:
+def _place_of(chat: _ListedSession, listing: SessionListing) -> SessionPlace:
     value = orjson.loads(chat.key)
     if listing.sort is not SessionSort.NAME:
         value = as_instant(value)
-    if isinstance(chat.sent, _Large):
-        session_id, pinned = chat.sent.id, chat.sent.pinned
+    if isinstance(chat.item, _LargeSession):
+        session_id, pinned = chat.item.id, chat.item.pinned
     else:
-        sent = orjson.loads(chat.sent)
-        session_id, pinned = UUID(sent["id"]), sent["pinned"]
+        item = orjson.loads(chat.item)
+        session_id, pinned = UUID(item["id"]), item["pinned"]
     return SessionPlace(value, session_id, pinned if listing.pinned_first else None)

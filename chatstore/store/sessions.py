@@ -26,13 +26,13 @@ from chatstore.schemas.dumping import members_of
 from chatstore.schemas.sessions import SessionSchema
 from chatstore.store import deletions
 from chatstore.store.facets import add_facets, replace_facets
-from chatstore.store.json_rows import as_json, attributes
+from chatstore.store.json_rows import as_json, columns_by_attribute
 from chatstore.store.search import entries
 
-Named = BindParameter[Any]
 
-
-def owned(session_id: UUID | Named, owner_id: str | Named) -> ColumnElement[bool]:
+def owned(
+    session_id: UUID | BindParameter[Any], owner_id: str | BindParameter[Any]
+) -> ColumnElement[bool]:
     """Return the condition of every query on one session: its id and its owner."""
     return and_(ChatSession.id == session_id, ChatSession.owner_id == owner_id)
 
@@ -96,28 +96,35 @@ def session_parameters(session_id: UUID, owner_id: str) -> dict[str, Any]:
 
 SESSION_JSON = as_json(
     members_of(SessionSchema()),
-    {**attributes(ChatSession), "archived": ChatSession.archived_at.is_not(None)},
+    {
+        **columns_by_attribute(ChatSession),
+        "archived": ChatSession.archived_at.is_not(None),
+    },
 )
-_AS_JSON = Prepared(select(SESSION_JSON, ChatSession.revision).where(IS_OWNED))
+_SESSION_JSON_BY_ID = Prepared(
+    select(SESSION_JSON, ChatSession.revision).where(IS_OWNED)
+)
 
 
-class SentSession(NamedTuple):
+class SessionJson(NamedTuple):
     """The JSON text of a session, and the session's revision."""
 
     text: str
     revision: int
 
 
-def get_session_json(session_id: UUID, *, owner_id: str) -> SentSession:
+def get_session_json(session_id: UUID, *, owner_id: str) -> SessionJson:
     """Return the session's JSON text, at a fifth of the cost of `get_session`.
 
     Raises NotFound.
     """
     with read_connection() as connection:
-        found = _AS_JSON.rows(connection, session_parameters(session_id, owner_id))
+        found = _SESSION_JSON_BY_ID.rows(
+            connection, session_parameters(session_id, owner_id)
+        )
     if not found:
         raise no_such_session(session_id)
-    return SentSession(*found[0])
+    return SessionJson(*found[0])
 
 
 @prepared_first
@@ -149,7 +156,7 @@ def update_session(
             else select(ChatSession).where(condition)
         )
         if chat is None:
-            raise _why_missing(session_id, owner_id)
+            raise _explain_no_match(session_id, owner_id)
         replace_facets({session_id: changes}, owner_id=owner_id)
         if "name" in changes:
             entries.put_name(chat, words)
@@ -168,10 +175,10 @@ def delete_session(
     does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    if deletions.delete_sessions(and_(condition, deletions.is_small())):
+    if deletions.delete_sessions(and_(condition, deletions.fits_one_transaction())):
         return False
     if not deletions.hide_sessions(condition):
-        raise _why_missing(session_id, owner_id)
+        raise _explain_no_match(session_id, owner_id)
     return True
 
 
@@ -206,7 +213,7 @@ def _at_revision(
     return and_(condition, ChatSession.revision.in_(revisions))
 
 
-def _why_missing(session_id: UUID, owner_id: str) -> NotFound | PreconditionFailed:
+def _explain_no_match(session_id: UUID, owner_id: str) -> NotFound | PreconditionFailed:
     exists = db.session.scalar(
         select(ChatSession.revision).where(owned(session_id, owner_id))
     )

@@ -5,16 +5,16 @@ from sqlalchemy import func, select
 from chatstore.clock import format_instant
 from chatstore.db import db, is_sqlite
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import NOBODY
+from chatstore.models.sessions import DELETED_OWNER
 from chatstore.store.deletions import count_hidden
 
 # A backup may have an older schema, so we use a column that every schema has.
-_IS_WHOLE = ChatSession.owner_id != NOBODY
+_IS_VISIBLE = ChatSession.owner_id != DELETED_OWNER
 
 
 def count_sessions() -> int:
     """Return how many sessions there are, without those being deleted."""
-    return db.session.scalar(select(func.count()).where(_IS_WHOLE)) or 0
+    return db.session.scalar(select(func.count()).where(_IS_VISIBLE)) or 0
 
 
 def count_messages() -> int:
@@ -24,7 +24,7 @@ def count_messages() -> int:
 
 def get_stats() -> dict[str, int | str]:
     """Return counts, dates and sizes by name, in the order to show them."""
-    owners = select(func.count(ChatSession.owner_id.distinct())).where(_IS_WHOLE)
+    owners = select(func.count(ChatSession.owner_id.distinct())).where(_IS_VISIBLE)
     stats: dict[str, int | str] = {
         "sessions": count_sessions(),
         "messages": count_messages(),
@@ -33,14 +33,14 @@ def get_stats() -> dict[str, int | str]:
     roles = select(Message.role, func.count()).group_by(Message.role)
     for role, count in db.session.execute(roles.order_by(Message.role)):
         stats[f"messages by {role}"] = count
-    models = select(ChatSession.llm_model_name, func.count()).where(_IS_WHOLE)
+    models = select(ChatSession.llm_model_name, func.count()).where(_IS_VISIBLE)
     for model, count in db.session.execute(
         models.group_by(ChatSession.llm_model_name).order_by(func.count().desc())
     ):
         stats[f"sessions with {model}"] = count
     stats["sessions being deleted"] = count_hidden()
     newest = db.session.scalar(
-        select(func.max(ChatSession.last_updated_at)).where(_IS_WHOLE)
+        select(func.max(ChatSession.last_updated_at)).where(_IS_VISIBLE)
     )
     stats["newest activity"] = format_instant(newest) if newest else "never"
     stats["bytes on disk"] = _bytes_on_disk()

@@ -27,35 +27,39 @@ def encode_cursor(place: SessionPlace | None, listing: SessionListing) -> str | 
         return None
     value = place.value
     text = value.isoformat() if isinstance(value, datetime) else value
-    return sign([text, place.id.hex, place.pinned, place.backward], of=listing)
+    return sign_cursor(
+        [text, place.id.hex, place.pinned, place.backward], listing=listing
+    )
 
 
 def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace | None:
     """Return the place in `cursor`; MalformedRequest unless it is of this listing."""
     if cursor is None:
         return None
-    text, session_id, pinned, is_backward = read(cursor, of=listing)
+    text, session_id, pinned, is_backward = read_cursor(cursor, listing=listing)
     is_name = listing.sort is SessionSort.NAME
     value = text if is_name else datetime.fromisoformat(text)
     return SessionPlace(value, UUID(session_id), pinned, is_backward)
 
 
-def sign(place: list[Any], *, of: object) -> str:
-    """Return a signed cursor for `place` in the list that `of` describes.
+def sign_cursor(place: list[Any], *, listing: object) -> str:
+    """Return a signed cursor for `place` in the list that `listing` describes.
 
-    `of` is a dataclass. The cursor is valid for equal values of the same class.
+    `listing` is a dataclass. The cursor is valid for equal values of the same class.
     """
-    text = _serializer(current_app.config["SECRET_KEY"]).dumps([_digest(of), *place])
+    text = _serializer(current_app.config["SECRET_KEY"]).dumps(
+        [_digest(listing), *place]
+    )
     return text.decode() if isinstance(text, bytes) else text
 
 
-def read(cursor: str, *, of: object) -> list[Any]:
-    """Return the place that `sign` was given; MalformedRequest for any other cursor."""
+def read_cursor(cursor: str, *, listing: object) -> list[Any]:
+    """Return the place in a cursor of `sign_cursor`; MalformedRequest for any other."""
     try:
         digest, *place = _serializer(current_app.config["SECRET_KEY"]).loads(cursor)
     except (BadData, ValueError, TypeError):
         raise MalformedRequest("This service did not create the cursor.") from None
-    if digest != _digest(of):
+    if digest != _digest(listing):
         raise MalformedRequest(
             "The cursor belongs to a list with other filters or another order."
         )
@@ -63,10 +67,10 @@ def read(cursor: str, *, of: object) -> list[Any]:
 
 
 @lru_cache(maxsize=256)
-def _digest(of: Any) -> str:
+def _digest(listing: Any) -> str:
     # We sort the fields and omit None, so that cursors survive a new optional filter
     # or a new order of the fields.
-    form = [type(of).__name__, asdict(of, dict_factory=_given)]
+    form = [type(listing).__name__, asdict(listing, dict_factory=_without_none)]
     text = orjson.dumps(
         form,
         default=_in_utc,
@@ -75,7 +79,7 @@ def _digest(of: Any) -> str:
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def _given(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_none(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in members if value is not None}
 
 

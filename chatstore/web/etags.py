@@ -9,17 +9,17 @@ import re
 from flask import request
 
 from chatstore.models import ChatSession
-from chatstore.store.sessions import SentSession
+from chatstore.store.sessions import SessionJson
 
 _STRONG_TAGS = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"\s*(?=,|$)')
 
 
-def etag_header(chat: ChatSession | SentSession) -> dict[str, str]:
+def etag_header(chat: ChatSession | SessionJson) -> dict[str, str]:
     """Return the ETag header with the session's revision."""
     return {"ETag": f'"{chat.revision}"'}
 
 
-def is_not_modified(chat: ChatSession | SentSession) -> bool:
+def is_not_modified(chat: ChatSession | SessionJson) -> bool:
     """Whether If-None-Match says that the client has this revision already."""
     if "HTTP_IF_NONE_MATCH" not in request.environ:
         return False

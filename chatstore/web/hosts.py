@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _AUTHORITY = re.compile(
     r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{0,5}))?"
 )
-_LONGEST = 300  # a name has 255 characters at most
+_MAX_AUTHORITY_LENGTH = 300  # a name has 255 characters at most
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Sec-Fetch-Site of requests by our own pages, and by the user ("none").
 _OWN_SITES = frozenset({"same-origin", "none"})
@@ -38,7 +38,7 @@ def init_hosts(app: Flask, settings: Settings) -> None:
     is_ours = lru_cache(maxsize=256)(partial(_is_ours, _own_names(settings)))
 
     @app.before_request
-    def refuse_strangers() -> None:
+    def check_host_and_site() -> None:
         environ = request.environ
         _check_host(environ, is_ours)
         if environ["REQUEST_METHOD"] not in _SAFE_METHODS:
@@ -47,13 +47,13 @@ def init_hosts(app: Flask, settings: Settings) -> None:
 
 def _own_names(settings: Settings) -> tuple[str, ...]:
     bound = "" if settings.bind.startswith("unix:") else settings.bind
-    name, _ = _parts(bound)
-    return (*settings.allowed_names, *([name] if name else ()))
+    name, _ = _split_authority(bound)
+    return (*settings.allowed_host_names, *([name] if name else ()))
 
 
 def _check_host(environ: "WSGIEnvironment", is_ours: Callable[[str], bool]) -> None:
     for authority in _authorities(environ):
-        if len(authority) > _LONGEST or not (
+        if len(authority) > _MAX_AUTHORITY_LENGTH or not (
             is_ours(authority) or _is_local_address(environ, authority)
         ):
             raise MisdirectedRequest(
@@ -67,17 +67,17 @@ def _authorities(environ: "WSGIEnvironment") -> list[str]:
     host = environ.get("HTTP_HOST")
     # A page that has rebound its name can send any X-Forwarded-Host to a server that
     # trusts this header, so we check the original Host too.
-    before = environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST", host)
-    if before is None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
+    original_host = environ.get("werkzeug.proxy_fix.orig", {}).get("HTTP_HOST", host)
+    if original_host is None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
         raise MalformedRequest("The request has no Host header.")
     # HTTP/1.0 clients may omit Host, but browsers never do.
-    names = [each for each in (host, before) if each is not None]
+    names = [each for each in (host, original_host) if each is not None]
     if not environ.get("RAW_URI", "/").startswith("/"):
-        names += _target(environ["RAW_URI"])
+        names += _target_authorities(environ["RAW_URI"])
     return names
 
 
-def _target(uri: str) -> list[str]:
+def _target_authorities(uri: str) -> list[str]:
     # In the absolute form, the target's authority overrules Host (RFC 9112, 3.2.2).
     if uri == "*":
         return []
@@ -87,18 +87,18 @@ def _target(uri: str) -> list[str]:
         return [""]
 
 
-def _is_ours(own: tuple[str, ...], authority: str) -> bool:
-    name, _ = _parts(authority)
+def _is_ours(own_names: tuple[str, ...], authority: str) -> bool:
+    name, _ = _split_authority(authority)
     if name is None:
         return False
-    if "*" in own or name == "localhost" or name.endswith(".localhost"):
+    if "*" in own_names or name == "localhost" or name.endswith(".localhost"):
         return True
-    address = _address(name)
+    address = _parse_address(name)
     if address is not None and address.is_loopback:
         return True
     return any(
         name == each or (each.startswith(".") and f".{name}".endswith(each))
-        for each in own
+        for each in own_names
     )
 
 
@@ -108,12 +108,12 @@ def _is_local_address(environ: "WSGIEnvironment", authority: str) -> bool:
     Health checks know no name, and a server bound to all addresses has many, so we
     accept each of them. DNS rebinding needs a name, so an address is safe.
     """
-    name, _ = _parts(authority)
+    name, _ = _split_authority(authority)
     connection = environ.get("gunicorn.socket")
-    if name is None or connection is None or _address(name) is None:
+    if name is None or connection is None or _parse_address(name) is None:
         return False
     local = connection.getsockname()
-    return isinstance(local, tuple) and _address(name) == _address(local[0])
+    return isinstance(local, tuple) and _parse_address(name) == _parse_address(local[0])
 
 
 def _check_site(environ: "WSGIEnvironment") -> None:
@@ -122,7 +122,7 @@ def _check_site(environ: "WSGIEnvironment") -> None:
         is_own = site in _OWN_SITES
     else:  # an older browser, or plain HTTP; a program sends no Origin
         origin = environ.get("HTTP_ORIGIN")
-        is_own = origin is None or _is_same(origin, environ.get("HTTP_HOST", ""))
+        is_own = origin is None or _is_same_origin(origin, environ.get("HTTP_HOST", ""))
     if not is_own:
         raise CrossSiteRequest(
             "A page of another site sent this request. Only pages of this server, and"
@@ -130,11 +130,11 @@ def _check_site(environ: "WSGIEnvironment") -> None:
         )
 
 
-def _is_same(origin: str, host: str) -> bool:
+def _is_same_origin(origin: str, host: str) -> bool:
     """Whether `origin` has the name and port of `host`; false for "null"."""
     scheme, _, authority = origin.partition("://")
-    name, port = _parts(authority)
-    own_name, own_port = _parts(host)
+    name, port = _split_authority(authority)
+    own_name, own_port = _split_authority(host)
     default = _DEFAULT_PORTS.get(scheme)
     if default is None or name is None or name != own_name:
         return False
@@ -142,19 +142,19 @@ def _is_same(origin: str, host: str) -> bool:
     return own_port is None or (own_port or default) == (port or default)
 
 
-def _parts(authority: str) -> tuple[str | None, str | None]:
+def _split_authority(authority: str) -> tuple[str | None, str | None]:
     """Return name and port; the name is None if `authority` is invalid."""
-    found = _AUTHORITY.fullmatch(authority)
-    if found is None or int(found["port"] or 0) > 65535:
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or int(match["port"] or 0) > 65535:
         return None, None
-    name = found["name"].lower()
+    name = match["name"].lower()
     if name.startswith("["):
         name = name[1:-1]
-        return (name if _address(name) else None), found["port"]
-    return name.removesuffix(".") or None, found["port"]
+        return (name if _parse_address(name) else None), match["port"]
+    return name.removesuffix(".") or None, match["port"]
 
 
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

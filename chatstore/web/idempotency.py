@@ -29,9 +29,9 @@ from chatstore.web.auth import current_owner
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENVIRON_NAME = "HTTP_IDEMPOTENCY_KEY"
-REPLAYED = "Idempotency-Replayed"
+REPLAYED_HEADER = "Idempotency-Replayed"
 # Headers that are part of the answer; the others are about its transport.
-_KEPT_HEADERS = ("Content-Type", "ETag", "Location")
+_STORED_HEADERS = ("Content-Type", "ETag", "Location")
 
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
-class _Keyed:
+class _KeyedRequest:
     """The parts of a request with a key that its record needs."""
 
     owner_id: str
@@ -78,16 +78,16 @@ def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse
 
 
 def _run_once(
-    run: Runner, keyed: _Keyed, answer: Callable[[], BaseResponse]
+    run: Runner, keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
-    once = partial(_once, keyed, answer)
+    answer_or_replay = partial(_answer_or_replay, keyed, answer)
     deadline = new_deadline()
     for _ in range(MAX_RETRIES):
         try:
-            return run(once, deadline=deadline)
+            return run(answer_or_replay, deadline=deadline)
         except OutcomeUnknown:
             continue  # the record tells whether the commit took place
-    return run(once, deadline=deadline)
+    return run(answer_or_replay, deadline=deadline)
 
 
 def read_key() -> str | None:
@@ -108,11 +108,11 @@ def read_key() -> str | None:
     return key
 
 
-def _read_keyed() -> _Keyed | None:
+def _read_keyed() -> _KeyedRequest | None:
     key = read_key()
     if key is None:
         return None
-    return _Keyed(
+    return _KeyedRequest(
         owner_id=current_owner(),
         key=key,
         request=f"{request.method} {request.path.rstrip('/')}",
@@ -120,7 +120,9 @@ def _read_keyed() -> _Keyed | None:
     )
 
 
-def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
+def _answer_or_replay(
+    keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
+) -> BaseResponse:
     record = idempotency.claim_record(
         owner_id=keyed.owner_id,
         key=keyed.key,
@@ -132,7 +134,7 @@ def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
             is_other_body = record.request == keyed.request
             raise IdempotencyKeyReused(keyed.key, is_other_body=is_other_body)
         replay = Response(record.answer, record.status, record.headers)
-        replay.headers[REPLAYED] = "true"
+        replay.headers[REPLAYED_HEADER] = "true"
         return replay
     try:
         response = answer()
@@ -140,9 +142,9 @@ def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
         # A group commit may go on without this request, so we release the key here.
         idempotency.release_record(owner_id=keyed.owner_id, key=keyed.key)
         raise
-    kept = {
+    stored_headers = {
         header: response.headers[header]
-        for header in _KEPT_HEADERS
+        for header in _STORED_HEADERS
         if header in response.headers
     }
     idempotency.finish_record(
@@ -150,6 +152,6 @@ def _once(keyed: _Keyed, answer: Callable[[], BaseResponse]) -> BaseResponse:
         key=keyed.key,
         status=response.status_code,
         answer=response.get_data(as_text=True),
-        headers=kept,
+        headers=stored_headers,
     )
     return response

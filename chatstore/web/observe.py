@@ -100,8 +100,8 @@ def _with_headers(application: "WSGIApplication") -> "WSGIApplication":
             missing = dict(_HEADERS)
             for name, _ in headers:
                 missing.pop(name.lower(), None)
-            ours = [*missing.values(), ("X-Request-Id", request_id)]
-            return start_response(status, [*headers, *ours], *rest)
+            added = [*missing.values(), ("X-Request-Id", request_id)]
+            return start_response(status, [*headers, *added], *rest)
 
         return application(environ, start)
 
@@ -132,7 +132,7 @@ def _finish_request(response: Response) -> Response:
     @response.call_on_close
     def _record() -> None:
         seconds = time.perf_counter() - started
-        count, timer = _meters(method, route, status)
+        count, timer = _metrics_of(method, route, status)
         count.inc()
         timer.observe(seconds)
         log.info(
@@ -150,5 +150,5 @@ def _finish_request(response: Response) -> Response:
 
 
 @lru_cache(maxsize=1024)
-def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+def _metrics_of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return _requests.labels(method, route, status), _seconds.labels(method, route)

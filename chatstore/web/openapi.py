@@ -3,18 +3,19 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from apispec import APISpec, BasePlugin
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, current_app
+from flask import Flask
 from marshmallow import fields
 from werkzeug.routing import Rule
 
 from chatstore import __version__
+from chatstore.app_state import add_to_app, get_from_app
 from chatstore.enums import Archived
 from chatstore.schemas.fields import FreeJson, QueryString, SettingLimit, Text
 from chatstore.schemas.filters import BodyArchivedField
@@ -25,7 +26,6 @@ from chatstore.web.idempotency import IDEMPOTENCY_KEY
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
 from chatstore.web.responses import JSON
 
-_EXTENSION = "chatstore-openapi"
 _INFO = {
     "description": "Chat sessions and their messages. Bodies are I-JSON (RFC 7493),"
     " without NUL.",
@@ -85,27 +85,37 @@ class _SchemaRules(BasePlugin):
         return getattr(schema, "json_schema", None)
 
 
+class _Document:
+    """The OpenAPI document of an application, written when it is first asked for."""
+
+    def __init__(self, app: Flask, tags: Mapping[str, str]) -> None:
+        self._app, self._tags = app, tags
+
+    @cached_property
+    def json(self) -> bytes:
+        return orjson.dumps(_describe(self._app, self._tags))
+
+
 def init_openapi(app: Flask, tags: Mapping[str, str]) -> None:
-    """Let `openapi_json` describe `app`; the first call writes the document.
+    """Let `openapi_json` describe `app`.
 
     `tags` maps the names of blueprints to descriptions.
     """
-    app.extensions[_EXTENSION] = cache(lambda: orjson.dumps(_describe(app, tags)))
+    add_to_app(app, _Document(app, tags))
 
 
 def openapi_json() -> bytes:
     """Return the OpenAPI document of the current application."""
-    document: bytes = current_app.extensions[_EXTENSION]()
-    return document
+    return get_from_app(_Document).json
 
 
 def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:
-    shapes = MarshmallowPlugin()
-    plugins = (shapes, _SchemaRules())
+    marshmallow_plugin = MarshmallowPlugin()
+    plugins = (marshmallow_plugin, _SchemaRules())
     spec = APISpec("chatstore", __version__, "3.1.0", plugins, info=_INFO)
-    assert shapes.converter is not None
-    for document in (_limits(app.config["CHATSTORE"]), _strict_text):
-        shapes.converter.add_attribute_function(document)  # type: ignore[no-untyped-call]
+    assert marshmallow_plugin.converter is not None
+    for attribute_function in (_limits(app.config["CHATSTORE"]), _strict_text):
+        marshmallow_plugin.converter.add_attribute_function(attribute_function)  # type: ignore[no-untyped-call]
     spec.components.schema("JsonValue", _JSON)
     for status in map(HTTPStatus, _STATUSES):
         spec.components.response(status.name, _response(status), lazy=True)
@@ -127,7 +137,7 @@ def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
     (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    ids = re.findall(r"<(\w+):(\w+)>", rule.rule)
+    path_parameters = re.findall(r"<(\w+):(\w+)>", rule.rule)
     summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
     described = {"summary": summary, "tags": [rule.endpoint.partition(".")[0]]}
     if description:
@@ -135,11 +145,12 @@ def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
     spec.path(
         re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule),
         operations={
-            method.lower(): described | _operation(view.operation, has_id=bool(ids))
+            method.lower(): described
+            | _operation(view.operation, has_id=bool(path_parameters))
         },
         parameters=[
             {"in": "path", "name": name, "required": True, "schema": _PATH_TYPES[kind]}
-            for kind, name in ids
+            for kind, name in path_parameters
         ],
     )
 
@@ -216,8 +227,8 @@ def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
 
 
 def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-    if isinstance(field, QueryString) and field.ignored:
-        return {"pattern": rf"^[^\x00]*[^\x00{field.ignored}][^\x00]*$"}
+    if isinstance(field, QueryString) and field.ignored_characters:
+        return {"pattern": rf"^[^\x00]*[^\x00{field.ignored_characters}][^\x00]*$"}
     if isinstance(field, Text | QueryString):
         return {"pattern": _NO_NUL}
     if isinstance(field, BodyArchivedField):

@@ -24,16 +24,16 @@ from chatstore.errors import (
 )
 from chatstore.schemas.fields import Limits
 from chatstore.settings import Settings
-from chatstore.strict_json import pointer
+from chatstore.strict_json import child_pointer
 
 # Objects take twenty times the bytes of their JSON, so a process parses one larger
 # body at a time. Smaller bodies do not wait for it.
 LARGE_BYTES = 1024 * 1024
-large_bodies = Turns(width=1, wanted_by="large bodies")
+large_bodies = Turns(places=1, waiters="large bodies")
 
 
-def load_body(shape: Schema) -> Any:
-    """Return what `shape` loads from the JSON body of the request.
+def load_body(schema: Schema) -> Any:
+    """Return what `schema` loads from the JSON body of the request.
 
     Raises UnsupportedMediaType, RequestEntityTooLarge, MalformedRequest and
     ValidationFailed, in this order.
@@ -41,47 +41,49 @@ def load_body(shape: Schema) -> Any:
     settings: Settings = current_app.config["CHATSTORE"]
     _require_json()
     body = _read_body(settings.max_body_bytes)
-    with _turn_of(body):
-        given = strict_json.loads(
+    with _large_body_turn(body):
+        parsed = strict_json.loads(
             body,
             max_depth=settings.max_json_depth,
-            levels_around=getattr(shape, "levels_around", 0),
+            uncounted_levels=getattr(schema, "uncounted_levels", 0),
         )
-        return _load(shape, given, settings)
+        return _load(schema, parsed, settings)
 
 
-def load_query(shape: Schema) -> Any:
-    """Return what `shape` loads from the query string; raises ValidationFailed."""
-    return _load(shape, _read_query(shape), current_app.config["CHATSTORE"])
+def load_query(schema: Schema) -> Any:
+    """Return what `schema` loads from the query string; raises ValidationFailed."""
+    return _load(schema, _read_query(schema), current_app.config["CHATSTORE"])
 
 
-def _load(shape: Schema, given: Any, settings: Settings) -> Any:
+def _load(schema: Schema, parsed: Any, settings: Settings) -> Any:
     try:
         with Limits(settings):
-            return shape.load(given)
+            return schema.load(parsed)
     except ValidationError as error:
         raise ValidationFailed(_flaws(error.messages)) from None
 
 
-def _flaws(messages: Any, place: str = "") -> Iterator[Flaw]:
+def _flaws(messages: Any, parent: str = "") -> Iterator[Flaw]:
     """Yield a flaw for each of marshmallow's nested messages, depth first."""
     if isinstance(messages, Mapping):
         for key, below in messages.items():
-            yield from _flaws(below, place if key == "_schema" else pointer(place, key))
+            yield from _flaws(
+                below, parent if key == "_schema" else child_pointer(parent, key)
+            )
     else:
         for message in [messages] if isinstance(messages, str) else messages:
-            yield Flaw(place, message)
+            yield Flaw(parent, message)
 
 
-def _read_query(shape: Schema) -> dict[str, Any]:
+def _read_query(schema: Schema) -> dict[str, Any]:
     """Return a list for each name of a list field, and a string for other names."""
     if not request.query_string:
         return {}
     lists = {
-        name for name, field in shape.fields.items() if isinstance(field, fields.List)
+        name for name, field in schema.fields.items() if isinstance(field, fields.List)
     }
     repeated = [
-        Flaw(pointer("", name), "It is given more than once.")
+        Flaw(child_pointer("", name), "It is given more than once.")
         for name, values in request.args.lists()
         if len(values) > 1 and name not in lists
     ]
@@ -130,7 +132,7 @@ def _read_body(max_bytes: int) -> bytes:
     return body
 
 
-def _turn_of(body: bytes) -> AbstractContextManager[None]:
+def _large_body_turn(body: bytes) -> AbstractContextManager[None]:
     if len(body) <= LARGE_BYTES:
         return nullcontext()
     return large_bodies.taken("process", new_deadline())

@@ -41,7 +41,7 @@ def answer_error(error: ChatstoreError) -> Response:
         members["last_seq"] = error.last_seq
     response = _problem(
         status=error.status,
-        slug=error.type,
+        slug=error.slug,
         title=error.title,
         detail=error.detail,
         **members,
@@ -49,7 +49,7 @@ def answer_error(error: ChatstoreError) -> Response:
     if isinstance(error, DatabaseUnavailable):
         cause = db_error_text(error.__cause__) if error.__cause__ else None
         log.warning("database unavailable", detail=error.detail, cause=cause)
-        count_database_error(error.type)
+        count_database_error(error.slug)
     if error.status == 503:
         response.headers["Retry-After"] = str(DatabaseUnavailable.retry_after_seconds)
     return response
@@ -62,8 +62,8 @@ def answer_http_error(error: HTTPException) -> Response:
         return Response(error.get_body(), status, error.get_headers())
     detail = error.description or error.name
     if isinstance(error, RequestEntityTooLarge):
-        most = current_app.config["MAX_CONTENT_LENGTH"]
-        detail = f"The body is larger than {most} bytes (CHATSTORE_MAX_BODY_BYTES)."
+        limit = current_app.config["MAX_CONTENT_LENGTH"]
+        detail = f"The body is larger than {limit} bytes (CHATSTORE_MAX_BODY_BYTES)."
     elif status == 404:
         detail = "There is nothing at this path."
     elif status == 405:
@@ -87,7 +87,7 @@ def answer_unexpected(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
     return _problem(
         status=500,
-        slug=ChatstoreError.type,
+        slug=ChatstoreError.slug,
         title=ChatstoreError.title,
         detail="The server failed. Its log has the error under this request_id.",
     )

@@ -20,10 +20,10 @@ def json_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a response whose body is `value` as `schema` dumps it."""
-    body = orjson.dumps(_dump_of(schema)(value))
+    body = orjson.dumps(_dump_function(schema)(value))
     return Response(body, status, headers, content_type=JSON)
 
 
 @cache
-def _dump_of(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
+def _dump_function(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
     return compile_dump(schema())

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "chatstore"
 RUNGS = [
     {"__init__", "clock", "enums", "errors", "fulltext", "logs", "settings"}
     | {"strict_json"},
-    {"db", "schemas"},
+    {"app_state", "db", "schemas"},
     {"models"},
     {"store"},
     {"web", "services"},
@@ -25,8 +25,6 @@ QUERY_WRITERS = {
     "models": "constraints and relationships",
     "shell": "gives an administrator the words",
     "store": "",
-    "services.doctor": "asks a database how it is set up",
-    "services.backup.whole_database": "copies a database, and asks whether it is empty",
 }
 
 

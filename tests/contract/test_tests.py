@@ -48,9 +48,9 @@ TESTED_ELSEWHERE = {
 # Bounds that tests lower by patching, because no argument carries them yet.
 SMALL_BOUNDS = {
     "services.background._PAUSE_SECONDS",
-    "store.bulk.MOST_BYTES",
+    "store.bulk.MAX_CHANGED_BYTES",
     "store.bulk._CHUNK_BYTES",
-    "store.bulk.bound",  # MOST_FACETS or MOST_TAGS
+    "store.bulk.bound",  # MAX_CHANGED_FACETS or MAX_CHANGED_TAGS
     "store.deletions.BATCH",
     "store.deletions.BATCH_BYTES",
     "store.filters.FEW",

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from chatstore.db import db, prepared, run_write, write_connection
-from chatstore.db.group_commit import _MOST_BYTES, Group, group_commit, twin_of
+from chatstore.app_state import get_from_app
+from chatstore.db import database_state, db, prepared, run_write, write_connection
+from chatstore.db.group_commit import _MAX_BYTES, CommitGroup, copy_error, group_commit
 from chatstore.errors import (
     DatabaseUnavailable,
     NotFound,
@@ -46,9 +47,9 @@ def all_at_once(app, works):
             except Exception as error:
                 return error
 
-    group = app.extensions["chatstore-group"]
+    group = get_from_app(CommitGroup, app)
     with ThreadPoolExecutor(len(works)) as pool:
-        with app.extensions["chatstore-writer-lock"].held():
+        with database_state(app).writer_lock.held():
             futures = [pool.submit(run, work) for work in works]
             wait_until(lambda: len(group._waiting) >= len(works))
         return [future.result() for future in futures]
@@ -148,7 +149,7 @@ def test_what_cannot_be_committed_fails_for_all_and_is_not_done_again(
 @on_sqlite
 def test_who_waits_too_long_is_told_so_and_writes_nothing(app, make_session):
     chat = make_session(owner_id="alice")
-    group = Group(timeout_seconds=0.05)
+    group = CommitGroup(timeout_seconds=0.05)
     is_leading, may_go = Event(), Event()
 
     def lead():
@@ -174,7 +175,7 @@ def test_who_waits_too_long_is_told_so_and_writes_nothing(app, make_session):
 @on_sqlite
 def test_appends_with_a_key_are_committed_with_the_others(app, make_session):
     chat = make_session()
-    url, group = messages_url(chat), app.extensions["chatstore-group"]
+    url, group = messages_url(chat), get_from_app(CommitGroup, app)
 
     def post(number):
         key = {"Idempotency-Key": f"k{number // 2}"}
@@ -182,7 +183,7 @@ def test_appends_with_a_key_are_committed_with_the_others(app, make_session):
 
     with app.app_context(), counted_commits() as commits:
         with ThreadPoolExecutor(MANY) as pool:
-            with app.extensions["chatstore-writer-lock"].held():
+            with database_state(app).writer_lock.held():
                 futures = [pool.submit(post, number) for number in range(MANY)]
                 wait_until(lambda: len(group._waiting) == MANY)
             answers = [future.result() for future in futures]
@@ -198,7 +199,7 @@ def test_appends_with_a_key_are_committed_with_the_others(app, make_session):
 
 @on_sqlite
 def test_a_refused_append_in_a_group_leaves_its_key_free(app, make_session):
-    url, group = messages_url(make_session()), app.extensions["chatstore-group"]
+    url, group = messages_url(make_session()), get_from_app(CommitGroup, app)
     bodies = [{"content": "a"}, {"content": "b", "expected_seq": 9}, {"content": "c"}]
 
     def post(number):
@@ -206,7 +207,7 @@ def test_a_refused_append_in_a_group_leaves_its_key_free(app, make_session):
         return app.test_client().post(url, json=bodies[number], headers=key).status_code
 
     with app.app_context(), ThreadPoolExecutor(3) as pool:
-        with app.extensions["chatstore-writer-lock"].held():
+        with database_state(app).writer_lock.held():
             futures = [pool.submit(post, number) for number in range(3)]
             wait_until(lambda: len(group._waiting) == 3)
         assert [each.result() for each in futures] == [201, 409, 201]
@@ -217,15 +218,15 @@ def test_a_refused_append_in_a_group_leaves_its_key_free(app, make_session):
 @on_sqlite
 def test_a_leader_takes_no_more_bytes_than_a_bound(app, make_session):
     chat = make_session()
-    url, group = messages_url(chat), app.extensions["chatstore-group"]
-    content = "x" * (_MOST_BYTES // 2)
+    url, group = messages_url(chat), get_from_app(CommitGroup, app)
+    content = "x" * (_MAX_BYTES // 2)
 
     def post(_):
         return app.test_client().post(url, json={"content": content}).status_code
 
     with app.app_context(), counted_commits() as commits:
         with ThreadPoolExecutor(MANY) as pool:
-            with app.extensions["chatstore-writer-lock"].held():
+            with database_state(app).writer_lock.held():
                 futures = [pool.submit(post, number) for number in range(MANY)]
                 wait_until(lambda: len(group._waiting) == MANY)
             assert [each.result() for each in futures] == [201] * MANY
@@ -243,7 +244,7 @@ def test_a_leader_takes_no_more_bytes_than_a_bound(app, make_session):
     ids=lambda error: type(error).__name__,
 )
 def test_a_twin_is_like_its_exception_and_caused_by_it(error):
-    twin = twin_of(error)
+    twin = copy_error(error)
     assert twin is not error and twin.__cause__ is error
     assert (type(twin), str(twin), vars(twin)) == (type(error), str(error), vars(error))
 

@@ -15,6 +15,7 @@ from chatstore.app import create_app
 from chatstore.clock import Deadline
 from chatstore.db import (
     core_transaction,
+    database_state,
     db,
     new_deadline,
     run_write,
@@ -230,7 +231,7 @@ def test_a_writer_waits_for_the_writers_lock_and_a_reader_does_not(
     chat = make_session(messages=1)
     app = make_app(lock_timeout_seconds=1)
     client = app.test_client()
-    with holding(app.extensions["chatstore-writer-lock"]):
+    with holding(database_state(app).writer_lock):
         assert_problem(client.post(messages_url(chat), json={"content": "x"}), 503)
         assert len(client.get(messages_url(chat)).json["messages"]) == 1
     assert client.post(messages_url(chat), json={"content": "x"}).status_code == 201

@@ -11,7 +11,7 @@ from tests.support import wait_until
 
 
 def test_as_many_as_fit_are_in_and_the_next_is_refused_at_its_deadline():
-    turns = Turns(width=2)
+    turns = Turns(places=2)
     with ExitStack() as inside:
         for _ in range(2):
             inside.enter_context(turns.taken("a", Deadline(0)))
@@ -25,7 +25,7 @@ def test_as_many_as_fit_are_in_and_the_next_is_refused_at_its_deadline():
 
 
 def test_places_are_given_in_the_order_of_arrival():
-    turns, order = Turns(width=1), []
+    turns, order = Turns(places=1), []
 
     def enter(number):
         with turns.taken("a", Deadline(20)):
@@ -39,7 +39,7 @@ def test_places_are_given_in_the_order_of_arrival():
 
 
 def test_an_error_gives_the_place_back():
-    turns = Turns(width=1)
+    turns = Turns(places=1)
     with pytest.raises(KeyError), turns.taken("a", Deadline(0)):
         raise KeyError
     with turns.taken("a", Deadline(0)):

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from chatstore.db import db
-from chatstore.services.backup.postgres_tools import connection_environ
+from chatstore.services.backup.postgres_tools import connection_environment
 from tests.support import on_postgresql
 from tests.support.copies import execute, restore, rows
 from tests.support.nginx import DOCS
@@ -32,7 +32,7 @@ def run(
     with app.app_context():
         url = db.engine.url
     monkeypatch.setenv("PATH", f"{postgres.server.bin_path}:{os.environ['PATH']}")
-    environ = {**os.environ, **connection_environ(url)}
+    environ = {**os.environ, **connection_environment(url)}
     names = {"--username=chatstore": f"--username={url.username}"}
     names |= {"--dbname=chatstore": f"--dbname={url.database}"}
     names |= {" chatstore": f" {url.database}"}

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from chatstore.db import db
-from chatstore.db.turns import Turns
+from chatstore.db import database_state, db
 from chatstore.settings import Settings
 from tests.support import SESSIONS, messages_url, on_postgresql, session_url, wait_until
 
@@ -53,7 +52,7 @@ def test_writers_of_a_locked_session_leave_connections_for_the_others(
         with locked(database_url, blocked):
             writing = [pool.submit(write, number) for number in range(WRITERS)]
             writing += [pool.submit(rename, number) for number in range(WRITERS)]
-            turns = app.extensions["chatstore-turns"]
+            turns = database_state(app).session_turns
             wait_until(lambda: turns.count_waiting(blocked.id) == 2 * WRITERS - 2)
             client = app.test_client()
             for _ in range(20):
@@ -79,7 +78,7 @@ def test_many_locked_sessions_share_a_few_connections(
     with ThreadPoolExecutor(WRITERS) as pool:
         with locked(database_url, *chats):
             writing = [pool.submit(write, chat) for chat in chats]
-            blocked: Turns = app.extensions["chatstore-blocked"]
+            blocked = database_state(app).blocked_turns
             # Each has waited once; from now on only two at a time hold a connection.
             wait_until(lambda: blocked.count_waiting("connections") == WRITERS - 2)
             for _ in range(20):
@@ -99,7 +98,7 @@ def test_changes_of_many_sessions_give_way_too(make_app, make_session, database_
     with ThreadPoolExecutor(WRITERS) as pool:
         with locked(database_url, chat):
             changing = [pool.submit(pin, number) for number in range(WRITERS)]
-            blocked: Turns = app.extensions["chatstore-blocked"]
+            blocked = database_state(app).blocked_turns
             wait_until(lambda: blocked.count_waiting("connections") == WRITERS - 2)
             assert connections_in_use(app) <= 2
         assert [each.result() for each in changing] == [200] * WRITERS

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from chatstore.clock import Deadline
-from chatstore.db import db
+from chatstore.db import database_state, db
 from chatstore.web import parsing
 from tests.support import API, SESSIONS, messages_url, wait_until
 
@@ -15,7 +15,7 @@ SEARCHES = 12
 
 def test_searches_leave_connections_for_the_others(make_app, make_session):
     app, chat = make_app(threads=8), make_session(messages=1)
-    searches = app.extensions["chatstore-searches"]
+    searches = database_state(app).search_turns
 
     def find(number):
         answer = app.test_client().get(f"{API}/search?q=m1")

@@ -11,7 +11,7 @@ from chatstore.schemas.fields import (
     at_most,
     json_bytes,
     parse_instant,
-    strings,
+    string_list,
     utf8_bytes,
     within,
 )
@@ -114,7 +114,9 @@ def test_json_bytes_are_those_of_compact_json(value, size):
     ],
 )
 def test_a_list_of_strings_is_bounded(limits, value, messages):
-    field = strings(most="max_tags", longest="max_tag_length", example=["a"])
+    field = string_list(
+        max_items="max_tags", max_length="max_tag_length", example=["a"]
+    )
     errors = Schema.from_dict({"tags": field})().validate({"tags": value})
     assert errors.get("tags", {}) == messages
 

@@ -7,7 +7,7 @@ from sqlalchemy import event, func, select, text
 from chatstore.db import db, run_write
 from chatstore.models import ChatSession, Message
 from chatstore.services import background
-from chatstore.services.background import finisher_of
+from chatstore.services.background import background_worker_of
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import deletions
 from chatstore.store.sessions import delete_session
@@ -91,7 +91,7 @@ def test_a_deletion_that_is_taken_back_deletes_nothing(
     chat = make_session(messages=10)
     delete_session(chat.id, owner_id=chat.owner_id)
     db_session.rollback()
-    finisher_of(app).start()
+    background_worker_of(app).start()
     wait_for_deletions()
     assert rows(db_session) == (1, 10)
 
@@ -154,7 +154,7 @@ def test_a_thread_that_cannot_start_fails_no_request(
         none_left.setattr(threading.Thread, "start", refuse)
         assert alice.delete(session_url(chat)).status_code == 204
     assert "background thread not started" in caplog.text
-    finisher_of(alice.application).start()
+    background_worker_of(alice.application).start()
     wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)

@@ -6,7 +6,7 @@ from sqlalchemy import event, text
 from chatstore.clock import Deadline
 from chatstore.db import db, prepared, run_write
 from chatstore.fulltext.index_format import MESSAGES, fts5_words
-from chatstore.services.background import finisher_of
+from chatstore.services.background import background_worker_of
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.store.messages import append_messages
 from chatstore.store.search import entries, rebuild
@@ -178,7 +178,7 @@ def test_what_a_deadline_cuts_off_is_finished_in_the_background(
         append(chat)
         assert not finish_indexing(Deadline(0))
         assert len(pending()) == 7
-        finisher_of(app).start()
+        background_worker_of(app).start()
         wait_until(lambda: pending() == [])
         assert violations() == []
 
@@ -200,7 +200,7 @@ def test_an_error_after_the_commit_does_not_fail_the_append(alice, chat, caplog)
     with app.app_context():
         assert len(pending()) == 10
         run_write(db.session.execute, text("DROP TRIGGER obstacle"))
-        finisher_of(app).start()
+        background_worker_of(app).start()
         wait_until(lambda: pending() == [])
 
 

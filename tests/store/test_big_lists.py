@@ -49,8 +49,10 @@ def is_match(row, filters):
 
 def expected_ids(rows, listing):
     found = [row for row in rows if is_match(row, listing.filters)]
-    is_falling = listing.order is Order.DESC
-    found.sort(key=lambda row: (row[KEYS[listing.sort]], row["id"]), reverse=is_falling)
+    is_descending = listing.order is Order.DESC
+    found.sort(
+        key=lambda row: (row[KEYS[listing.sort]], row["id"]), reverse=is_descending
+    )
     if listing.pinned_first:
         found.sort(key=lambda row: not row["pinned"])
     return [row["id"] for row in found]

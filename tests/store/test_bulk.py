@@ -23,14 +23,14 @@ from tests.support.statements import MOST_TO_WRITE, recorded_statements
 ALL = SessionFilters(archived=Archived.ANY)
 
 
-def change(action, selected=ALL, *, owner_id="alice", most=10_000, **others):
+def change(action, selected=ALL, *, owner_id="alice", max_sessions=10_000, **others):
     dry = others.pop("is_dry_run", False)
     return run_write(
         change_sessions,
         BulkChange(BulkAction(action), **others),
         owner_id=owner_id,
         selected=selected,
-        most=most,
+        max_sessions=max_sessions,
         is_dry_run=dry,
     )
 
@@ -82,7 +82,7 @@ def test_tags_are_added_and_removed(chats):
 def test_more_tags_than_a_session_may_have_change_none(chats):
     change("add_tags", [chats[1].id], tags=("one", "two"))
     with pytest.raises(ValidationFailed, match="/tags"):
-        change("add_tags", tags=("three",), most_tags=3)
+        change("add_tags", tags=("three",), max_tags=3)
     assert stored("metadata_tags")["a"] == ["t"]
 
 
@@ -136,8 +136,8 @@ def test_an_id_that_comes_twice_is_one_session(chats):
 
 def test_a_filter_that_matches_too_many_changes_none(chats):
     with pytest.raises(ValidationFailed, match="/filter"):
-        change("delete", most=2)
-    assert change("delete", most=3).changed == 3
+        change("delete", max_sessions=2)
+    assert change("delete", max_sessions=3).changed == 3
 
 
 def test_many_more_than_one_statement_takes_are_changed(db_session):
@@ -214,7 +214,7 @@ def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_
     before = stored("revision")
     tags = ("t", "u") if action == "remove_tags" else ("x", "y")
     rows = 18 if action == "delete" else 6
-    bound = "MOST_FACETS" if action == "delete" else "MOST_TAGS"
+    bound = "MAX_CHANGED_FACETS" if action == "delete" else "MAX_CHANGED_TAGS"
     monkeypatch.setattr(bulk, bound, rows - 1)
     with pytest.raises(ValidationFailed):
         change(action, tags=tags, is_dry_run=is_dry_run)
@@ -227,7 +227,7 @@ def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_
 @pytest.mark.parametrize("action", ["pin", "archive", "add_tags", "delete"])
 def test_too_many_bytes_at_once_change_none_but_one_alone(laden, monkeypatch, action):
     before = stored("revision")
-    monkeypatch.setattr(bulk, "MOST_BYTES", 100)
+    monkeypatch.setattr(bulk, "MAX_CHANGED_BYTES", 100)
     with pytest.raises(ValidationFailed):
         change(action, tags=("x",))
     assert stored("revision") == before

@@ -236,7 +236,7 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
         bulk.BulkChange(BulkAction.DELETE),
         owner_id="alice",
         selected=ids,
-        most=10,
+        max_sessions=10,
     )
     assert (count(db_session, Message), deletions.count_hidden()) == (3, 3)
     finish_deletions()
@@ -245,7 +245,7 @@ def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypat
 
 def finished():
     left = []
-    while deleted := run_write(deletions.delete_small):
+    while deleted := run_write(deletions.delete_small_sessions):
         left.append(deleted)
     return left
 
@@ -255,7 +255,11 @@ def test_small_sessions_go_together(make_session, db_session):
     change = bulk.BulkChange(BulkAction.DELETE)
     selected = [chat.id for chat in chats]
     run_write(
-        bulk.change_sessions, change, owner_id="alice", selected=selected, most=100
+        bulk.change_sessions,
+        change,
+        owner_id="alice",
+        selected=selected,
+        max_sessions=100,
     )
     assert deletions.count_hidden() == 3 * BATCH
     assert finished() == [BATCH, BATCH, BATCH]

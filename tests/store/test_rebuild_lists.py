@@ -2,13 +2,13 @@ from sqlalchemy import delete
 
 from chatstore.db import db, run_write, transaction
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.rebuild_lists import relist_batch
+from chatstore.store.rebuild_lists import rebuild_batch
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 
 
 def relisted(**bounds):
     counts, last = [], None
-    while batch := run_write(relist_batch, after=last, **bounds):
+    while batch := run_write(rebuild_batch, after=last, **bounds):
         last = batch.last
         counts.append(batch.count)
     return counts
@@ -35,5 +35,5 @@ def test_what_lists_find_sessions_by_is_written_again(db_session, make_session):
 def test_a_batch_is_bounded_in_bytes(db_session, make_session):
     for _ in range(5):
         make_session(rag_document_ids=["x" * 40])
-    assert relisted(most_bytes=100) == [2, 2, 1]
-    assert relisted(most_bytes=10) == [1] * 5
+    assert relisted(max_bytes=100) == [2, 2, 1]
+    assert relisted(max_bytes=10) == [1] * 5

@@ -13,8 +13,8 @@ from sqlalchemy import select, text
 from chatstore.app import create_app
 from chatstore.cli import main
 from chatstore.db import db, run_write
-from chatstore.db.revisions import FIRST_CONTENTLESS, check_revision, migrate
-from chatstore.db.sqlite import driver
+from chatstore.db.revisions import check_revision, migrate
+from chatstore.db.sqlite import FIRST_CONTENTLESS_VERSION, driver
 from chatstore.errors import WrongRevision
 from chatstore.models import Message
 from chatstore.store.sessions import delete_session, update_session
@@ -63,7 +63,7 @@ def test_an_index_keeps_no_text_where_sqlite_can_do_without(chats):
     sql = db.session.scalar(
         text("SELECT sql FROM sqlite_schema WHERE name = 'message_index'")
     )
-    is_new = db.engine.dialect.dbapi.sqlite_version_info >= FIRST_CONTENTLESS
+    is_new = db.engine.dialect.dbapi.sqlite_version_info >= FIRST_CONTENTLESS_VERSION
     assert ("contentless_delete" in sql) == is_new
     kept = db.session.scalar(text("SELECT words FROM message_index WHERE rowid = 7"))
     assert kept == (None if is_new else "first plan")
@@ -165,7 +165,7 @@ SENTENCE = (
 
 
 def test_an_older_sqlite_refuses_the_index_of_a_newer_one(moved, empty_database_url):
-    need("an old SQLite", sqlite3.sqlite_version_info < FIRST_CONTENTLESS)
+    need("an old SQLite", sqlite3.sqlite_version_info < FIRST_CONTENTLESS_VERSION)
     with moved(WHEEL, OWN).app_context(), pytest.raises(WrongRevision) as caught:
         check_revision()
     assert caught.value.detail == SENTENCE
@@ -185,7 +185,7 @@ def test_an_older_sqlite_refuses_the_index_of_a_newer_one(moved, empty_database_
 
 
 def test_a_server_on_it_is_not_ready(moved):
-    need("an old SQLite", sqlite3.sqlite_version_info < FIRST_CONTENTLESS)
+    need("an old SQLite", sqlite3.sqlite_version_info < FIRST_CONTENTLESS_VERSION)
     answer = moved(WHEEL, OWN).test_client().get("/readyz")
     assert answer.status_code == 503
     assert SENTENCE in answer.get_data(as_text=True)

@@ -17,8 +17,9 @@ from chatstore.errors import BackupError
 from chatstore.services.backup import whole_database
 from chatstore.services.backup.backup import restore_backup, write_backup
 from chatstore.services.backup.integrity import Contents
-from chatstore.services.backup.postgres_tools import Tools
+from chatstore.services.backup.postgres_tools import PostgresTools
 from chatstore.settings import Settings
+from chatstore.store import database_info
 from tests.support.environment import clean_environ
 
 # Kills its own process when the progress text starts with the third argument.
@@ -83,7 +84,9 @@ def unchecked_backup(app: Flask, file: Path) -> None:
                 settings.sqlite_path, file, on_progress=lambda: None
             )
             return
-        tools = Tools(db.engine.url, server_version=whole_database.postgresql_version())
+        tools = PostgresTools(
+            db.engine.url, server_version=database_info.get_postgresql_version()
+        )
         snapshot = whole_database.hold_snapshot()
         tools.dump(file, snapshot=snapshot, lock_seconds=5, on_progress=lambda: None)
 

@@ -10,7 +10,7 @@ from itsdangerous import URLSafeSerializer
 from chatstore.errors import MalformedRequest
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing
-from chatstore.web.cursors import decode_cursor, encode_cursor, read, sign
+from chatstore.web.cursors import decode_cursor, encode_cursor, read_cursor, sign_cursor
 
 SECRET = "a secret of the tests"
 LISTING = SessionListing()
@@ -110,11 +110,11 @@ def test_a_list_is_known_by_its_values_not_by_their_order_or_zone(context):
     Other.__name__ = "Listed"
     here = datetime(2026, 1, 2, 5, tzinfo=timezone(timedelta(hours=2)))
     there = datetime(2026, 1, 2, 3, tzinfo=UTC)
-    cursor = sign(["place"], of=Listed(since=there, tag="t"))
-    assert read(cursor, of=Other(since=here, tag="t")) == ["place"]
+    cursor = sign_cursor(["place"], listing=Listed(since=there, tag="t"))
+    assert read_cursor(cursor, listing=Other(since=here, tag="t")) == ["place"]
     for other in (Listed(since=there), Listed(since=there, tag="u"), LISTING):
         with pytest.raises(MalformedRequest, match="other filters"):
-            read(cursor, of=other)
+            read_cursor(cursor, listing=other)
 
 
 def test_a_cursor_of_the_old_form_is_refused(context):

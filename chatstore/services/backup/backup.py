@@ -13,27 +13,28 @@ from secrets import token_hex
 from flask import current_app
 from sqlalchemy.exc import DBAPIError
 
-from chatstore.db import db
+from chatstore.db import database_state, db
 from chatstore.db.revisions import current_revision
 from chatstore.errors import BackupError
 from chatstore.services.backup import whole_database
 from chatstore.services.backup.integrity import (
     Contents,
-    Progress,
     check_contents,
-    counted,
-    known_revision,
-    looking_into,
+    pluralize,
+    require_known_revision,
+    sqlite_file_as_database,
 )
-from chatstore.services.backup.postgres_tools import Tools
+from chatstore.services.backup.postgres_tools import PostgresTools
 from chatstore.settings import Settings
+from chatstore.store import database_info
+from chatstore.store.verify.index import Progress
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _PG_DUMP_MAGIC = b"PGDMP"
 # Suffixes of the database file and of the files that accompany it.
-_OUR_ENDINGS = ("", "-wal", "-shm", "-journal", "-writer")
+_DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-writer")
 _MIB = 1024**2
-_PATIENCE_SECONDS = 1
+_MAX_WAIT_SECONDS = 1
 
 
 def write_backup(
@@ -49,20 +50,20 @@ def write_backup(
     if is_replacing:
         file = Path(os.path.realpath(file))
     _refuse_target(file, is_replacing=is_replacing)
-    part = file.with_name(f"{file.name}.partial-{token_hex(4)}")
+    partial = file.with_name(f"{file.name}.partial-{token_hex(4)}")
     try:
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600))
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600))
         copy = _copy_sqlite if _sqlite_path() else _dump_postgresql
-        contents = copy(part, progress)
-        _flush(part)
-        _give_name(part, file, is_replacing=is_replacing)
-        _flush(file.parent)
+        contents = copy(partial, progress)
+        _fsync(partial)
+        _rename_to_target(partial, file, is_replacing=is_replacing)
+        _fsync(file.parent)
     except OSError as error:
         raise BackupError(f"{file} cannot be written: {error.strerror}.") from error
     except DBAPIError as error:
         raise BackupError(f"The database cannot be read: {error.orig}.") from error
     finally:
-        for left in (part, part.with_name(f"{part.name}-journal")):
+        for left in (partial, partial.with_name(f"{partial.name}-journal")):
             with suppress(OSError):
                 left.unlink()
     return contents
@@ -98,18 +99,18 @@ def restore_backup(
     return check_contents("The restored database", progress)
 
 
-def _copy_sqlite(part: Path, progress: Progress) -> Contents:
+def _copy_sqlite(partial: Path, progress: Progress) -> Contents:
     database = _sqlite_path()
     assert database is not None
-    known_revision(current_revision(), of="The database")
+    require_known_revision(current_revision(), database="The database")
     db.session.remove()
     size = database.stat().st_size // _MIB
 
     def on_progress() -> None:
-        progress(f"copied {part.stat().st_size // _MIB} of about {size} MiB")
+        progress(f"copied {partial.stat().st_size // _MIB} of about {size} MiB")
 
-    whole_database.copy_sqlite(database, part, on_progress=on_progress)
-    with looking_into(part):
+    whole_database.copy_sqlite(database, partial, on_progress=on_progress)
+    with sqlite_file_as_database(partial):
         return check_contents("The copy", progress)
 
 
@@ -119,16 +120,17 @@ def _restore_sqlite(file: Path, is_replacing: bool, progress: Progress) -> None:
     if database.exists() and database.samefile(file):
         raise BackupError(f"{file} is the database itself.")
     _refuse_cut_off(file)
-    with looking_into(file):
+    with sqlite_file_as_database(file):
         check_contents(str(file), progress)
 
     def on_progress(status: int, left: int, total: int) -> None:
         progress(f"restored {100 * (total - left) // max(total, 1)} %")
 
-    lock = current_app.extensions["chatstore-writer-lock"]
+    lock = database_state().writer_lock
+    assert lock is not None
     with lock.held():
         if not is_replacing:
-            _refuse_rows()
+            _refuse_nonempty_database()
         db.session.remove()
         db.engine.dispose()
         whole_database.replace_sqlite(database, file, on_progress=on_progress)
@@ -145,56 +147,58 @@ def _refuse_cut_off(file: Path) -> None:
         raise BackupError(f"{file} is incomplete: its end is missing.")
 
 
-def _dump_postgresql(part: Path, progress: Progress) -> Contents:
-    tools = _tools()
+def _dump_postgresql(partial: Path, progress: Progress) -> Contents:
+    tools = _postgres_tools()
     # pg_dump and our checks share this snapshot, so both see the same data.
     snapshot = whole_database.hold_snapshot()
-    known_revision(current_revision(), of="The database")
+    require_known_revision(current_revision(), database="The database")
 
     def on_progress() -> None:
-        progress(f"dumped {part.stat().st_size // _MIB} MiB")
+        progress(f"dumped {partial.stat().st_size // _MIB} MiB")
 
     settings: Settings = current_app.config["CHATSTORE"]
     tools.dump(
-        part,
+        partial,
         snapshot=snapshot,
         lock_seconds=settings.lock_timeout_seconds,
         on_progress=on_progress,
     )
     contents = check_contents("The database", progress)
     db.session.remove()
-    tools.check(part, on_progress=lambda: progress("reading the dump"))
+    tools.check_dump(partial, on_progress=lambda: progress("reading the dump"))
     return contents
 
 
 def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> None:
-    tools = _tools()
-    tools.check(file, on_progress=lambda: progress("reading the dump"))
-    noted = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
-    revision = known_revision(noted, of=str(file))
-    there = current_revision()
-    if there not in (None, revision):
+    tools = _postgres_tools()
+    tools.check_dump(file, on_progress=lambda: progress("reading the dump"))
+    version_text = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
+    revision = require_known_revision(version_text, database=str(file))
+    current = current_revision()
+    if current not in (None, revision):
         raise BackupError(
-            f"The database is at revision {there}, but {file} is at {revision}. Restore"
-            " it into a new, empty database."
+            f"The database is at revision {current}, but {file} is at {revision}."
+            " Restore it into a new, empty database."
         )
     if not is_replacing:
-        _refuse_rows()
+        _refuse_nonempty_database()
     _refuse_other_clients()
     db.session.remove()
     db.engine.dispose()
     tools.restore(file, on_progress=lambda: progress("restoring"))
 
 
-def _tools() -> Tools:
-    return Tools(db.engine.url, server_version=whole_database.postgresql_version())
+def _postgres_tools() -> PostgresTools:
+    return PostgresTools(
+        db.engine.url, server_version=database_info.get_postgresql_version()
+    )
 
 
 def _refuse_target(file: Path, *, is_replacing: bool) -> None:
     database = _sqlite_path()
     if database is not None:
-        places = (database.parent.resolve() / database.name, database.resolve())
-        ours = {f"{place}{ending}" for place in places for ending in _OUR_ENDINGS}
+        paths = (database.parent.resolve() / database.name, database.resolve())
+        ours = {f"{path}{suffix}" for path in paths for suffix in _DATABASE_SUFFIXES}
         if str(file.parent.resolve() / file.name) in ours:
             raise BackupError(f"{file} is a file of the database. Choose another name.")
     if not os.path.lexists(file):
@@ -205,19 +209,19 @@ def _refuse_target(file: Path, *, is_replacing: bool) -> None:
         raise BackupError(f"{file} is not a regular file.")
 
 
-def _give_name(part: Path, file: Path, *, is_replacing: bool) -> None:
+def _rename_to_target(partial: Path, file: Path, *, is_replacing: bool) -> None:
     if not is_replacing:
         with suppress(OSError):
-            os.link(part, file)  # fails if another file came meanwhile
+            os.link(partial, file)  # fails if another file came meanwhile
             return
     # The file exists, or the file system has no hard links.
     _refuse_target(file, is_replacing=is_replacing)
-    part.replace(file)
+    partial.replace(file)
 
 
-def _refuse_rows() -> None:
+def _refuse_nonempty_database() -> None:
     try:
-        has_rows = whole_database.has_rows()
+        has_rows = database_info.has_rows()
     except DBAPIError as error:
         raise BackupError(f"The database cannot be read: {error.orig}.") from error
     if has_rows:
@@ -225,11 +229,11 @@ def _refuse_rows() -> None:
 
 
 def _refuse_other_clients() -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while others := whole_database.count_other_clients():
+    deadline = time.monotonic() + _MAX_WAIT_SECONDS
+    while others := database_info.count_other_clients():
         if time.monotonic() > deadline:
             raise BackupError(
-                f"The database is in use by {counted(others, 'other connection')}."
+                f"The database is in use by {pluralize(others, 'other connection')}."
                 " Stop the servers and all other clients first (see pg_stat_activity)."
             )
         time.sleep(0.05)
@@ -240,9 +244,9 @@ def _sqlite_path() -> Path | None:
     return settings.sqlite_path
 
 
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)

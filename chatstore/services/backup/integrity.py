@@ -1,6 +1,6 @@
 """Checks that a database is sound and of a known revision; counts its rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,7 @@ from chatstore.db.revisions import current_revision, head_revision, known_revisi
 from chatstore.errors import BackupError
 from chatstore.store import stats
 from chatstore.store.verify import checks
-
-Progress = Callable[[str], None]
+from chatstore.store.verify.index import Progress
 
 
 @dataclass(frozen=True)
@@ -30,46 +29,46 @@ class Contents:
 
     def __str__(self) -> str:
         sessions, messages = self.sessions, self.messages
-        return f"{counted(sessions, 'session')}, {counted(messages, 'message')}"
+        return f"{pluralize(sessions, 'session')}, {pluralize(messages, 'message')}"
 
 
-def counted(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """Return `count` and `noun`, which gets an s unless `count` is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def known_revision(revision: str | None, *, of: str) -> str:
+def require_known_revision(revision: str | None, *, database: str) -> str:
     """Return `revision`; raise BackupError if this version does not know it."""
     if not revision:
-        raise BackupError(f"{of} has no tables of chatstore.")
+        raise BackupError(f"{database} has no tables of chatstore.")
     if revision not in known_revisions():
         raise BackupError(
-            f"{of} is at revision {revision}. This version of chatstore knows only"
-            f" {head_revision()}. Install the version that wrote it."
+            f"{database} is at revision {revision}. This version of chatstore knows"
+            f" only {head_revision()}. Install the version that wrote it."
         )
     return revision
 
 
-def check_contents(what: str, progress: Progress) -> Contents:
+def check_contents(database: str, progress: Progress) -> Contents:
     """Check the promises about the current database; return its contents.
 
-    Raises BackupError at the first violation; `what` names the database in the error.
+    Raises BackupError at the first violation; `database` names it in the error.
     """
     try:
-        revision = known_revision(current_revision(), of=what)
+        revision = require_known_revision(current_revision(), database=database)
         # The queries need the current schema, so of an older one we check the file.
         is_current = revision == head_revision()
         for check in checks.CHECKS if is_current else checks.CHECKS[:1]:
             progress(f"checking {check.name}")
             for violation in check.find(progress):
-                raise BackupError(f"{what} breaks a promise: {violation}.")
+                raise BackupError(f"{database} breaks a promise: {violation}.")
         return Contents(revision, stats.count_sessions(), stats.count_messages())
     except DBAPIError as error:
-        raise BackupError(f"{what} cannot be read: {error.orig}.") from error
+        raise BackupError(f"{database} cannot be read: {error.orig}.") from error
 
 
 @contextmanager
-def looking_into(path: Path) -> Iterator[None]:
+def sqlite_file_as_database(path: Path) -> Iterator[None]:
     """Let queries in the block read the SQLite file at `path`, read-only."""
     app = Flask("chatstore-copy")
     place = str(path.absolute())

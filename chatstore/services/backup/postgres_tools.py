@@ -15,16 +15,16 @@ from chatstore.errors import BackupError
 
 # Packages install each version in its own folder, and PATH has only one of them.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
-_SECONDS_PER_LOOK = 0.2
+_SECONDS_PER_PROGRESS = 0.2
 
 
-class Tools:
+class PostgresTools:
     """pg_dump and pg_restore for one database, of a version that fits its server."""
 
     def __init__(self, url: URL, *, server_version: int) -> None:
         self._version = server_version
         self._database = make_conninfo(dbname=url.database)
-        self._environ = {**os.environ, **connection_environ(url)}
+        self._environment = {**os.environ, **connection_environment(url)}
 
     def dump(
         self,
@@ -58,7 +58,7 @@ class Tools:
             on_progress=on_progress,
         )
 
-    def check(self, file: Path, *, on_progress: Callable[[], None]) -> None:
+    def check_dump(self, file: Path, *, on_progress: Callable[[], None]) -> None:
         """Read all of a dump; raise BackupError if it is damaged or cut off."""
         self._run(
             "pg_restore", f"--file={os.devnull}", str(file), on_progress=on_progress
@@ -75,10 +75,10 @@ class Tools:
     def _run(
         self, name: str, *arguments: str, on_progress: Callable[[], None] | None = None
     ) -> str:
-        program = find_program(name, least=self._version)
+        program = find_program(name, min_version=self._version)
         with subprocess.Popen(  # nosec B603
             [program, "--no-password", *arguments],
-            env=self._environ,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -86,7 +86,7 @@ class Tools:
             errors="backslashreplace",
         ) as process:
             try:
-                output, errors = _watch(process, on_progress)
+                output, errors = _communicate(process, on_progress)
             except BaseException:
                 process.kill()
                 raise
@@ -95,7 +95,7 @@ class Tools:
         return output
 
 
-def connection_environ(url: URL) -> dict[str, str]:
+def connection_environment(url: URL) -> dict[str, str]:
     """Return environment variables that connect libpq's programs to `url`.
 
     Every user of the machine can read a command line, so the password is not there.
@@ -113,8 +113,8 @@ def connection_environ(url: URL) -> dict[str, str]:
     }
 
 
-def find_program(name: str, *, least: int) -> Path:
-    """Return the program of the lowest version that is at least `least`.
+def find_program(name: str, *, min_version: int) -> Path:
+    """Return the program of the lowest version that is at least `min_version`.
 
     A program newer than the server can dump it, but only a newer server may be able to
     restore the dump. So we take the lowest. Raises BackupError.
@@ -126,14 +126,15 @@ def find_program(name: str, *, least: int) -> Path:
     for program in (folder / name for folder in folders):
         if program.is_file() and os.access(program, os.X_OK):
             found.setdefault(_major_version(program), program)
-    fit = [version for version in found if version >= least]
-    if fit:
-        return found[min(fit)]
+    sufficient = [version for version in found if version >= min_version]
+    if sufficient:
+        return found[min(sufficient)]
     versions = ", ".join(str(version) for version in sorted(found) if version)
     there = f"has only {versions}" if versions else "has none"
     raise BackupError(
-        f"{name} of PostgreSQL {least} or newer is needed, but PATH {there}."
-        f" Install PostgreSQL's client programs (Debian: postgresql-client-{least})."
+        f"{name} of PostgreSQL {min_version} or newer is needed, but PATH {there}."
+        " Install PostgreSQL's client programs"
+        f" (Debian: postgresql-client-{min_version})."
     )
 
 
@@ -149,12 +150,12 @@ def _major_version(program: Path) -> int:
     return int(version[1]) if version else 0
 
 
-def _watch(
+def _communicate(
     process: "subprocess.Popen[str]", on_progress: Callable[[], None] | None
 ) -> tuple[str, str]:
     while True:
         try:
-            return process.communicate(timeout=_SECONDS_PER_LOOK)
+            return process.communicate(timeout=_SECONDS_PER_PROGRESS)
         except subprocess.TimeoutExpired:
             if on_progress is not None:
                 on_progress()

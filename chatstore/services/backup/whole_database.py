@@ -1,4 +1,4 @@
-"""The statements that copy or replace a whole database.
+"""Copies or replaces a whole database.
 
 The caller chooses the files and decides whether they may be written.
 """
@@ -7,30 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, inspect, literal, select, text
-
 from chatstore.db import db, sqlite
 from chatstore.errors import BackupError
+from chatstore.store import database_info
 
 # SQLite calls our progress handler after this many steps of its virtual machine.
-_STEPS_PER_LOOK = 10_000
+_STEPS_PER_CHECK = 10_000
 _PAGES_PER_STEP = 1000
 _BUSY_CODES = (5, 6)  # SQLITE_BUSY and SQLITE_LOCKED
 # A short command closes its connection within this time, but a server does not.
-_PATIENCE_SECONDS = 1
-
-
-def has_rows() -> bool:
-    """Whether chatstore's tables have rows or, without them, other tables exist."""
-    connection = db.session.connection()
-    there = inspect(connection).get_table_names()
-    if "alembic_version" not in there:
-        return bool(there)
-    return any(
-        connection.scalar(select(literal(1)).select_from(table).limit(1))
-        for table in db.metadata.sorted_tables
-        if table.name in there
-    )
+_MAX_WAIT_SECONDS = 1
 
 
 def copy_sqlite(
@@ -43,7 +29,7 @@ def copy_sqlite(
     """
     connection = _connect(database)
     try:
-        connection.set_progress_handler(on_progress, _STEPS_PER_LOOK)
+        connection.set_progress_handler(on_progress, _STEPS_PER_CHECK)
         connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite.driver().Error as error:
         raise BackupError(f"The backup failed: {error}.") from error
@@ -89,28 +75,11 @@ def hold_snapshot() -> str:
     """
     db.session.rollback()
     db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    return db.session.scalar(select(func.pg_export_snapshot())) or ""
-
-
-def postgresql_version() -> int:
-    """Return the server's major version."""
-    number = db.session.scalar(text("SELECT current_setting('server_version_num')"))
-    return int(str(number)) // 10_000
-
-
-def count_other_clients() -> int:
-    """Return how many other connections use this PostgreSQL database."""
-    count = db.session.scalar(
-        text(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
-        )
-    )
-    return count or 0
+    return database_info.export_snapshot()
 
 
 def _connect(path: Path) -> Any:
     # The engine's connections begin transactions and turn WAL on, so we open our own.
     return sqlite.driver().connect(
-        path, isolation_level=None, timeout=_PATIENCE_SECONDS
+        path, isolation_level=None, timeout=_MAX_WAIT_SECONDS
     )

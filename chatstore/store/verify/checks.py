@@ -10,26 +10,28 @@ from chatstore.enums import Role
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
-from chatstore.store.deletions import IS_WHOLE
+from chatstore.store.deletions import IS_VISIBLE
 from chatstore.store.search import rebuild
-from chatstore.store.verify.index import Show, find_wrong
+from chatstore.store.verify.index import Progress, find_wrong
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise; `looks(show)` yields what breaks it, and shows its progress."""
+    """One promise; `finder(progress)` yields a sentence for each violation."""
 
     name: str
-    looks: Callable[[Show], Iterator[str]]
+    finder: Callable[[Progress], Iterator[str]]
 
-    def find(self, show: Show = lambda what: None) -> Iterator[str]:
+    def find(self, progress: Progress = lambda what: None) -> Iterator[str]:
         """Yield a sentence for each place where the promise is broken."""
-        return self.looks(show)
+        return self.finder(progress)
 
 
-def _at_once(find: Callable[[], Iterator[str]]) -> Callable[[Show], Iterator[str]]:
-    return lambda show: find()
+def _without_progress(
+    find: Callable[[], Iterator[str]],
+) -> Callable[[Progress], Iterator[str]]:
+    return lambda progress: find()
 
 
 def _find_gaps() -> Iterator[str]:
@@ -48,7 +50,7 @@ def _find_gaps() -> Iterator[str]:
         select(ChatSession.id, ChatSession.last_seq, count, found.c.first, last)
         .outerjoin(found, found.c.session_id == ChatSession.id)
         .where(
-            IS_WHOLE,
+            IS_VISIBLE,
             or_(
                 count != ChatSession.last_seq,
                 last != ChatSession.last_seq,
@@ -70,7 +72,7 @@ def _find_wrong_counts() -> Iterator[str]:
         .scalar_subquery()
     )
     query = select(ChatSession.id, ChatSession.message_count, messages).where(
-        IS_WHOLE, ChatSession.message_count != messages
+        IS_VISIBLE, ChatSession.message_count != messages
     )
     for chat_id, counted, actual in _rows(query):
         yield f"session {chat_id} has message_count {counted}, but {actual} messages"
@@ -92,7 +94,7 @@ def _find_disorder() -> Iterator[str]:
         yield f"session {chat_id}: message {seq} is not later than its predecessor"
 
 
-def _find_wrong_ends() -> Iterator[str]:
+def _find_wrong_last_messages() -> Iterator[str]:
     query = (
         select(ChatSession.id)
         .outerjoin(
@@ -101,7 +103,7 @@ def _find_wrong_ends() -> Iterator[str]:
             & (Message.seq == ChatSession.last_seq),
         )
         .where(
-            IS_WHOLE,
+            IS_VISIBLE,
             or_(
                 func.substr(Message.content, 1, PREVIEW_LENGTH)
                 != func.coalesce(ChatSession.last_message_preview, ""),
@@ -133,12 +135,12 @@ def _find_unknown_roles() -> Iterator[str]:
         yield f"message {message_id} has the unknown role {role!r}"
 
 
-def _find_unsearchable(show: Show) -> Iterator[str]:
-    for key in find_wrong(MESSAGES, show):
+def _find_unsearchable(progress: Progress) -> Iterator[str]:
+    for key in find_wrong(MESSAGES, progress):
         yield f"message {key} has a missing or wrong entry in the search index"
     for key in rebuild.find_strays(MESSAGES):
         yield f"the search index has an entry of message {key}, which is missing"
-    for key in find_wrong(NAMES, show):
+    for key in find_wrong(NAMES, progress):
         yield f"the name of session number {key} has a missing or wrong search entry"
     for key in rebuild.find_strays(NAMES):
         yield f"the search index has an entry of session number {key}, without a name"
@@ -171,14 +173,14 @@ def _rows(query: Select[*tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
 
 
 CHECKS = (
-    Check("file", _at_once(_find_damage)),
-    Check("orphans", _at_once(_find_orphans)),
-    Check("seq", _at_once(_find_gaps)),
-    Check("count", _at_once(_find_wrong_counts)),
-    Check("order", _at_once(_find_disorder)),
-    Check("last message", _at_once(_find_wrong_ends)),
-    Check("role", _at_once(_find_unknown_roles)),
-    Check("facets", _at_once(find_wrong_facets)),
-    Check("names", _at_once(find_wrong_names)),
+    Check("file", _without_progress(_find_damage)),
+    Check("orphans", _without_progress(_find_orphans)),
+    Check("seq", _without_progress(_find_gaps)),
+    Check("count", _without_progress(_find_wrong_counts)),
+    Check("order", _without_progress(_find_disorder)),
+    Check("last message", _without_progress(_find_wrong_last_messages)),
+    Check("role", _without_progress(_find_unknown_roles)),
+    Check("facets", _without_progress(find_wrong_facets)),
+    Check("names", _without_progress(find_wrong_names)),
     Check("search", _find_unsearchable),
 )

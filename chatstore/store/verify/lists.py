@@ -21,10 +21,10 @@ FacetSet = set[tuple[str, str, str]]
 def find_wrong_facets() -> Iterator[str]:
     """Yield a sentence for each session whose facets differ from its lists."""
     lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
-    for chats in _batches(ChatSession.owner_id, *lists):
-        found = _facets([chat.id for chat in chats])
+    for chats in _read_batches(ChatSession.owner_id, *lists):
+        found = _stored_facets([chat.id for chat in chats])
         for chat in chats:
-            if found[chat.id] != _expected(chat):
+            if found[chat.id] != _expected_facets(chat):
                 yield f"session {chat.id}: the index of tags and documents differs"
     orphans = select(SessionFacet.session_id).where(
         SessionFacet.session_id.not_in(select(ChatSession.id))
@@ -35,13 +35,13 @@ def find_wrong_facets() -> Iterator[str]:
 
 def find_wrong_names() -> Iterator[str]:
     """Yield a sentence for each session whose folded name is not that of its name."""
-    for chats in _batches(ChatSession.name, ChatSession.name_folded):
+    for chats in _read_batches(ChatSession.name, ChatSession.name_folded):
         for chat in chats:
             if chat.name_folded != folded_name(chat.name):
                 yield f"session {chat.id} is sorted by the name {chat.name_folded!r}"
 
 
-def _batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:
+def _read_batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:
     """Yield the ids and these columns of all sessions, in batches."""
     query = select(ChatSession.id, *columns).order_by(ChatSession.id).limit(_BATCH)
     chats = db.session.execute(query).all()
@@ -50,7 +50,7 @@ def _batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:
         chats = db.session.execute(query.where(ChatSession.id > chats[-1].id)).all()
 
 
-def _facets(session_ids: list[UUID]) -> dict[UUID, FacetSet]:
+def _stored_facets(session_ids: list[UUID]) -> dict[UUID, FacetSet]:
     query = select(SessionFacet).where(SessionFacet.session_id.in_(session_ids))
     found: dict[UUID, FacetSet] = defaultdict(set)
     for facet in db.session.scalars(query):
@@ -58,7 +58,7 @@ def _facets(session_ids: list[UUID]) -> dict[UUID, FacetSet]:
     return found
 
 
-def _expected(chat: Row[Any]) -> FacetSet:
+def _expected_facets(chat: Row[Any]) -> FacetSet:
     return {
         (kind, value, chat.owner_id)
         for kind, column in COLUMNS.items()

@@ -5,8 +5,8 @@ from sqlalchemy import make_url
 
 from chatstore.errors import BackupError
 from chatstore.services.backup.postgres_tools import (
-    Tools,
-    connection_environ,
+    PostgresTools,
+    connection_environment,
     find_program,
 )
 
@@ -47,22 +47,22 @@ def write_program(path: Path, version: int) -> None:
 def test_the_oldest_program_that_can_read_the_server_is_chosen(
     folders: dict[int, Path], server: int, chosen: int
 ) -> None:
-    assert find_program("pg_dump", least=server) == folders[chosen] / "pg_dump"
+    assert find_program("pg_dump", min_version=server) == folders[chosen] / "pg_dump"
 
 
 def test_a_missing_program_is_named(folders: dict[int, Path]) -> None:
     with pytest.raises(
         BackupError, match="pg_dump of PostgreSQL 96 or newer"
     ) as raised:
-        find_program("pg_dump", least=96)
+        find_program("pg_dump", min_version=96)
     assert "91, 93, 95" in raised.value.detail
     with pytest.raises(BackupError, match="pg_nothing .* PATH has none"):
-        find_program("pg_nothing", least=1)
+        find_program("pg_nothing", min_version=1)
 
 
 def test_a_program_that_does_not_run_is_passed_over(folders: dict[int, Path]) -> None:
     (folders[91] / "pg_dump").write_text("no program")
-    assert find_program("pg_dump", least=90) == folders[93] / "pg_dump"
+    assert find_program("pg_dump", min_version=90) == folders[93] / "pg_dump"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_a_program_that_does_not_run_is_passed_over(folders: dict[int, Path]) ->
 def test_programs_connect_as_the_application_does(
     url: str, environ: dict[str, str]
 ) -> None:
-    assert connection_environ(make_url(url)) == environ
+    assert connection_environment(make_url(url)) == environ
 
 
 def test_no_password_is_on_a_command_line(folders: dict[int, Path]) -> None:
     url = make_url("postgresql+psycopg://ann:s3cret@db.example/chats")
-    tools = Tools(url, server_version=91)
+    tools = PostgresTools(url, server_version=91)
     tools.dump(Path("file"), snapshot="1-1", lock_seconds=5, on_progress=lambda: None)
     tools.restore(Path("file"), on_progress=lambda: None)
     for name in ("pg_dump", "pg_restore"):
@@ -105,6 +105,6 @@ def test_no_password_is_on_a_command_line(folders: dict[int, Path]) -> None:
 
 
 def test_a_failure_is_told_in_the_programs_words(folders: dict[int, Path]) -> None:
-    tools = Tools(make_url("postgresql+psycopg:///chats"), server_version=91)
+    tools = PostgresTools(make_url("postgresql+psycopg:///chats"), server_version=91)
     with pytest.raises(BackupError, match="pg_restore failed: pg: error: no"):
-        tools.check(Path("broken"), on_progress=lambda: None)
+        tools.check_dump(Path("broken"), on_progress=lambda: None)
