@@ -2,6 +2,7 @@
 
 from chatstore.db.engine import (
     Base,
+    cached_per_database,
     db,
     init_database,
     is_sqlite,
@@ -37,6 +38,7 @@ __all__ = (
     "run_write",
     "init_database",
     "is_in_transaction",
+    "cached_per_database",
     "is_sqlite",
     "new_deadline",
     "next_instant",

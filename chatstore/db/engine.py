@@ -1,8 +1,10 @@
 """Owns the database object and connects an application to its database."""
 
 import select
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 import structlog
@@ -20,6 +22,8 @@ from chatstore.db.types import next_instant_in_sqlite
 from chatstore.errors import SettingsError
 from chatstore.settings import Settings
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 WRITES = {"sqlite_begin": "IMMEDIATE"}
 # PostgreSQL waits this long for a lock. Then the connection returns to the pool, and we
 # retry the transaction. Slightly longer than the default `deadlock_timeout` of 1 s.
@@ -50,6 +54,28 @@ db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 def is_sqlite() -> bool:
     """Whether the application's database is SQLite; if not, it is PostgreSQL."""
     return db.engine.dialect.name == "sqlite"
+
+
+def cached_per_database(maxsize: int) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Cache what a function returns, separately for SQLite and PostgreSQL.
+
+    For functions that build a statement, which may ask `is_sqlite`. The arguments must
+    be hashable. The cache keeps the last `maxsize` results.
+    """
+
+    def decorate(build: Callable[_P, _T]) -> Callable[_P, _T]:
+        @lru_cache(maxsize=maxsize)
+        def cached(on_sqlite: bool, *args: Any, **kwargs: Any) -> _T:
+            return build(*args, **kwargs)
+
+        @wraps(build)
+        def from_cache(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            keywords: dict[str, Any] = kwargs
+            return cached(is_sqlite(), *args, **keywords)
+
+        return from_cache
+
+    return decorate
 
 
 def init_database(app: Flask, settings: Settings) -> None:

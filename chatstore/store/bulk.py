@@ -112,7 +112,6 @@ def _lock(
             selected,
             owner_id=owner_id,
             rare_facet=find_rare_facet(connection, selected, owner_id=owner_id),
-            dialect_name=connection.dialect.name,
         )
         chats = list(db.session.execute(query.limit(most + 1)))
         if len(chats) > most:
