@@ -177,4 +177,4 @@ def _prepare_at_once() -> Prepared:
         .returning(Message.id, Message.seq, Message.timestamp)
         .cte("added")
     )
-    return Prepared(select(added).add_cte(entries.adding(added.c.id)))
+    return Prepared(select(added).add_cte(entries.insert_entry(added.c.id)))

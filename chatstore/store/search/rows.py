@@ -84,14 +84,14 @@ class is_listed(FunctionElement[bool]):
 
 
 @compiles(is_listed, "postgresql")
-def _is_listed_in_json(element: Any, compiler: Any, **options: Any) -> str:
+def _is_listed_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     key, keys = (compiler.process(each, **options) for each in element.clauses)
     listed = f"json_array_elements_text(CAST({keys} AS json))"
     return f"({key} IN (SELECT CAST(value AS bigint) FROM {listed}))"  # nosec B608: names of parameters
 
 
-@compiles(is_listed, "sqlite")
-def _is_listed_in_json1(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(is_listed)
+def _is_listed_in_json(element: Any, compiler: Any, **options: Any) -> str:
     key, keys = (compiler.process(each, **options) for each in element.clauses)
     return f"({key} IN (SELECT value FROM json_each({keys})))"  # nosec B608
 
