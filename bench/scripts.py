@@ -17,8 +17,10 @@ from chatstore.enums import SearchPart
 from chatstore.fulltext import candidates
 from chatstore.fulltext.query import parse_query
 from chatstore.fulltext.words import words_of
-from chatstore.store.search.pages import Search, SearchPlace, _Asked, _page
-from chatstore.store.search.plans import Best, Found
+from chatstore.store.filters import SessionFilters
+from chatstore.store.search.criteria import Criteria, SearchPlace
+from chatstore.store.search.pages import page_of_rows
+from chatstore.store.search.rows import MatchRow
 
 MESSAGES, HITS, WORDS = 100, 20, 600
 _INSTANT = "2026-11-28 10:00:00.000000"
@@ -166,13 +168,12 @@ def measure(
 
 def _page_ms(script: str, kind: _Kind, messages: int) -> float:
     query = _query(script, kind)
-    found = Best(_rows(script, kind, messages), 0, has_more=False)
-    place = SearchPlace(SearchPart.MESSAGES)
+    rows = _rows(script, kind, messages)
+    place = SearchPlace(SearchPart.MESSAGES, low=0, is_exhausted=True)
     nowhere: Any = None
     _forget_queries()
     start = process_time()
-    asked = _Asked(Search(q=query), parse_query(query), "", "sqlite", None)
-    page = _page(nowhere, asked, place, found, HITS)
+    page = page_of_rows(nowhere, _criteria(query), rows, place)
     ms = (process_time() - start) * 1000
     if len(page.hits) < min(HITS, messages) or not all(
         hit.matches for hit in page.hits
@@ -181,12 +182,28 @@ def _page_ms(script: str, kind: _Kind, messages: int) -> float:
     return ms
 
 
+def _criteria(query: str) -> Criteria:
+    return Criteria(
+        owner_id="",
+        query=parse_query(query),
+        filters=SessionFilters(),
+        rare_facet=None,
+        session_ids=(),
+        role=None,
+        after=None,
+        before=None,
+        by_rank=True,
+        limit=HITS,
+        sure_characters=None,
+    )
+
+
 def _query(script: str, kind: _Kind) -> str:
     return _SCRIPTS[script].words if kind.has_two_words else _SCRIPTS[script].word
 
 
 @cache
-def _rows(script: str, kind: _Kind, messages: int) -> list[Found]:
+def _rows(script: str, kind: _Kind, messages: int) -> list[MatchRow]:
     chance = random.Random(script)
     rows = []
     for key in range(messages):
@@ -194,7 +211,7 @@ def _rows(script: str, kind: _Kind, messages: int) -> list[Found]:
         if not kind.is_often:
             text = _planted(text, _query(script, kind), chance)
         size = len(text.encode())
-        rows.append(Found(key, text, size, "0" * 32, "", _INSTANT, key, 1, "user"))
+        rows.append(MatchRow(key, text, size, "0" * 32, "", _INSTANT, key, 1, "user"))
     return rows
 
 

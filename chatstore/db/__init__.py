@@ -2,6 +2,7 @@
 
 from chatstore.db.engine import (
     Base,
+    cached_per_database,
     database_state,
     db,
     init_database,
@@ -39,6 +40,7 @@ __all__ = (
     "run_write",
     "init_database",
     "is_in_transaction",
+    "cached_per_database",
     "is_sqlite",
     "new_deadline",
     "next_instant",

@@ -1,8 +1,10 @@
 """Owns the database object and connects an application to its database."""
 
 import select
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 import structlog
@@ -21,6 +23,8 @@ from chatstore.db.types import next_instant_in_sqlite
 from chatstore.errors import SettingsError
 from chatstore.settings import Settings
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 WRITE_OPTIONS = {"sqlite_begin": "IMMEDIATE"}
 # PostgreSQL waits this long for a lock. Then the connection returns to the pool, and we
 # retry the transaction. Slightly longer than the default `deadlock_timeout` of 1 s.
@@ -76,6 +80,28 @@ class DatabaseState:
 def database_state(app: Flask | None = None) -> DatabaseState:
     """Return the state of the database of `app`, by default the current one."""
     return get_from_app(DatabaseState, app)
+
+
+def cached_per_database(maxsize: int) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Cache what a function returns, separately for SQLite and PostgreSQL.
+
+    For functions that build a statement, which may ask `is_sqlite`. The arguments must
+    be hashable. The cache keeps the last `maxsize` results.
+    """
+
+    def decorate(build: Callable[_P, _T]) -> Callable[_P, _T]:
+        @lru_cache(maxsize=maxsize)
+        def cached(on_sqlite: bool, *args: Any, **kwargs: Any) -> _T:
+            return build(*args, **kwargs)
+
+        @wraps(build)
+        def from_cache(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            keywords: dict[str, Any] = kwargs
+            return cached(is_sqlite(), *args, **keywords)
+
+        return from_cache
+
+    return decorate
 
 
 def init_database(app: Flask, settings: Settings, *, creates_files: bool) -> None:

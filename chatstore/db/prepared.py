@@ -72,15 +72,15 @@ def bounded(
 class Prepared:
     """A statement and its compiled SQL, one text per driver.
 
-    If `is_planned_anew`, PostgreSQL plans the statement for its parameters at every
+    If `plans_each_run`, PostgreSQL plans the statement for its parameters at every
     run. Otherwise PostgreSQL may switch to one generic plan after a few runs.
     """
 
     def __init__(
-        self, statement: ClauseElement, *, is_planned_anew: bool = False
+        self, statement: ClauseElement, *, plans_each_run: bool = False
     ) -> None:
         self._statement = statement
-        self._is_planned_anew = is_planned_anew
+        self._plans_each_run = plans_each_run
         # The SQL depends on the driver's release of SQLite, so the driver is the key.
         self._compiled: dict[Any, _Compiled] = {}
 
@@ -96,7 +96,7 @@ class Prepared:
         cursor: Any = connection.connection.cursor()
         try:
             _notify_listeners(connection, cursor, compiled.text, values)
-            if self._is_planned_anew and not compiled.is_positional:
+            if self._plans_each_run and not compiled.is_positional:
                 cursor.execute(compiled.text, values, prepare=False)
             else:
                 cursor.execute(compiled.text, values)

@@ -9,7 +9,8 @@ from chatstore.db import run_read, search_turn
 from chatstore.enums import Archived, SearchPart
 from chatstore.schemas.search import HitPageSchema, SearchQuerySchema
 from chatstore.store.filters import SessionFilters
-from chatstore.store.search.pages import Search, SearchPlace, search
+from chatstore.store.search.criteria import SearchPlace
+from chatstore.store.search.pages import Search, search
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import read_cursor, sign_cursor
@@ -53,5 +54,7 @@ def _cursor(place: SearchPlace | None, wanted: Search) -> str | None:
 def _place(cursor: str | None, wanted: Search) -> SearchPlace | None:
     if cursor is None:
         return None
-    part, high, low, is_taken, taken, rest = read_cursor(cursor, listing=wanted)
-    return SearchPlace(SearchPart(part), high, low, is_taken, tuple(taken), tuple(rest))
+    part, high, low, is_exhausted, ranked, unshown = read_cursor(cursor, listing=wanted)
+    return SearchPlace(
+        SearchPart(part), high, low, is_exhausted, tuple(ranked), tuple(unshown)
+    )

@@ -181,4 +181,6 @@ def _prepare_one_statement() -> Prepared:
         .returning(Message.id, Message.seq, Message.timestamp)
         .cte("added_messages")
     )
-    return Prepared(select(added_messages).add_cte(entries.adding(added_messages.c.id)))
+    return Prepared(
+        select(added_messages).add_cte(entries.insert_entry(added_messages.c.id))
+    )

@@ -114,7 +114,6 @@ def _lock_sessions(
             selected,
             owner_id=owner_id,
             rare_facet=find_rare_facet(connection, selected, owner_id=owner_id),
-            dialect_name=connection.dialect.name,
         )
         chats = list(db.session.execute(query.limit(max_sessions + 1)))
         if len(chats) > max_sessions:

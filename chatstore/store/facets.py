@@ -9,14 +9,12 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatstore.db import db
+from chatstore.db import db, is_sqlite
 from chatstore.enums import Facet
 from chatstore.models import ChatSession, SessionFacet
 
 # The column of a session that lists its facets of each kind.
 COLUMNS = {Facet.TAG: "metadata_tags", Facet.DOCUMENT: "rag_document_ids"}
-
-_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
         for value in dict.fromkeys(lists.get(column) or ())
     ]
     if rows:
-        insert = _INSERTS[db.engine.dialect.name]
+        insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
         # A version without facets may have left stray facets, so we ignore conflicts.
         adding = insert(SessionFacet.__table__).on_conflict_do_nothing()
         db.session.execute(adding, rows)

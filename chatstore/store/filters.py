@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +22,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.orm import InstrumentedAttribute
 
+from chatstore.db import cached_per_database, is_sqlite
 from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Archived, Facet
 from chatstore.fulltext.folding import fold
@@ -133,7 +133,7 @@ def _only_facets(filters: SessionFilters) -> SessionFilters:
     )
 
 
-@lru_cache(maxsize=64)  # building it costs more than running it
+@cached_per_database(maxsize=64)  # building it costs more than running it
 def _prepare_counts(shape: SessionFilters) -> Prepared:
     most: ColumnElement[int] = literal_column(str(FEW + 1))
     counts = [
@@ -149,15 +149,13 @@ def select_matching(
     *,
     owner_id: str | Named,
     rare_facet: int | None,
-    dialect_name: str,
 ) -> Select[Any]:
     """Return `query` restricted to the owner's sessions that match the filters.
 
     The database starts from the sessions with the rare facet, if there is one.
     """
-    is_postgresql = dialect_name == "postgresql"
     owner: ColumnElement[str] = ChatSession.owner_id.expression
-    if rare_facet is not None and not is_postgresql:
+    if rare_facet is not None and is_sqlite():
         # Without the plus, SQLite uses an index on the owner and walks through all of
         # the owner's sessions to find the few.
         owner = literal_column("+sessions.owner_id", owner.type)
@@ -165,9 +163,9 @@ def select_matching(
         owner == owner_id,
         *_column_conditions(filters),
         *(
-            _one_of(_having(kind, values, owner_id), is_postgresql)
+            _one_of(_having(kind, values, owner_id))
             if place == rare_facet
-            else _lists_one_of(kind, values, is_postgresql)
+            else _lists_one_of(kind, values)
             for place, (kind, values) in enumerate(_named_facets(filters))
         ),
     )
@@ -228,22 +226,20 @@ def _escaped(name: str | None) -> str | None:
     return name and re.sub("([%_/])", rf"{_ESCAPE}\1", fold(name))
 
 
-def _one_of(having: Select[Any], is_postgresql: bool) -> ColumnElement[bool]:
-    if is_postgresql:
+def _one_of(having: Select[Any]) -> ColumnElement[bool]:
+    if not is_sqlite():
         # Without the array, PostgreSQL reads all sessions to join them with these few.
         return ChatSession.id == func.any(func.array(having.scalar_subquery()))
     return ChatSession.id.in_(having)
 
 
-def _lists_one_of(
-    kind: Facet, values: list[Named], is_postgresql: bool
-) -> ColumnElement[bool]:
+def _lists_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
     """Return the condition that the session's own list holds one of the values.
 
     It costs at most a third of looking the session up in `session_facets`.
     """
     column: ColumnElement[Any] = getattr(ChatSession, COLUMNS[kind]).expression
-    if is_postgresql:
+    if not is_sqlite():
         # The planner expects a third of the rows to pass this function, but only a
         # thousandth to pass its operator ?|. With ?| it reads and sorts all rows.
         return func.jsonb_exists_any(sql_cast(column, JSONB), array(values))

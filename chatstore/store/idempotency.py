@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chatstore.clock import utc_now
-from chatstore.db import db, write_connection
+from chatstore.db import cached_per_database, db, is_sqlite, write_connection
 from chatstore.db.prepared import Prepared
 from chatstore.models import IdempotencyRecord
 from chatstore.store.batches import fitting
@@ -21,15 +21,6 @@ _IS_RECORD = (
     IdempotencyRecord.owner_id == bindparam("the_owner"),
     IdempotencyRecord.key == bindparam("the_key"),
 )
-_claim: dict[str, Prepared] = {
-    name: Prepared(
-        insert(IdempotencyRecord.__table__)
-        .values({column: bindparam(column) for column in _CLAIM_COLUMNS})
-        .on_conflict_do_nothing()
-        .returning(IdempotencyRecord.key)
-    )
-    for name, insert in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
-}
 _find = Prepared(
     select(
         IdempotencyRecord.key,
@@ -80,7 +71,7 @@ def claim_record(
         "body_sha256": body_sha256,
         "created_at": utc_now(),
     }
-    if _claim[connection.dialect.name].rows(connection, claim):
+    if _prepare_claim().rows(connection, claim):
         return None
     found = _find.rows(connection, _record_parameters(owner_id, key))
     if found:
@@ -91,6 +82,18 @@ def claim_record(
     # Another transaction has purged the record meanwhile, so the key is free.
     return claim_record(
         owner_id=owner_id, key=key, request=request, body_sha256=body_sha256
+    )
+
+
+@cached_per_database(maxsize=2)
+def _prepare_claim() -> Prepared:
+    """Return a statement that inserts a record, and yields no row if the key exists."""
+    insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
+    return Prepared(
+        insert(IdempotencyRecord.__table__)
+        .values({column: bindparam(column) for column in _CLAIM_COLUMNS})
+        .on_conflict_do_nothing()
+        .returning(IdempotencyRecord.key)
     )
 
 

@@ -74,9 +74,13 @@ class json_value(FunctionElement[str]):
 @compiles(json_value)
 def _json_value(element: Any, compiler: Any, **options: Any) -> str:
     kind, column = element.clauses
-    is_postgresql = compiler.dialect.name == "postgresql"
-    texts = _POSTGRESQL if is_postgresql else _SQLITE
-    return texts[kind.name].format(compiler.process(column, **options))
+    return _SQLITE[kind.name].format(compiler.process(column, **options))
+
+
+@compiles(json_value, "postgresql")
+def _json_value_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    kind, column = element.clauses
+    return _POSTGRESQL[kind.name].format(compiler.process(column, **options))
 
 
 class formatted(FunctionElement[str]):
@@ -89,9 +93,12 @@ class formatted(FunctionElement[str]):
 
 @compiles(formatted)
 def _format(element: Any, compiler: Any, **options: Any) -> str:
-    arguments = ", ".join(compiler.process(each, **options) for each in element.clauses)
-    name = "format" if compiler.dialect.name == "postgresql" else "printf"
-    return f"{name}({arguments})"
+    return f"printf({compiler.process(element.clauses, **options)})"
+
+
+@compiles(formatted, "postgresql")
+def _format_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"format({compiler.process(element.clauses, **options)})"
 
 
 class stored_bytes(FunctionElement[int]):
@@ -104,10 +111,18 @@ class stored_bytes(FunctionElement[int]):
 
 @compiles(stored_bytes)
 def _stored_bytes(element: Any, compiler: Any, **options: Any) -> str:
-    # PostgreSQL has no octet_length of json, so we cast it. SQLite knows the size of a
-    # bare column without reading it; a CAST would read the text.
-    is_postgresql = compiler.dialect.name == "postgresql"
-    size = "octet_length(CAST({} AS text))" if is_postgresql else "octet_length({})"
+    # SQLite knows the size of a bare column without reading it; a CAST would read it.
+    return _sum("octet_length({})", element, compiler, options)
+
+
+@compiles(stored_bytes, "postgresql")
+def _stored_bytes_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    # PostgreSQL has no octet_length of json, so we cast it.
+    return _sum("octet_length(CAST({} AS text))", element, compiler, options)
+
+
+def _sum(size: str, element: Any, compiler: Any, options: dict[str, Any]) -> str:
+    """Return the SQL for the sum of the sizes of all columns of an element."""
     sizes = (
         f"coalesce({size.format(compiler.process(each, **options))}, 0)"
         for each in element.clauses
@@ -128,13 +143,12 @@ class disk_bytes(FunctionElement[int]):
 
 @compiles(disk_bytes)
 def _disk_bytes(element: Any, compiler: Any, **options: Any) -> str:
-    is_postgresql = compiler.dialect.name == "postgresql"
-    size = "pg_column_size" if is_postgresql else "octet_length"
-    sizes = (
-        f"coalesce({size}({compiler.process(each, **options)}), 0)"
-        for each in element.clauses
-    )
-    return f"({' + '.join(sizes)})"
+    return _sum("octet_length({})", element, compiler, options)
+
+
+@compiles(disk_bytes, "postgresql")
+def _disk_bytes_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return _sum("pg_column_size({})", element, compiler, options)
 
 
 def as_json(
@@ -184,10 +198,19 @@ class _ordered_aggregate(FunctionElement[str]):
 
 @compiles(_ordered_aggregate)
 def _compile_ordered_aggregate(element: Any, compiler: Any, **options: Any) -> str:
-    unordered, ordered = element.clauses
+    _, ordered = element.clauses
+    text: str = compiler.process(ordered, **options)
+    return text
+
+
+@compiles(_ordered_aggregate, "sqlite")
+def _compile_ordered_aggregate_in_sqlite(
+    element: Any, compiler: Any, **options: Any
+) -> str:
     # SQLite before 3.44 refuses ORDER BY in an aggregate. Such a release feeds the
     # aggregate in the order of its subquery, so we leave ORDER BY out.
-    is_old = compiler.dialect.name == "sqlite" and not sqlite.can_order_aggregates()
+    unordered, ordered = element.clauses
+    is_old = not sqlite.can_order_aggregates()
     text: str = compiler.process(unordered if is_old else ordered, **options)
     return text
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatstore.db import db, read_connection
+from chatstore.db import cached_per_database, db, read_connection
 from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
@@ -99,7 +98,7 @@ def list_sessions(
         parameters |= {"place_value": place.value, "place_id": place.id}
     with read_connection() as connection:
         rare = find_rare_facet(connection, filters, owner_id=owner_id)
-        prepared = _prepare(shape, walks, rare, connection.dialect.name)
+        prepared = _prepare(shape, walks, rare)
         parts = prepared.rows(connection, parameters)
         values = [value for _, joined in parts for value in split_values(joined)]
         chats = list(map(_parse_listed, values[::2], values[1::2]))
@@ -214,17 +213,14 @@ class _Walk(NamedTuple):
     has_start: bool
 
 
-@lru_cache(maxsize=256)  # compiling a statement costs more than running it
-def _prepare(
-    listing: SessionListing, walks: Walks, rare_facet: int | None, dialect_name: str
-) -> Prepared:
+@cached_per_database(maxsize=256)  # compiling a statement costs more than running it
+def _prepare(listing: SessionListing, walks: Walks, rare_facet: int | None) -> Prepared:
     """Return one statement for the walks through lists of this shape."""
     rows = select_matching(
         _select_rows(listing),
         listing.filters,
         owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
         rare_facet=rare_facet,
-        dialect_name=dialect_name,
     )
     return Prepared(_select_walks(listing, rows, walks))
 

@@ -7,8 +7,8 @@ import pytest
 
 from chatstore.fulltext import positions, query, words
 from chatstore.fulltext.snippets import LENGTH, PAGE_CHARACTERS
+from chatstore.store.search.criteria import BATCH, MOST_RANKED, WINDOW
 from chatstore.store.search.pages import CHECKED_CHARACTERS
-from chatstore.store.search.plans import BATCH, MOST_TAKEN, WINDOW
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_the_code():
     assert f"about {LENGTH} characters" in DOC
     assert (BATCH, query.MAX_WORDS) == (100, 100)
     assert f"newest {WINDOW:,} matches" in DOC
-    assert f"up to {MOST_TAKEN};" in DOC
+    assert f"up to {MOST_RANKED};" in DOC
     assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC
     assert f"first {words.INDEXED_CHARACTERS:,} characters" in DOC
     assert f"{words.FOLDED_CHARACTERS:,} characters at most" in DOC

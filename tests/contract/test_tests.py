@@ -37,6 +37,7 @@ TESTED_ELSEWHERE = {
     "services/backup/whole_database.py": "services/backup/test_backup.py",
     "store/json_rows.py": "schemas/test_dumping.py",
     "store/paging.py": "store/test_session_lists.py",
+    "store/search/rows.py": "store/search/test_plans.py",
     "store/search/statements.py": "store/search/test_plans.py",
     "store/verify/lists.py": "store/test_rebuild_lists.py",
     # Parts of every request, covered by the contract for all routes.

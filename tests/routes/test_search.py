@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 import pytest
+from itsdangerous import URLSafeSerializer
 
 from tests.support import (
     API,
@@ -226,6 +227,16 @@ def test_a_cursor_of_another_search_is_refused(alice, chats, other):
     cursor = search(alice, q="plan", limit=1)["next_cursor"]
     answer = alice.get(SEARCH, query_string=other | {"cursor": cursor})
     assert_problem(answer, 400, detail="other filters")
+
+
+def test_the_cursors_of_earlier_versions_stay_valid(app, alice, chats):
+    cursor = search(alice, q="plan", limit=2)["next_cursor"]
+    known = URLSafeSerializer(app.config["SECRET_KEY"], salt="cursor-2")
+    digest, part, high, low, is_exhausted, ranked, unshown = known.loads(cursor)
+    assert (digest, part, high, low) == ("db5ab73bee7f67d5", "messages", None, 0)
+    assert (is_exhausted, ranked, len(unshown)) == (True, [], 2)
+    earlier = known.dumps([digest, part, None, 0, True, [], unshown[1:]])
+    assert found(alice, q="plan", cursor=earlier) == [A]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "0", "WyJhIl0.x", "%00", "é" * 500])

@@ -241,9 +241,7 @@ def bytes_of(page):
 
 def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
     listing = SessionListing()
-    shape = session_lists._prepare(
-        listing, session_lists._walks(listing, None), None, db.engine.dialect.name
-    )
+    shape = session_lists._prepare(listing, session_lists._walks(listing, None), None)
     parameters = {"the_owner": "alice", "limit": 1001, "offset": 0, "share": 20}
     with read_connection() as connection:
         ((_, texts),) = shape.rows(connection, parameters)
@@ -257,14 +255,11 @@ def test_a_large_page_costs_few_statements(large_lists):
 
 
 def test_the_order_of_what_is_collected_is_written(db_session):
-    kind = db.engine.dialect.name
     prepared = [(messages._prepare_range(order, has_role=False), 1) for order in Order]
     for sort, first in product(SessionSort, (True, False)):
         listing = SessionListing(sort=sort, pinned_first=first)
         walks = session_lists._walks(listing, None)
-        prepared.append(
-            (session_lists._prepare(listing, walks, None, kind), len(walks))
-        )
+        prepared.append((session_lists._prepare(listing, walks, None), len(walks)))
     for each, parts in prepared:
         text = str(each._compiled_for(db.engine.dialect).text)
         aggregate = r"(?:group_concat|string_agg)\("

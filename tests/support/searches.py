@@ -11,8 +11,8 @@ from chatstore.fulltext.positions import index_words
 from chatstore.fulltext.query import parse_query
 from chatstore.store.messages import append_messages
 from chatstore.store.search import rebuild
+from chatstore.store.search.criteria import BOUNDS
 from chatstore.store.search.pages import Search, search
-from chatstore.store.search.plans import BOUNDS
 from chatstore.store.sessions import create_session
 from chatstore.store.verify.checks import CHECKS
 

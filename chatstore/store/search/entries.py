@@ -89,7 +89,7 @@ def words_of(content: str, scopes: Sequence[str]) -> Words:
     return Words(tsvector_words(content, scopes), "")
 
 
-def adding(key: ColumnElement[int]) -> CTE:
+def insert_entry(key: ColumnElement[int]) -> CTE:
     """Return PostgreSQL's CTE that inserts the parameter `words` under a new key."""
     index = table(MESSAGES, column("id"), column("words"))
     words = cast(bindparam("words", type_=Text), TSVECTOR)

@@ -2,7 +2,7 @@
 
 The database ranks one window at a time: the newest 10,000 matches. Our own score ranks
 the window's best hundred again, and the pages show them. Then come the next hundred, up
-to `MOST_TAKEN`. The rest of the window follows newest first, then the next window. So
+to `MOST_RANKED`. The rest of the window follows newest first, then the next window. So
 a common word costs little more than a rare one, and the pages reach every match.
 """
 
@@ -14,10 +14,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from chatstore.db import read_connection
+from chatstore.db import is_sqlite, read_connection
 from chatstore.db.prepared import Prepared
-from chatstore.enums import Archived, Role, SearchPart, SearchSort
-from chatstore.fulltext.index_format import owner_scope, role_scope, session_scope
+from chatstore.enums import Role, SearchPart, SearchSort
 from chatstore.fulltext.positions import PLACES_OF_A_WORD
 from chatstore.fulltext.query import Query, parse_query
 from chatstore.fulltext.score import score_text
@@ -26,25 +25,18 @@ from chatstore.fulltext.words import INDEXED_CHARACTERS, WHOLE_BYTES, is_whole
 from chatstore.models import ChatSession
 from chatstore.store.filters import SessionFilters, find_rare_facet
 from chatstore.store.json_rows import as_instant
+from chatstore.store.search.criteria import BOUNDS, Bounds, Criteria, SearchPlace
 from chatstore.store.search.plans import (
-    BOUNDS,
-    Best,
-    Bounds,
-    Found,
-    Sample,
-    Wanted,
     as_uuid,
-    find_again,
-    find_best,
-    find_newest,
-    look,
+    find_by_keys,
+    find_matches,
+    narrow,
     read_texts,
+    take_first_look,
 )
+from chatstore.store.search.rows import MatchRow
 from chatstore.store.sessions import IS_OWNED, no_such_session, session_parameters
 
-# If the filters let at most this many sessions pass, the index query names these
-# sessions. Otherwise the statement checks the session of each match.
-FEW_SESSIONS = 100
 # If the filters reject a whole window, the search reads the next one at once. One page
 # reads at most this many windows.
 MOST_WINDOWS = 3
@@ -56,7 +48,10 @@ _EXISTS = Prepared(select(ChatSession.id).where(IS_OWNED))
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A request to search; `after` and `before` are exclusive bounds."""
+    """A request to search; `after` and `before` are exclusive bounds.
+
+    A cursor is bound to these values and to the name of this class.
+    """
 
     q: str
     filters: SessionFilters = SessionFilters()
@@ -65,24 +60,6 @@ class Search:
     role: Role | None = None
     after: datetime | None = None
     before: datetime | None = None
-
-
-@dataclass(frozen=True)
-class SearchPlace:
-    """The place in a window of matches where a page ends.
-
-    A window holds the matches with `low` <= key < `high`. `low` is None until it is
-    known, and 0 in the last window. `taken` holds the keys of ranked matches, and
-    `rest` those of them that are not shown yet, in order. `is_taken` says that the
-    window has no further matches.
-    """
-
-    part: SearchPart
-    high: int | None = None
-    low: int | None = None
-    is_taken: bool = False
-    taken: tuple[int, ...] = ()
-    rest: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,41 +86,6 @@ class HitPage:
     next_place: SearchPlace | None
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A search with its parsed query, its owner, and what the database needs."""
-
-    search: Search
-    query: Query
-    owner_id: str
-    dialect_name: str
-    rare_facet: int | None
-    bounds: Bounds = BOUNDS
-
-    @property
-    def by_rank(self) -> bool:
-        return self.search.sort is SearchSort.RELEVANCE
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether the filters are likely to let few sessions pass."""
-        filters = self.search.filters
-        is_usual = filters == SessionFilters(archived=filters.archived)
-        is_wide = is_usual and filters.archived is not Archived.YES
-        return not is_wide and self.search.session_id is None
-
-    @property
-    def must_recheck(self) -> bool:
-        """Whether a text may lack a phrase although the index finds it.
-
-        PostgreSQL's index lacks some places of a word in a long text. The query of
-        FTS5 shortens a phrase that repeats a word.
-        """
-        if self.dialect_name == "sqlite":
-            return self.query.has_repeats
-        return self.query.has_phrase
-
-
 def search(
     wanted: Search,
     *,
@@ -167,10 +109,22 @@ def search(
             rare_facet = find_rare_facet(connection, wanted.filters, owner_id=owner_id)
         if not query.can_match:
             return HitPage([], None)
-        dialect = connection.dialect.name
-        asked = _Asked(wanted, query, owner_id, dialect, rare_facet, bounds)
+        criteria = Criteria(
+            owner_id=owner_id,
+            query=query,
+            filters=wanted.filters,
+            rare_facet=rare_facet,
+            session_ids=(wanted.session_id,) if wanted.session_id else (),
+            role=wanted.role,
+            after=wanted.after,
+            before=wanted.before,
+            by_rank=wanted.sort is SearchSort.RELEVANCE,
+            limit=min(limit, bounds.batch),
+            sure_characters=_sure_characters(query),
+            bounds=bounds,
+        )
         for _ in range(MOST_WINDOWS):
-            page = _search(connection, asked, place, limit)
+            page = _search_window(connection, criteria, place)
             if page.hits or page.next_place is None:
                 break
             place = page.next_place
@@ -182,146 +136,97 @@ def _check_session(connection: Connection, session_id: UUID, owner_id: str) -> N
         raise no_such_session(session_id)
 
 
-def _search(
-    connection: Connection, asked: _Asked, place: SearchPlace, limit: int
+def _sure_characters(query: Query) -> int | None:
+    """Return up to which length of text the index is right about phrases: None if any.
+
+    PostgreSQL's index lacks some places of a word in a long text. The query of FTS5
+    shortens a phrase that repeats a word, in a text of any length.
+    """
+    if is_sqlite():
+        return 0 if query.has_repeats else None
+    return PLACES_OF_A_WORD if query.has_phrase else None
+
+
+def _search_window(
+    connection: Connection, criteria: Criteria, place: SearchPlace
 ) -> HitPage:
-    limit = min(limit, asked.bounds.batch)
-    if place.rest:
-        return _shown_again(connection, asked, place, limit)
-    in_names = place.part is SearchPart.NAMES
-    first = look(
-        connection,
-        _wanted(asked, place, None, limit),
-        by_rank=asked.by_rank and not _is_rest(place, asked),
-        names=in_names and asked.search.role is None,
-        most_sessions=FEW_SESSIONS + 1 if asked.is_narrow else None,
-        sample=asked.search.session_id is None,
-    )
-    if asked.is_narrow and not first.session_ids:
+    if place.unshown:
+        return _page_of_unshown(connection, criteria, place)
+    look = take_first_look(connection, criteria, place)
+    if criteria.is_narrow and not look.session_ids:
         return HitPage([], None)
     hits: list[Hit] = []
-    if in_names:
-        page = _page(connection, asked, place, first.names, limit)
+    if place.part is SearchPart.NAMES:
+        page = page_of_rows(connection, criteria, look.names, look.names_place)
         place = SearchPlace(SearchPart.MESSAGES)
-        if len(page.hits) == limit or page.next_place:
+        if len(page.hits) == criteria.limit or page.next_place:
             return HitPage(page.hits, page.next_place or place)
-        hits, limit = page.hits, limit - len(page.hits)
-    is_few = asked.is_narrow and len(first.session_ids) <= FEW_SESSIONS
-    wanted = _wanted(asked, place, first.session_ids if is_few else None, limit)
-    if first.sample and first.sample.is_mostly_own and not wanted.is_few:
-        # The join checks the owner anyway. If nearly all entries are the owner's, the
-        # owner's scope costs more to look up than two words, so we drop the scope.
-        wanted = replace(wanted, scopes=wanted.scopes[1:])
-    sample = None if wanted.is_few else first.sample
-    found = _find(connection, asked, place, wanted, sample)
-    rest = _page(connection, asked, place, found, limit)
-    return HitPage(hits + rest.hits, rest.next_place)
+        hits = page.hits
+        criteria = replace(criteria, limit=criteria.limit - len(hits))
+    criteria = narrow(criteria, look)
+    rows, place = find_matches(connection, criteria, place, look)
+    page = page_of_rows(connection, criteria, rows, place)
+    return HitPage(hits + page.hits, page.next_place)
 
 
-def _find(
+def page_of_rows(
     connection: Connection,
-    asked: _Asked,
+    criteria: Criteria,
+    rows: Sequence[MatchRow],
     place: SearchPlace,
-    wanted: Wanted,
-    sample: Sample | None,
-) -> Best:
-    if asked.by_rank and not _is_rest(place, asked):
-        return find_best(connection, wanted, sample)
-    rows = find_newest(connection, wanted, sample)
-    size = wanted.count - 1
-    return Best(rows[:size], place.low, has_more=len(rows) > size)
-
-
-def _is_rest(place: SearchPlace, asked: _Asked) -> bool:
-    """Whether the ranked part of a window is over; the rest comes newest first."""
-    return len(place.taken) >= asked.bounds.most_taken
-
-
-def _wanted(
-    asked: _Asked, place: SearchPlace, few: list[UUID] | None, limit: int
-) -> Wanted:
-    wanted = asked.search
-    if wanted.session_id is not None:
-        few = [wanted.session_id]
-    # The join checks the owner of these sessions.
-    within = [*map(session_scope, few)] if few else [owner_scope(asked.owner_id)]
-    roles = [role_scope(wanted.role)] if wanted.role else []
-    size = asked.bounds.batch if asked.by_rank and not _is_rest(place, asked) else limit
-    return Wanted(
-        dialect_name=asked.dialect_name,
-        owner_id=asked.owner_id,
-        query=asked.query,
-        scopes=[scopes for scopes in (within, roles) if scopes],
-        filters=wanted.filters,
-        rare_facet=asked.rare_facet,
-        is_few=bool(few),
-        is_narrow=asked.is_narrow and not few,
-        after=wanted.after,
-        before=wanted.before,
-        low=place.low,
-        high=place.high,
-        taken=place.taken,
-        count=size + 1,
-        bounds=asked.bounds,
-    )
-
-
-def _page(
-    connection: Connection, asked: _Asked, place: SearchPlace, found: Best, limit: int
 ) -> HitPage:
-    """Return a page of the first hits in `found`."""
-    place = replace(place, low=found.low, is_taken=not found.has_more)
-    rows, scores = found.rows, {}
-    if asked.by_rank and not _is_rest(place, asked):
-        scores = _scores(rows, asked.query)
+    """Return a page of the first hits in `rows`, which were found at `place`."""
+    scores: dict[int, float] = {}
+    if criteria.ranks(place):
+        scores = _scores(rows, criteria.query)
         rows = sorted(rows, key=lambda row: (scores[row.key], row.key), reverse=True)
-        limit = min(limit, _checkable(rows[:limit], asked))
-        place = replace(place, taken=(*place.taken, *(row.key for row in rows)))
-        place = replace(place, rest=tuple(row.key for row in rows[limit:]))
+        size = min(criteria.limit, _checkable(rows[: criteria.limit], criteria))
+        keys = tuple(row.key for row in rows)
+        place = replace(place, ranked=(*place.ranked, *keys), unshown=keys[size:])
     else:
-        limit = _checkable(rows, asked)
-        if found.has_more or limit < len(rows):
-            place = replace(place, high=rows[limit - 1].key, is_taken=False)
-    rows = rows[:limit]
-    hits = list(_hits(connection, rows, scores or _scores(rows, asked.query), asked))
-    return HitPage(hits, _next_place(place, asked))
+        size = _checkable(rows, criteria)
+        if not place.is_exhausted or size < len(rows):
+            place = replace(place, high=rows[size - 1].key, is_exhausted=False)
+    rows = rows[:size]
+    scores = scores or _scores(rows, criteria.query)
+    hits = list(_hits(connection, rows, scores, criteria))
+    return HitPage(hits, _next_place(place, criteria))
 
 
-def _shown_again(
-    connection: Connection, asked: _Asked, place: SearchPlace, limit: int
+def _page_of_unshown(
+    connection: Connection, criteria: Criteria, place: SearchPlace
 ) -> HitPage:
     """Return a page of matches that were ranked for an earlier page and not shown."""
-    wanted = _wanted(asked, place, None, limit)
-    in_names = place.part is SearchPart.NAMES
-    rows = find_again(connection, wanted, place.rest[:limit], names=in_names)
-    checkable = _checkable(rows, asked)
+    size = criteria.limit
+    rows = find_by_keys(connection, criteria, place, place.unshown[:size])
+    checkable = _checkable(rows, criteria)
     if checkable < len(rows):
-        limit = place.rest.index(rows[checkable].key)
+        size = place.unshown.index(rows[checkable].key)
         rows = rows[:checkable]
-    following = _next_place(replace(place, rest=place.rest[limit:]), asked)
-    if following is None and in_names:
+    following = _next_place(replace(place, unshown=place.unshown[size:]), criteria)
+    if following is None and place.part is SearchPart.NAMES:
         following = SearchPlace(SearchPart.MESSAGES)
-    scores = _scores(rows, asked.query)
-    return HitPage(list(_hits(connection, rows, scores, asked)), following)
+    scores = _scores(rows, criteria.query)
+    return HitPage(list(_hits(connection, rows, scores, criteria)), following)
 
 
-def _next_place(place: SearchPlace, asked: _Asked) -> SearchPlace | None:
-    if place.rest or not place.is_taken:
-        return replace(place, taken=()) if place.is_taken else place
-    if place.low and asked.by_rank:
+def _next_place(place: SearchPlace, criteria: Criteria) -> SearchPlace | None:
+    if place.unshown or not place.is_exhausted:
+        return replace(place, ranked=()) if place.is_exhausted else place
+    if place.low and criteria.by_rank:
         return SearchPlace(place.part, high=place.low)
     return None
 
 
-def _scores(rows: Sequence[Found], query: Query) -> dict[int, float]:
+def _scores(rows: Sequence[MatchRow], query: Query) -> dict[int, float]:
     return {row.key: score_text(row.text, query) for row in rows}
 
 
 def _hits(
     connection: Connection,
-    rows: Sequence[Found],
+    rows: Sequence[MatchRow],
     scores: Mapping[int, float],
-    asked: _Asked,
+    criteria: Criteria,
 ) -> Iterator[Hit]:
     """Yield the hits of `rows`, without texts that lack a phrase of the query.
 
@@ -331,48 +236,48 @@ def _hits(
     ready: dict[int, tuple[Snippet, bool]] = {}
     further = []
     for row in rows:
-        snippet = cut_snippet(row.text, asked.query.terms, most)
+        snippet = cut_snippet(row.text, criteria.query.terms, most)
         if row.bytes <= len(row.text.encode()):
-            if _holds(row.text, asked):
+            if _holds(row.text, criteria):
                 ready[row.key] = snippet, False
-        elif _is_enough(row, snippet, asked):
+        elif _is_enough(row, snippet, criteria):
             ready[row.key] = snippet, False
         else:
             further.append(row.key)
     for key, text in read_texts(connection, further):
-        if _holds(text, asked):
-            snippet = cut_snippet(text, asked.query.terms, most)
+        if _holds(text, criteria):
+            snippet = cut_snippet(text, criteria.query.terms, most)
             ready[key] = snippet, not is_whole(text)
     for row in rows:
         if row.key in ready:
             yield _hit(row, *ready[row.key], scores[row.key])
 
 
-def _holds(text: str, asked: _Asked) -> bool:
-    has_all_places = asked.dialect_name != "sqlite" and len(text) <= PLACES_OF_A_WORD
-    is_sure = not asked.must_recheck or has_all_places
-    return is_sure or asked.query.holds(text)
+def _holds(text: str, criteria: Criteria) -> bool:
+    sure = criteria.sure_characters
+    is_sure = sure is None or len(text) <= sure
+    return is_sure or criteria.query.holds(text)
 
 
-def _is_enough(row: Found, snippet: Snippet, asked: _Asked) -> bool:
+def _is_enough(row: MatchRow, snippet: Snippet, criteria: Criteria) -> bool:
     """Whether the rest of a text can change neither the hit nor its snippet."""
     is_shown = bool(snippet.matches) and snippet.text.endswith("…")
     return (
         is_shown
-        and not asked.must_recheck
+        and criteria.sure_characters is None
         and row.bytes <= WHOLE_BYTES  # a longer text may be indexed in part
     )
 
 
-def _checkable(rows: Sequence[Found], asked: _Asked) -> int:
+def _checkable(rows: Sequence[MatchRow], criteria: Criteria) -> int:
     """Return how many of the rows one page can check: at least one."""
-    if not asked.must_recheck:
+    if criteria.sure_characters is None:
         return len(rows)
     sizes = accumulate(min(row.bytes, INDEXED_CHARACTERS) for row in rows)
     return max(1, sum(size <= CHECKED_CHARACTERS for size in sizes))
 
 
-def _hit(row: Found, snippet: Snippet, is_partly: bool, score: float) -> Hit:
+def _hit(row: MatchRow, snippet: Snippet, is_partly: bool, score: float) -> Hit:
     return Hit(
         session_id=as_uuid(row.session_id),
         session_name=row.session_name,

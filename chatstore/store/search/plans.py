@@ -1,268 +1,214 @@
-"""Chooses and runs the statements of a search: for the best matches or the newest.
+"""Chooses and runs the statements of a search; `statements` has the SQL.
 
-`statements` has the SQL.
+                      Criteria, SearchPlace          made by pages.search
+                               |
+                        take_first_look              one round trip, no messages:
+                               |                     names, sessions, a sample
+                               v
+                            narrow                   name the few sessions that match
+                               |                     the filters, or drop the owner's
+                               v                     scope, in the index query
+                         find_matches
+        by relevance           |            newest first, and
+        within a window        |            the rest of a window
+              +----------------+----------------+
+              v                                 v
+         _find_best                        _find_newest
+   do bounds.dense_window or         do 2 or more of the sampled
+   more sampled entries match?       entries match, or are few
+     yes |             | no          keys left in the window?
+         v             |               yes |             | no
+   WALK from the       |                   v             |
+   newest entries      |             WALK from the       |
+   prepare_best_       |             newest entries      |
+   of_walk             |             prepare_newest_     |
+         |             v             of_walk             v
+         |   TAKE ALL matches              |   TAKE ALL matches
+         +-> out of the index              +-> out of the index
+    if it    prepare_best            if it     prepare_newest
+    found too few                    found too few
 
-PostgreSQL can walk the entries from the newest on, which is fast for common words. Or
-it can take all matches out of the index, which is fast for rare words. Its planner does
-not know how often words occur together, and some of its walks took more than a second.
-So a sample of the entries decides, and a walk is bounded.
+On PostgreSQL a walk is fast for common words, and taking all matches is fast for rare
+words. Its planner does not know how often words occur together, and some of its walks
+took more than a second. So a sample of the entries decides, and a walk is bounded.
+
+SQLite never walks: FTS5 yields its matches newest first, so its sample counts none.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
 
-from chatstore.fulltext.index_format import any_tsquery, fts5_query, tsquery
-from chatstore.fulltext.query import Query
+from chatstore.db import is_sqlite
+from chatstore.enums import SearchPart
 from chatstore.fulltext.words import INDEXED_CHARACTERS
-from chatstore.store.filters import SessionFilters
 from chatstore.store.search import statements
-from chatstore.store.search.statements import (
-    BEST_WALK,
-    NEWEST_WALK,
-    PROBES,
-    SAMPLED,
-    Shape,
-)
+from chatstore.store.search.criteria import Criteria, SearchPlace
+from chatstore.store.search.rows import MatchRow
 
-# An entry's scope must hold one word of each list.
-Scopes = Sequence[Sequence[str]]
-
-# The database ranks this many of the newest matches at a time: a window.
-WINDOW = 10_000
-# A walk pays if it is likely to meet enough matches. For the newest hundred, 2 of the
-# sampled entries must match. For a window, the share WINDOW / BEST_WALK of them must
-# match, and 5 more for chance.
-_DENSE, _DENSE_WINDOW = 2, SAMPLED * WINDOW // BEST_WALK + 5
-# Our own score ranks this many of the best matches at a time.
-BATCH = 100
-# The cursor holds the keys of ranked matches, so at most this many of a window are
-# ranked. The others come newest first.
-MOST_TAKEN = 500
-# Most entries with all words of a phrase lack the phrase, so a longer walk pays.
-_LONGER = 3
+# If the filters let at most this many sessions pass, the index query names these
+# sessions. Otherwise the statement checks the session of each match.
+FEW_SESSIONS = 100
+# A walk for the newest hundred matches pays if 2 of the sampled entries match.
+_DENSE = 2
 # Each text may be long, so only this many are read at a time.
 _TEXTS_AT_ONCE = 4
 
+Rows = list[tuple[Any, ...]]
 
-class Found(NamedTuple):
-    """The row of an entry, a name or a message, with the driver's values.
 
-    `text` is the beginning of the text, `bytes` the size of the whole text.
+class FirstLook(NamedTuple):
+    """What the database told before it read any messages.
+
+    `names` are sessions found by name, and `names_place` is their place. `session_ids`
+    are up to `FEW_SESSIONS + 1` sessions that match the filters. The sample has the
+    `newest` key (None without a sample), the number of `matching` entries, and tells
+    whether most messages are the owner's.
     """
 
-    key: int
-    text: str
-    bytes: int
-    session_id: Any
-    session_name: str | None
-    timestamp: Any
-    message_id: int | None
-    seq: int | None
-    role: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """Bounds of one search, on matches, on the keys of a walk, and on samples."""
-
-    window: int = WINDOW
-    newest_walk: int = NEWEST_WALK
-    best_walk: int = BEST_WALK
-    dense_window: int = _DENSE_WINDOW
-    batch: int = BATCH
-    most_taken: int = MOST_TAKEN
-
-
-BOUNDS = Bounds()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """The conditions on matches: query, scopes, filters, instants and keys.
-
-    `is_few` says that the scopes let few entries pass. `low` is an inclusive bound;
-    `after`, `before` and `high` are exclusive. `taken` holds keys that were ranked
-    before.
-    """
-
-    dialect_name: str
-    owner_id: str
-    query: Query
-    scopes: Scopes
-    filters: SessionFilters
-    rare_facet: int | None
-    is_few: bool
-    is_narrow: bool
-    after: datetime | None
-    before: datetime | None
-    low: int | None = None
-    high: int | None = None
-    taken: tuple[int, ...] = ()
-    count: int
-    bounds: Bounds = BOUNDS
-
-    @property
-    def is_fts5(self) -> bool:
-        """Whether the index is SQLite's FTS5, not PostgreSQL's tsvector."""
-        return self.dialect_name == "sqlite"
-
-    def shape(self, *, by_rank: bool) -> Shape:
-        """Return the shape, for which a statement is prepared."""
-        walk = self.bounds.best_walk if by_rank else self.bounds.newest_walk
-        return Shape(
-            dialect_name=self.dialect_name,
-            filters=self.filters.shape(),
-            rare_facet=self.rare_facet,
-            is_narrow=self.is_narrow,
-            by_rank=by_rank,
-            walk=walk * (_LONGER if self.query.has_phrase and not by_rank else 1),
-            has_after=self.after is not None,
-            has_before=self.before is not None,
-            has_low=self.low is not None,
-            has_high=self.high is not None,
-            has_taken=bool(self.taken),
-        )
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a statement that is prepared for the shape."""
-        as_query = fts5_query if self.is_fts5 else tsquery
-        return {
-            **self.filters.parameters(),
-            "the_owner": self.owner_id,
-            "asked": as_query(self.query, self.scopes),
-            "any": "" if self.is_fts5 else any_tsquery(self.query),
-            "after": self.after,
-            "before": self.before,
-            "low": self.low,
-            "high": self.high,
-            "taken": orjson.dumps(self.taken).decode(),
-            "window": self.bounds.window,
-            "most": self.count,
-        }
-
-
-class Sample(NamedTuple):
-    """The newest key, the matches in a sample, and if most messages are the owner's."""
-
-    newest: int
-    matching: int
-    is_mostly_own: bool
-
-
-@dataclass(frozen=True)
-class Best:
-    """Matches of a window, its first key (0 in the last one), and if it has more."""
-
-    rows: list[Found]
-    low: int | None
-    has_more: bool
-
-
-@dataclass(frozen=True)
-class FirstLook:
-    """Names that match, ids of sessions that match the filters, and a sample."""
-
-    names: Best
+    names: list[MatchRow]
+    names_place: SearchPlace
     session_ids: list[UUID]
-    sample: Sample | None
+    newest: int | None = None
+    matching: int = 0
+    is_mostly_own: bool = False
 
 
-def look(
-    connection: Connection,
-    wanted: Wanted,
-    *,
-    by_rank: bool,
-    names: bool,
-    most_sessions: int | None,
-    sample: bool,
+def take_first_look(
+    connection: Connection, criteria: Criteria, place: SearchPlace
 ) -> FirstLook:
-    """Return names, sessions and a sample in one round trip, before any messages.
+    """Return names, sessions and a sample; runs no statement if it needs none.
 
-    `names` asks for matching names. `most_sessions` asks for at most that many sessions
-    that match the filters, in no order.
+    It asks for names in the part of names, unless a role is asked for. It asks for
+    sessions if the criteria are narrow, and for a sample unless sessions are given.
     """
-    if not (names or most_sessions or sample):
-        return FirstLook(Best([], 0, False), [], None)
-    prepared = statements.prepare_look(
-        wanted.shape(by_rank=by_rank),
-        names=names,
-        sessions=bool(most_sessions),
-        sample=sample,
-    )
-    most = wanted.bounds.dense_window if by_rank else _DENSE
-    parameters = {
-        **wanted.parameters(),
-        "most_sessions": most_sessions,
-        "most_sampled": most,
-    }
-    found: dict[str, list[tuple[Any, ...]]] = {"name": [], "session": [], "sample": []}
-    for kind, *row in prepared.rows(connection, parameters):
-        found[kind].append(tuple(row))
-    return FirstLook(
-        names=_best(found["name"], wanted),
-        session_ids=[as_uuid(row[5]) for row in found["session"]],
-        sample=_sample(found["sample"]),
-    )
+    names = place.part is SearchPart.NAMES and criteria.role is None
+    sessions, sample = criteria.is_narrow, not criteria.session_ids
+    found: dict[str, Rows] = {"name": [], "session": [], "sample": []}
+    if names or sessions or sample:
+        shape = criteria.shape(place)
+        prepared = statements.prepare_first_look(
+            shape, names=names, sessions=sessions, sample=sample
+        )
+        parameters = {
+            **criteria.parameters(place),
+            "most_sessions": FEW_SESSIONS + 1 if sessions else None,
+            "most_sampled": criteria.bounds.dense_window if shape.by_rank else _DENSE,
+        }
+        for kind, *row in prepared.rows(connection, parameters):
+            found[kind].append(tuple(row))
+    session_ids = [as_uuid(row[5]) for row in found["session"]]
+    look = FirstLook(*_best_of(found["name"], criteria, place), session_ids)
+    for newest, matching, own, *_ in found["sample"]:
+        return look._replace(
+            newest=newest or 0,
+            matching=int(matching),
+            is_mostly_own=own >= statements.PROBES - 1,
+        )
+    return look
 
 
-def find_best(connection: Connection, wanted: Wanted, sample: Sample | None) -> Best:
-    """Return the best `count - 1` matches of the next window, in no order.
+def narrow(criteria: Criteria, look: FirstLook) -> Criteria:
+    """Return the criteria for messages, with the scopes that cost the index least."""
+    if criteria.session_ids:
+        return criteria
+    if criteria.is_narrow and len(look.session_ids) <= FEW_SESSIONS:
+        return replace(criteria, session_ids=tuple(look.session_ids))
+    # The join checks the owner anyway. If nearly all entries are the owner's, the
+    # owner's scope costs more to look up than two words, so we drop the scope.
+    return replace(criteria, has_owner_scope=not look.is_mostly_own)
+
+
+def find_matches(
+    connection: Connection, criteria: Criteria, place: SearchPlace, look: FirstLook
+) -> tuple[list[MatchRow], SearchPlace]:
+    """Return the next matching messages, and `place` with the window's low and end.
+
+    If `criteria.ranks(place)`, these are the best of the window in no order, otherwise
+    the newest in order.
+    """
+    find = _find_best if criteria.ranks(place) else _find_newest
+    return find(connection, criteria, place, look)
+
+
+def _find_best(
+    connection: Connection, criteria: Criteria, place: SearchPlace, look: FirstLook
+) -> tuple[list[MatchRow], SearchPlace]:
+    """Return the best matches of the window.
 
     A window holds the newest `bounds.window` matches below `high`, or those between
     `low` and `high` when both are given. The filters may let few of them pass.
     """
-    if sample is not None and wanted.high is None:
-        wanted = replace(wanted, high=sample.newest + 1)
-    shape, parameters = wanted.shape(by_rank=True), wanted.parameters()
-    dense = wanted.bounds.dense_window
-    if sample is not None and sample.matching >= dense and wanted.high:
-        floor = max(wanted.low or 1, wanted.high - shape.walk)
-        is_whole = floor == (wanted.low or 1)
-        if is_whole or wanted.low is None:
-            walked = statements.prepare_best_of_walk(shape)
-            best = _best(
-                walked.rows(connection, {**parameters, "floor": floor}), wanted
-            )
-            if is_whole or best.low:
-                return best
+    start = place
+    if place.high is None and look.newest is not None and not criteria.session_ids:
+        start = replace(place, high=look.newest + 1)
+    shape, parameters = criteria.shape(start), criteria.parameters(start)
+    if start.high and _is_dense(criteria, look, criteria.bounds.dense_window):
+        first = start.low or 1
+        floor = max(first, start.high - shape.walk)
+        if floor == first or start.low is None:
+            walk = statements.prepare_best_of_walk(shape)
+            rows = walk.rows(connection, {**parameters, "floor": floor})
+            best, end = _best_of(rows, criteria, place)
+            if floor == first or end.low:
+                return best, end
     rows = statements.prepare_best(shape).rows(connection, parameters)
-    return _best(rows, wanted)
+    return _best_of(rows, criteria, place)
 
 
-def find_newest(
-    connection: Connection, wanted: Wanted, sample: Sample | None
-) -> list[Found]:
-    """Return the newest `count` messages that match, newest first."""
-    shape, parameters = wanted.shape(by_rank=False), wanted.parameters()
+def _find_newest(
+    connection: Connection, criteria: Criteria, place: SearchPlace, look: FirstLook
+) -> tuple[list[MatchRow], SearchPlace]:
+    shape, parameters = criteria.shape(place), criteria.parameters(place)
+    size = criteria.size(place)
     is_short = (
-        not shape.is_fts5
-        and wanted.low is not None
-        and wanted.high is not None
-        and wanted.high - wanted.low <= shape.walk
+        not is_sqlite()
+        and place.low is not None
+        and place.high is not None
+        and place.high - place.low <= shape.walk
     )
-    if is_short or (sample is not None and sample.matching >= _DENSE):
-        rows = statements.prepare_walk(shape).rows(connection, parameters)
-        if is_short or len(rows) == wanted.count:
-            return [Found(*row) for row in rows]
-    rows = statements.prepare_newest(shape).rows(connection, parameters)
-    return [Found(*row) for row in rows]
+    rows: Rows = []
+    if is_short or _is_dense(criteria, look, _DENSE):
+        walk = statements.prepare_newest_of_walk(shape)
+        rows = walk.rows(connection, parameters)
+    if not is_short and len(rows) <= size:
+        rows = statements.prepare_newest(shape).rows(connection, parameters)
+    found = [MatchRow(*row) for row in rows[:size]]
+    return found, replace(place, is_exhausted=len(rows) <= size)
 
 
-def find_again(
-    connection: Connection, wanted: Wanted, keys: Sequence[int], *, names: bool
-) -> list[Found]:
+def _is_dense(criteria: Criteria, look: FirstLook, needed: int) -> bool:
+    """Whether a walk is likely to meet enough matches; a sample ignores sessions."""
+    return not criteria.session_ids and look.matching >= needed
+
+
+def _best_of(
+    rows: Rows, criteria: Criteria, place: SearchPlace
+) -> tuple[list[MatchRow], SearchPlace]:
+    """Return the best of rows (low, rank, *MatchRow); a row may have only `low`."""
+    low = next((row[0] for row in rows), None) or 0
+    found = [row for row in rows if row[2] is not None]
+    found.sort(key=lambda row: (row[1], row[2]), reverse=True)
+    size = criteria.size(place)
+    best = [MatchRow(*row[2:]) for row in found[:size]]
+    return best, replace(place, low=low, is_exhausted=len(found) <= size)
+
+
+def find_by_keys(
+    connection: Connection, criteria: Criteria, place: SearchPlace, keys: Sequence[int]
+) -> list[MatchRow]:
     """Return rows with these keys that match the filters, in the order of `keys`."""
     if not keys:
         return []
-    prepared = statements.prepare_again(wanted.shape(by_rank=False), names=names)
-    parameters = {**wanted.parameters(), "keys": orjson.dumps(keys).decode()}
-    rows = {row[0]: Found(*row) for row in prepared.rows(connection, parameters)}
+    prepared = statements.prepare_by_keys(
+        criteria.shape(place), names=place.part is SearchPart.NAMES
+    )
+    parameters = criteria.parameters(place) | {"keys": orjson.dumps(keys).decode()}
+    rows = {row[0]: MatchRow(*row) for row in prepared.rows(connection, parameters)}
     return [rows[key] for key in keys if key in rows]
 
 
@@ -283,21 +229,3 @@ def read_texts(
 def as_uuid(sent: UUID | str) -> UUID:
     """Return a driver's value as a UUID; SQLite's driver gives a text."""
     return sent if isinstance(sent, UUID) else UUID(sent)
-
-
-def _best(rows: Sequence[tuple[Any, ...]], wanted: Wanted) -> Best:
-    """Return the best of rows (low, rank, *Found); a row may have only `low`."""
-    low = next((row[0] for row in rows), None) or 0
-    found = sorted((row for row in rows if row[2] is not None), key=_rank, reverse=True)
-    best = [Found(*row[2:]) for row in found[: wanted.count - 1]]
-    return Best(best, low, has_more=len(found) >= wanted.count)
-
-
-def _rank(row: tuple[Any, ...]) -> tuple[float, int]:
-    return row[1], row[2]
-
-
-def _sample(rows: Sequence[tuple[Any, ...]]) -> Sample | None:
-    for low, rank, own, *_ in rows:
-        return Sample(low or 0, int(rank), is_mostly_own=own >= PROBES - 1)
-    return None

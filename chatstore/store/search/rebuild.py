@@ -90,7 +90,7 @@ def index_pending(*, until: int) -> Callable[[], bool]:
     Returns False when no such message was pending. SQLite only.
     """
     keys = run_read(_next_pending, until)
-    entries = run_read(read_entries, MESSAGES, among=keys) if keys else []
+    entries = run_read(read_entries, MESSAGES, keys=keys) if keys else []
     write_entries = _prepare_writing(MESSAGES, entries)
 
     def write() -> bool:
@@ -126,8 +126,8 @@ def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]
     def write() -> None:
         present = _lock_rows(index, keys)
         same = [
-            (key, its_words)
-            for (key, text, _), its_words in zip(entries, words, strict=True)
+            (key, each)
+            for (key, text, _), each in zip(entries, words, strict=True)
             if key in present and present[key] in (None, text)
         ]
         if same:
@@ -177,26 +177,30 @@ def delete_strays(index: str, *, limit: int | None = None) -> Callable[[], int]:
 
     def delete() -> int:
         for start in range(0, len(found), BATCH):
-            among = found[start : start + BATCH]
-            strays = list(find_strays(index, among=among))
+            chunk = found[start : start + BATCH]
+            strays = list(find_strays(index, keys=chunk))
             db.session.execute(delete_keys(index, strays))
         return len(found)
 
     return delete
 
 
-def find_strays(index: str, *, among: Collection[int] | None = None) -> Iterator[int]:
-    """Yield the keys of entries that have no row, of all entries or only `among`."""
+def find_strays(index: str, *, keys: Collection[int] | None = None) -> Iterator[int]:
+    """Yield the keys of entries that have no row, of all entries or only of `keys`."""
     # FTS5 keeps one row per entry in a shadow table with sizes.
-    keys = table(f"{index}_docsize" if is_sqlite() else index, column("id", BigInteger))
+    entries = table(
+        f"{index}_docsize" if is_sqlite() else index, column("id", BigInteger)
+    )
     key = Message.id if index == MESSAGES else ChatSession.number
-    query = select(keys.c.id).outerjoin_from(keys, key.class_, key == keys.c.id)
+    query = select(entries.c.id).outerjoin_from(
+        entries, key.class_, key == entries.c.id
+    )
     without: ColumnElement[bool] = key.is_(None)
     if index == NAMES:
         without |= func.coalesce(ChatSession.name, "") == ""
-    if among is not None:
-        query = query.where(keys.c.id.in_(among))
-    yield from db.session.scalars(query.where(without).order_by(keys.c.id))
+    if keys is not None:
+        query = query.where(entries.c.id.in_(keys))
+    yield from db.session.scalars(query.where(without).order_by(entries.c.id))
 
 
 def read_batches(index: str) -> Iterator[list[Entry]]:
@@ -204,11 +208,11 @@ def read_batches(index: str) -> Iterator[list[Entry]]:
     after = 0
     while entries := read_entries(index, after=after):
         after = entries[-1][0]
-        pending = _pending_among(index, entries)
+        pending = _find_pending(index, entries)
         yield [entry for entry in entries if entry[0] not in pending]
 
 
-def _pending_among(index: str, entries: Sequence[Entry]) -> set[int]:
+def _find_pending(index: str, entries: Sequence[Entry]) -> set[int]:
     if index != MESSAGES or not is_sqlite():
         return set()
     keys = _PENDING.c.id.between(entries[0][0], entries[-1][0])
@@ -228,21 +232,23 @@ def read_entries(
     index: str,
     *,
     after: int = 0,
-    among: Iterable[int] | None = None,
+    keys: Iterable[int] | None = None,
     is_locking: bool = False,
     most_bytes: int = BATCH_BYTES,
 ) -> list[Entry]:
-    """Return the entries of the next rows with `key > after`, or of rows `among`."""
+    """Return the entries of the next rows with `key > after`, or of these `keys`."""
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
         # An entry refers to its row, so until the commit the row must exist, and a
         # session must keep the name that was read.
         query = query.with_for_update(read=True, key_share=index == MESSAGES)
-    wanted = key > after if among is None else key.in_(list(among))
-    if among is None and index == MESSAGES:
-        wanted = key.in_(_next_messages(after, most_bytes))
-    rows = db.session.execute(query.where(wanted).order_by(key).limit(BATCH))
+    is_next = key > after
+    if keys is not None:
+        is_next = key.in_(list(keys))
+    elif index == MESSAGES:
+        is_next = key.in_(_next_messages(after, most_bytes))
+    rows = db.session.execute(query.where(is_next).order_by(key).limit(BATCH))
     return [
         (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
         for row in rows

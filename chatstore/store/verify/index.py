@@ -69,7 +69,7 @@ def _find_wrong_tsvectors(index: str, progress: Progress) -> Iterator[int]:
         wrong = _wrong_tsvectors(index, entries)
         if wrong:
             # A row may have changed after it was read, so we read it again.
-            yield from sorted(_wrong_tsvectors(index, read_entries(index, among=wrong)))
+            yield from sorted(_wrong_tsvectors(index, read_entries(index, keys=wrong)))
 
 
 def _wrong_tsvectors(index: str, entries: Sequence[Entry]) -> list[int]:

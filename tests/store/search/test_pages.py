@@ -15,8 +15,8 @@ from chatstore.models import ChatSession, Message
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
+from chatstore.store.search.criteria import BATCH, Bounds
 from chatstore.store.search.pages import CHECKED_CHARACTERS, Search, search
-from chatstore.store.search.plans import BATCH, Bounds
 from chatstore.store.sessions import create_session, delete_session, update_session
 from tests.support.searches import (
     TEXTS,
@@ -252,7 +252,7 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
 
 
 # Window sizes that a test can fill.
-SMALL = Bounds(window=150, batch=20, most_taken=60)
+SMALL = Bounds(window=150, batch=20, most_ranked=60)
 
 
 @pytest.mark.parametrize("limit", [7, 20, 50])

@@ -12,8 +12,8 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES, owner_scope
 from chatstore.models import Message
 from chatstore.store.filters import SessionFilters
 from chatstore.store.search import rebuild
+from chatstore.store.search.criteria import Bounds
 from chatstore.store.search.pages import Search, search
-from chatstore.store.search.plans import Bounds
 from tests.support import on_postgresql, on_sqlite
 from tests.support.crowd import fill_sessions
 from tests.support.searches import new_chat, pages, say
@@ -161,7 +161,7 @@ def asked_of_the_index(q):
         search(Search(q=q), owner_id="alice", limit=50)
     finally:
         event.remove(db.engine, "before_cursor_execute", record)
-    return sent[-1]["asked"], f"'_{owner_scope('alice')}'"
+    return sent[-1]["index_query"], f"'_{owner_scope('alice')}'"
 
 
 @on_postgresql
