@@ -15,16 +15,20 @@ from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.steps import log_unfinished
 
 _EXTENSION = "chatstore-background"
-_PAUSE_SECONDS = 60.0
+PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class Finisher:
-    """Does the work that is left in one thread, which ends when nothing is left."""
+    """Does the work that is left in one thread, which ends when nothing is left.
 
-    def __init__(self, app: Flask) -> None:
+    After work that failed, the thread pauses for `pause_seconds`.
+    """
+
+    def __init__(self, app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._app = app
+        self._pause_seconds = pause_seconds
         self._guard = threading.Lock()
         self._is_running = False
         self._wanted = threading.Event()
@@ -46,7 +50,7 @@ class Finisher:
     def _run(self) -> None:
         while self._goes_on():
             if not self._finish():
-                self._wanted.wait(_PAUSE_SECONDS)
+                self._wanted.wait(self._pause_seconds)
                 self._wanted.set()
 
     def _goes_on(self) -> bool:
@@ -65,9 +69,9 @@ class Finisher:
             return False
 
 
-def init_background(app: Flask) -> None:
+def init_background(app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:
     """Give `app` its finisher."""
-    app.extensions[_EXTENSION] = Finisher(app)
+    app.extensions[_EXTENSION] = Finisher(app, pause_seconds=pause_seconds)
 
 
 def finisher_of(app: Flask) -> Finisher:

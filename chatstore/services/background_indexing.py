@@ -12,16 +12,18 @@ from chatstore.store.search import rebuild
 _one_at_a_time = threading.Lock()
 
 
-def finish_indexing(deadline: Deadline | None = None) -> bool:
-    """Index the messages that are pending now, in transactions of bounded size.
+def finish_indexing(
+    deadline: Deadline | None = None, *, most_rows: int = rebuild.BATCH
+) -> bool:
+    """Index the messages that are pending now, `most_rows` in a transaction.
 
     Return whether all succeeded. After an error or the deadline, the cause is logged
     and the other messages stay pending.
     """
-    return is_done(_finish_indexing, deadline)
+    return is_done(_finish_indexing, deadline, most_rows)
 
 
-def _finish_indexing(deadline: Deadline | None) -> None:
+def _finish_indexing(deadline: Deadline | None, most_rows: int) -> None:
     last = run_read(rebuild.last_pending)
     if not last:
         return
@@ -31,7 +33,7 @@ def _finish_indexing(deadline: Deadline | None) -> None:
             "Another thread has been writing search entries for too long."
         )
     try:
-        while step_then_pause(rebuild.index_pending, until=last):
+        while step_then_pause(rebuild.index_pending, until=last, most_rows=most_rows):
             if deadline is not None and deadline.is_over:
                 raise DatabaseUnavailable(
                     "The deadline ended before all search entries were written."

@@ -22,13 +22,26 @@ from chatstore.store.json_rows import held_bytes
 
 # Rows per statement: well within the limits of both databases.
 _CHUNK = 500
-# Bounds of one request. It runs in one transaction, and all other writers wait for it.
-MOST_TAGS = 10_000
-MOST_FACETS = 50_000
-MOST_BYTES = 64 * 1024 * 1024
-# Bytes of tags that are read and written at a time, as stored: PostgreSQL may
-# compress them.
-_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Bounds of one request, because all other writers wait for its transaction.
+
+    A request changes at most `most_tags` tags. It deletes sessions with at most
+    `most_facets` tags and document ids. It rewrites at most `most_bytes` of both. It
+    reads `chunk_bytes` of tags at a time, as stored: PostgreSQL may compress them. It
+    deletes messages within `deletion`, or only hides their sessions.
+    """
+
+    most_tags: int = 10_000
+    most_facets: int = 50_000
+    most_bytes: int = 64 * 1024 * 1024
+    chunk_bytes: int = 4 * 1024 * 1024
+    deletion: deletions.Bounds = deletions.BOUNDS
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
@@ -59,26 +72,26 @@ def change_sessions(
     selected: Collection[UUID] | SessionFilters,
     most: int,
     is_dry_run: bool = False,
+    bounds: Bounds = BOUNDS,
 ) -> BulkOutcome:
     """Change the owner's selected sessions, or only count them in a dry run.
 
     Ignores ids of sessions that the owner does not have; `last_updated_at` stays.
     Raises ValidationFailed when the filters match more than `most`, when a session
-    would get too many tags, or when the request would change more than `MOST_TAGS`,
-    `MOST_FACETS` or `MOST_BYTES` allow.
+    would get too many tags, or when the request would change more than `bounds` allow.
     """
     chats = _lock(owner_id, selected, most)
     if change.action in _TAG_ACTIONS:
-        changed = _change_tags(change, chats, owner_id, is_dry_run=is_dry_run)
+        changed = _change_tags(change, chats, owner_id, bounds, is_dry_run=is_dry_run)
         return BulkOutcome(matched=len(chats), changed=changed)
     changes = [(chat, columns) for chat in chats if (columns := _change(change, chat))]
     touched = [chat for chat, _ in changes]
-    _check_bytes(touched)
+    _check_bytes(touched, bounds.most_bytes)
     has_hidden = False
     if change.action is BulkAction.DELETE:
-        _check_facets(touched)
+        _check_facets(touched, bounds.most_facets)
         if not is_dry_run:
-            has_hidden = _delete(touched)
+            has_hidden = _delete(touched, bounds.deletion)
     elif not is_dry_run:
         _update(changes)
     return BulkOutcome(matched=len(chats), changed=len(changes), has_hidden=has_hidden)
@@ -148,36 +161,36 @@ def _having_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[A
     return chats
 
 
-def _check_bytes(chats: Sequence[Row[Any]]) -> None:
+def _check_bytes(chats: Sequence[Row[Any]], most: int) -> None:
     # SQLite rewrites the whole row at any change, so all its bytes count.
     if len(chats) > 1:
-        _check_size(sum(chat.bytes for chat in chats))
+        _check_size(sum(chat.bytes for chat in chats), most)
 
 
-def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
+def _check_size(size: int, most: int) -> None:
+    if size > most:
         detail = (
             "The tags and document ids of these sessions are more than"
-            f" {MOST_BYTES} bytes: name fewer sessions at once."
+            f" {most} bytes: name fewer sessions at once."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
-def _check_facets(chats: Sequence[Row[Any]]) -> None:
+def _check_facets(chats: Sequence[Row[Any]], most: int) -> None:
     # SQLite does not compress, and a value in a JSON list takes at least four bytes
     # there, so a few bytes prove that there are few facets.
     is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
-    if len(chats) < 2 or (is_uncompressed and size <= 4 * MOST_FACETS):
+    if len(chats) < 2 or (is_uncompressed and size <= 4 * most):
         return
-    room = MOST_FACETS
+    room = most
     for chunk in _chunks(chats):
         its = select(SessionFacet.session_id).where(
             SessionFacet.session_id.in_([chat.id for chat in chunk])
         )
         some = its.limit(room + 1).subquery()
         room -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_room(room, MOST_FACETS, "tags and document ids")
+        _check_room(room, most, "tags and document ids")
 
 
 def _check_room(room: int, most: int, what: str) -> None:
@@ -217,12 +230,17 @@ def _unpin(change: BulkChange, chat: Row[Any]) -> Columns:
 
 
 def _change_tags(
-    change: BulkChange, chats: list[Row[Any]], owner_id: str, *, is_dry_run: bool
+    change: BulkChange,
+    chats: list[Row[Any]],
+    owner_id: str,
+    bounds: Bounds,
+    *,
+    is_dry_run: bool,
 ) -> int:
     """Add or remove tags, a chunk at a time; return how many sessions changed."""
-    changed, size, room = 0, 0, MOST_TAGS
+    changed, size, room = 0, 0, bounds.most_tags
     is_adding = change.action is BulkAction.ADD_TAGS
-    for chunk in _small_chunks(chats):
+    for chunk in _small_chunks(chats, bounds.chunk_bytes):
         query = select(ChatSession.id, ChatSession.metadata_tags).where(
             ChatSession.id.in_([chat.id for chat in chunk])
         )
@@ -241,8 +259,9 @@ def _change_tags(
             room -= len(facets[chat.id])
             size += chat.bytes
             changed += 1
-            _check_room(room if changed > 1 else 0, MOST_TAGS, "tags")
-            _check_size(size if changed > 1 else 0)
+            if changed > 1:
+                _check_room(room, bounds.most_tags, "tags")
+                _check_size(size, bounds.most_bytes)
         if not is_dry_run and changes:
             _update(changes)
             change_tags = add_tags if is_adding else remove_tags
@@ -278,24 +297,24 @@ _CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
 }
 
 
-def _delete(chats: list[Row[Any]]) -> bool:
+def _delete(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
     """Delete the sessions, or hide all if they are large; return whether hidden."""
     ids = [chat.id for chat in chats]
-    is_hiding = not _are_small(chats)
+    is_hiding = not _are_small(chats, bounds)
     apply = deletions.hide_sessions if is_hiding else deletions.delete_sessions
     for chunk in _chunks(ids):
         apply(ChatSession.id.in_(chunk))
     return is_hiding
 
 
-def _are_small(chats: list[Row[Any]]) -> bool:
+def _are_small(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
     """Return whether one transaction may delete the sessions with their messages."""
     counts = {chat.id: chat.message_count for chat in chats if chat.message_count}
     if not counts:
         return True
-    if sum(counts.values()) > deletions.BATCH:
+    if sum(counts.values()) > bounds.most_messages:
         return False
-    return sum(deletions.sizes_of(list(counts)).values()) <= deletions.BATCH_BYTES
+    return sum(deletions.sizes_of(list(counts)).values()) <= bounds.most_bytes
 
 
 def _update(changes: Changes) -> None:
@@ -307,9 +326,11 @@ def _update(changes: Changes) -> None:
         db.session.execute(update(ChatSession), rows)
 
 
-def _small_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
+def _small_chunks(
+    chats: Sequence[Row[Any]], most_bytes: int
+) -> Iterator[list[Row[Any]]]:
     for chunk in _chunks(chats):
-        yield from in_batches(chunk, lambda chat: chat.tag_bytes, _CHUNK_BYTES)
+        yield from in_batches(chunk, lambda chat: chat.tag_bytes, most_bytes)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -8,6 +8,7 @@ transaction.
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
@@ -20,10 +21,19 @@ from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
 
-# Bounds of one transaction. SQLite deletes 1000 short messages in 15 ms, or in 50 ms on
-# a slow machine.
-BATCH = 1000
-BATCH_BYTES = 8 * 1024 * 1024
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Bounds of the messages that one transaction deletes.
+
+    SQLite deletes 1000 short messages in 15 ms, or in 50 ms on a slow machine.
+    """
+
+    most_messages: int = 1000
+    most_bytes: int = 8 * 1024 * 1024
+
+
+BOUNDS = Bounds()
 # A hidden session may have lost messages already, so checks of all data skip it.
 IS_WHOLE = ChatSession.former_owner_id.is_(None)
 
@@ -74,27 +84,29 @@ def count_hidden() -> int:
     return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
 
 
-def delete_small() -> int:
+def delete_small(*, bounds: Bounds = BOUNDS) -> int:
     """Delete the next hidden sessions that fit into one batch; return how many.
 
     A session that fills a batch alone is left to `delete_batch`.
     """
     locking = (
         select(ChatSession.id, ChatSession.message_count)
-        .where(_IS_HIDDEN, ChatSession.message_count < BATCH)
+        .where(_IS_HIDDEN, ChatSession.message_count < bounds.most_messages)
         .order_by(ChatSession.id)
-        .limit(BATCH)
+        .limit(bounds.most_messages)
         .with_for_update(skip_locked=True)
     )
     rows = db.session.execute(locking).all()
-    few = fitting(rows, lambda row: max(row.message_count, 1), BATCH)
+    few = fitting(rows, lambda row: max(row.message_count, 1), bounds.most_messages)
     sizes = sizes_of([row.id for row in few])
-    small = [row.id for row in few if sizes.get(row.id, 0) <= BATCH_BYTES]
-    ids = fitting(small, lambda each: sizes.get(each, 0), BATCH_BYTES)
+    small = [row.id for row in few if sizes.get(row.id, 0) <= bounds.most_bytes]
+    ids = fitting(small, lambda each: sizes.get(each, 0), bounds.most_bytes)
     return len(delete_sessions(ChatSession.id.in_(ids))) if ids else 0
 
 
-def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
+def delete_batch(
+    session_id: UUID, *, after: int = 0, bounds: Bounds = BOUNDS
+) -> int | None:
     """Delete the next batch of a hidden session's messages, with `seq > after`.
 
     Returns the last deleted seq. Returns None if the session is deleted too, or if
@@ -104,7 +116,7 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
     if db.session.scalar(locking) is None:
         return None
-    last = _end_of_batch(session_id, after)
+    last = _end_of_batch(session_id, after, bounds)
     if last is None:
         delete_sessions(hidden)
         return None
@@ -121,18 +133,18 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
 _BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
-def is_small() -> ColumnElement[bool]:
+def is_small(bounds: Bounds = BOUNDS) -> ColumnElement[bool]:
     """Return the condition that a session's messages fit into one transaction.
 
-    The database sums their sizes only if there are at most `BATCH` messages.
+    The database sums their sizes only if they are few enough.
     """
     size = (
         select(func.coalesce(func.sum(_BYTES), 0))
         .where(Message.session_id == ChatSession.id)
         .scalar_subquery()
     )
-    few = ChatSession.message_count <= BATCH
-    return case((few, size), else_=BATCH_BYTES + 1) <= BATCH_BYTES
+    few = ChatSession.message_count <= bounds.most_messages
+    return case((few, size), else_=bounds.most_bytes + 1) <= bounds.most_bytes
 
 
 def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -150,19 +162,20 @@ def sizes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
 _IS_HIDDEN = and_(ChatSession.owner_id == NOBODY, ~IS_WHOLE)
 
 
-def _end_of_batch(session_id: UUID, after: int) -> int | None:
+def _end_of_batch(session_id: UUID, after: int, bounds: Bounds) -> int | None:
     """Return the last seq of the next batch; None if no messages follow the batch."""
     query = (
         select(Message.seq, _BYTES)
         .where(Message.session_id == session_id, Message.seq > after)
         .order_by(Message.seq)
-        .limit(BATCH + 1)
+        .limit(bounds.most_messages + 1)
     )
     total, last = 0, after
     with closing(db.session.execute(query)) as rows:  # SQLite reads rows as fetched
         for number, (seq, size_of_one) in enumerate(rows):
             total += size_of_one
-            if number == BATCH or (number and total > BATCH_BYTES):
+            is_over = number and total > bounds.most_bytes
+            if number == bounds.most_messages or is_over:
                 return last
             last = seq
     return None

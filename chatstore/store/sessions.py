@@ -159,7 +159,11 @@ def update_session(
 
 
 def delete_session(
-    session_id: UUID, *, owner_id: str, if_revisions: Collection[int] | None = None
+    session_id: UUID,
+    *,
+    owner_id: str,
+    if_revisions: Collection[int] | None = None,
+    bounds: deletions.Bounds = deletions.BOUNDS,
 ) -> bool:
     """Delete the session; return whether `finish_deletions` must do the rest.
 
@@ -168,7 +172,7 @@ def delete_session(
     does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    if deletions.delete_sessions(and_(condition, deletions.is_small())):
+    if deletions.delete_sessions(and_(condition, deletions.is_small(bounds))):
         return False
     if not deletions.hide_sessions(condition):
         raise _why_missing(session_id, owner_id)

@@ -140,15 +140,17 @@ def put_words(
         connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})
 
 
-def words_of_new(texts: Iterable[tuple[str, Sequence[str]]]) -> list[Words]:
+def words_of_new(
+    texts: Iterable[tuple[str, Sequence[str]]], *, most_words: int = APPEND_WORDS
+) -> list[Words]:
     """Return the words of new messages, given as (content, scopes), in their order.
 
-    On SQLite the list ends before `APPEND_WORDS` words, or after one message.
+    On SQLite the list ends before `most_words` words, or after one message.
     """
     words = starmap(words_of, texts)
     if not is_sqlite():
         return list(words)
-    return fitting(words, lambda each: each.words.count(" "), APPEND_WORDS)
+    return fitting(words, lambda each: each.words.count(" "), most_words)
 
 
 def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:

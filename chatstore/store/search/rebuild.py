@@ -84,12 +84,12 @@ def reindex_batch(
 
 
 @prepared_first
-def index_pending(*, until: int) -> Callable[[], bool]:
+def index_pending(*, until: int, most_rows: int = BATCH) -> Callable[[], bool]:
     """Write the entries of the next pending messages with `id <= until`.
 
     Returns False when no such message was pending. SQLite only.
     """
-    keys = run_read(_next_pending, until)
+    keys = run_read(_next_pending, until, most_rows)
     entries = run_read(read_entries, MESSAGES, among=keys) if keys else []
     write_entries = _prepare_writing(MESSAGES, entries)
 
@@ -110,9 +110,9 @@ def last_pending() -> int:
     return db.session.scalar(select(func.max(_PENDING.c.id))) or 0
 
 
-def _next_pending(until: int) -> list[int]:
+def _next_pending(until: int, most_rows: int) -> list[int]:
     pending = select(_PENDING.c.id).where(_PENDING.c.id <= until)
-    keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(BATCH)).all()
+    keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(most_rows)).all()
     sizes = select(Message.id, _INDEXED_BYTES).where(Message.id.in_(keys))
     rows: Sequence[Any] = db.session.execute(sizes).all()
     bytes_of = dict(rows)
