@@ -3,10 +3,8 @@
 import os
 import re
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -19,7 +17,6 @@ from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.background import init_background
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
-from chatstore.web.cookies import NoCookies
 from chatstore.web.hosts import init_hosts
 from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
@@ -30,14 +27,6 @@ from chatstore.web.problems import init_problems
 _SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
 
 
-class _Application(Flask):
-    """Flask without async views, whose check costs time in every request."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `func` unchanged, because no view of ours is async."""
-        return func
-
-
 def create_app(settings: Settings | None = None, *, makes_files: bool = True) -> Flask:
     """Return the application; `settings` defaults to `Settings.from_env()`.
 
@@ -45,7 +34,7 @@ def create_app(settings: Settings | None = None, *, makes_files: bool = True) ->
     nor a secret file, so the database must exist. Raises SettingsError.
     """
     settings = settings or Settings.from_env()
-    app = _Application(__name__)
+    app = Flask(__name__)
     app.extensions["chatstore-makes-files"] = makes_files
     for configure in (
         _configure_logs,
@@ -69,7 +58,6 @@ def _configure_requests(app: Flask, settings: Settings) -> None:
     app.config["SECRET_KEY"] = settings.secret_key or _secret(app, settings)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json = OrjsonProvider(app)
-    app.session_interface = NoCookies()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     init_observation(app)
