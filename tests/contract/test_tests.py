@@ -30,20 +30,8 @@ TESTED_ELSEWHERE = {
     "schemas/problems.py": "contract/test_error_shape.py",
     "schemas/search.py": "routes/test_search.py",
     "schemas/sessions.py": "routes/test_sessions.py",
-    # Parts of one use case, tested as a whole.
-    "services/background_deletions.py": "services/test_background.py",
-    "services/steps.py": "services/test_background.py",
-    "services/backup/integrity.py": "services/backup/test_restore.py",
+    # A part of one use case, tested as a whole.
     "services/backup/whole_database.py": "services/backup/test_backup.py",
-    "store/json_rows.py": "schemas/test_dumping.py",
-    "store/paging.py": "store/test_session_lists.py",
-    "store/search/statements.py": "store/search/test_plans.py",
-    "store/verify/lists.py": "store/test_rebuild_lists.py",
-    # Parts of every request, covered by the contract for all routes.
-    "web/auth.py": "contract/test_routes.py",
-    "web/json_provider.py": "contract/test_roundtrip.py",
-    "web/parsing.py": "contract/test_bad_input.py",
-    "web/responses.py": "routes/test_messages.py",
 }
 
 

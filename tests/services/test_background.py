@@ -1,5 +1,4 @@
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -7,7 +6,6 @@ from sqlalchemy import event, func, select, text
 from chatstore.db import db, run_write
 from chatstore.models import ChatSession, Message
 from chatstore.services.background import finisher_of, init_background
-from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import deletions
 from chatstore.store.deletions import BOUNDS, Bounds
 from chatstore.store.messages import append_messages
@@ -180,22 +178,6 @@ def test_a_thread_that_cannot_start_fails_no_request(
         assert rows(db.session) == (0, 0)
 
 
-def test_two_at_once_share_the_work(app, make_session):
-    chats = [make_session(messages=10) for _ in range(3)]
-
-    def finish(_):
-        with app.app_context():
-            finish_deletions(bounds=FEW)
-
-    with app.app_context():
-        for chat in chats:
-            delete(chat)
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(finish, range(4)))
-    with app.app_context():
-        assert rows(db.session) == (0, 0)
-
-
 OBSTACLE = {
     "sqlite": [
         "CREATE TRIGGER obstacle BEFORE DELETE ON chat_messages"
@@ -242,36 +224,3 @@ def test_a_server_that_starts_goes_on_with_it(
             wait_until(lambda: rows(db.session) == (1, 2))
             answer = server.request("GET", f"{session_url(kept)}/messages")
             assert [each["seq"] for each in answer.json["messages"]] == [1, 2]
-
-
-REFUSALS = {
-    "sqlite": "CREATE TRIGGER stays BEFORE DELETE ON sessions WHEN"
-    " old.id = '{id}' BEGIN SELECT RAISE(ABORT, 'it stays'); END",
-    "postgresql": "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS"
-    " $$BEGIN RAISE 'it stays'; END$$;"
-    "CREATE TRIGGER stays BEFORE DELETE ON sessions FOR EACH ROW"
-    " WHEN (old.id = '{id}') EXECUTE FUNCTION stays()",
-}
-
-
-def test_a_session_that_stays_keeps_no_other(app, make_session):
-    chats = [make_session(messages=1) for _ in range(5)]
-    first = min(chat.id for chat in chats)
-    with app.app_context():
-        kind = db.engine.dialect.name
-        name = first.hex if kind == "sqlite" else str(first)
-        db.session.connection().exec_driver_sql(REFUSALS[kind].format(id=name))
-        db.session.commit()
-        for chat in chats:
-            run_write(deletions.hide_sessions, ChatSession.id == chat.id)
-        assert not finish_deletions()
-        assert deletions.find_hidden() == first
-        assert deletions.count_hidden() == 1
-        drop = {
-            "sqlite": "DROP TRIGGER stays",
-            "postgresql": "DROP FUNCTION stays CASCADE",
-        }
-        db.session.connection().exec_driver_sql(drop[kind])
-        db.session.commit()
-        assert finish_deletions()
-        assert deletions.count_hidden() == 0
