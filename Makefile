@@ -4,6 +4,8 @@ VENV ?= .venv
 VENV_PEERS ?= .venv-peers
 SECONDS ?= 3600
 SCALE ?= 1
+# How `make check` runs the tests: `test`, or `coverage` in CI.
+SUITE ?= test
 BIN := $(VENV)/bin
 # The releases of Python that setup.cfg names.
 PYTHONS ?= 3.11 3.12 3.13
@@ -48,7 +50,7 @@ test-python:  ## the fast tests on each Python of PYTHONS that is installed here
 test-serializable: $(VENV)/.dev  ## the tests on PostgreSQL under serializable isolation
 	TEST_ISOLATION=serializable $(PYTEST) -k postgresql
 
-# Takes half as long again as the tests alone.
+# Takes half as long again as the tests alone, so only CI runs it instead of them.
 coverage: $(VENV)/.dev  ## the tests, and which lines they do not reach: 95 % at least
 	$(PYTEST) --cov --cov-report=term
 
@@ -57,7 +59,7 @@ check: $(VENV)/.dev  ## lint, types, security, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r chatstore -s B101
-	$(MAKE) test
+	$(MAKE) $(SUITE)
 
 # An hour or two on a quiet machine; SCALE=0.01 fills in a hundredth.
 bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, and other services too; write docs/performance.md
