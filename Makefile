@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 # The releases of Python that setup.cfg names.
 PYTHONS ?= 3.11 3.12 3.13
 PIP_INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt
-# What `make test-fast` runs, of these all but the tests on PostgreSQL.
+# What `make test-fast` runs, of these all but the tests on PostgreSQL and
+# test_streaming.py, which starts a server and lists 60 MB.
 FAST_TESTS := tests/fulltext tests/schemas tests/models tests/web tests/routes \
   tests/contract/test_error_shape.py tests/contract/test_layers.py tests/contract/test_links.py \
   tests/contract/test_requirements.py tests/contract/test_routes.py tests/contract/test_settings_docs.py \
@@ -33,7 +34,7 @@ test: $(VENV)/.dev  ## install what the tests need and run them all
 
 # For the time between two changes: neither PostgreSQL nor any server is started.
 test-fast: $(VENV)/.dev  ## the tests that take a minute: on SQLite, without servers
-	$(PYTEST) -k "not postgresql" $(FAST_TESTS)
+	$(PYTEST) -k "not postgresql and not test_streaming" $(FAST_TESTS)
 
 # An interpreter is python3.x on the PATH, or one that pyenv or uv has installed.
 test-python:  ## the fast tests on each Python of PYTHONS that is installed here
