@@ -104,16 +104,16 @@ def _kept_secret(settings: Settings) -> str:
         kept = path.read_bytes().decode(errors="replace").strip()
     except OSError as error:
         raise SettingsError(
-            f"{PREFIX}SECRET_KEY is not set, and {path} cannot be used to keep one:"
+            f"{PREFIX}SECRET_KEY is not set, and {path} cannot be read or created:"
             f" {error.strerror}. Set {PREFIX}SECRET_KEY to a long random text."
         ) from error
     if not _SECRET.fullmatch(kept):
         # Anybody could sign with an empty secret, so we refuse it. Other processes may
         # have read the file, or it may be the user's own, so we do not replace it.
         raise SettingsError(
-            f"{path} holds no whole secret: it is empty, cut off or damaged. Remove the"
-            " file, and the next start makes another (paging cursors that clients hold"
-            f" end); or set {PREFIX}SECRET_KEY to a long random text."
+            f"{path} is empty, incomplete or damaged. Remove the file, and the next"
+            " start creates a new secret, which invalidates the cursors of clients. Or"
+            f" set {PREFIX}SECRET_KEY to a long random text."
         )
     return kept
 
@@ -147,7 +147,7 @@ def _make_private_file(path: Path, variable: str) -> None:
         path.touch(mode=0o600)
     except OSError as error:
         raise SettingsError(
-            f"{path} cannot be written to ({error.strerror}): see {variable}."
+            f"{path} cannot be written ({error.strerror}): see {variable}."
         ) from error
 
 
@@ -156,5 +156,5 @@ def _make_folder(folder: Path, variable: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"The folder {folder} cannot be made ({error.strerror}): see {variable}."
+            f"The folder {folder} cannot be created ({error.strerror}): see {variable}."
         ) from error

@@ -2,6 +2,11 @@
 
 gunicorn's master runs this module. It must not import the application, because workers
 would then keep the old code after a reload.
+
+SIGHUP reloads: new workers import the application again, and the old ones finish their
+requests. The master keeps this module and the environment, so settings do not change.
+SIGTERM stops: running requests have `graceful_timeout` seconds to finish. SIGUSR2
+starts no second master, because gunicorn's http package shadows Python's own there.
 """
 
 import gc
@@ -171,9 +176,9 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)
         raise _request_timeout()(
-            "The request did not come whole in time"
+            "The request did not arrive whole in time"
             f" ({PREFIX}REQUEST_READ_SECONDS is {_settings.request_read_seconds}), or"
-            " too many others were slow at once."
+            " too many clients were slow at once."
         )
 
     def next_request(self) -> None:

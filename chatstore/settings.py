@@ -51,7 +51,7 @@ class Settings:
     )
     database_pooler: str = _setting(
         "none",
-        "pooler in transaction mode in front of PostgreSQL",
+        "pooler between chatstore and PostgreSQL, in transaction mode",
         choices=("none", "pgbouncer"),
     )
     bind: str = _setting(
@@ -59,52 +59,58 @@ class Settings:
     )
     allowed_hosts: str = _setting(
         "",
-        "names that requests may be sent to, with commas, besides localhost and the"
-        " address of the server; .example.org is example.org and all below; * is any",
+        "names of the server, separated by commas; localhost and its own address always"
+        " count; .example.org is example.org and all names below it; * is any name",
     )
     workers: int = _setting(2, "server processes", least=1, most=1000)
     threads: int = _setting(
         8,
-        "requests each process serves at a time, streams aside; its database pool size",
+        "requests that each process serves at a time, without streams; also the size of"
+        " its database pool",
         least=1,
         most=1000,
     )
     max_streams: int = _setting(
         64,
-        "long listings each process streams at a time, to clients that may be slow;"
-        " each has a thread of its own, and no database connection",
+        "long listings that each process streams at a time; each has its own thread and"
+        " holds no database connection",
         least=1,
         most=1000,
     )
     default_model_name: str = _setting(
-        "gpt-4o-mini", "llm_model_name of a session created without one"
+        "gpt-4o-mini", "model of a session that is created without `llm_model_name`"
     )
     secret_key: str = _setting(
         "",
-        "signs paging cursors; the same on every node; when empty, chatstore"
+        "signs paging cursors, and is the same on every node; if empty, chatstore"
         " creates one in the file secret_key next to the database",
     )
     log_level: str = _setting(
         "info",
-        "least severe line logged",
+        "least severe level that is logged",
         choices=("debug", "info", "warning", "error"),
     )
     log_format: str = _setting(
         "auto",
-        "auto is console on a terminal and json elsewhere",
+        "format of log lines; auto is console on a terminal and json elsewhere",
         choices=("auto", "json", "console"),
     )
     proxy_hops: int = _setting(
-        0, "reverse proxies in front whose X-Forwarded-* headers are believed", most=100
+        0,
+        "number of reverse proxies in front whose X-Forwarded-* headers are trusted",
+        most=100,
     )
     request_read_seconds: int = _setting(
         60,
-        "longest time that a client may take to send one request, headers and body",
+        "longest time for a client to send one request, headers and body",
         least=1,
         most=86_400,
     )
     max_body_bytes: int = _setting(
-        8 * 1024 * 1024, "largest request body", least=1024, most=64 * _MEBIBYTE
+        8 * 1024 * 1024,
+        "largest request body, in bytes",
+        least=1024,
+        most=64 * _MEBIBYTE,
     )
     max_content_bytes: int = _setting(
         1024 * 1024,
@@ -125,17 +131,17 @@ class Settings:
         32, "deepest nesting of arrays and objects in a body", least=4, most=100
     )
     max_page_size: int = _setting(
-        1000, "largest limit of a listing", least=1, most=10_000
+        1000, "largest `limit` of a listing", least=1, most=10_000
     )
     default_page_size: int = _setting(
-        50, "limit of the session list when none is given", least=1, most=10_000
+        50, "default `limit` of the session list", least=1, most=10_000
     )
     max_query_length: int = _setting(
         10_000, "longest search query, in characters", least=1, most=100_000
     )
     max_offset: int = _setting(
         100_000,
-        "largest offset of the session list; cursors go on from there",
+        "largest `offset` of the session list; cursors reach all sessions",
         most=1_000_000,
     )
     max_documents: int = _setting(1000, "most rag_document_ids in a session", most=2000)
@@ -151,8 +157,8 @@ class Settings:
     )
     lock_timeout_seconds: int = _setting(
         30,
-        "longest wait of a request for the database's write lock (SQLite) or for locked"
-        " rows, all of its attempts together",
+        "longest wait of a request, over all its attempts, for the write lock (SQLite)"
+        " or for locked rows",
         least=1,
         most=3600,
     )
@@ -161,7 +167,7 @@ class Settings:
     )
     statement_timeout_seconds: int = _setting(
         30,
-        "longest run of one database statement in a request; 0 is no bound",
+        "longest run of one database statement in a request; 0 removes the bound",
         most=86_400,
     )
 
@@ -187,18 +193,18 @@ class Settings:
         address = re.fullmatch(rf"unix:.+|(?:{host}):([0-9]{{1,5}})", self.bind)
         if not address or int(address[1] or 0) > 65535:
             raise SettingsError(
-                f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
+                f"{PREFIX}BIND is {self.bind!r}. Give host:port or unix:/path."
             )
         for name in self.allowed_names:
             if not _HOST.fullmatch(name):
                 raise SettingsError(
-                    f"{PREFIX}ALLOWED_HOSTS has {name!r}: say names such as"
+                    f"{PREFIX}ALLOWED_HOSTS has {name!r}. Give names such as"
                     " chat.example.org or .example.org, without scheme and port."
                 )
         if self.secret_key and not self.secret_key.strip():
             raise SettingsError(
-                f"{PREFIX}SECRET_KEY is nothing but white space: set it to a long"
-                " random text, or to nothing, and one is made and kept."
+                f"{PREFIX}SECRET_KEY is only white space. Set it to a long random text,"
+                " or leave it empty, and chatstore creates one."
             )
         model = self.default_model_name
         if not model.strip() or len(model) > 255:
@@ -208,8 +214,8 @@ class Settings:
             )
         if self.default_page_size > self.max_page_size:
             raise SettingsError(
-                f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, more than"
-                f" {PREFIX}MAX_PAGE_SIZE, {self.max_page_size}."
+                f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, but"
+                f" {PREFIX}MAX_PAGE_SIZE is only {self.max_page_size}."
             )
 
     @property
@@ -245,11 +251,13 @@ def _parse(variable: str, text: str, setting: Any) -> str | int:
         is_number = re.fullmatch(r"[0-9]{1,15}", text.strip())
         if not is_number or not least <= int(text) <= most:
             raise SettingsError(
-                f"{variable} is {text!r}: say a whole number from {least} to {most}."
+                f"{variable} is {text!r}. Give a whole number from {least} to {most}."
             )
         return int(text)
     if choices and text.lower() not in choices:
-        raise SettingsError(f"{variable} is {text!r}: say one of {', '.join(choices)}.")
+        raise SettingsError(
+            f"{variable} is {text!r}. Give one of {', '.join(choices)}."
+        )
     return text.lower() if choices else text
 
 
@@ -286,7 +294,7 @@ def _full_url(url: str) -> str:
         # A text without a scheme may begin with a password, so we do not quote it.
         kind = repr(scheme) if re.fullmatch(r"[a-z0-9+]{1,20}", scheme) else "no scheme"
         raise SettingsError(
-            f"{PREFIX}DATABASE_URL starts with {kind if rest else 'no scheme'}: say"
+            f"{PREFIX}DATABASE_URL starts with {kind if rest else 'no scheme'}. Give"
             " sqlite:///path or postgresql://user:password@host/name."
         )
     path = rest.removeprefix("/")

@@ -97,7 +97,7 @@ def test_a_number_is_within_its_bounds(variable):
 )
 def test_a_word_must_be_a_known_one(variable, text):
     detail = refusal(**{variable: text})
-    assert f"{PREFIX}{variable.upper()} is {text!r}: say one of" in detail
+    assert f"{PREFIX}{variable.upper()} is {text!r}. Give one of" in detail
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_address_must_be_one(text):
 @pytest.mark.parametrize("text", [" ", "\n", " \t\r\n", "\u3000"])
 def test_a_blank_secret_is_refused(text):
     detail = refusal(secret_key=text)
-    assert detail.startswith("CHATSTORE_SECRET_KEY is nothing but white space")
+    assert detail.startswith("CHATSTORE_SECRET_KEY is only white space")
     assert settings(secret_key="").secret_key == ""
 
 

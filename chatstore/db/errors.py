@@ -83,14 +83,14 @@ def explain_unavailable(error: Exception) -> DatabaseUnavailable:
     """Return the API error for an `error` that the database caused."""
     code = _code(error)
     if code in _FULL:
-        return DatabaseFull("There is no room left to write: reading goes on.")
+        return DatabaseFull("The disk is full: writes fail, reads still work.")
     if isinstance(error, TimeoutError):
         bound: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
     else:
         bound = _BOUNDS.get(code)
     if bound is not None:
-        return DatabaseUnavailable(f"The database took too long ({bound}).")
-    return DatabaseUnavailable("The database cannot answer at the moment.")
+        return DatabaseUnavailable(f"The database took longer than {bound}.")
+    return DatabaseUnavailable("The database is unavailable. Try again later.")
 
 
 def _is_refused_number(error: DBAPIError) -> bool:

@@ -31,8 +31,8 @@ T = TypeVar("T")
 MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
 _PENDING = (
-    "There are changes that are not committed, and this transaction would commit them:"
-    " call db.session.commit() or db.session.rollback() first."
+    "This transaction would also commit earlier changes that are not committed yet."
+    " Call db.session.commit() or db.session.rollback() first."
 )
 # Key in `Session.info`: whether the session may have written something.
 _HAS_WRITTEN = "may_have_written"
@@ -112,7 +112,7 @@ def core_transaction(
         try:
             yield
             if _is_transacting():
-                raise RuntimeError("What needs the ORM goes through run_write.")
+                raise RuntimeError("Use run_write for a function that needs the ORM.")
             _commit(begun)
         except BaseException:
             begun.rollback()
@@ -214,8 +214,8 @@ def _commit(changes: Session | Transaction) -> None:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown(
-                "The database went away while it was committing: the change may or may"
-                " not have been made."
+                "The connection to the database was lost during the commit. The change"
+                " may or may not be stored."
             ) from error
         raise
 

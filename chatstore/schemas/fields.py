@@ -57,7 +57,7 @@ class Instant(fields.AwareDateTime):
 
     default_error_messages = {
         "invalid": f"It is not an RFC 3339 date {_FORM}.",
-        "plus": "There is a space where a + belongs: in a URL, write %2B.",
+        "plus": "The zone has a space instead of a plus sign. Write + as %2B in a URL.",
     }
 
     def _serialize(
@@ -149,7 +149,9 @@ class Tag(QueryString):
     )
 
     def __init__(self, **options: Any) -> None:
-        some = validate.Length(min=1, error="It is empty, or nothing but white space.")
+        some = validate.Length(
+            min=1, error="It must have a character that is not white space."
+        )
         limit = within("max_tag_length", len, "characters")
         super().__init__(validate=[some, limit], **options)
 
@@ -200,9 +202,8 @@ def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
     def complain(value: Any, most: int) -> str | None:
         if size(value) <= most:
             return None
-        return (
-            f"It has {size(value)} {what}: at most {most} ({PREFIX}{setting.upper()})."
-        )
+        name = f"{PREFIX}{setting.upper()}"
+        return f"It has {size(value)} {what}, more than {most} ({name})."
 
     return SettingLimit(setting, complain)
 

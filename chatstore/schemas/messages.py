@@ -20,7 +20,7 @@ from chatstore.strict_json import MAX_INTEGER
 
 _CONTENT = {"example": "How can I find the best plan for my needs?"}
 _METADATA = {
-    "description": "A JSON object of your own, read back as it was stored.",
+    "description": "Your own JSON object. Reads return it unchanged.",
     "example": {"tokens": 11},
 }
 
@@ -32,7 +32,10 @@ class MessageSchema(Schema):
     session_id = fields.UUID(required=True)
     seq = fields.Integer(
         required=True,
-        metadata={"description": "1, 2, 3 … within its session.", "example": 1},
+        metadata={
+            "description": "Number of the message in its session: 1, 2, 3 …",
+            "example": 1,
+        },
     )
     timestamp = Instant(required=True)
     role = fields.String(required=True, validate=validate.OneOf(list(Role)))
@@ -51,14 +54,14 @@ class MessageListSchema(Schema):
     messages = fields.List(fields.Nested(MessageSchema), required=True)
     has_more = fields.Boolean(
         required=True,
-        metadata={"description": "Whether `limit` left messages out."},
+        metadata={"description": "Whether `limit` cut the list."},
     )
 
 
 _EXPECTED_SEQ: dict[str, Any] = {
     "validate": validate.Range(min=1, max=MAX_INTEGER),
     "metadata": {
-        "description": "The seq the (first) message must get; 409 if it would not.",
+        "description": "Seq that the (first) message must get; 409 otherwise.",
         "example": 1,
     },
 }
@@ -93,7 +96,9 @@ class TurnSchema(Schema):
     @validates_schema
     def _something_to_store(self, message: dict[str, Any], **kwargs: Any) -> None:
         if not message["content"] and not message["metadata"]:
-            raise ValidationError("It may be empty only with metadata.", "content")
+            raise ValidationError(
+                "It may be empty only if the message has metadata.", "content"
+            )
 
 
 class MessageCreateSchema(TurnSchema):
@@ -128,7 +133,7 @@ class MessageQuerySchema(Schema):
 
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
-        metadata={"description": "How many messages at most; all of them by default."},
+        metadata={"description": "Most messages to return; all of them by default."},
     )
     after = QueryInteger(
         validate=validate.Range(min=0, max=MAX_INTEGER),

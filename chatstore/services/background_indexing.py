@@ -30,13 +30,13 @@ def _finish_indexing(deadline: Deadline | None, most_rows: int) -> None:
     seconds = -1 if deadline is None else deadline.remaining_seconds()
     if not _one_at_a_time.acquire(timeout=seconds):
         raise DatabaseUnavailable(
-            "Another thread has been writing search entries for too long."
+            "Another thread takes too long to write search entries."
         )
     try:
         while step_then_pause(rebuild.index_pending, until=last, most_rows=most_rows):
             if deadline is not None and deadline.is_over:
                 raise DatabaseUnavailable(
-                    "The deadline ended before all search entries were written."
+                    "The deadline passed before all search entries were written."
                 )
     finally:
         _one_at_a_time.release()

@@ -170,8 +170,8 @@ def _check_bytes(chats: Sequence[Row[Any]], most: int) -> None:
 def _check_size(size: int, most: int) -> None:
     if size > most:
         detail = (
-            "The tags and document ids of these sessions are more than"
-            f" {most} bytes: name fewer sessions at once."
+            "The tags and document ids of these sessions exceed"
+            f" {most} bytes. Select fewer sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
@@ -196,15 +196,15 @@ def _check_facets(chats: Sequence[Row[Any]], most: int) -> None:
 def _check_room(room: int, most: int, what: str) -> None:
     if room < 0:
         detail = (
-            f"More than {most:,} {what} of sessions would change:"
-            " name fewer sessions at once."
+            f"More than {most:,} {what} of sessions would change. Select fewer"
+            " sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
 def _too_many(most: int, selected: SessionFilters) -> ValidationFailed:
     place = "/all" if selected == SessionFilters() else "/filter"
-    detail = f"More sessions match than {most} ({PREFIX}MAX_BULK_SESSIONS)."
+    detail = f"More than {most} sessions match ({PREFIX}MAX_BULK_SESSIONS)."
     return ValidationFailed([Flaw(place, detail)])
 
 
@@ -273,8 +273,8 @@ def _with_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str
     tags = list(dict.fromkeys([*old, *change.tags]))
     if len(tags) > max(change.most_tags, len(old)):
         detail = (
-            f"Session {session_id} would have {len(tags)}: at most {change.most_tags}"
-            f" ({PREFIX}MAX_TAGS)."
+            f"Session {session_id} would have {len(tags)} tags, more than"
+            f" {change.most_tags} ({PREFIX}MAX_TAGS)."
         )
         raise ValidationFailed([Flaw("/tags", detail)])
     return tags

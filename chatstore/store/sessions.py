@@ -217,5 +217,5 @@ def _why_missing(session_id: UUID, owner_id: str) -> NotFound | PreconditionFail
     if exists is None:
         return no_such_session(session_id)
     return PreconditionFailed(
-        f"Session {session_id} changed: If-Match names another revision of it."
+        f"Session {session_id} has changed: If-Match names another revision."
     )

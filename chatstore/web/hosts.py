@@ -125,8 +125,8 @@ def _check_site(environ: "WSGIEnvironment") -> None:
         is_own = origin is None or _is_same(origin, environ.get("HTTP_HOST", ""))
     if not is_own:
         raise CrossSiteRequest(
-            "A page of another site sent this request; only pages of this server and"
-            " programs may change anything."
+            "A page of another site sent this request. Only pages of this server, and"
+            " programs, may change data."
         )
 
 

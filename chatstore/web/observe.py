@@ -42,7 +42,7 @@ _requests = Counter(
 )
 _seconds = Histogram(
     "chatstore_http_request_duration_seconds",
-    "Time until the last byte of an answer was handed on",
+    "Seconds from the request to the last byte of its answer",
     ["method", "route"],
     registry=_registry,
 )

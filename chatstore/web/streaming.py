@@ -44,8 +44,8 @@ def _take_slot(app: Flask) -> Callable[[], None]:
     slots = app.extensions.setdefault("chatstore-streams", BoundedSemaphore(most))
     if not slots.acquire(blocking=False):
         raise TooManyStreams(
-            f"{most} listings are being sent by this process (CHATSTORE_MAX_STREAMS):"
-            " try again, or ask for pages with limit."
+            f"This process already streams {most} listings (CHATSTORE_MAX_STREAMS)."
+            " Try again, or request pages with limit."
         )
     once = ExitStack()
     once.callback(slots.release)

@@ -41,11 +41,11 @@ def counted(count: int, noun: str) -> str:
 def known_revision(revision: str | None, *, of: str) -> str:
     """Return `revision`; raise BackupError if this version does not know it."""
     if not revision:
-        raise BackupError(f"{of} has no tables of chatstore's.")
+        raise BackupError(f"{of} has no tables of chatstore.")
     if revision not in known_revisions():
         raise BackupError(
-            f"{of} is at revision {revision}, which this version of chatstore does not"
-            f" know: its own is {head_revision()}. Install the version that made it."
+            f"{of} is at revision {revision}. This version of chatstore knows only"
+            f" {head_revision()}. Install the version that wrote it."
         )
     return revision
 

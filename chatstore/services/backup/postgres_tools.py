@@ -130,9 +130,9 @@ def find_program(name: str, *, least: int) -> Path:
     if fit:
         return found[min(fit)]
     versions = ", ".join(str(version) for version in sorted(found) if version)
-    there = f"there is {versions}" if versions else "there is none"
+    there = f"has only {versions}" if versions else "has none"
     raise BackupError(
-        f"{name} of PostgreSQL {least} or newer is needed, and on PATH {there}."
+        f"{name} of PostgreSQL {least} or newer is needed, but PATH {there}."
         f" Install PostgreSQL's client programs (Debian: postgresql-client-{least})."
     )
 
@@ -162,4 +162,4 @@ def _watch(
 
 def _first_error(output: str) -> str:
     lines = [line for line in output.splitlines() if "error:" in line]
-    return lines[0] if lines else output.strip() or "it did not say why"
+    return lines[0] if lines else output.strip() or "it printed no reason"

@@ -100,7 +100,7 @@ def _of_wrong_length(index: str, entries: Sequence[_Laid]) -> list[int]:
 
 
 def _find_other_words(index: str, expected: list[int], show: Show) -> Iterator[int]:
-    show("search: adding up the index")
+    show("search: computing checksums of the index")
     connection = db.session.connection()
     connection.exec_driver_sql(_PLACES.format(index))
     try:

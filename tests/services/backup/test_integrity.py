@@ -24,7 +24,9 @@ def test_broken_data_is_not_backed_up(
 ) -> None:
     make_session(messages=2)
     execute(app, "UPDATE sessions SET message_count = 7")
-    refuse(backup, app, tmp_path / "copy", because="says 7 messages, and holds 2")
+    refuse(
+        backup, app, tmp_path / "copy", because="has message_count 7, but 2 messages"
+    )
     assert not [*tmp_path.glob("copy*")]
 
 
@@ -34,7 +36,7 @@ def test_a_backup_of_an_unknown_version_is_refused(
     app: Flask, other_app: Flask, tmp_path: Path, revision: str
 ) -> None:
     execute(app, f"UPDATE alembic_version SET version_num = '{revision}'")
-    unknown = f"at revision {revision}, which this version of chatstore does not know"
+    unknown = f"at revision {revision}. This version of chatstore knows only"
     refuse(backup, app, tmp_path / "copy", because=unknown)
     unchecked_backup(app, tmp_path / "copy")
     refuse(restore, other_app, tmp_path / "copy", because=unknown)
@@ -45,7 +47,7 @@ def test_a_database_that_is_not_chatstores_is_left_alone(
     app: Flask, other_app: Flask, tmp_path: Path
 ) -> None:
     execute(other_app, "CREATE TABLE precious (n int)")
-    refuse(backup, other_app, tmp_path / "copy", because="no tables of chatstore's")
+    refuse(backup, other_app, tmp_path / "copy", because="no tables of chatstore")
     backup(app, tmp_path / "copy")
     refuse(restore, other_app, tmp_path / "copy", because="not empty")
     execute(other_app, "SELECT n FROM precious")

@@ -63,7 +63,7 @@ def test_a_restore_replaces_data_only_when_told(
     kept = rows(app)
     make_session(messages=1)
     before = rows(app)
-    refuse(restore, app, tmp_path / "copy", because="not empty: --force replaces")
+    refuse(restore, app, tmp_path / "copy", because="not empty. Use --force to replace")
     assert rows(app) == before
     restore(app, tmp_path / "copy", is_replacing=True)
     assert rows(app) == kept
