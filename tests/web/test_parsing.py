@@ -55,7 +55,7 @@ def test_only_a_list_may_be_repeated(query, text):
     with pytest.raises(ValidationFailed) as refused:
         query(text)
     (flaw,) = refused.value.flaws
-    assert (flaw.pointer, flaw.detail) == ("/x", "Given more than once.")
+    assert (flaw.pointer, flaw.detail) == ("/x", "It is given more than once.")
 
 
 def test_each_flaw_has_its_place(load):
@@ -92,5 +92,5 @@ def test_a_body_is_refused_above_the_limit_only(load):
 
 def test_a_body_that_ends_before_its_stated_length_is_refused(load):
     cut_off = {"CONTENT_LENGTH": "20", "wsgi.input_terminated": True}
-    with pytest.raises(MalformedRequest, match="breaks off"):
+    with pytest.raises(MalformedRequest, match="shorter than its Content-Length"):
         load(b'{"x": 1}', environ_overrides=cut_off)
