@@ -34,7 +34,7 @@ test: $(VENV)/.dev  ## install what the tests need and run them all
 
 # Starts neither PostgreSQL nor a server.
 test-fast: $(VENV)/.dev  ## run the tests that take a minute: on SQLite, without servers
-	$(PYTEST) -k "not postgresql and not test_streaming" $(FAST_TESTS)
+	$(PYTEST) --ignore tests/web/test_streaming.py -k "not postgresql" $(FAST_TESTS)
 
 # An interpreter is python3.x on the PATH, or one that pyenv or uv has installed.
 test-python:  ## run the fast tests on each Python of PYTHONS that is installed here
