@@ -111,6 +111,27 @@ def database_url(
     server.give_back(name, template)
 
 
+@pytest.fixture(scope="module")
+def lasting_database_url(
+    database_kind: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[str]:
+    """The URL of a database for a whole module.
+
+    The module has its own `database_kind` with the scope of a module.
+    """
+    if database_kind == "sqlite":
+        path = tmp_path_factory.mktemp("lasting") / "chatstore.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.create_database(request.getfixturevalue("postgres_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
 @pytest.fixture
 def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
     """Create an application on the test's database, with the given settings."""

@@ -15,16 +15,20 @@ from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.steps import log_unfinished
 
-_PAUSE_SECONDS = 60.0
+PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class BackgroundWorker:
-    """Does the work that is left in one thread, which ends when nothing is left."""
+    """Does the work that is left in one thread, which ends when nothing is left.
 
-    def __init__(self, app: Flask) -> None:
+    After work that failed, the thread pauses for `pause_seconds`.
+    """
+
+    def __init__(self, app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._app = app
+        self._pause_seconds = pause_seconds
         self._lock = threading.Lock()
         self._is_running = False
         self._has_work = threading.Event()
@@ -46,7 +50,7 @@ class BackgroundWorker:
     def _run(self) -> None:
         while self._has_more_work():
             if not self._finish_work():
-                self._has_work.wait(_PAUSE_SECONDS)
+                self._has_work.wait(self._pause_seconds)
                 self._has_work.set()
 
     def _has_more_work(self) -> bool:
@@ -65,9 +69,9 @@ class BackgroundWorker:
             return False
 
 
-def init_background(app: Flask) -> None:
+def init_background(app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:
     """Give `app` its background worker."""
-    add_to_app(app, BackgroundWorker(app))
+    add_to_app(app, BackgroundWorker(app, pause_seconds=pause_seconds))
 
 
 def background_worker_of(app: Flask) -> BackgroundWorker:

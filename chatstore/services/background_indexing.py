@@ -12,16 +12,18 @@ from chatstore.store.search import rebuild
 _indexing_lock = threading.Lock()
 
 
-def finish_indexing(deadline: Deadline | None = None) -> bool:
-    """Index the messages that are pending now, in transactions of bounded size.
+def finish_indexing(
+    deadline: Deadline | None = None, *, max_rows: int = rebuild.BATCH
+) -> bool:
+    """Index the messages that are pending now, `max_rows` in a transaction.
 
     Return whether all succeeded. After an error or the deadline, the cause is logged
     and the other messages stay pending.
     """
-    return run_and_log_error(_finish_indexing, deadline)
+    return run_and_log_error(_finish_indexing, deadline, max_rows)
 
 
-def _finish_indexing(deadline: Deadline | None) -> None:
+def _finish_indexing(deadline: Deadline | None, max_rows: int) -> None:
     last = run_read(rebuild.last_pending)
     if not last:
         return
@@ -31,7 +33,7 @@ def _finish_indexing(deadline: Deadline | None) -> None:
             "Another thread takes too long to write search entries."
         )
     try:
-        while run_step(rebuild.index_pending, until=last):
+        while run_step(rebuild.index_pending, until=last, max_rows=max_rows):
             if deadline is not None and deadline.is_over:
                 raise DatabaseUnavailable(
                     "The deadline passed before all search entries were written."

@@ -69,7 +69,13 @@ class Draft:
     preview: str
 
 
-def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) -> Draft:
+def draft_messages(
+    session_id: UUID,
+    *,
+    owner_id: str,
+    turns: Sequence[Turn],
+    max_words: int = entries.APPEND_WORDS,
+) -> Draft:
     """Return the messages ready to write, with the words of those to index at once."""
     scopes = {
         role: scopes_of(owner_id, session_id, role)
@@ -81,7 +87,8 @@ def draft_messages(session_id: UUID, *, owner_id: str, turns: Sequence[Turn]) ->
         turns,
         rows=[{**turn, "metadata": _metadata_json(turn["metadata"])} for turn in turns],
         words=entries.words_of_new(
-            (turn["content"], scopes[turn["role"]]) for turn in turns
+            ((turn["content"], scopes[turn["role"]]) for turn in turns),
+            max_words=max_words,
         ),
         preview=turns[-1]["content"][:PREVIEW_LENGTH],
     )

@@ -22,13 +22,26 @@ from chatstore.store.json_rows import disk_bytes
 
 # Rows per statement: well within the limits of both databases.
 _CHUNK_ROWS = 500
-# Bounds of one request. It runs in one transaction, and all other writers wait for it.
-MAX_CHANGED_TAGS = 10_000
-MAX_CHANGED_FACETS = 50_000
-MAX_CHANGED_BYTES = 64 * 1024 * 1024
-# Bytes of tags that are read and written at a time, as stored: PostgreSQL may
-# compress them.
-_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Bounds of one request, because all other writers wait for its transaction.
+
+    A request changes at most `max_tags` tags. It deletes sessions with at most
+    `max_facets` tags and document ids. It rewrites at most `max_bytes` of both. It
+    reads `chunk_bytes` of tags at a time, as stored: PostgreSQL may compress them. It
+    deletes messages within `deletion`, or only hides their sessions.
+    """
+
+    max_tags: int = 10_000
+    max_facets: int = 50_000
+    max_bytes: int = 64 * 1024 * 1024
+    chunk_bytes: int = 4 * 1024 * 1024
+    deletion: deletions.Bounds = deletions.BOUNDS
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(frozen=True)
@@ -59,28 +72,29 @@ def change_sessions(
     selected: Collection[UUID] | SessionFilters,
     max_sessions: int,
     is_dry_run: bool = False,
+    bounds: Bounds = BOUNDS,
 ) -> BulkOutcome:
     """Change the owner's selected sessions, or only count them in a dry run.
 
     Ignores ids of sessions that the owner does not have; `last_updated_at` stays.
     Raises ValidationFailed when the filters match more than `max_sessions`, when a
-    session would get too many tags, or when the request would change more than
-    `MAX_CHANGED_TAGS`, `MAX_CHANGED_FACETS` or `MAX_CHANGED_BYTES` allow.
+    session would get too many tags, or when the request would change more than `bounds`
+    allow.
     """
     chats = _lock_sessions(owner_id, selected, max_sessions)
     if change.action in _TAG_ACTIONS:
-        changed = _change_tags(change, chats, owner_id, is_dry_run=is_dry_run)
+        changed = _change_tags(change, chats, owner_id, bounds, is_dry_run=is_dry_run)
         return BulkOutcome(matched=len(chats), changed=changed)
     changes = [
         (chat, columns) for chat in chats if (columns := _columns_to_set(change, chat))
     ]
     changed_chats = [chat for chat, _ in changes]
-    _check_bytes(changed_chats)
+    _check_bytes(changed_chats, bounds.max_bytes)
     has_hidden = False
     if change.action is BulkAction.DELETE:
-        _check_facets(changed_chats)
+        _check_facets(changed_chats, bounds.max_facets)
         if not is_dry_run:
-            has_hidden = _delete_or_hide(changed_chats)
+            has_hidden = _delete_or_hide(changed_chats, bounds.deletion)
     elif not is_dry_run:
         _update_sessions(changes)
     return BulkOutcome(matched=len(chats), changed=len(changes), has_hidden=has_hidden)
@@ -149,36 +163,36 @@ def _recheck_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[
     return chats
 
 
-def _check_bytes(chats: Sequence[Row[Any]]) -> None:
+def _check_bytes(chats: Sequence[Row[Any]], max_bytes: int) -> None:
     # SQLite rewrites the whole row at any change, so all its bytes count.
     if len(chats) > 1:
-        _check_size(sum(chat.bytes for chat in chats))
+        _check_size(sum(chat.bytes for chat in chats), max_bytes)
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_CHANGED_BYTES:
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
         detail = (
             "The tags and document ids of these sessions exceed"
-            f" {MAX_CHANGED_BYTES} bytes. Select fewer sessions."
+            f" {max_bytes} bytes. Select fewer sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
-def _check_facets(chats: Sequence[Row[Any]]) -> None:
+def _check_facets(chats: Sequence[Row[Any]], max_facets: int) -> None:
     # SQLite does not compress, and a value in a JSON list takes at least four bytes
     # there, so a few bytes prove that there are few facets.
     is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
-    if len(chats) < 2 or (is_uncompressed and size <= 4 * MAX_CHANGED_FACETS):
+    if len(chats) < 2 or (is_uncompressed and size <= 4 * max_facets):
         return
-    remaining = MAX_CHANGED_FACETS
+    remaining = max_facets
     for chunk in _chunks(chats):
         facets_of_chunk = select(SessionFacet.session_id).where(
             SessionFacet.session_id.in_([chat.id for chat in chunk])
         )
         some = facets_of_chunk.limit(remaining + 1).subquery()
         remaining -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_remaining(remaining, MAX_CHANGED_FACETS, "tags and document ids")
+        _check_remaining(remaining, max_facets, "tags and document ids")
 
 
 def _check_remaining(remaining: int, limit: int, what: str) -> None:
@@ -218,12 +232,17 @@ def _unpin(change: BulkChange, chat: Row[Any]) -> Columns:
 
 
 def _change_tags(
-    change: BulkChange, chats: list[Row[Any]], owner_id: str, *, is_dry_run: bool
+    change: BulkChange,
+    chats: list[Row[Any]],
+    owner_id: str,
+    bounds: Bounds,
+    *,
+    is_dry_run: bool,
 ) -> int:
     """Add or remove tags, a chunk at a time; return how many sessions changed."""
-    changed, size, remaining = 0, 0, MAX_CHANGED_TAGS
+    changed, size, remaining = 0, 0, bounds.max_tags
     is_adding = change.action is BulkAction.ADD_TAGS
-    for chunk in _tag_chunks(chats):
+    for chunk in _tag_chunks(chats, bounds.chunk_bytes):
         query = select(ChatSession.id, ChatSession.metadata_tags).where(
             ChatSession.id.in_([chat.id for chat in chunk])
         )
@@ -244,8 +263,9 @@ def _change_tags(
             remaining -= len(facets[chat.id])
             size += chat.bytes
             changed += 1
-            _check_remaining(remaining if changed > 1 else 0, MAX_CHANGED_TAGS, "tags")
-            _check_size(size if changed > 1 else 0)
+            if changed > 1:
+                _check_remaining(remaining, bounds.max_tags, "tags")
+                _check_size(size, bounds.max_bytes)
         if not is_dry_run and changes:
             _update_sessions(changes)
             change_tags = add_tags if is_adding else remove_tags
@@ -281,26 +301,24 @@ _COLUMNS_BY_ACTION: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] 
 }
 
 
-def _delete_or_hide(chats: list[Row[Any]]) -> bool:
+def _delete_or_hide(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
     """Delete the sessions, or hide all if they are large; return whether hidden."""
     ids = [chat.id for chat in chats]
-    is_hiding = not _fit_one_transaction(chats)
+    is_hiding = not _fit_one_transaction(chats, bounds)
     apply = deletions.hide_sessions if is_hiding else deletions.delete_sessions
     for chunk in _chunks(ids):
         apply(ChatSession.id.in_(chunk))
     return is_hiding
 
 
-def _fit_one_transaction(chats: list[Row[Any]]) -> bool:
+def _fit_one_transaction(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
     """Return whether one transaction may delete the sessions with their messages."""
     counts = {chat.id: chat.message_count for chat in chats if chat.message_count}
     if not counts:
         return True
-    if sum(counts.values()) > deletions.BATCH:
+    if sum(counts.values()) > bounds.max_messages:
         return False
-    return (
-        sum(deletions.message_bytes_of(list(counts)).values()) <= deletions.BATCH_BYTES
-    )
+    return sum(deletions.message_bytes_of(list(counts)).values()) <= bounds.max_bytes
 
 
 def _update_sessions(changes: Changes) -> None:
@@ -312,9 +330,9 @@ def _update_sessions(changes: Changes) -> None:
         db.session.execute(update(ChatSession), rows)
 
 
-def _tag_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
+def _tag_chunks(chats: Sequence[Row[Any]], max_bytes: int) -> Iterator[list[Row[Any]]]:
     for chunk in _chunks(chats):
-        yield from in_batches(chunk, lambda chat: chat.tag_bytes, _CHUNK_BYTES)
+        yield from in_batches(chunk, lambda chat: chat.tag_bytes, max_bytes)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

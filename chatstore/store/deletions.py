@@ -8,6 +8,7 @@ sessions share a transaction.
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
@@ -20,10 +21,19 @@ from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
 
-# Bounds of one transaction. SQLite deletes 1000 short messages in 15 ms, or in 50 ms on
-# a slow machine.
-BATCH = 1000
-BATCH_BYTES = 8 * 1024 * 1024
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Bounds of the messages that one transaction deletes.
+
+    SQLite deletes 1000 short messages in 15 ms, or in 50 ms on a slow machine.
+    """
+
+    max_messages: int = 1000
+    max_bytes: int = 8 * 1024 * 1024
+
+
+BOUNDS = Bounds()
 # A hidden session may have lost messages already, so checks of all data skip it.
 IS_VISIBLE = ChatSession.former_owner_id.is_(None)
 
@@ -74,27 +84,33 @@ def count_hidden() -> int:
     return db.session.scalar(select(func.count()).where(_IS_HIDDEN)) or 0
 
 
-def delete_small_sessions() -> int:
+def delete_small_sessions(*, bounds: Bounds = BOUNDS) -> int:
     """Delete the next hidden sessions that fit into one batch; return how many.
 
     A session that fills a batch alone is left to `delete_batch`.
     """
     locking = (
         select(ChatSession.id, ChatSession.message_count)
-        .where(_IS_HIDDEN, ChatSession.message_count < BATCH)
+        .where(_IS_HIDDEN, ChatSession.message_count < bounds.max_messages)
         .order_by(ChatSession.id)
-        .limit(BATCH)
+        .limit(bounds.max_messages)
         .with_for_update(skip_locked=True)
     )
     rows = db.session.execute(locking).all()
-    first_sessions = fitting(rows, lambda row: max(row.message_count, 1), BATCH)
+    first_sessions = fitting(
+        rows, lambda row: max(row.message_count, 1), bounds.max_messages
+    )
     sizes = message_bytes_of([row.id for row in first_sessions])
-    small = [row.id for row in first_sessions if sizes.get(row.id, 0) <= BATCH_BYTES]
-    ids = fitting(small, lambda each: sizes.get(each, 0), BATCH_BYTES)
+    small = [
+        row.id for row in first_sessions if sizes.get(row.id, 0) <= bounds.max_bytes
+    ]
+    ids = fitting(small, lambda each: sizes.get(each, 0), bounds.max_bytes)
     return len(delete_sessions(ChatSession.id.in_(ids))) if ids else 0
 
 
-def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
+def delete_batch(
+    session_id: UUID, *, after: int = 0, bounds: Bounds = BOUNDS
+) -> int | None:
     """Delete the next batch of a hidden session's messages, with `seq > after`.
 
     Returns the last deleted seq. Returns None if the session is deleted too, or if
@@ -104,7 +120,7 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
     if db.session.scalar(locking) is None:
         return None
-    last = _find_end_of_batch(session_id, after)
+    last = _find_end_of_batch(session_id, after, bounds)
     if last is None:
         delete_sessions(hidden)
         return None
@@ -121,18 +137,20 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
 _BYTES = stored_bytes(Message.content, Message.metadata_)
 
 
-def fits_one_transaction() -> ColumnElement[bool]:
+def fits_one_transaction(bounds: Bounds = BOUNDS) -> ColumnElement[bool]:
     """Return the condition that a session's messages fit into one transaction.
 
-    The database sums their sizes only if there are at most `BATCH` messages.
+    The database sums their sizes only if they are few enough.
     """
     size = (
         select(func.coalesce(func.sum(_BYTES), 0))
         .where(Message.session_id == ChatSession.id)
         .scalar_subquery()
     )
-    has_few_messages = ChatSession.message_count <= BATCH
-    return case((has_few_messages, size), else_=BATCH_BYTES + 1) <= BATCH_BYTES
+    has_few_messages = ChatSession.message_count <= bounds.max_messages
+    return (
+        case((has_few_messages, size), else_=bounds.max_bytes + 1) <= bounds.max_bytes
+    )
 
 
 def message_bytes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -150,19 +168,20 @@ def message_bytes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
 _IS_HIDDEN = and_(ChatSession.owner_id == DELETED_OWNER, ~IS_VISIBLE)
 
 
-def _find_end_of_batch(session_id: UUID, after: int) -> int | None:
+def _find_end_of_batch(session_id: UUID, after: int, bounds: Bounds) -> int | None:
     """Return the last seq of the next batch; None if no messages follow the batch."""
     query = (
         select(Message.seq, _BYTES)
         .where(Message.session_id == session_id, Message.seq > after)
         .order_by(Message.seq)
-        .limit(BATCH + 1)
+        .limit(bounds.max_messages + 1)
     )
     total, last = 0, after
     with closing(db.session.execute(query)) as rows:  # SQLite reads rows as fetched
         for number, (seq, size_of_one) in enumerate(rows):
             total += size_of_one
-            if number == BATCH or (number and total > BATCH_BYTES):
+            is_over = number and total > bounds.max_bytes
+            if number == bounds.max_messages or is_over:
                 return last
             last = seq
     return None

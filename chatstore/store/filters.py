@@ -109,22 +109,25 @@ _ESCAPE = "/"
 
 
 def find_rare_facet(
-    connection: Connection, filters: SessionFilters, *, owner_id: str
+    connection: Connection,
+    filters: SessionFilters,
+    *,
+    owner_id: str,
+    few: int = FEW,
 ) -> int | None:
     """Return the index in `filters.facets()` of the facet that fewest sessions have.
 
-    None if more than `FEW` sessions have it, or without facets. Takes one query if
+    None if more than `few` sessions have it, or without facets. Takes one query if
     there are any facets.
     """
     wanted = filters.facets()
     if not wanted:
         return None
     parameters = {"the_owner": owner_id, **filters.parameters()}
-    (numbers,) = _prepare_counts(_only_facets(filters).shape()).rows(
-        connection, parameters
-    )
+    counts = _prepare_counts(_only_facets(filters).shape(), few + 1)
+    (numbers,) = counts.rows(connection, parameters)
     fewest = min(numbers)
-    return numbers.index(fewest) if fewest <= FEW else None
+    return numbers.index(fewest) if fewest <= few else None
 
 
 def _only_facets(filters: SessionFilters) -> SessionFilters:
@@ -134,10 +137,10 @@ def _only_facets(filters: SessionFilters) -> SessionFilters:
 
 
 @cached_per_database(maxsize=64)  # building it costs more than running it
-def _prepare_counts(shape: SessionFilters) -> Prepared:
-    most: ColumnElement[int] = literal_column(str(FEW + 1))
+def _prepare_counts(shape: SessionFilters, max_count: int) -> Prepared:
+    limit: ColumnElement[int] = literal_column(str(max_count))
     counts = [
-        select(func.count()).select_from(bounded(each, most).subquery())
+        select(func.count()).select_from(bounded(each, limit).subquery())
         for each in _having_each(shape, bindparam("the_owner"))
     ]
     return Prepared(select(*(each.scalar_subquery() for each in counts)))

@@ -44,6 +44,7 @@ from chatstore.store.json_rows import (
     split_values,
     stored_bytes,
 )
+from chatstore.store.search.entries import APPEND_WORDS
 from chatstore.store.sessions import (
     IS_OWNED,
     no_such_session,
@@ -140,19 +141,22 @@ def append_messages(
     owner_id: str,
     turns: Sequence[Mapping[str, Any]],
     expected_seq: int | None = None,
+    max_words: int = APPEND_WORDS,
 ) -> Callable[[], list[AppendedMessage]]:
     """Append one message per turn (`content`, `role`, `metadata`) and return them.
 
     Message n has seq `last_seq + n`. Of N messages the last has the timestamp
     `max(now + (N - 1) µs, last_updated_at + N µs)`; the others are 1 µs apart. The
     update locks the session's row, so other writers of the session wait until the
-    commit. Raises NotFound, or SeqConflict when the first message would not get
-    `expected_seq`.
+    commit. On SQLite an append indexes at most `max_words` at once. Raises NotFound,
+    or SeqConflict when the first message would not get `expected_seq`.
     """
     expected_last_seq = (
         None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
     )
-    draft = draft_messages(session_id, owner_id=owner_id, turns=turns)
+    draft = draft_messages(
+        session_id, owner_id=owner_id, turns=turns, max_words=max_words
+    )
 
     def append() -> list[AppendedMessage]:
         messages = write_messages(draft, expected_last_seq=expected_last_seq)

@@ -27,6 +27,7 @@ from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.store.batches import fitting
 from chatstore.store.filters import (
+    FEW,
     SessionFilters,
     find_rare_facet,
     pinned_is,
@@ -80,11 +81,13 @@ def list_sessions(
     place: SessionPlace | None = None,
     offset: int = 0,
     page_bytes: int = PAGE_BYTES,
+    few: int = FEW,
 ) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before a backward `place`.
 
     Each item is JSON text. The page skips the first `offset` sessions. It holds at most
-    `page_bytes`, or one larger session.
+    `page_bytes`, or one larger session. A tag or document that at most `few` sessions
+    have is looked up first.
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
@@ -97,7 +100,7 @@ def list_sessions(
     if place is not None:
         parameters |= {"place_value": place.value, "place_id": place.id}
     with read_connection() as connection:
-        rare = find_rare_facet(connection, filters, owner_id=owner_id)
+        rare = find_rare_facet(connection, filters, owner_id=owner_id, few=few)
         prepared = _prepare(shape, walks, rare)
         parts = prepared.rows(connection, parameters)
         values = [value for _, joined in parts for value in split_values(joined)]

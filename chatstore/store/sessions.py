@@ -166,7 +166,11 @@ def update_session(
 
 
 def delete_session(
-    session_id: UUID, *, owner_id: str, if_revisions: Collection[int] | None = None
+    session_id: UUID,
+    *,
+    owner_id: str,
+    if_revisions: Collection[int] | None = None,
+    bounds: deletions.Bounds = deletions.BOUNDS,
 ) -> bool:
     """Delete the session; return whether `finish_deletions` must do the rest.
 
@@ -175,7 +179,9 @@ def delete_session(
     does.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
-    if deletions.delete_sessions(and_(condition, deletions.fits_one_transaction())):
+    if deletions.delete_sessions(
+        and_(condition, deletions.fits_one_transaction(bounds))
+    ):
         return False
     if not deletions.hide_sessions(condition):
         raise _explain_no_match(session_id, owner_id)

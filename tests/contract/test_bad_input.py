@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 
 import pytest
 
@@ -35,22 +34,17 @@ def everything(client):
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def client(request, tmp_path_factory):
+def database_kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def client(lasting_database_url):
     """A client of one database for this file; no test may change its data."""
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("bad_input") / "chatstore.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        url = f"sqlite:///{path}"
-    else:
-        server = request.getfixturevalue("postgres")
-        name = server.create_database(request.getfixturevalue("postgres_template"))
-        url = server.url(name)
-    app = create_app(make_settings(url))
+    app = create_app(make_settings(lasting_database_url))
     yield app.test_client()
     with app.app_context():
         db.engine.dispose()
-    if request.param == "postgresql":
-        server.drop_database(name)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
-from chatstore.store.deletions import BATCH
+from chatstore.store.deletions import BOUNDS
 from chatstore.store.verify.checks import CHECKS
 from tests.support import SESSIONS, count, messages_url, session_url, wait_until
 
@@ -34,7 +34,7 @@ def test_a_deletion_outlives_those_who_make_it(serve, database_url, app):
         server.request("POST", SESSIONS, {"name": name}).json
         for name in ("gone", "kept")
     ]
-    turns = {"messages": [{"content": "said"}] * BATCH}
+    turns = {"messages": [{"content": "said"}] * BOUNDS.max_messages}
     for _ in range(BATCHES):
         assert server.request("POST", f"{messages_url(gone)}/batch", turns).json
     server.request("POST", messages_url(kept), {"content": "said"})

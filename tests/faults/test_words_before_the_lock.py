@@ -118,7 +118,7 @@ def test_a_batch_of_reindexing_is_bounded_in_bytes(app, make_session):
             run_write(append_message, chat.id, owner_id="local", content="x" * size)
         counts, last = [], 0
         while batch := run_write(
-            rebuild.reindex_batch, MESSAGES, after=last, most_bytes=25
+            rebuild.reindex_batch, MESSAGES, after=last, max_bytes=25
         ):
             last = batch.last
             counts.append(batch.count)

@@ -1,15 +1,14 @@
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event, func, select, text
 
 from chatstore.db import db, run_write
 from chatstore.models import ChatSession, Message
-from chatstore.services import background
-from chatstore.services.background import background_worker_of
-from chatstore.services.background_deletions import finish_deletions
+from chatstore.services.background import background_worker_of, init_background
 from chatstore.store import deletions
+from chatstore.store.deletions import BOUNDS, Bounds
+from chatstore.store.messages import append_messages
 from chatstore.store.sessions import delete_session
 from tests.support import (
     SESSIONS,
@@ -21,17 +20,35 @@ from tests.support import (
 )
 from tests.support.proxy import Lost, behind_proxy
 
-BATCH = 3
+BATCH = BOUNDS.max_messages
+MANY = 2 * BATCH + 1
 
 
-@pytest.fixture
-def small_batches(monkeypatch):
-    monkeypatch.setattr(deletions, "BATCH", BATCH)
+FEW = Bounds(max_messages=3)
 
 
 def delete(chat):
     """Delete the session as a shell does, which leaves its messages undeleted."""
-    assert run_write(delete_session, chat.id, owner_id=chat.owner_id)
+    assert run_write(delete_session, chat.id, owner_id=chat.owner_id, bounds=FEW)
+
+
+@pytest.fixture
+def make_large(app, make_session):
+    """Create a session with more messages than one transaction deletes."""
+
+    def make(messages=MANY):
+        chat = make_session()
+        turn = {"role": "user", "content": "m", "metadata": None}
+        with app.app_context():
+            run_write(
+                append_messages,
+                chat.id,
+                owner_id=chat.owner_id,
+                turns=[turn] * messages,
+            )
+        return chat
+
+    return make
 
 
 def rows(db_session):
@@ -40,23 +57,23 @@ def rows(db_session):
 
 
 @pytest.fixture
-def working(small_batches, monkeypatch):
-    """Use small batches; wait for the deleting thread at the end."""
-    monkeypatch.setattr(background, "_PAUSE_SECONDS", 0.01)
+def working(app):
+    """Try again soon after an error; wait for the deleting thread at the end."""
+    init_background(app, pause_seconds=0.01)
     yield
     wait_for_deletions()
 
 
-def test_a_request_has_it_done_in_the_background(alice, make_session, working):
-    chat = make_session(messages=10)
+def test_a_request_has_it_done_in_the_background(alice, make_large, working):
+    chat = make_large()
     assert alice.delete(session_url(chat)).status_code == 204
     wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)
 
 
-def test_a_bulk_change_with_a_key_has_it_done_too(alice, make_session, working):
-    chats = [make_session(messages=2) for _ in range(3)]
+def test_a_bulk_change_with_a_key_has_it_done_too(alice, make_large, working):
+    chats = [make_large(BATCH // 2) for _ in range(3)]
     answer = alice.post(
         f"{SESSIONS}bulk",
         json={"action": "delete", "ids": [str(chat.id) for chat in chats]},
@@ -68,8 +85,8 @@ def test_a_bulk_change_with_a_key_has_it_done_too(alice, make_session, working):
         assert rows(db.session) == (0, 0)
 
 
-def test_each_batch_is_committed_before_the_next(alice, app, make_session, working):
-    chat, left = make_session(messages=10), []
+def test_each_batch_is_committed_before_the_next(alice, app, make_large, working):
+    chat, left = make_large(), []
 
     def look(session):
         with db.engine.connect() as connection:
@@ -82,14 +99,14 @@ def test_each_batch_is_committed_before_the_next(alice, app, make_session, worki
     finally:
         event.remove(db.session, "after_commit", look)
     # The lock is free between two batches, so each batch is seen on its own.
-    assert sorted(set(left), reverse=True) == [10, 7, 4, 1, 0]
+    assert sorted(set(left), reverse=True) == [MANY, MANY - BATCH, 1, 0]
 
 
 def test_a_deletion_that_is_taken_back_deletes_nothing(
     app, db_session, make_session, working
 ):
     chat = make_session(messages=10)
-    delete_session(chat.id, owner_id=chat.owner_id)
+    assert delete_session(chat.id, owner_id=chat.owner_id, bounds=FEW)
     db_session.rollback()
     background_worker_of(app).start()
     wait_for_deletions()
@@ -97,12 +114,13 @@ def test_a_deletion_that_is_taken_back_deletes_nothing(
 
 
 def test_what_is_hidden_while_the_thread_ends_is_not_forgotten(
-    alice, app, make_session, working
+    app, make_session, working
 ):
     chats = [make_session(messages=4) for _ in range(20)]
     with app.app_context():
         while chats:
-            alice.delete(session_url(chats.pop()))
+            delete(chats.pop())
+            background_worker_of(app).start()
             wait_until(lambda: rows(db.session)[0] == len(chats))
         wait_for_deletions()
         assert rows(db.session) == (0, 0)
@@ -114,23 +132,23 @@ on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
 @on_postgresql
 @pytest.mark.parametrize("lost", [Lost.BEFORE, Lost.AFTER])
 def test_a_commit_whose_answer_was_lost_is_followed_too(
-    app, database_url, make_session, working, lost
+    app, database_url, make_large, working, lost
 ):
-    chat = make_session(messages=10)
+    chat = make_large()
     with behind_proxy(database_url) as (proxy, client):
         proxy.lose("COMMIT", lost)
         assert client.delete(session_url(chat)).status_code == 503
         wait_for_deletions()
     with app.app_context():
-        assert rows(db.session) == ((1, 10) if lost is Lost.BEFORE else (0, 0))
+        assert rows(db.session) == ((1, MANY) if lost is Lost.BEFORE else (0, 0))
 
 
 @on_postgresql
 @pytest.mark.parametrize("times", [1, 4])
 def test_so_is_that_of_a_request_with_a_key(
-    app, database_url, make_session, working, times
+    app, database_url, make_large, working, times
 ):
-    body = {"action": "delete", "ids": [str(make_session(messages=10).id)]}
+    body = {"action": "delete", "ids": [str(make_large().id)]}
     headers = {"Idempotency-Key": "once"}
     with behind_proxy(database_url) as (proxy, client):
         proxy.lose("COMMIT", Lost.AFTER, times=times)
@@ -143,9 +161,9 @@ def test_so_is_that_of_a_request_with_a_key(
 
 
 def test_a_thread_that_cannot_start_fails_no_request(
-    alice, make_session, working, monkeypatch, caplog
+    alice, make_large, working, monkeypatch, caplog
 ):
-    chat = make_session(messages=10)
+    chat = make_large()
 
     def refuse(thread):
         raise RuntimeError("can't start new thread")
@@ -157,22 +175,6 @@ def test_a_thread_that_cannot_start_fails_no_request(
     background_worker_of(alice.application).start()
     wait_for_deletions()
     with alice.application.app_context():
-        assert rows(db.session) == (0, 0)
-
-
-def test_two_at_once_share_the_work(app, make_session, small_batches):
-    chats = [make_session(messages=10) for _ in range(3)]
-
-    def finish(_):
-        with app.app_context():
-            finish_deletions()
-
-    with app.app_context():
-        for chat in chats:
-            delete(chat)
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(finish, range(4)))
-    with app.app_context():
         assert rows(db.session) == (0, 0)
 
 
@@ -195,16 +197,16 @@ AWAY = {
 
 
 def test_what_goes_wrong_is_logged_and_tried_again(
-    alice, app, database_kind, make_session, working, caplog
+    alice, app, database_kind, make_large, working, caplog
 ):
-    chat = make_session(messages=10)
+    chat = make_large()
     with app.app_context():
         for statement in OBSTACLE[database_kind]:
             run_write(db.session.execute, text(statement))
         alice.delete(session_url(chat))
         wait_until(lambda: caplog.text.count("background work not finished") > 1)
         assert "not now" in caplog.text
-        assert rows(db.session) == (1, 10)
+        assert rows(db.session) == (1, MANY)
         for statement in AWAY[database_kind]:
             run_write(db.session.execute, text(statement))
         wait_for_deletions()
@@ -212,46 +214,13 @@ def test_what_goes_wrong_is_logged_and_tried_again(
 
 
 def test_a_server_that_starts_goes_on_with_it(
-    app, make_session, database_url, tmp_path, small_batches
+    app, make_session, database_url, tmp_path
 ):
     chat, kept = make_session(messages=10), make_session(messages=2)
     with app.app_context():
         delete(chat)
-        run_write(deletions.delete_batch, chat.id)
+        run_write(deletions.delete_batch, chat.id, bounds=FEW)
         with LiveServer(tmp_path, database_url=database_url) as server:
             wait_until(lambda: rows(db.session) == (1, 2))
             answer = server.request("GET", f"{session_url(kept)}/messages")
             assert [each["seq"] for each in answer.json["messages"]] == [1, 2]
-
-
-REFUSALS = {
-    "sqlite": "CREATE TRIGGER stays BEFORE DELETE ON sessions WHEN"
-    " old.id = '{id}' BEGIN SELECT RAISE(ABORT, 'it stays'); END",
-    "postgresql": "CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS"
-    " $$BEGIN RAISE 'it stays'; END$$;"
-    "CREATE TRIGGER stays BEFORE DELETE ON sessions FOR EACH ROW"
-    " WHEN (old.id = '{id}') EXECUTE FUNCTION stays()",
-}
-
-
-def test_a_session_that_stays_keeps_no_other(app, make_session):
-    chats = [make_session(messages=1) for _ in range(5)]
-    first = min(chat.id for chat in chats)
-    with app.app_context():
-        kind = db.engine.dialect.name
-        name = first.hex if kind == "sqlite" else str(first)
-        db.session.connection().exec_driver_sql(REFUSALS[kind].format(id=name))
-        db.session.commit()
-        for chat in chats:
-            run_write(deletions.hide_sessions, ChatSession.id == chat.id)
-        assert not finish_deletions()
-        assert deletions.find_hidden() == first
-        assert deletions.count_hidden() == 1
-        drop = {
-            "sqlite": "DROP TRIGGER stays",
-            "postgresql": "DROP FUNCTION stays CASCADE",
-        }
-        db.session.connection().exec_driver_sql(drop[kind])
-        db.session.commit()
-        assert finish_deletions()
-        assert deletions.count_hidden() == 0

@@ -6,6 +6,7 @@ from sqlalchemy import event, text
 from chatstore.clock import Deadline
 from chatstore.db import db, prepared, run_write
 from chatstore.fulltext.index_format import MESSAGES, fts5_words
+from chatstore.fulltext.words import INDEXED_CHARACTERS
 from chatstore.services.background import background_worker_of
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.store.messages import append_messages
@@ -18,26 +19,30 @@ from tests.support.statements import recorded_statements
 
 (SEARCH,) = [check for check in CHECKS if check.name == "search"]
 TEXTS = [f"number{number} of a large batch" for number in range(12)]
+# An append writes the entries of two messages; each later step writes three.
+TWO = 2 * fts5_words(TEXTS[0]).count(" ")
+STEP = 3
+# A batch of six such texts has more words than an append writes.
+LONG_TEXT = "数据库很快" * (INDEXED_CHARACTERS // 5)
+LONG_BATCH = {"messages": [{"role": "user", "content": LONG_TEXT}] * 6}
 
 pytestmark = on_sqlite
 
 
 @pytest.fixture
-def small_steps(monkeypatch):
-    """An append writes the entries of two messages; each later step writes three."""
-    words = fts5_words(TEXTS[0]).count(" ")
-    monkeypatch.setattr(entries, "APPEND_WORDS", 2 * words)
-    monkeypatch.setattr(rebuild, "BATCH", 3)
-
-
-@pytest.fixture
-def chat(app, make_session, small_steps):
+def chat(app, make_session):
     return make_session()
 
 
 def append(chat):
     turns = [{"role": "user", "content": each, "metadata": None} for each in TEXTS]
-    return run_write(append_messages, chat.id, owner_id=chat.owner_id, turns=turns)
+    return run_write(
+        append_messages,
+        chat.id,
+        owner_id=chat.owner_id,
+        turns=turns,
+        max_words=TWO,
+    )
 
 
 def pending():
@@ -91,7 +96,7 @@ def test_each_step_is_small_and_committed(app, chat):
         append(chat)
         event.listen(db.session, "after_commit", look)
         try:
-            assert finish_indexing()
+            assert finish_indexing(max_rows=STEP)
         finally:
             event.remove(db.session, "after_commit", look)
         assert sorted(set(left), reverse=True) == [10, 7, 4, 1, 0]
@@ -102,7 +107,7 @@ def test_each_step_is_small_and_committed(app, chat):
 def test_an_append_prepares_only_the_words_that_it_writes(app, chat):
     with app.app_context():
         texts = ((each, ["o"]) for each in TEXTS)
-        assert len(entries.words_of_new(texts)) == 2
+        assert len(entries.words_of_new(texts, max_words=TWO)) == 2
         # The third text shows that the bound is reached, and no further one is read.
         assert len(list(texts)) == len(TEXTS) - 3
 
@@ -120,9 +125,10 @@ def test_the_words_are_made_before_the_transaction(app, chat):
 
 
 def test_a_batch_is_found_once_it_is_answered(alice, chat):
-    batch = {"messages": [{"role": "user", "content": each} for each in TEXTS]}
-    answer = alice.post(f"{session_url(chat)}/messages/batch", json=batch)
+    with alice.application.app_context(), recorded_statements() as statements:
+        answer = alice.post(f"{session_url(chat)}/messages/batch", json=LONG_BATCH)
     assert answer.status_code == 201
+    assert [each for each in statements if "INTO message_index_pending" in each]
     with alice.application.app_context():
         assert pending() == [] and violations() == []
 
@@ -133,7 +139,7 @@ def test_messages_deleted_meanwhile_are_passed_over(app, chat, make_session):
         append(chat)
         append(other)
         run_write(delete_session, chat.id, owner_id=chat.owner_id)
-        assert finish_indexing()
+        assert finish_indexing(max_rows=STEP)
         assert pending() == [] and violations() == []
         assert len(hits("large batch", owner_id=chat.owner_id)) == 12
 
@@ -141,9 +147,14 @@ def test_messages_deleted_meanwhile_are_passed_over(app, chat, make_session):
 def test_reindex_leaves_nothing_pending(app, chat):
     with app.app_context():
         append(chat)
-        last = 0
-        while batch := run_write(rebuild.reindex_batch, MESSAGES, after=last):
+        last, counts = 0, []
+        three = sum(len(each) for each in TEXTS[:STEP])
+        while batch := run_write(
+            rebuild.reindex_batch, MESSAGES, after=last, max_bytes=three
+        ):
             last = batch.last
+            counts.append(batch.count)
+        assert len(counts) > STEP
         assert pending() == [] and violations() == []
 
 
@@ -156,7 +167,7 @@ def test_four_at_once_write_each_entry_once(app, chat):
 
     def finish(_):
         with app.app_context():
-            return finish_indexing()
+            return finish_indexing(max_rows=STEP)
 
     with app.app_context():
         append(chat)
@@ -170,13 +181,11 @@ def test_four_at_once_write_each_entry_once(app, chat):
         assert violations() == []
 
 
-def test_what_a_deadline_cuts_off_is_finished_in_the_background(
-    alice, chat, monkeypatch
-):
+def test_what_a_deadline_cuts_off_is_finished_in_the_background(alice, chat):
     app = alice.application
     with app.app_context():
         append(chat)
-        assert not finish_indexing(Deadline(0))
+        assert not finish_indexing(Deadline(0), max_rows=STEP)
         assert len(pending()) == 7
         background_worker_of(app).start()
         wait_until(lambda: pending() == [])
@@ -193,12 +202,11 @@ def test_an_error_after_the_commit_does_not_fail_the_append(alice, chat, caplog)
                 " BEGIN SELECT raise(ABORT, 'not now'); END"
             ),
         )
-    batch = {"messages": [{"role": "user", "content": each} for each in TEXTS]}
-    answer = alice.post(f"{session_url(chat)}/messages/batch", json=batch)
+    answer = alice.post(f"{session_url(chat)}/messages/batch", json=LONG_BATCH)
     assert answer.status_code == 201
     assert "not now" in caplog.text
     with app.app_context():
-        assert len(pending()) == 10
+        assert len(pending()) == 2
         run_write(db.session.execute, text("DROP TRIGGER obstacle"))
         background_worker_of(app).start()
         wait_until(lambda: pending() == [])

@@ -11,8 +11,14 @@ from chatstore.enums import Archived, BulkAction
 from chatstore.errors import ValidationFailed
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.services.background_deletions import finish_deletions
-from chatstore.store import bulk, deletions
-from chatstore.store.bulk import BulkChange, BulkOutcome, change_sessions
+from chatstore.store.bulk import (
+    BOUNDS,
+    Bounds,
+    BulkChange,
+    BulkOutcome,
+    change_sessions,
+)
+from chatstore.store.deletions import Bounds as DeletionBounds
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
 from chatstore.store.verify.checks import CHECKS
@@ -23,7 +29,15 @@ from tests.support.statements import MOST_TO_WRITE, recorded_statements
 ALL = SessionFilters(archived=Archived.ANY)
 
 
-def change(action, selected=ALL, *, owner_id="alice", max_sessions=10_000, **others):
+def change(
+    action,
+    selected=ALL,
+    *,
+    owner_id="alice",
+    max_sessions=10_000,
+    bounds=BOUNDS,
+    **others,
+):
     dry = others.pop("is_dry_run", False)
     return run_write(
         change_sessions,
@@ -32,6 +46,7 @@ def change(action, selected=ALL, *, owner_id="alice", max_sessions=10_000, **oth
         selected=selected,
         max_sessions=max_sessions,
         is_dry_run=dry,
+        bounds=bounds,
     )
 
 
@@ -93,15 +108,14 @@ def test_sessions_are_deleted_with_what_is_in_them(chats, db_session):
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 
-def test_sessions_of_too_many_messages_are_hidden_all_or_none(
-    chats, db_session, monkeypatch
-):
-    monkeypatch.setattr(deletions, "BATCH", 2)
+def test_sessions_of_too_many_messages_are_hidden_all_or_none(chats, db_session):
+    bounds = Bounds(deletion=DeletionBounds(max_messages=2))
     with pytest.raises(ZeroDivisionError), transaction():
-        change("delete")
+        change("delete", bounds=bounds)
         raise ZeroDivisionError
     assert set(stored("owner_id").values()) == {"alice", "bob"}
-    assert change("delete") == BulkOutcome(matched=3, changed=3, has_hidden=True)
+    outcome = change("delete", bounds=bounds)
+    assert outcome == BulkOutcome(matched=3, changed=3, has_hidden=True)
     finish_deletions()
     assert set(stored("id")) == {"bob's"}
     assert count(db_session, Message) == 0
@@ -210,28 +224,27 @@ def laden(db_session, make_session):
 
 @pytest.mark.parametrize("action", ["add_tags", "remove_tags", "delete"])
 @pytest.mark.parametrize("is_dry_run", [False, True])
-def test_too_many_facets_at_once_change_none(laden, monkeypatch, action, is_dry_run):
+def test_too_many_facets_at_once_change_none(laden, action, is_dry_run):
     before = stored("revision")
     tags = ("t", "u") if action == "remove_tags" else ("x", "y")
     rows = 18 if action == "delete" else 6
-    bound = "MAX_CHANGED_FACETS" if action == "delete" else "MAX_CHANGED_TAGS"
-    monkeypatch.setattr(bulk, bound, rows - 1)
+    bound = "max_facets" if action == "delete" else "max_tags"
+    wanted = {"action": action, "tags": tags, "is_dry_run": is_dry_run}
     with pytest.raises(ValidationFailed):
-        change(action, tags=tags, is_dry_run=is_dry_run)
+        change(**wanted, bounds=Bounds(**{bound: rows - 1}))
     assert stored("revision") == before
-    monkeypatch.setattr(bulk, bound, rows)
-    assert change(action, tags=tags, is_dry_run=is_dry_run).changed == 3
+    assert change(**wanted, bounds=Bounds(**{bound: rows})).changed == 3
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 
 @pytest.mark.parametrize("action", ["pin", "archive", "add_tags", "delete"])
-def test_too_many_bytes_at_once_change_none_but_one_alone(laden, monkeypatch, action):
+def test_too_many_bytes_at_once_change_none_but_one_alone(laden, action):
     before = stored("revision")
-    monkeypatch.setattr(bulk, "MAX_CHANGED_BYTES", 100)
+    bounds = Bounds(max_bytes=100)
     with pytest.raises(ValidationFailed):
-        change(action, tags=("x",))
+        change(action, tags=("x",), bounds=bounds)
     assert stored("revision") == before
-    assert change(action, [laden[0].id], tags=("x",)).changed == 1
+    assert change(action, [laden[0].id], tags=("x",), bounds=bounds).changed == 1
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 
@@ -258,10 +271,10 @@ def test_only_the_tags_that_change_are_written(laden, db_session):
     assert db.session.scalar(query) == 15
 
 
-def test_tags_are_read_some_bytes_at_a_time(laden, monkeypatch):
-    monkeypatch.setattr(bulk, "_CHUNK_BYTES", 1)
+def test_tags_are_read_some_bytes_at_a_time(laden):
+    bounds = Bounds(chunk_bytes=1)
     with recorded_statements() as statements:
-        assert change("add_tags", tags=("x",)).changed == 3
+        assert change("add_tags", tags=("x",), bounds=bounds).changed == 3
     reads = [
         each
         for each in statements

@@ -10,6 +10,7 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import bulk, deletions, facets, messages, sessions, stats
+from chatstore.store.deletions import Bounds
 from chatstore.store.search import rebuild
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.verify.checks import CHECKS
@@ -17,12 +18,10 @@ from tests.support import count, parsed
 from tests.support.searches import hits
 from tests.support.statements import statements_of_write
 
-BATCH, MANY = 3, 10
-
-
-@pytest.fixture(autouse=True)
-def small_batches(app, monkeypatch):
-    monkeypatch.setattr(deletions, "BATCH", BATCH)
+MANY = 10
+BATCH = 3
+FEW = Bounds(max_messages=BATCH)
+FEW_BYTES = Bounds(max_messages=BATCH, max_bytes=100)
 
 
 @pytest.fixture
@@ -42,8 +41,25 @@ def other(db_session, make_session):
     return make_session(owner_id="alice", name="Other", messages=BATCH)
 
 
-def delete(chat, **conditions):
-    return run_write(sessions.delete_session, chat.id, owner_id="alice", **conditions)
+def delete(chat, *, bounds=FEW, **conditions):
+    return run_write(
+        sessions.delete_session, chat.id, owner_id="alice", bounds=bounds, **conditions
+    )
+
+
+def delete_all(chats, *, bounds=FEW):
+    run_write(
+        bulk.change_sessions,
+        bulk.BulkChange(BulkAction.DELETE),
+        owner_id="alice",
+        selected=[chat.id for chat in chats],
+        max_sessions=100,
+        bounds=bulk.Bounds(deletion=bounds),
+    )
+
+
+def delete_batch(chat, *, after=0, bounds=FEW):
+    return run_write(deletions.delete_batch, chat.id, after=after, bounds=bounds)
 
 
 REACH = {
@@ -95,7 +111,7 @@ def test_a_batch_takes_so_many_and_the_last_one_the_session(chat, other, db_sess
     delete(chat)
     left, last = [], 0
     while last is not None:
-        last = run_write(deletions.delete_batch, chat.id, after=last)
+        last = delete_batch(chat, after=last)
         left.append(count(db_session, Message) - BATCH)
         assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
     assert left == [7, 4, 1, 0]
@@ -103,15 +119,14 @@ def test_a_batch_takes_so_many_and_the_last_one_the_session(chat, other, db_sess
     assert count(db_session, SessionFacet) == 0
 
 
-def test_a_batch_is_no_larger_than_so_many_bytes(make_session, db_session, monkeypatch):
-    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+def test_a_batch_is_no_larger_than_so_many_bytes(make_session, db_session):
     chat, ends, last = make_session(owner_id="alice"), [], 0
     for size in (50, 50, 101, 1):
         text = "ö" * (size // 2) + "x" * (size % 2)
         run_write(messages.append_message, chat.id, owner_id="alice", content=text)
-    delete(chat)
+    delete(chat, bounds=FEW_BYTES)
     while last is not None:
-        last = run_write(deletions.delete_batch, chat.id, after=last)
+        last = delete_batch(chat, after=last, bounds=FEW_BYTES)
         ends.append(last)
     assert ends == [2, 3, None]
 
@@ -129,7 +144,7 @@ def test_stats_tell_what_is_being_deleted(chat, other):
     found = stats.get_stats()
     assert (found["sessions"], found["owners"]) == (1, 1)
     assert found["sessions being deleted"] == 1
-    finish_deletions()
+    finish_deletions(bounds=FEW)
     assert stats.get_stats()["sessions being deleted"] == 0
 
 
@@ -139,6 +154,7 @@ def test_to_hide_costs_the_same_however_many_messages(make_session, db_session):
             sessions.delete_session,
             make_session(owner_id="alice", name="x", messages=messages).id,
             owner_id="alice",
+            bounds=FEW,
         )
         for messages in (BATCH + 1, 5 * BATCH)
     ]
@@ -148,21 +164,21 @@ def test_to_hide_costs_the_same_however_many_messages(make_session, db_session):
 
 def test_nothing_of_it_stays_in_the_index(chat, other):
     delete(chat)
-    finish_deletions()
+    finish_deletions(bounds=FEW)
     assert list(rebuild.find_strays(MESSAGES)) == list(rebuild.find_strays(NAMES)) == []
     assert len(hits("m*")) == BATCH
 
 
 def test_it_goes_on_where_it_was_broken_off(chat, db_session):
     delete(chat)
-    run_write(deletions.delete_batch, chat.id)
-    finish_deletions()
+    delete_batch(chat)
+    finish_deletions(bounds=FEW)
     assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
 
 
 def test_a_session_that_is_not_hidden_loses_nothing(chat, db_session):
-    assert run_write(deletions.delete_batch, chat.id) is None
-    finish_deletions()
+    assert delete_batch(chat) is None
+    finish_deletions(bounds=FEW)
     assert count(db_session, Message) == MANY
 
 
@@ -187,8 +203,7 @@ def test_it_is_known_whose_it_was(chat, db_session):
 
 
 @pytest.mark.parametrize("part", ["content", "metadata"])
-def test_few_large_messages_are_hidden_too(make_session, db_session, monkeypatch, part):
-    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+def test_few_large_messages_are_hidden_too(make_session, db_session, part):
     chats = {}
     for size in (20, 200):
         chats[size] = make_session(owner_id="alice")
@@ -200,15 +215,14 @@ def test_few_large_messages_are_hidden_too(make_session, db_session, monkeypatch
             owner_id="alice",
             **{"content": "x", **turn},
         )
-    delete(chats[20])
+    delete(chats[20], bounds=FEW_BYTES)
     assert deletions.find_hidden() is None
-    delete(chats[200])
+    delete(chats[200], bounds=FEW_BYTES)
     assert deletions.find_hidden() == chats[200].id
-    finish_deletions()
+    finish_deletions(bounds=FEW_BYTES)
 
 
-def test_a_batch_counts_metadata(make_session, db_session, monkeypatch):
-    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
+def test_a_batch_counts_metadata(make_session, db_session):
     chat, ends, last = make_session(owner_id="alice"), [], 0
     for _ in range(3):
         run_write(
@@ -218,66 +232,47 @@ def test_a_batch_counts_metadata(make_session, db_session, monkeypatch):
             content="x",
             metadata={"m": "x" * 60},
         )
-    delete(chat)
+    delete(chat, bounds=FEW_BYTES)
     while last is not None:
-        last = run_write(deletions.delete_batch, chat.id, after=last)
+        last = delete_batch(chat, after=last, bounds=FEW_BYTES)
         ends.append(last)
     assert ends == [1, 2, None]
 
 
-def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session, monkeypatch):
-    monkeypatch.setattr(deletions, "BATCH_BYTES", 100)
-    ids = []
-    for _ in range(3):
-        ids.append(make_session(owner_id="alice").id)
-        run_write(messages.append_message, ids[-1], owner_id="alice", content="x" * 60)
-    run_write(
-        bulk.change_sessions,
-        bulk.BulkChange(BulkAction.DELETE),
-        owner_id="alice",
-        selected=ids,
-        max_sessions=10,
-    )
+def test_a_bulk_deletion_is_bounded_by_bytes(make_session, db_session):
+    chats = [make_session(owner_id="alice") for _ in range(3)]
+    for chat in chats:
+        run_write(messages.append_message, chat.id, owner_id="alice", content="x" * 60)
+    delete_all(chats, bounds=FEW_BYTES)
     assert (count(db_session, Message), deletions.count_hidden()) == (3, 3)
-    finish_deletions()
+    finish_deletions(bounds=FEW_BYTES)
     assert count(db_session, ChatSession) == 0
 
 
-def finished():
+def finished(bounds):
     left = []
-    while deleted := run_write(deletions.delete_small_sessions):
+    while deleted := run_write(deletions.delete_small_sessions, bounds=bounds):
         left.append(deleted)
     return left
 
 
 def test_small_sessions_go_together(make_session, db_session):
     chats = [make_session(owner_id="alice", messages=1) for _ in range(3 * BATCH)]
-    change = bulk.BulkChange(BulkAction.DELETE)
-    selected = [chat.id for chat in chats]
-    run_write(
-        bulk.change_sessions,
-        change,
-        owner_id="alice",
-        selected=selected,
-        max_sessions=100,
-    )
+    delete_all(chats)
     assert deletions.count_hidden() == 3 * BATCH
-    assert finished() == [BATCH, BATCH, BATCH]
+    assert finished(FEW) == [BATCH, BATCH, BATCH]
     assert (count(db_session, ChatSession), count(db_session, Message)) == (0, 0)
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 
-def test_small_sessions_that_go_together_are_bounded_in_bytes(
-    chat, make_session, monkeypatch
-):
-    monkeypatch.setattr(deletions, "BATCH_BYTES", 10)
+def test_small_sessions_that_go_together_are_bounded_in_bytes(chat, make_session):
     run_write(deletions.hide_sessions, ChatSession.id == chat.id)
     for size in (4, 4, 4, 11):
         few = make_session(owner_id="alice")
         run_write(messages.append_message, few.id, owner_id="alice", content="x" * size)
         run_write(deletions.hide_sessions, ChatSession.id == few.id)
-    monkeypatch.setattr(deletions, "BATCH", 9)
-    assert sorted(finished()) == [1, 2]
+    bounds = Bounds(max_messages=9, max_bytes=10)
+    assert sorted(finished(bounds)) == [1, 2]
     assert deletions.count_hidden() == 2  # the long one, and the one of long text
-    assert finish_deletions()
+    assert finish_deletions(bounds=bounds)
     assert deletions.count_hidden() == 0

@@ -4,8 +4,7 @@ import pytest
 
 from chatstore.db import run_write
 from chatstore.enums import Archived
-from chatstore.store import filters
-from chatstore.store.filters import SessionFilters
+from chatstore.store.filters import FEW, SessionFilters
 from chatstore.store.session_lists import SessionListing, count_sessions, list_sessions
 from chatstore.store.sessions import update_session
 from tests.support import parsed
@@ -13,11 +12,11 @@ from tests.support import parsed
 MOMENT = timedelta(microseconds=1)
 
 
-def names(**given):
+def names(few=FEW, **given):
     """Return the names of alice's sessions that match the filters, sorted."""
     wanted = SessionFilters(**given)
     page = list_sessions(
-        owner_id="alice", limit=100, listing=SessionListing(filters=wanted)
+        owner_id="alice", limit=100, listing=SessionListing(filters=wanted), few=few
     )
     assert count_sessions(owner_id="alice", filters=wanted) == len(page.items)
     return sorted(chat.name for chat in parsed(page.items))
@@ -35,14 +34,11 @@ def sessions(db_session, make_session):
     make_session(owner_id="bob", name="bob's", metadata_tags=["red", "big"])
 
 
-@pytest.fixture(params=["looked up", "walked"])
-def how_found(request, monkeypatch):
-    """Use both plans: few tagged sessions are looked up, many are walked."""
-    if request.param == "walked":
-        monkeypatch.setattr(filters, "FEW", -1)
+# Use both plans: few tagged sessions are looked up, many are walked.
+BOTH_PLANS = pytest.mark.parametrize("few", [FEW, -1], ids=["looked up", "walked"])
 
 
-@pytest.mark.usefixtures("how_found")
+@BOTH_PLANS
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -64,24 +60,22 @@ def how_found(request, monkeypatch):
         ({"pinned": False}, "abcd"),
     ],
 )
-def test_every_filter_that_is_given_holds(sessions, given, expected):
-    assert names(**given) == list(expected)
+def test_every_filter_that_is_given_holds(sessions, few, given, expected):
+    assert names(few, **given) == list(expected)
 
 
 ODD_TAGS = ['a"b', "a\\b", '"red"', 'x"red', "[red]", "a,b", "%", "?", "é", "e\u0301"]
 ODD_TAGS += ["数据", "🚀", "null", "1", "{}", "'", ":tag", "%s"]
 
 
-@pytest.mark.usefixtures("how_found")
-def test_a_tag_of_any_characters_is_found_as_itself(db_session, make_session):
+@BOTH_PLANS
+def test_a_tag_of_any_characters_is_found_as_itself(db_session, make_session, few):
     for number, tag in enumerate(ODD_TAGS):
         make_session(owner_id="alice", name=f"{number:02d}", metadata_tags=["red", tag])
     for number, tag in enumerate(ODD_TAGS):
-        assert names(tag=(tag,)) == [f"{number:02d}"]
-        assert (
-            names(tag=("red", tag)) == names(tag_any=(tag, "no")) == names(tag=(tag,))
-        )
-    assert len(names(tag=("red",))) == len(ODD_TAGS)
+        for given in ({"tag": (tag,)}, {"tag": ("red", tag)}, {"tag_any": (tag, "no")}):
+            assert names(few, **given) == [f"{number:02d}"]
+    assert len(names(few, tag=("red",))) == len(ODD_TAGS)
 
 
 def test_a_filter_finds_what_a_change_made_of_a_session(db_session, make_session):

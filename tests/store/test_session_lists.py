@@ -1,36 +1,15 @@
-import re
-from datetime import datetime, timedelta
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 
 import pytest
 
-from chatstore.db import db, read_connection, run_write
-from chatstore.enums import Order, SessionSort
-from chatstore.store import messages, session_lists
+from chatstore.db import read_connection, run_write
+from chatstore.store import session_lists
 from chatstore.store.messages import append_message
-from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing, list_sessions
-from chatstore.store.sessions import delete_session, update_session
-from tests.support import parsed
+from chatstore.store.sessions import update_session
+from tests.support.listings import LISTINGS, ids_of
 from tests.support.statements import MOST_TO_READ, statements_of_read
-
-STILL = timedelta(0)
-
-
-def ids_of(page):
-    return [chat.id for chat in parsed(page.items)]
-
-
-def list_all(*, owner_id="alice", limit):
-    """Return the ids of all sessions of the owner, page by page."""
-    page = list_sessions(owner_id=owner_id, limit=limit)
-    ids = ids_of(page)
-    while page.next_place is not None:
-        page = list_sessions(owner_id=owner_id, limit=limit, place=page.next_place)
-        assert 1 <= len(page.items) <= limit
-        ids += ids_of(page)
-    return ids
 
 
 def test_sessions_are_listed_by_their_newest_activity(db_session, make_session, clock):
@@ -46,28 +25,8 @@ def test_only_the_owners_sessions_are_listed(db_session, make_session):
     mine = make_session(owner_id="alice")
     make_session(owner_id="bob")
     make_session(owner_id="alice ")
-    assert list_all(limit=10) == [mine.id]
-    assert list_all(owner_id="nobody", limit=10) == []
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
-def test_pages_are_the_whole_list_though_the_clock_stands_still(
-    db_session, make_session, clock, limit
-):
-    clock.step = STILL
-    chats = [make_session(owner_id="alice") for _ in range(7)]
-    make_session(owner_id="bob")
-    expected = sorted((chat.id for chat in chats), reverse=True)
-    assert list_all(limit=limit) == expected
-
-
-def test_a_page_that_ends_the_list_says_so(db_session, make_session):
-    for _ in range(4):
-        make_session(owner_id="alice")
-    first = list_sessions(owner_id="alice", limit=2)
-    assert first.next_place is not None
-    last = list_sessions(owner_id="alice", limit=2, place=first.next_place)
-    assert (len(last.items), last.next_place) == (2, None)
+    assert ids_of(list_sessions(owner_id="alice", limit=10)) == [mine.id]
+    assert list_sessions(owner_id="nobody", limit=10).items == []
 
 
 @pytest.mark.parametrize(
@@ -79,75 +38,6 @@ def test_offset_passes_over_the_first_sessions(
     chats = [make_session(owner_id="alice") for _ in range(3)][::-1]
     page = list_sessions(owner_id="alice", limit=2, offset=offset)
     assert ids_of(page) == [chats[place].id for place in places]
-
-
-def test_new_sessions_between_two_pages_neither_repeat_nor_hide_any(
-    db_session, make_session, clock
-):
-    old = [make_session(owner_id="alice") for _ in range(4)][::-1]
-    page = list_sessions(owner_id="alice", limit=2)
-    make_session(owner_id="alice")
-    rest = list_sessions(owner_id="alice", limit=2, place=page.next_place)
-    assert ids_of(page) + ids_of(rest) == [chat.id for chat in old]
-
-
-def test_a_page_goes_on_though_the_session_it_ended_at_is_deleted(
-    db_session, make_session, clock
-):
-    chats = [make_session(owner_id="alice") for _ in range(4)][::-1]
-    page = list_sessions(owner_id="alice", limit=2)
-    run_write(delete_session, chats[1].id, owner_id="alice")
-    rest = list_sessions(owner_id="alice", limit=2, place=page.next_place)
-    assert ids_of(rest) == [chats[2].id, chats[3].id]
-
-
-LISTINGS = [
-    SessionListing(sort=sort, order=order, pinned_first=pinned_first)
-    for sort in SessionSort
-    for order in Order
-    for pinned_first in (False, True)
-]
-
-
-@pytest.fixture(params=LISTINGS, ids=repr)
-def two_pages(request, db_session, make_session, clock):
-    """Two pages of sessions with equal keys, and a function that lists from a place."""
-    clock.step = STILL
-    for _ in range(4):
-        make_session(owner_id="alice")
-    page = partial(list_sessions, owner_id="alice", limit=2, listing=request.param)
-    first = page()
-    return first, page(place=first.next_place), page
-
-
-def delete_all(page):
-    for chat in parsed(page.items):
-        run_write(delete_session, chat.id, owner_id="alice")
-
-
-def test_from_a_last_page_that_has_become_empty_a_way_leads_back(two_pages):
-    first, last, page = two_pages
-    delete_all(last)
-    empty = page(place=first.next_place)
-    assert (empty.items, empty.next_place) == ([], None)
-    assert ids_of(page(place=empty.previous_place)) == ids_of(first)
-
-
-def test_from_a_first_page_that_has_become_empty_a_way_leads_on(two_pages):
-    first, last, page = two_pages
-    delete_all(first)
-    empty = page(place=last.previous_place)
-    assert (empty.items, empty.previous_place) == ([], None)
-    assert ids_of(page(place=empty.next_place)) == ids_of(last)
-
-
-def test_the_key_of_the_next_page_is_the_last_of_this_one(db_session, make_session):
-    for _ in range(3):
-        make_session(owner_id="alice")
-    page = list_sessions(owner_id="alice", limit=2)
-    last = parsed(page.items)[-1]
-    moved = datetime.fromisoformat(last.last_updated_at)
-    assert page.next_place == SessionPlace(moved, last.id)
 
 
 PAGE_BYTES = 20_000
@@ -252,17 +142,3 @@ def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
 def test_a_large_page_costs_few_statements(large_lists):
     statements = statements_of_read(list_sessions, owner_id="alice", limit=1000)
     assert len(statements) <= MOST_TO_READ, statements
-
-
-def test_the_order_of_what_is_collected_is_written(db_session):
-    prepared = [(messages._prepare_range(order, has_role=False), 1) for order in Order]
-    for sort, first in product(SessionSort, (True, False)):
-        listing = SessionListing(sort=sort, pinned_first=first)
-        walks = session_lists._walks(listing, None)
-        prepared.append((session_lists._prepare(listing, walks, None), len(walks)))
-    for each, parts in prepared:
-        text = str(each._compiled_for(db.engine.dialect).text)
-        aggregate = r"(?:group_concat|string_agg)\("
-        ordered = rf"{aggregate}[^()]* ORDER BY [^()]*\)"
-        assert len(re.findall(aggregate, text)) == parts, text
-        assert len(re.findall(ordered, text)) == parts, text

@@ -53,12 +53,6 @@ def test_a_parameter_that_is_not_declared_is_refused(serve, body, query, detail)
     assert [flaw["detail"] for flaw in response.json["errors"]] == [detail]
 
 
-def test_only_a_list_may_be_repeated(serve):
-    operation = Operation(query=PointSchema)
-    response = serve(operation, lambda query, n: None).get("/point/1?x=1&x=1")
-    assert_problem(response, 422, pointer="/x")
-
-
 @pytest.mark.parametrize(
     "value", [{"x": 1}, SimpleNamespace(x=1, tags=None), '{"x": 1}']
 )

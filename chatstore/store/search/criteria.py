@@ -49,7 +49,7 @@ class Bounds:
     best_walk: int = _BEST_WALK
     dense_window: int = _DENSE_WINDOW
     batch: int = BATCH
-    most_ranked: int = MOST_RANKED
+    max_ranked: int = MOST_RANKED
 
 
 BOUNDS = Bounds()
@@ -139,7 +139,7 @@ class Criteria:
 
         In a search by relevance, the newest come after the ranked part of a window.
         """
-        return self.by_rank and len(place.ranked) < self.bounds.most_ranked
+        return self.by_rank and len(place.ranked) < self.bounds.max_ranked
 
     def size(self, place: SearchPlace) -> int:
         """Return how many matches to find: a batch to rank, or one page."""

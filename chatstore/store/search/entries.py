@@ -122,11 +122,11 @@ def put_words(
     keys: Sequence[int],
     words: Sequence[Words],
     *,
-    most_letters: int = PUT_LETTERS,
+    max_letters: int = PUT_LETTERS,
 ) -> None:
     """Write entries from prepared words.
 
-    On PostgreSQL a statement takes at most `most_letters` characters, or one entry.
+    On PostgreSQL a statement takes at most `max_letters` characters, or one entry.
     """
     connection = write_connection()
     entries = zip(keys, words, strict=True)
@@ -134,21 +134,23 @@ def put_words(
         rows = [{"id": key, **each._asdict()} for key, each in entries]
         _PUT_FTS5[index].run(connection, rows)
         return
-    for some in in_batches(entries, lambda entry: len(entry[1].words), most_letters):
+    for some in in_batches(entries, lambda entry: len(entry[1].words), max_letters):
         texts = [each.words for _, each in some]
         ids = [key for key, _ in some]
         connection.execute(_PUT_TSVECTOR[index], {"ids": ids, "words": texts})
 
 
-def words_of_new(texts: Iterable[tuple[str, Sequence[str]]]) -> list[Words]:
+def words_of_new(
+    texts: Iterable[tuple[str, Sequence[str]]], *, max_words: int = APPEND_WORDS
+) -> list[Words]:
     """Return the words of new messages, given as (content, scopes), in their order.
 
-    On SQLite the list ends before `APPEND_WORDS` words, or after one message.
+    On SQLite the list ends before `max_words` words, or after one message.
     """
     words = starmap(words_of, texts)
     if not is_sqlite():
         return list(words)
-    return fitting(words, lambda each: each.words.count(" "), APPEND_WORDS)
+    return fitting(words, lambda each: each.words.count(" "), max_words)
 
 
 def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:

@@ -96,8 +96,8 @@ def take_first_look(
         )
         parameters = {
             **criteria.parameters(place),
-            "most_sessions": FEW_SESSIONS + 1 if sessions else None,
-            "most_sampled": criteria.bounds.dense_window if shape.by_rank else _DENSE,
+            "max_sessions": FEW_SESSIONS + 1 if sessions else None,
+            "max_sampled": criteria.bounds.dense_window if shape.by_rank else _DENSE,
         }
         for kind, *row in prepared.rows(connection, parameters):
             found[kind].append(tuple(row))

@@ -43,9 +43,9 @@ from chatstore.store.search.entries import (
 BATCH = 500
 # A batch with more text than this has one row only.
 BATCH_BYTES = 1024 * 1024
-_MOST_BYTES = 4 * INDEXED_CHARACTERS
+_MAX_BYTES = 4 * INDEXED_CHARACTERS
 _BYTES = func.octet_length(Message.content)
-_INDEXED_BYTES = case((_BYTES < _MOST_BYTES, _BYTES), else_=_MOST_BYTES)
+_INDEXED_BYTES = case((_BYTES < _MAX_BYTES, _BYTES), else_=_MAX_BYTES)
 _PENDING = table(PENDING, column("id", BigInteger))
 
 
@@ -59,14 +59,14 @@ class Batch:
 
 @prepared_first
 def reindex_batch(
-    index: str, *, after: int, most_bytes: int = BATCH_BYTES
+    index: str, *, after: int, max_bytes: int = BATCH_BYTES
 ) -> Callable[[], Batch | None]:
     """Rewrite the entries of the next rows; return None when no rows are left.
 
     The words are prepared before the transaction. The transaction skips rows that were
     deleted or renamed meanwhile, because those changes updated the entries too.
     """
-    entries = run_read(read_entries, index, after=after, most_bytes=most_bytes)
+    entries = run_read(read_entries, index, after=after, max_bytes=max_bytes)
     write_entries = _prepare_writing(index, entries)
 
     def write() -> Batch | None:
@@ -84,12 +84,12 @@ def reindex_batch(
 
 
 @prepared_first
-def index_pending(*, until: int) -> Callable[[], bool]:
+def index_pending(*, until: int, max_rows: int = BATCH) -> Callable[[], bool]:
     """Write the entries of the next pending messages with `id <= until`.
 
     Returns False when no such message was pending. SQLite only.
     """
-    keys = run_read(_next_pending, until)
+    keys = run_read(_next_pending, until, max_rows)
     entries = run_read(read_entries, MESSAGES, keys=keys) if keys else []
     write_entries = _prepare_writing(MESSAGES, entries)
 
@@ -110,9 +110,9 @@ def last_pending() -> int:
     return db.session.scalar(select(func.max(_PENDING.c.id))) or 0
 
 
-def _next_pending(until: int) -> list[int]:
+def _next_pending(until: int, max_rows: int) -> list[int]:
     pending = select(_PENDING.c.id).where(_PENDING.c.id <= until)
-    keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(BATCH)).all()
+    keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(max_rows)).all()
     sizes = select(Message.id, _INDEXED_BYTES).where(Message.id.in_(keys))
     rows: Sequence[Any] = db.session.execute(sizes).all()
     bytes_of = dict(rows)
@@ -234,7 +234,7 @@ def read_entries(
     after: int = 0,
     keys: Iterable[int] | None = None,
     is_locking: bool = False,
-    most_bytes: int = BATCH_BYTES,
+    max_bytes: int = BATCH_BYTES,
 ) -> list[Entry]:
     """Return the entries of the next rows with `key > after`, or of these `keys`."""
     key: Any = Message.id if index == MESSAGES else ChatSession.number
@@ -247,7 +247,7 @@ def read_entries(
     if keys is not None:
         is_next = key.in_(list(keys))
     elif index == MESSAGES:
-        is_next = key.in_(_next_messages(after, most_bytes))
+        is_next = key.in_(_next_messages(after, max_bytes))
     rows = db.session.execute(query.where(is_next).order_by(key).limit(BATCH))
     return [
         (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
@@ -255,15 +255,15 @@ def read_entries(
     ]
 
 
-def _next_messages(after: int, most_bytes: int) -> list[int]:
-    """Return the ids of the next messages with at most `most_bytes` of indexed text."""
+def _next_messages(after: int, max_bytes: int) -> list[int]:
+    """Return the ids of the next messages with at most `max_bytes` of indexed text."""
     sizes = db.session.execute(
         select(Message.id, _INDEXED_BYTES)
         .where(Message.id > after)
         .order_by(Message.id)
         .limit(BATCH)
     ).all()
-    return [row.id for row in fitting(sizes, lambda row: row[1], most_bytes)]
+    return [row.id for row in fitting(sizes, lambda row: row[1], max_bytes)]
 
 
 def _messages() -> Select[Any]:

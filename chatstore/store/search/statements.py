@@ -171,7 +171,7 @@ def _select_sessions(shape: Shape) -> Select[Any]:
         *name_columns(),
     )
     some = some.where(session_conditions(shape))
-    return bounded(some, bindparam("most_sessions", type_=Integer))
+    return bounded(some, bindparam("max_sessions", type_=Integer))
 
 
 def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
@@ -194,7 +194,7 @@ def _select_sample(shape: Shape, *, has_high: bool) -> Select[Any]:
 
 
 def _count_sample(shape: Shape, first: ColumnElement[int]) -> ColumnElement[int]:
-    """Return SQL for the number of matches in a sample, at most `most_sampled`."""
+    """Return SQL for the number of matches in a sample, at most `max_sampled`."""
     spread = func.least(first, shape.walk) / SAMPLED
     # People and assistants take turns, so the step is odd.
     step = sql_cast(spread, BigInteger).op("|")(1)
@@ -204,7 +204,7 @@ def _count_sample(shape: Shape, first: ColumnElement[int]) -> ColumnElement[int]
     # PostgreSQL would read all matches from the index, so we look up each place alone.
     at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
     sample = select(at.c.id).select_from(places.join(at, true()))
-    most = bindparam("most_sampled", type_=Integer)
+    most = bindparam("max_sampled", type_=Integer)
     matching = sample.where(matches_query(at.c.words)).limit(most).subquery("sampled")
     return select(func.count()).select_from(matching).scalar_subquery()
 

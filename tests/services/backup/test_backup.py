@@ -11,7 +11,7 @@ from chatstore.services.backup.backup import write_backup
 from chatstore.store.messages import append_messages
 from chatstore.web.auth import LOCAL_OWNER
 from tests.support import on_sqlite
-from tests.support.copies import backup, execute, ignore, refuse, restore, run_and_kill
+from tests.support.copies import backup, ignore, refuse, restore, run_and_kill
 
 
 def test_a_backup_is_private_and_alone(
@@ -77,17 +77,6 @@ def test_a_backup_needs_a_folder(app: Flask, tmp_path: Path) -> None:
     folder.mkdir()
     with app.app_context(), pytest.raises(BackupError, match="is not a regular file"):
         write_backup(folder, is_replacing=True, progress=ignore)
-
-
-def test_broken_data_is_not_backed_up(
-    app: Flask, make_session: Any, tmp_path: Path
-) -> None:
-    make_session(messages=2)
-    execute(app, "UPDATE sessions SET message_count = 7")
-    refuse(
-        backup, app, tmp_path / "copy", because="has message_count 7, but 2 messages"
-    )
-    assert not [*tmp_path.glob("copy*")]
 
 
 def test_a_killed_backup_leaves_no_file_of_that_name(

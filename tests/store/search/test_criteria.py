@@ -66,7 +66,7 @@ def test_filters_narrow_a_search_unless_it_names_its_sessions(changes, is_narrow
 
 
 def test_a_batch_is_ranked_until_a_window_has_ranked_enough():
-    criteria = replace(CRITERIA, bounds=Bounds(batch=2, most_ranked=4))
+    criteria = replace(CRITERIA, bounds=Bounds(batch=2, max_ranked=4))
     enough = replace(START, ranked=(4, 3, 2, 1))
     assert criteria.ranks(START)
     assert criteria.size(START) == 2

@@ -56,7 +56,7 @@ def test_a_large_batch_is_indexed_by_several_statements(db_session):
     scopes = scopes_of("alice", new_chat(None, *texts).id, "user")
     words = [words_of(text, scopes) for text in texts]
     with transaction(), recorded_statements() as statements:
-        put_words(MESSAGES, [1, 2, 3], words, most_letters=1)
+        put_words(MESSAGES, [1, 2, 3], words, max_letters=1)
     is_sqlite = db.engine.dialect.name == "sqlite"
     assert sum("INTO message_index" in each for each in statements) == (
         1 if is_sqlite else 3

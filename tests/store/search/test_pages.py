@@ -252,7 +252,7 @@ def test_pages_hold_what_stays_while_messages_come_and_go(db_session, sort):
 
 
 # Window sizes that a test can fill.
-SMALL = Bounds(window=150, batch=20, most_ranked=60)
+SMALL = Bounds(window=150, batch=20, max_ranked=60)
 
 
 @pytest.mark.parametrize("limit", [7, 20, 50])

@@ -53,7 +53,7 @@ def test_the_command_indexes_all_anew(chat, database_url):
 def test_batches_take_turns(chat):
     damage("DELETE FROM message_index", "DELETE FROM message_index")
     assert len(violations()) == 8
-    reindex(most_bytes=1)
+    reindex(max_bytes=1)
     assert violations() == []
 
 

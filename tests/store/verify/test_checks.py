@@ -13,26 +13,6 @@ ODD_TEXTS = ["", "x" * 200, "x" * 201, "é" * 300, "😀" * 300, " \n ", "%' \\ 
 OF_A = "session_id = (SELECT id FROM sessions WHERE name = 'a')"
 # Damage, and the checks that report it; session a has three messages.
 DAMAGES = {
-    "a tag cannot be found": (
-        {"facets"},
-        f"DELETE FROM session_facets WHERE {OF_A} AND value = 't1'",
-    ),
-    "a document is found that is not there": (
-        {"facets"},
-        f"UPDATE session_facets SET kind = 'document' WHERE {OF_A} AND value = 't1'",
-    ),
-    "a tag is found by another owner": (
-        {"facets"},
-        f"UPDATE session_facets SET owner_id = 'bob' WHERE {OF_A} AND value = 't1'",
-    ),
-    "a session has a tag that is not indexed": (
-        {"facets"},
-        """UPDATE sessions SET metadata_tags = '["t1", "t2", "t3"]' WHERE name = 'a'""",
-    ),
-    "a name is sorted as another": (
-        {"names"},
-        "UPDATE sessions SET name_folded = 'A' WHERE name = 'a'",
-    ),
     "a message is lost from the middle": (
         {"seq"},
         f"DELETE FROM chat_messages WHERE {OF_A} AND seq = 2",

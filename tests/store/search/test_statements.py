@@ -1,0 +1,65 @@
+"""No search reads a whole table, according to each database's query plan."""
+
+import re
+
+import pytest
+
+from chatstore.enums import Role, SearchSort
+from chatstore.store.filters import SessionFilters
+from tests.support import on_sqlite
+from tests.support.query_plans import plans_of
+
+SEARCHES = {
+    "a rare word": {"q": "rare7"},
+    "a common word": {"q": "often"},
+    "two words": {"q": "often word3"},
+    "a phrase": {"q": '"often word3"'},
+    "a beginning": {"q": "rare1*"},
+    "not": {"q": "often -word3"},
+    "newest": {"q": "often", "sort": SearchSort.NEWEST},
+    "a role": {"q": "often", "role": Role.USER},
+    "a seldom tag": {"q": "often", "filters": SessionFilters(tag=("seldom",))},
+    "an often tag": {"q": "often", "filters": SessionFilters(tag=("often",))},
+    "a model": {"q": "often", "filters": SessionFilters(model="m2")},
+}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_kind(request):
+    return request.param
+
+
+def whole_tables(plan):
+    """Return the tables that a plan reads from end to end."""
+    scans = re.findall(r"Seq Scan on (\w+)", plan)
+    # FTS5 always scans; "M" in its number means by a match, else it reads all.
+    scans += re.findall(r"SCAN (?!\w+ VIRTUAL TABLE INDEX \d+:[^\n]*M)(\w+)", plan)
+    # Intermediate results and list parameters may be scanned.
+    found = {"newest", "matches", "ranked", "best", "edge", "probes", "CONSTANT"}
+    return {each for each in scans if not each.startswith("anon_")} - found
+
+
+def test_no_search_reads_a_whole_table(crowd):
+    for what, where in SEARCHES.items():
+        found = list(plans_of(**where))
+        assert found, what
+        for plan in found:
+            assert not whole_tables(plan), (what, plan)
+
+
+@on_sqlite
+def test_the_index_comes_first_and_rows_are_looked_up(crowd):
+    for where in SEARCHES.values():
+        (*_, plan) = plans_of(**where)
+        real = re.compile("(SCAN|SEARCH) (message_index|chat_messages|sessions) .*")
+        lines = [each for each in plan.splitlines() if real.fullmatch(each)]
+        assert lines[0].startswith("SCAN message_index VIRTUAL TABLE"), plan
+        lines = [each for each in lines if "message_index" not in each]
+        assert lines[0].startswith("SEARCH chat_messages USING INTEGER PRIMARY KEY")
+
+
+@on_sqlite
+def test_a_sample_of_messages_is_looked_up_by_their_ids(crowd):
+    for plan in plans_of(q="plan"):
+        assert "(session_id=?)" not in plan
+        assert "SEARCH sessions USING COVERING INDEX" not in plan
