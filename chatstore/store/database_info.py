@@ -47,7 +47,9 @@ def export_snapshot() -> str:
 
 
 def count_other_clients() -> int:
-    """Return how many other connections use this PostgreSQL database."""
+    """Return how many other connections use this PostgreSQL database now."""
+    # PostgreSQL caches the view until the transaction ends, so we drop its cache.
+    db.session.execute(text("SELECT pg_stat_clear_snapshot()"))
     count = db.session.scalar(
         text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"

@@ -2,7 +2,7 @@ import psycopg
 from sqlalchemy import create_engine, text
 
 from chatstore.store import database_info
-from tests.support import on_postgresql, on_sqlite
+from tests.support import on_postgresql, on_sqlite, wait_until
 
 
 def test_a_migrated_database_has_no_rows(db_session):
@@ -36,11 +36,12 @@ def test_a_primary_is_no_standby(db_session):
 
 
 @on_postgresql
-def test_another_connection_is_counted(db_session, database_url):
+def test_other_connections_are_counted_as_they_come_and_leave(db_session, database_url):
     assert database_info.count_other_clients() == 0
-    db_session.rollback()  # PostgreSQL remembers the clients within a transaction
     with psycopg.connect(database_url.replace("+psycopg", "")):
         assert database_info.count_other_clients() == 1
+    # The server ends its process soon after the client has closed the connection.
+    wait_until(lambda: database_info.count_other_clients() == 0)
 
 
 @on_postgresql
