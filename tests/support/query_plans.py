@@ -50,8 +50,12 @@ def fill_crowd():
     db.session.commit()
 
 
-def plans_of(*, is_free=False, **where):
-    """Yield the plan of each SELECT of a search, as one text."""
+def plans_of(*, is_free=False, is_run=False, **where):
+    """Yield the plan of each SELECT of a search, as one text.
+
+    If `is_run`, PostgreSQL runs each SELECT again, and the plan tells how many rows
+    each node returned.
+    """
     found = []
 
     def explain(connection, cursor, statement, parameters, *_):
@@ -68,9 +72,8 @@ def plans_of(*, is_free=False, **where):
     if not is_sqlite and not is_free:
         # The planner prefers to scan 20,000 rows, so forbid that.
         cursor.execute("SET LOCAL enable_seqscan = off")
+    options = "QUERY PLAN" if is_sqlite else f"(ANALYZE {is_run})"
     for statement, parameters in found:
-        cursor.execute(
-            f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {statement}", parameters
-        )
+        cursor.execute(f"EXPLAIN {options} {statement}", parameters)
         rows = cursor.fetchall()
         yield "\n".join(str(row[3] if is_sqlite else row[0]) for row in rows)

@@ -199,7 +199,9 @@ def _count_sample(shape: Shape, first: ColumnElement[int]) -> ColumnElement[int]
     # People and assistants take turns, so the step is odd.
     step = sql_cast(spread, BigInteger).op("|")(1)
     entries = index_entries(MESSAGES)
-    place = func.generate_series(first, first - shape.walk, -step)
+    # No message has a key below 1, so the series ends there.
+    last = func.greatest(first - shape.walk, 1)
+    place = func.generate_series(first, last, -step)
     places = select(place.label("id")).subquery("places")
     # PostgreSQL would read all matches from the index, so we look up each place alone.
     at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")

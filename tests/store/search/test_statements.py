@@ -6,8 +6,10 @@ import pytest
 
 from chatstore.enums import Role, SearchSort
 from chatstore.store.filters import SessionFilters
-from tests.support import on_sqlite
+from chatstore.store.search.statements import PROBES
+from tests.support import on_postgresql, on_sqlite
 from tests.support.query_plans import plans_of
+from tests.support.searches import new_chat
 
 SEARCHES = {
     "a rare word": {"q": "rare7"},
@@ -56,6 +58,14 @@ def test_the_index_comes_first_and_rows_are_looked_up(crowd):
         assert lines[0].startswith("SCAN message_index VIRTUAL TABLE"), plan
         lines = [each for each in lines if "message_index" not in each]
         assert lines[0].startswith("SEARCH chat_messages USING INTEGER PRIMARY KEY")
+
+
+@on_postgresql
+def test_a_sample_looks_up_no_more_places_than_there_are_messages(db_session):
+    new_chat("a", *["often"] * PROBES)
+    (plan, *_) = plans_of(is_free=True, is_run=True, q="often")
+    numbers = re.findall(r"actual .*rows=(\d+)\S* loops=(\d+)", plan)
+    assert max(int(each) for pair in numbers for each in pair) == PROBES
 
 
 @on_sqlite
