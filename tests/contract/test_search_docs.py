@@ -7,7 +7,7 @@ import pytest
 
 from chatstore.fulltext import positions, query, words
 from chatstore.fulltext.snippets import LENGTH, PAGE_CHARACTERS
-from chatstore.store.search.criteria import BATCH, MOST_RANKED, WINDOW
+from chatstore.store.search.criteria import BATCH, MAX_RANKED, WINDOW
 from chatstore.store.search.pages import CHECKED_CHARACTERS
 from tests.support import API, ROOT, SESSIONS, messages_url
 
@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_the_code():
     assert f"about {LENGTH} characters" in DOC
     assert (BATCH, query.MAX_WORDS) == (100, 100)
     assert f"newest {WINDOW:,} matches" in DOC
-    assert f"up to {MOST_RANKED};" in DOC
+    assert f"up to {MAX_RANKED};" in DOC
     assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC
     assert f"first {words.INDEXED_CHARACTERS:,} characters" in DOC
     assert f"{words.FOLDED_CHARACTERS:,} characters at most" in DOC

@@ -37,7 +37,7 @@ _DENSE_WINDOW = SAMPLED * WINDOW // _BEST_WALK + 5
 BATCH = 100
 # The cursor holds the keys of ranked matches, so at most this many of a window are
 # ranked. The others come newest first.
-MOST_RANKED = 500
+MAX_RANKED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Bounds:
     best_walk: int = _BEST_WALK
     dense_window: int = _DENSE_WINDOW
     batch: int = BATCH
-    max_ranked: int = MOST_RANKED
+    max_ranked: int = MAX_RANKED
 
 
 BOUNDS = Bounds()
@@ -180,5 +180,5 @@ class Criteria:
             "high": place.high,
             "ranked_keys": orjson.dumps(place.ranked).decode(),
             "window": self.bounds.window,
-            "most": self.size(place) + 1,
+            "limit": self.size(place) + 1,
         }

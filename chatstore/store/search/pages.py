@@ -2,7 +2,7 @@
 
 The database ranks one window at a time: the newest 10,000 matches. Our own score ranks
 the window's best hundred again, and the pages show them. Then come the next hundred, up
-to `MOST_RANKED`. The rest of the window follows newest first, then the next window. So
+to `MAX_RANKED`. The rest of the window follows newest first, then the next window. So
 a common word costs little more than a rare one, and the pages reach every match.
 """
 
@@ -39,7 +39,7 @@ from chatstore.store.sessions import IS_OWNED, no_such_session, session_paramete
 
 # If the filters reject a whole window, the search reads the next one at once. One page
 # reads at most this many windows.
-MOST_WINDOWS = 3
+MAX_WINDOWS = 3
 # A page checks at most this many characters of texts for a phrase, and ends there.
 CHECKED_CHARACTERS = 5 * INDEXED_CHARACTERS
 
@@ -123,7 +123,7 @@ def search(
             sure_characters=_sure_characters(query),
             bounds=bounds,
         )
-        for _ in range(MOST_WINDOWS):
+        for _ in range(MAX_WINDOWS):
             page = _search_window(connection, criteria, place)
             if page.hits or page.next_place is None:
                 break
@@ -232,11 +232,11 @@ def _hits(
 
     A text is read beyond its beginning only if the beginning does not decide.
     """
-    most = characters_each(len(rows))
+    max_characters = characters_each(len(rows))
     ready: dict[int, tuple[Snippet, bool]] = {}
     further = []
     for row in rows:
-        snippet = cut_snippet(row.text, criteria.query.terms, most)
+        snippet = cut_snippet(row.text, criteria.query.terms, max_characters)
         if row.bytes <= len(row.text.encode()):
             if _holds(row.text, criteria):
                 ready[row.key] = snippet, False
@@ -246,7 +246,7 @@ def _hits(
             further.append(row.key)
     for key, text in read_texts(connection, further):
         if _holds(text, criteria):
-            snippet = cut_snippet(text, criteria.query.terms, most)
+            snippet = cut_snippet(text, criteria.query.terms, max_characters)
             ready[key] = snippet, not is_whole(text)
     for row in rows:
         if row.key in ready:

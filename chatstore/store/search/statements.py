@@ -62,7 +62,7 @@ _PLANNED_FOR = 1000
 _SATURATION, _LENGTH_WEIGHT, _USUAL_WORDS = 1.2, 0.75, 75.0
 _SUM_OF_SQUARES = 1.6449341  # of 1/n² for all n: π²/6
 
-_MOST = bindparam("most", type_=Integer)
+_LIMIT = bindparam("limit", type_=Integer)
 _FLOOR = bindparam("floor", type_=BigInteger)
 _WINDOW = bindparam("window", type_=Integer)
 _ANY_WORD = bindparam("any_word", type_=Text)
@@ -206,8 +206,10 @@ def _count_sample(shape: Shape, first: ColumnElement[int]) -> ColumnElement[int]
     # PostgreSQL would read all matches from the index, so we look up each place alone.
     at = select(entries).where(entries.c.id == places.c.id).limit(1).lateral("at")
     sample = select(at.c.id).select_from(places.join(at, true()))
-    most = bindparam("max_sampled", type_=Integer)
-    matching = sample.where(matches_query(at.c.words)).limit(most).subquery("sampled")
+    max_sampled = bindparam("max_sampled", type_=Integer)
+    matching = (
+        sample.where(matches_query(at.c.words)).limit(max_sampled).subquery("sampled")
+    )
     return select(func.count()).select_from(matching).scalar_subquery()
 
 
@@ -297,12 +299,12 @@ def _select_best_rows(
     if is_sqlite():
         # SQLite reads a subquery in the subquery's order, and stops at the limit.
         rows = select_rows(index, ranked, ranked.c.key, shape)
-        return bounded(rows.add_columns(ranked.c.rank), _MOST).subquery("best")
+        return bounded(rows.add_columns(ranked.c.rank), _LIMIT).subquery("best")
     row = select_rows(index, None, ranked.c.key, shape).limit(1).lateral("row")
     shown: Select[Any] = select(*row.c, ranked.c.rank)
     shown = shown.select_from(ranked.join(row, true()))
     in_order = (ranked.c.rank.desc(), ranked.c.key.desc())
-    return bounded(shown.order_by(*in_order), _MOST).subquery("best")
+    return bounded(shown.order_by(*in_order), _LIMIT).subquery("best")
 
 
 def _join_edge(edge: CTE, best: Subquery) -> Select[Any]:
@@ -340,7 +342,7 @@ def _select_newest_fts5(index: str, shape: Shape) -> Select[Any]:
     )
     if shape.has_ranked:
         rows = rows.where(~is_listed(key, "ranked_keys"))
-    return bounded(rows.order_by(key.desc()), _MOST)
+    return bounded(rows.order_by(key.desc()), _LIMIT)
 
 
 def _select_newest_planned(index: str, shape: Shape) -> Select[Any]:
@@ -357,7 +359,7 @@ def _select_newest_planned(index: str, shape: Shape) -> Select[Any]:
     if shape.has_ranked:
         rows = rows.where(~is_listed(key, "ranked_keys"))
     planned = rows.order_by(key.desc()).limit(_PLANNED_FOR).cte()
-    return bounded(select(planned.prefix_with("MATERIALIZED")), _MOST)
+    return bounded(select(planned.prefix_with("MATERIALIZED")), _LIMIT)
 
 
 def _walked_entries(shape: Shape, *, low: ColumnElement[int] | None) -> Subquery:
@@ -389,4 +391,4 @@ def _look_up_rows(newest: Subquery, shape: Shape) -> Select[Any]:
     rows = select(*row.c).select_from(newest.join(row, true()))
     if shape.has_ranked:
         rows = rows.where(~is_listed(key, "ranked_keys"))
-    return bounded(rows.order_by(key.desc()), _MOST)
+    return bounded(rows.order_by(key.desc()), _LIMIT)
