@@ -28,15 +28,15 @@ _CHUNK_ROWS = 500
 class Bounds:
     """Bounds of one request, because all other writers wait for its transaction.
 
-    A request changes at most `max_tags` tags. It deletes sessions with at most
-    `max_facets` tags and document ids. It rewrites at most `max_bytes` of both. It
-    reads `chunk_bytes` of tags at a time, as stored: PostgreSQL may compress them. It
-    deletes messages within `deletion`, or only hides their sessions.
+    A request changes at most `max_changed_tags` tags. It deletes sessions with at most
+    `max_changed_facets` tags and document ids. It rewrites at most `max_changed_bytes`
+    of both. It reads `chunk_bytes` of tags at a time, as stored: PostgreSQL may
+    compress them. It deletes messages within `deletion`, or only hides their sessions.
     """
 
-    max_tags: int = 10_000
-    max_facets: int = 50_000
-    max_bytes: int = 64 * 1024 * 1024
+    max_changed_tags: int = 10_000
+    max_changed_facets: int = 50_000
+    max_changed_bytes: int = 64 * 1024 * 1024
     chunk_bytes: int = 4 * 1024 * 1024
     deletion: deletions.Bounds = deletions.BOUNDS
 
@@ -89,10 +89,10 @@ def change_sessions(
         (chat, columns) for chat in chats if (columns := _columns_to_set(change, chat))
     ]
     changed_chats = [chat for chat, _ in changes]
-    _check_bytes(changed_chats, bounds.max_bytes)
+    _check_bytes(changed_chats, bounds.max_changed_bytes)
     has_hidden = False
     if change.action is BulkAction.DELETE:
-        _check_facets(changed_chats, bounds.max_facets)
+        _check_facets(changed_chats, bounds.max_changed_facets)
         if not is_dry_run:
             has_hidden = _delete_or_hide(changed_chats, bounds.deletion)
     elif not is_dry_run:
@@ -240,7 +240,7 @@ def _change_tags(
     is_dry_run: bool,
 ) -> int:
     """Add or remove tags, a chunk at a time; return how many sessions changed."""
-    changed, size, remaining = 0, 0, bounds.max_tags
+    changed, size, remaining = 0, 0, bounds.max_changed_tags
     is_adding = change.action is BulkAction.ADD_TAGS
     for chunk in _tag_chunks(chats, bounds.chunk_bytes):
         query = select(ChatSession.id, ChatSession.metadata_tags).where(
@@ -264,8 +264,8 @@ def _change_tags(
             size += chat.bytes
             changed += 1
             if changed > 1:
-                _check_remaining(remaining, bounds.max_tags, "tags")
-                _check_size(size, bounds.max_bytes)
+                _check_remaining(remaining, bounds.max_changed_tags, "tags")
+                _check_size(size, bounds.max_changed_bytes)
         if not is_dry_run and changes:
             _update_sessions(changes)
             change_tags = add_tags if is_adding else remove_tags

@@ -228,7 +228,7 @@ def test_too_many_facets_at_once_change_none(laden, action, is_dry_run):
     before = stored("revision")
     tags = ("t", "u") if action == "remove_tags" else ("x", "y")
     rows = 18 if action == "delete" else 6
-    bound = "max_facets" if action == "delete" else "max_tags"
+    bound = "max_changed_facets" if action == "delete" else "max_changed_tags"
     wanted = {"action": action, "tags": tags, "is_dry_run": is_dry_run}
     with pytest.raises(ValidationFailed):
         change(**wanted, bounds=Bounds(**{bound: rows - 1}))
@@ -240,7 +240,7 @@ def test_too_many_facets_at_once_change_none(laden, action, is_dry_run):
 @pytest.mark.parametrize("action", ["pin", "archive", "add_tags", "delete"])
 def test_too_many_bytes_at_once_change_none_but_one_alone(laden, action):
     before = stored("revision")
-    bounds = Bounds(max_bytes=100)
+    bounds = Bounds(max_changed_bytes=100)
     with pytest.raises(ValidationFailed):
         change(action, tags=("x",), bounds=bounds)
     assert stored("revision") == before
