@@ -104,13 +104,19 @@ class Settings:
         most=86_400,
     )
     max_body_bytes: int = _setting(
-        8 * 1024 * 1024, "largest request body", least=1024, most=64 * _MEBIBYTE
+        9 * 1024 * 1024, "largest request body", least=1024, most=64 * _MEBIBYTE
     )
     max_content_bytes: int = _setting(
         1024 * 1024,
         "largest message content, in bytes of UTF-8",
         least=1,
         most=16 * _MEBIBYTE,
+    )
+    max_message_bytes: int = _setting(
+        8 * 1024 * 1024,
+        "largest parts, tool calls and other fields of a message, in bytes of JSON",
+        least=1024,
+        most=32 * _MEBIBYTE,
     )
     max_metadata_bytes: int = _setting(
         64 * 1024,

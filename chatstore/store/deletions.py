@@ -118,7 +118,7 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     return last
 
 
-_BYTES = stored_bytes(Message.content, Message.metadata_)
+_BYTES = stored_bytes(Message.content, Message.metadata_, Message.extra)
 
 
 def fits_one_transaction() -> ColumnElement[bool]:
