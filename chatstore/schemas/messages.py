@@ -109,19 +109,25 @@ class ExtraSchema(Schema):
     tool_call_id = Text(
         allow_none=True,
         validate=_NAME,
-        metadata={"description": "The call that this message answers."},
+        metadata={
+            "description": "The call that this message answers.",
+            "example": "call_1",
+        },
     )
     name = Text(
         allow_none=True,
         validate=_NAME,
-        metadata={"description": "The author's name, of several with one role."},
+        metadata={
+            "description": "The author's name, of several with one role.",
+            "example": "ada",
+        },
     )
     model = Text(
         allow_none=True,
         validate=_NAME,
         metadata={"description": "The model that wrote it.", "example": "gpt-4o-mini"},
     )
-    refusal = Text(allow_none=True)
+    refusal = Text(allow_none=True, metadata={"example": "I cannot help with that."})
     annotations = fields.List(FreeJson(), allow_none=True)
     audio = FreeJson(allow_none=True)
     function_call = FreeJson(allow_none=True)
@@ -162,11 +168,15 @@ class MessageStateSchema(Schema):
     parent_seq = fields.Integer(
         metadata={
             "description": "The seq of the message that this one follows, 0 if none."
-            " Left out where that is the seq before."
+            " Left out where that is the seq before.",
+            "example": 1,
         }
     )
     revision = fields.Integer(
-        metadata={"description": "How often it was changed, plus 1. Left out if 1."}
+        metadata={
+            "description": "How often it was changed, plus 1. Left out if 1.",
+            "example": 2,
+        }
     )
     edited_at = Instant()
     deleted_at = Instant()
