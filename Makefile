@@ -1,4 +1,4 @@
-# `make` lists the targets. VENV is the virtual environment, PYTHON creates it.
+# `make` lists the targets. PYTHON creates the virtual environment VENV.
 PYTHON ?= python3
 VENV ?= .venv
 VENV_PEERS ?= .venv-peers
@@ -17,7 +17,7 @@ FAST_TESTS := tests/fulltext tests/schemas tests/models tests/web tests/routes \
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-python test-serializable coverage check bench bench-quick torture migration constraints clean
+.PHONY: help run test test-fast test-python test-serializable coverage check bench bench-quick torture migration settings-docs constraints clean
 export VENV_PEERS
 
 help:  ## list these targets
@@ -29,12 +29,12 @@ run: $(VENV)/.run  ## install, migrate and serve on http://127.0.0.1:8000
 test: $(VENV)/.dev  ## install what the tests need and run them all
 	$(PYTEST)
 
-# For the time between two changes: neither PostgreSQL nor any server is started.
-test-fast: $(VENV)/.dev  ## the tests that take a minute: on SQLite, without servers
+# Starts neither PostgreSQL nor a server.
+test-fast: $(VENV)/.dev  ## run the tests that take a minute: on SQLite, without servers
 	$(PYTEST) -k "not postgresql" $(FAST_TESTS)
 
 # An interpreter is python3.x on the PATH, or one that pyenv or uv has installed.
-test-python:  ## the fast tests on each Python of PYTHONS that is installed here
+test-python:  ## run the fast tests on each Python of PYTHONS that is installed here
 	@for version in $(PYTHONS); do \
 	  export PYENV_VERSION="$$(pyenv latest "$$version" 2>/dev/null)"; \
 	  for name in "python$$version" "$$(uv python find --no-python-downloads "$$version" 2>/dev/null)"; do \
@@ -45,14 +45,14 @@ test-python:  ## the fast tests on each Python of PYTHONS that is installed here
 	  $(MAKE) test-fast "PYTHON=$$python" "VENV=$(VENV)-$$version" || exit 1; \
 	done
 
-test-serializable: $(VENV)/.dev  ## the tests on PostgreSQL under serializable isolation
+test-serializable: $(VENV)/.dev  ## run the tests on PostgreSQL under serializable isolation
 	TEST_ISOLATION=serializable $(PYTEST) -k postgresql
 
 # Takes half as long again as the tests alone.
-coverage: $(VENV)/.dev  ## the tests, and which lines they do not reach: 95 % at least
+coverage: $(VENV)/.dev  ## run the tests and list unreached lines; fail below 95 %
 	$(PYTEST) --cov --cov-report=term
 
-check: $(VENV)/.dev  ## lint, types, security, tests
+check: $(VENV)/.dev  ## check style, types and security, then run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -60,7 +60,7 @@ check: $(VENV)/.dev  ## lint, types, security, tests
 	$(MAKE) test
 
 # An hour or two on a quiet machine; SCALE=0.01 fills in a hundredth.
-bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, and other services too; write docs/performance.md
+bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure chatstore and other services; write docs/performance.md
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.keyed
 	$(BIN)/python -m bench.tail
@@ -72,23 +72,26 @@ bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure everything, and other serv
 	$(BIN)/python -m bench.scripts
 	$(BIN)/python -m bench.report
 
-bench-quick: $(VENV)/.load  ## say in two minutes what has become slower
+bench-quick: $(VENV)/.load  ## print in two minutes what has become slower
 	$(BIN)/python -m bench.quick
 
-torture: $(VENV)/.dev  ## kill everything, for hours, and prove that nothing is lost
+torture: $(VENV)/.dev  ## kill every process for hours, and prove that nothing is lost
 	$(BIN)/python -m tests.torture --database sqlite --seconds $(SECONDS)
 	$(BIN)/python -m tests.torture --database postgresql --seconds $(SECONDS)
 	$(BIN)/python -m tests.torture --database replicas --seconds $(SECONDS)
 	TORTURE_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/contract/test_state_machine.py
 
 migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
-	@test -n "$(m)" || { echo 'say what it does: make migration m="add a column"'; exit 2; }
+	@test -n "$(m)" || { echo 'Describe the migration: make migration m="add a column"'; exit 2; }
 	$(BIN)/alembic -c migrations/alembic.ini revision --autogenerate -m "$(m)"
+
+settings-docs: $(VENV)/.dev  ## write the table of docs/settings.md from the settings
+	$(BIN)/python -m tests.support.settings_table
 
 # Newer interpreters install what the oldest can: a library drops old ones first.
 constraints: $(BIN)/python  ## resolve all dependencies again and write constraints.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	  || { echo "resolve with the oldest Python: make constraints PYTHON=python3.11 VENV=.venv-3.11"; exit 2; }
+	  || { echo "Use the oldest Python: make constraints PYTHON=python3.11 VENV=.venv-3.11"; exit 2; }
 	$(BIN)/pip install --quiet --dry-run --ignore-installed --report $(VENV)/report.json '.[sqlite,dev,bench,load]'
 	@$(BIN)/python -c "$$WRITE_CONSTRAINTS" $(VENV)/report.json > constraints.txt
 	@echo "wrote constraints.txt: $$(grep -c == constraints.txt) releases"
@@ -102,7 +105,7 @@ print(*sorted(lines, key=str.lower), sep="\n")
 endef
 export WRITE_CONSTRAINTS
 
-clean:  ## remove what was installed and built; instance/ stays
+clean:  ## remove environments and builds; instance/ stays
 	rm -rf $(VENV) $(VENV)-3.* $(VENV_PEERS) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:

@@ -86,7 +86,7 @@ def _derived(contenders: Found) -> list[str]:
             peers = max(peer[figure]["per_second"]["median"], 1e-9)
             times = rate[figure] / peers
             verdict = targets.at_least(times, targets.OF_PEER)
-            what = f"{figure} beside the FastAPI peer, {kind}"
+            what = f"{figure} / of the FastAPI peer, {kind}"
             rows.append([what, f"{short(times)} ×", verdict])
         for figure in FIGURES:
             tail = ours[figure]["p99/p50"]["median"]

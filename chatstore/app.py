@@ -3,10 +3,8 @@
 import os
 import re
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -19,7 +17,6 @@ from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.background import init_background
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
-from chatstore.web.cookies import NoCookies
 from chatstore.web.hosts import init_hosts
 from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
@@ -31,14 +28,6 @@ from chatstore.web.streaming import init_streaming
 _WHOLE_SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
 
 
-class _Application(Flask):
-    """Flask without async views, whose check costs time in every request."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `func` unchanged, because no view of ours is async."""
-        return func
-
-
 def create_app(
     settings: Settings | None = None, *, creates_files: bool = True
 ) -> Flask:
@@ -48,7 +37,7 @@ def create_app(
     nor a secret file, so the database must exist. Raises SettingsError.
     """
     settings = settings or Settings.from_env()
-    app = _Application(__name__)
+    app = Flask(__name__)
     configure_logs(level=settings.log_level, style=settings.log_format)
     _configure_database(app, settings, creates_files)
     _configure_requests(app, settings, creates_files)
@@ -66,7 +55,6 @@ def _configure_requests(app: Flask, settings: Settings, creates_files: bool) -> 
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json = OrjsonProvider(app)
-    app.session_interface = NoCookies()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     init_observation(app)
@@ -112,16 +100,16 @@ def _secret_key(settings: Settings, creates_files: bool) -> str:
         secret = path.read_bytes().decode(errors="replace").strip()
     except OSError as error:
         raise SettingsError(
-            f"{PREFIX}SECRET_KEY is not set, and {path} cannot be used to keep one:"
+            f"{PREFIX}SECRET_KEY is not set, and {path} cannot be read or created:"
             f" {error.strerror}. Set {PREFIX}SECRET_KEY to a long random text."
         ) from error
     if not _WHOLE_SECRET.fullmatch(secret):
         # Anybody could sign with an empty secret, so we refuse it. Other processes may
         # have read the file, or it may be the user's own, so we do not replace it.
         raise SettingsError(
-            f"{path} holds no whole secret: it is empty, cut off or damaged. Remove the"
-            " file, and the next start makes another (paging cursors that clients hold"
-            f" end); or set {PREFIX}SECRET_KEY to a long random text."
+            f"{path} is empty, incomplete or damaged. Remove the file, and the next"
+            " start creates a new secret, which invalidates the cursors of clients. Or"
+            f" set {PREFIX}SECRET_KEY to a long random text."
         )
     return secret
 
@@ -155,7 +143,7 @@ def _create_private_file(path: Path, variable: str) -> None:
         path.touch(mode=0o600)
     except OSError as error:
         raise SettingsError(
-            f"{path} cannot be written to ({error.strerror}): see {variable}."
+            f"{path} cannot be written ({error.strerror}): see {variable}."
         ) from error
 
 
@@ -164,5 +152,5 @@ def _create_folder(folder: Path, variable: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"The folder {folder} cannot be made ({error.strerror}): see {variable}."
+            f"The folder {folder} cannot be created ({error.strerror}): see {variable}."
         ) from error

@@ -55,9 +55,7 @@ class Commands(click.Group):
             raise click.ClickException(error.detail) from error
         except SQLAlchemyError as error:
             cause = db_error_text(error)
-            raise click.ClickException(
-                f"The database cannot answer: {cause}"
-            ) from error
+            raise click.ClickException(f"The database failed: {cause}") from error
 
 
 class Age(click.ParamType):  # type: ignore[type-arg]
@@ -70,7 +68,7 @@ class Age(click.ParamType):  # type: ignore[type-arg]
     ) -> timedelta:
         parts = re.fullmatch(r"([0-9]{1,5})([mhd])", str(value))
         if not parts:
-            self.fail(f"{value!r} is no age: say for example 90m, 36h or 7d.")
+            self.fail(f"{value!r} is not an age. Give, for example, 90m, 36h or 7d.")
         unit = {"m": "minutes", "h": "hours", "d": "days"}[parts[2]]
         return timedelta(**{unit: int(parts[1])})
 
@@ -85,9 +83,11 @@ def main() -> None:
 
 
 @main.command("serve")
-@click.option("--migrate", "is_migrating", is_flag=True, help="Migrate first.")
+@click.option(
+    "--migrate", "is_migrating", is_flag=True, help="Migrate any database first."
+)
 def serve_command(is_migrating: bool) -> None:
-    """Start the server; a database without sessions is migrated first."""
+    """Start the server, and first migrate a database without sessions."""
     app = _create_admin_app(creates_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
@@ -95,7 +95,7 @@ def serve_command(is_migrating: bool) -> None:
         if kind:
             raise click.ClickException(
                 f"{settings.sqlite_path} is on a network file system ({kind}), where"
-                " SQLite's locks do not hold. Use a local disk, or PostgreSQL."
+                " SQLite's locks fail. Use a local disk, or PostgreSQL."
             )
     with app.app_context():
         if is_migrating or is_first_run():
@@ -115,7 +115,7 @@ def serve_command(is_migrating: bool) -> None:
 
 @main.command("migrate")
 def migrate_command() -> None:
-    """Bring the database up to the schema of this version."""
+    """Migrate the database to the schema of this version."""
     with _create_admin_app(creates_files=True).app_context():
         _print_steps(migrate())
 
@@ -150,7 +150,7 @@ def _print_violations() -> int:
 def reindex_command() -> None:
     """Rebuild the search index and the session lists.
 
-    The server may keep running. Run `verify` first to see whether it is needed.
+    The server may keep running. Run this if `verify` finds wrong entries.
     """
     with _create_admin_app().app_context(), _progress_line() as progress:
         check_revision()
@@ -183,7 +183,7 @@ def _rebuild_index(index: str, noun: str, progress: Progress) -> int:
 
 @main.command("stats")
 def stats_command() -> None:
-    """Count what the database holds."""
+    """Count sessions, messages and bytes in the database."""
     with _create_admin_app().app_context():
         check_revision()
         for name, value in stats.get_stats().items():
@@ -192,9 +192,9 @@ def stats_command() -> None:
 
 @main.command("doctor")
 def doctor_command() -> None:
-    """Look for what could lose data or stop the service.
+    """Check for anything that could lose data or stop the service.
 
-    Exits with 1 if something can.
+    Exits with 1 if a check fails.
     """
     app = _create_admin_app(needs_database=False)
     with app.app_context():
@@ -211,7 +211,7 @@ def doctor_command() -> None:
 def backup_command(file: Path, is_replacing: bool) -> None:
     """Write a verified copy of the database to FILE.
 
-    The server may go on writing.
+    The server may keep running.
     """
     started = time.monotonic()
     with (
@@ -229,9 +229,9 @@ def backup_command(file: Path, is_replacing: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", "is_replacing", is_flag=True, help="Replace all data.")
 def restore_command(file: Path, is_replacing: bool) -> None:
-    """Put a backup in the place of the database.
+    """Replace the database with the backup in FILE.
 
-    The server must be stopped.
+    Stop the server first.
     """
     with (
         _create_admin_app(creates_files=True).app_context(),
@@ -245,7 +245,7 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
 @main.group("purge")
 def purge_group() -> None:
-    """Delete old records that chatstore need not keep."""
+    """Delete old records that chatstore no longer needs."""
 
 
 @purge_group.command("idempotency")
@@ -254,12 +254,14 @@ def purge_group() -> None:
     type=AGE,
     default="24h",
     show_default=True,
-    help="Age such as 36h or 7d; 24h at least, as clients were promised.",
+    help="Age such as 36h or 7d, and at least 24h.",
 )
 def purge_idempotency_command(older_than: timedelta) -> None:
     """Delete old idempotency records."""
     if older_than < timedelta(hours=24):
-        raise click.BadParameter("clients may repeat a request for 24h")
+        raise click.BadParameter(
+            "It must be at least 24h, because clients may retry for so long."
+        )
     with _create_admin_app().app_context():
         check_revision()
         purged = 0
@@ -274,7 +276,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
 @main.command("shell")
 @click.pass_context
 def shell_command_(ctx: click.Context) -> None:
-    """Open a Python shell on the data, with five recipes."""
+    """Open a Python shell with the models, the database and five recipes."""
     app = _create_admin_app()
     ctx.obj = ScriptInfo(create_app=lambda: app)
     with app.app_context():

@@ -79,7 +79,9 @@ class SeqConflict(ChatstoreError):
     title = "Another message came first"
 
     def __init__(self, last_seq: int) -> None:
-        super().__init__(f"The last seq is {last_seq}, so {last_seq + 1} is the next.")
+        super().__init__(
+            f"The last seq is {last_seq}, so the next one is {last_seq + 1}."
+        )
         self.last_seq = last_seq
 
 
@@ -146,11 +148,11 @@ class IdempotencyKeyReused(ValidationFailed):
     title = "Idempotency key reused"
 
     def __init__(self, key: str, *, is_other_body: bool) -> None:
-        detail = f"Idempotency-Key {key!r} came with another request before."
+        detail = f"Another request has used Idempotency-Key {key!r}. Use a new key."
         if is_other_body:
             detail = (
-                f"Idempotency-Key {key!r} came with another body before: the same one"
-                " has the same bytes, JSON members in the same order."
+                f"A request with another body has used Idempotency-Key {key!r}. A retry"
+                " must send the same bytes, with JSON members in the same order."
             )
         super().__init__([Flaw("", detail)])
         self.detail = detail  # the body has no flaw

@@ -2,6 +2,11 @@
 
 gunicorn's master runs this module. It must not import the application, because workers
 would then keep the old code after a reload.
+
+SIGHUP reloads: new workers import the application again, and the old ones finish their
+requests. The master keeps this module and the environment, so settings do not change.
+SIGTERM stops: running requests have `graceful_timeout` seconds to finish. SIGUSR2
+starts no second master, because gunicorn's http package shadows Python's own there.
 """
 
 import gc
@@ -38,13 +43,13 @@ configure_logs(level=_settings.log_level, style=_settings.log_format)
 _log = structlog.get_logger(__name__)
 
 # Names the folder of the workers' metrics; prometheus_client reads it on import.
-_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _DRAIN_SECONDS = 5
-_PIECE_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
 # Extra threads of a process that may wait for slow clients. They are extra so that
 # requests that have arrived completely still find a thread.
-_MOST_SLOW = 32
-_LOOK_SECONDS = 1.0
+_MAX_SLOW_CLIENTS = 32
+_RETRY_SECONDS = 1.0
 # One byte that master and workers share: 1 once any worker has served.
 _has_served = mmap.mmap(-1, 1)
 
@@ -96,10 +101,10 @@ class _Wait:
 
 
 class _SlowClients:
-    """The threads' waits for clients; beyond `most`, the slowest client's wait ends."""
+    """The threads' waits for clients; past `max_waits`, the slowest client's ends."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_waits: int) -> None:
+        self._max_waits = max_waits
         self._lock = threading.Lock()
         self._waits: set[_Wait] = set()
 
@@ -109,9 +114,9 @@ class _SlowClients:
         wait = _Wait(client, since)
         with self._lock:
             self._waits.add(wait)
-            going = [each for each in self._waits if not each.is_over]
-            if len(going) > self._most:
-                min(going, key=lambda each: each.since).end()
+            active = [each for each in self._waits if not each.is_over]
+            if len(active) > self._max_waits:
+                min(active, key=lambda each: each.since).end()
         try:
             yield wait
         finally:
@@ -119,7 +124,7 @@ class _SlowClients:
                 self._waits.discard(wait)
 
 
-_slow_clients = _SlowClients(_MOST_SLOW)
+_slow_clients = _SlowClients(_MAX_SLOW_CLIENTS)
 
 
 class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
@@ -149,11 +154,11 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         return data or b""
 
     def _recv(self, size: int) -> bytes | None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
             return None
         try:
-            self.sock.settimeout(left)
+            self.sock.settimeout(remaining)
             data: bytes = self.sock.recv(size)
         except TimeoutError:
             return None
@@ -171,9 +176,9 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)
         raise _request_timeout()(
-            "The request did not come whole in time"
+            "The request did not arrive whole in time"
             f" ({PREFIX}REQUEST_READ_SECONDS is {_settings.request_read_seconds}), or"
-            " too many others were slow at once."
+            " too many clients were slow at once."
         )
 
     def next_request(self) -> None:
@@ -189,8 +194,8 @@ class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker, in which no slow client blocks the main thread."""
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return the thread pool, with `_MOST_SLOW` extra threads for slow clients."""
-        return ThreadPoolExecutor(max_workers=threads + _MOST_SLOW)
+        """Return the thread pool, with `_MAX_SLOW_CLIENTS` extra threads."""
+        return ThreadPoolExecutor(max_workers=threads + _MAX_SLOW_CLIENTS)
 
     def handle(self, conn: Any) -> Any:
         """Serve one request; close the connection in this thread unless it is kept."""
@@ -199,7 +204,7 @@ class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
             # The main thread would wait 2 s for a client that does not close.
             with _slow_clients.wait_for(conn.sock, since=time.monotonic()):
                 gunicorn.util.close_graceful(conn.sock)
-            conn.close = _leave_closed
+            conn.close = _do_nothing
         return is_kept
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
@@ -212,7 +217,7 @@ class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
             _send_problem(client, exc.status, exc.title, exc.detail)
 
 
-def _leave_closed(*, graceful: bool = False) -> None:
+def _do_nothing(*, graceful: bool = False) -> None:
     """Do nothing, because the serving thread has closed the connection."""
 
 
@@ -268,12 +273,12 @@ gunicorn.util.write_error = _write_problem
 
 def on_starting(server: Any) -> None:
     """Create the folder of the workers' metrics, unless the environment names one."""
-    if _METRICS not in os.environ:
-        os.environ[_METRICS] = tempfile.mkdtemp(prefix="chatstore-metrics-")
-        server.chatstore_metrics = os.environ[_METRICS]
+    if _METRICS_VARIABLE not in os.environ:
+        os.environ[_METRICS_VARIABLE] = tempfile.mkdtemp(prefix="chatstore-metrics-")
+        server.chatstore_metrics = os.environ[_METRICS_VARIABLE]
 
 
-def _greet(server_pid: int) -> None:
+def _print_addresses(server_pid: int) -> None:
     """Print the addresses of the server and its docs, and how to stop it."""
     is_socket = bind.startswith("unix:")
     address = bind if is_socket else f"http://{bind}"
@@ -292,25 +297,25 @@ def post_fork(server: Any, worker: Any) -> None:
     if _has_served[0]:
         # gunicorn stops the whole server if a worker cannot start. This worker replaces
         # another, perhaps between an installation and its migration, so it retries.
-        worker.load_wsgi = partial(_load_at_last, worker, worker.load_wsgi)
+        worker.load_wsgi = partial(_load_with_retries, worker, worker.load_wsgi)
 
 
-def _load_at_last(worker: Any, load: Callable[[], None]) -> None:
+def _load_with_retries(worker: Any, load: Callable[[], None]) -> None:
     """Load the application; retry until that succeeds."""
-    _forget_old_code()
+    _unload_old_modules()
 
     def attempt() -> str | None:
         try:
             load()
         except Exception as error:
-            _forget_old_code()
+            _unload_old_modules()
             return f"{type(error).__name__}: {error}"
         return None
 
     _wait_until(worker, attempt)
 
 
-def _forget_old_code() -> None:
+def _unload_old_modules() -> None:
     # A worker inherits the modules of the version that the master started with. They
     # may not fit the installed version, so the worker imports all modules again.
     for name in [*sys.modules]:
@@ -330,7 +335,7 @@ def _wait_until(worker: Any, attempt: Callable[[], str | None]) -> None:
             _log.error("worker waits", cause=objection)
             is_logged = True
         worker.notify()
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_RETRY_SECONDS)
         if not worker.alive or worker.ppid != os.getppid():
             sys.exit(0)
 
@@ -361,7 +366,7 @@ def post_worker_init(worker: Any) -> None:
     gc.enable()
     background_worker_of(app).start()
     if worker.age == 1:
-        _greet(worker.ppid)
+        _print_addresses(worker.ppid)
 
 
 def _find_wrong_revision() -> str | None:
@@ -408,8 +413,8 @@ def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None
 def _drain(unreader: _BoundedUnreader, body: Any) -> None:
     unreader.deadline = min(unreader.deadline, time.monotonic() + _DRAIN_SECONDS)
     with suppress(OSError, ParseException, _request_timeout()):
-        for _ in range(0, 2 * _settings.max_body_bytes, _PIECE_BYTES):
-            if not body.read(_PIECE_BYTES):
+        for _ in range(0, 2 * _settings.max_body_bytes, _READ_BYTES):
+            if not body.read(_READ_BYTES):
                 return
     # The client is gone or slow, or sends nonsense or too much, so we close.
     unreader.is_expired = True

@@ -17,23 +17,28 @@ from chatstore.errors import SettingsError
 PREFIX = "CHATSTORE_"
 # An entry of a PostgreSQL B-tree has at most 2,704 bytes. The facet index holds owner,
 # kind, value and session id, so a value may have 512 characters of 4 bytes.
-INDEXED_LENGTH = 512
+MAX_FACET_LENGTH = 512
 _MEBIBYTE = 1024 * 1024
 _HOST = re.compile(
     r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*"
 )
-POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
+_POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
 def _setting(
     default: Any,
     meaning: str,
     *,
-    least: int = 0,
-    most: int = 0,
+    minimum: int = 0,
+    maximum: int = 0,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    metadata = {"meaning": meaning, "least": least, "most": most, "choices": choices}
+    metadata = {
+        "meaning": meaning,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
     return field(default=default, metadata=metadata, repr=isinstance(default, int))
 
 
@@ -51,7 +56,7 @@ class Settings:
     )
     database_pooler: str = _setting(
         "none",
-        "pooler in transaction mode in front of PostgreSQL",
+        "pooler between chatstore and PostgreSQL, in transaction mode",
         choices=("none", "pgbouncer"),
     )
     bind: str = _setting(
@@ -59,116 +64,127 @@ class Settings:
     )
     allowed_hosts: str = _setting(
         "",
-        "names that requests may be sent to, with commas, besides localhost and the"
-        " address of the server; .example.org is example.org and all below; * is any",
+        "names of the server, separated by commas; localhost and its own address always"
+        " count; .example.org is example.org and all names below it; * is any name",
     )
-    workers: int = _setting(2, "server processes", least=1, most=1000)
+    workers: int = _setting(2, "server processes", minimum=1, maximum=1000)
     threads: int = _setting(
         8,
-        "requests each process serves at a time, streams aside; its database pool size",
-        least=1,
-        most=1000,
+        "requests that each process serves at a time, without streams; also the size of"
+        " its database pool",
+        minimum=1,
+        maximum=1000,
     )
     max_streams: int = _setting(
         64,
-        "long listings each process streams at a time, to clients that may be slow;"
-        " each has a thread of its own, and no database connection",
-        least=1,
-        most=1000,
+        "long listings that each process streams at a time; each has its own thread and"
+        " holds no database connection",
+        minimum=1,
+        maximum=1000,
     )
     default_model_name: str = _setting(
-        "gpt-4o-mini", "llm_model_name of a session created without one"
+        "gpt-4o-mini", "model of a session that is created without `llm_model_name`"
     )
     secret_key: str = _setting(
         "",
-        "signs paging cursors; the same on every node; when empty, chatstore"
+        "signs paging cursors, and is the same on every node; if empty, chatstore"
         " creates one in the file secret_key next to the database",
     )
     log_level: str = _setting(
         "info",
-        "least severe line logged",
+        "least severe level that is logged",
         choices=("debug", "info", "warning", "error"),
     )
     log_format: str = _setting(
         "auto",
-        "auto is console on a terminal and json elsewhere",
+        "format of log lines; auto is console on a terminal and json elsewhere",
         choices=("auto", "json", "console"),
     )
     proxy_hops: int = _setting(
-        0, "reverse proxies in front whose X-Forwarded-* headers are believed", most=100
+        0,
+        "number of reverse proxies in front whose X-Forwarded-* headers are trusted",
+        maximum=100,
     )
     request_read_seconds: int = _setting(
         60,
-        "longest time that a client may take to send one request, headers and body",
-        least=1,
-        most=86_400,
+        "longest time for a client to send one request, headers and body",
+        minimum=1,
+        maximum=86_400,
     )
     max_body_bytes: int = _setting(
-        9 * 1024 * 1024, "largest request body", least=1024, most=64 * _MEBIBYTE
+        8 * 1024 * 1024,
+        "largest request body, in bytes",
+        minimum=1024,
+        maximum=64 * _MEBIBYTE,
     )
     max_content_bytes: int = _setting(
         1024 * 1024,
         "largest message content, in bytes of UTF-8",
-        least=1,
-        most=16 * _MEBIBYTE,
+        minimum=1,
+        maximum=16 * _MEBIBYTE,
     )
     max_message_bytes: int = _setting(
         8 * 1024 * 1024,
         "largest parts, tool calls and other fields of a message, in bytes of JSON",
-        least=1024,
-        most=32 * _MEBIBYTE,
+        minimum=1024,
+        maximum=32 * _MEBIBYTE,
     )
     max_metadata_bytes: int = _setting(
         64 * 1024,
         "largest message metadata, in bytes of compact JSON",
-        least=2,
-        most=_MEBIBYTE,
+        minimum=2,
+        maximum=_MEBIBYTE,
     )
     max_batch_size: int = _setting(
-        1000, "most messages in a batch", least=1, most=10_000
+        1000, "most messages in a batch", minimum=1, maximum=10_000
     )
     max_json_depth: int = _setting(
-        32, "deepest nesting of arrays and objects in a body", least=4, most=100
+        32, "deepest nesting of arrays and objects in a body", minimum=4, maximum=100
     )
     max_page_size: int = _setting(
-        1000, "largest limit of a listing", least=1, most=10_000
+        1000, "largest `limit` of a listing", minimum=1, maximum=10_000
     )
     default_page_size: int = _setting(
-        50, "limit of the session list when none is given", least=1, most=10_000
+        50, "default `limit` of the session list", minimum=1, maximum=10_000
     )
     max_query_length: int = _setting(
-        10_000, "longest search query, in characters", least=1, most=100_000
+        10_000, "longest search query, in characters", minimum=1, maximum=100_000
     )
     max_offset: int = _setting(
         100_000,
-        "largest offset of the session list; cursors go on from there",
-        most=1_000_000,
+        "largest `offset` of the session list; cursors reach all sessions",
+        maximum=1_000_000,
     )
-    max_documents: int = _setting(1000, "most rag_document_ids in a session", most=2000)
+    max_documents: int = _setting(
+        1000, "most rag_document_ids in a session", maximum=2000
+    )
     max_document_id_length: int = _setting(
-        512, "longest rag_document_id, in characters", least=1, most=INDEXED_LENGTH
+        512,
+        "longest rag_document_id, in characters",
+        minimum=1,
+        maximum=MAX_FACET_LENGTH,
     )
-    max_tags: int = _setting(50, "most metadata_tags in a session", most=1000)
+    max_tags: int = _setting(50, "most metadata_tags in a session", maximum=1000)
     max_tag_length: int = _setting(
-        64, "longest metadata_tag, in characters", least=1, most=INDEXED_LENGTH
+        64, "longest metadata_tag, in characters", minimum=1, maximum=MAX_FACET_LENGTH
     )
     max_bulk_sessions: int = _setting(
-        10_000, "most sessions that one bulk request changes", least=1, most=10_000
+        10_000, "most sessions that one bulk request changes", minimum=1, maximum=10_000
     )
     lock_timeout_seconds: int = _setting(
         30,
-        "longest wait of a request for the database's write lock (SQLite) or for locked"
-        " rows, all of its attempts together",
-        least=1,
-        most=3600,
+        "longest wait of a request, over all its attempts, for the write lock (SQLite)"
+        " or for locked rows",
+        minimum=1,
+        maximum=3600,
     )
     pool_timeout_seconds: int = _setting(
-        5, "longest wait for a database connection", least=1, most=3600
+        5, "longest wait for a database connection", minimum=1, maximum=3600
     )
     statement_timeout_seconds: int = _setting(
         30,
-        "longest run of one database statement in a request; 0 is no bound",
-        most=86_400,
+        "longest run of one database statement in a request; 0 removes the bound",
+        maximum=86_400,
     )
 
     @classmethod
@@ -183,28 +199,28 @@ class Settings:
             if not variable.startswith(PREFIX):
                 continue
             if variable not in known:
-                raise SettingsError(_unknown(variable, list(known)))
+                raise SettingsError(_explain_unknown(variable, list(known)))
             values[known[variable].name] = _parse(variable, text, known[variable])
         return cls(**values)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "database_url", _full_url(self.database_url))
+        object.__setattr__(self, "database_url", _normalize_url(self.database_url))
         host = r"\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+"
         address = re.fullmatch(rf"unix:.+|(?:{host}):([0-9]{{1,5}})", self.bind)
         if not address or int(address[1] or 0) > 65535:
             raise SettingsError(
-                f"{PREFIX}BIND is {self.bind!r}: say host:port or unix:/path."
+                f"{PREFIX}BIND is {self.bind!r}. Give host:port or unix:/path."
             )
-        for name in self.allowed_names:
+        for name in self.allowed_host_names:
             if not _HOST.fullmatch(name):
                 raise SettingsError(
-                    f"{PREFIX}ALLOWED_HOSTS has {name!r}: say names such as"
+                    f"{PREFIX}ALLOWED_HOSTS has {name!r}. Give names such as"
                     " chat.example.org or .example.org, without scheme and port."
                 )
         if self.secret_key and not self.secret_key.strip():
             raise SettingsError(
-                f"{PREFIX}SECRET_KEY is nothing but white space: set it to a long"
-                " random text, or to nothing, and one is made and kept."
+                f"{PREFIX}SECRET_KEY is only white space. Set it to a long random text,"
+                " or leave it empty, and chatstore creates one."
             )
         model = self.default_model_name
         if not model.strip() or len(model) > 255:
@@ -214,15 +230,17 @@ class Settings:
             )
         if self.default_page_size > self.max_page_size:
             raise SettingsError(
-                f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, more than"
-                f" {PREFIX}MAX_PAGE_SIZE, {self.max_page_size}."
+                f"{PREFIX}DEFAULT_PAGE_SIZE is {self.default_page_size}, but"
+                f" {PREFIX}MAX_PAGE_SIZE is only {self.max_page_size}."
             )
 
     @property
-    def allowed_names(self) -> tuple[str, ...]:
+    def allowed_host_names(self) -> tuple[str, ...]:
         """The names in `allowed_hosts` as browsers send them: in lower-case ASCII."""
         return tuple(
-            _plain_name(name) for name in self.allowed_hosts.split(",") if name.strip()
+            _normalize_host(name)
+            for name in self.allowed_hosts.split(",")
+            if name.strip()
         )
 
     @property
@@ -232,13 +250,8 @@ class Settings:
             return None
         return Path(self.database_url.removeprefix("sqlite:///"))
 
-    @property
-    def is_postgresql(self) -> bool:
-        """Whether the data lives in PostgreSQL."""
-        return self.sqlite_path is None
 
-
-def _unknown(variable: str, known: list[str]) -> str:
+def _explain_unknown(variable: str, known: list[str]) -> str:
     close = difflib.get_close_matches(variable.upper(), known, n=1)
     hint = f" Did you mean {close[0]}?" if close else " See docs/settings.md."
     return f"{variable} is not a setting of chatstore.{hint}"
@@ -247,19 +260,22 @@ def _unknown(variable: str, known: list[str]) -> str:
 def _parse(variable: str, text: str, setting: Any) -> str | int:
     choices = setting.metadata["choices"]
     if setting.type is int:
-        least, most = setting.metadata["least"], setting.metadata["most"]
+        minimum, maximum = setting.metadata["minimum"], setting.metadata["maximum"]
         is_number = re.fullmatch(r"[0-9]{1,15}", text.strip())
-        if not is_number or not least <= int(text) <= most:
+        if not is_number or not minimum <= int(text) <= maximum:
             raise SettingsError(
-                f"{variable} is {text!r}: say a whole number from {least} to {most}."
+                f"{variable} is {text!r}. Give a whole number from {minimum} to"
+                f" {maximum}."
             )
         return int(text)
     if choices and text.lower() not in choices:
-        raise SettingsError(f"{variable} is {text!r}: say one of {', '.join(choices)}.")
+        raise SettingsError(
+            f"{variable} is {text!r}. Give one of {', '.join(choices)}."
+        )
     return text.lower() if choices else text
 
 
-def _plain_name(name: str) -> str:
+def _normalize_host(name: str) -> str:
     name = name.strip().lower().removesuffix(".")
     if re.fullmatch(r"\[[0-9a-f:.]+\]", name):
         return name[1:-1]
@@ -270,7 +286,7 @@ def _plain_name(name: str) -> str:
         return name  # `__post_init__` refuses it and quotes it as given
 
 
-def _is_readable(url: str) -> bool:
+def _can_parse_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -278,10 +294,10 @@ def _is_readable(url: str) -> bool:
     return parts.netloc.count("@") <= 1 and "#" not in url
 
 
-def _full_url(url: str) -> str:
+def _normalize_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    if scheme in POSTGRES_SCHEMES:
-        if not _is_readable(url):
+    if scheme in _POSTGRESQL_SCHEMES:
+        if not _can_parse_url(url):
             # The reason would quote parts of the password, so we leave it out.
             raise SettingsError(
                 f"{PREFIX}DATABASE_URL cannot be read. Percent-encode special"
@@ -292,7 +308,7 @@ def _full_url(url: str) -> str:
         # A text without a scheme may begin with a password, so we do not quote it.
         kind = repr(scheme) if re.fullmatch(r"[a-z0-9+]{1,20}", scheme) else "no scheme"
         raise SettingsError(
-            f"{PREFIX}DATABASE_URL starts with {kind if rest else 'no scheme'}: say"
+            f"{PREFIX}DATABASE_URL starts with {kind if rest else 'no scheme'}. Give"
             " sqlite:///path or postgresql://user:password@host/name."
         )
     path = rest.removeprefix("/")

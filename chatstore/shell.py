@@ -37,7 +37,7 @@ RECIPES = (
     ),
 )
 BANNER = "\n".join(
-    ["Here: db, the models, the store functions, select, func. Recipes:"]
+    ["Available: db, the models, the store functions, select, func. Recipes:"]
     + [f"# {title}\n{recipe}" for title, recipe in RECIPES]
 )
 

@@ -68,7 +68,7 @@ def loads(body: bytes, *, max_depth: int, uncounted_levels: int = 0) -> Any:
         raise _too_deep(max_depth, pointer) from None
     except UnicodeDecodeError as error:
         raise MalformedRequest(
-            f"The body is not UTF-8: byte {error.start} is out of place."
+            f"The body is not UTF-8: byte {error.start} is invalid."
         ) from None
     except json.JSONDecodeError as error:
         raise MalformedRequest(
@@ -106,9 +106,7 @@ def _refuse_other_encodings(body: bytes) -> None:
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or (
         len(body) > 1 and b"\0" in body[:2]
     ):
-        raise MalformedRequest(
-            "The body is not UTF-8 but UTF-16 or UTF-32: send UTF-8."
-        )
+        raise MalformedRequest("The body is UTF-16 or UTF-32. Send UTF-8.")
     if body.startswith(codecs.BOM_UTF8):
         raise MalformedRequest(
             "The body is not JSON: it begins with a byte order mark (U+FEFF)."
@@ -151,7 +149,7 @@ def _parse_float(text: str) -> float:
 
 
 def _parse_constant(name: str) -> _Malformed:
-    return _Malformed(f"The body is not JSON: {name} is no JSON number")
+    return _Malformed(f"The body is not JSON: {name} is not a JSON number")
 
 
 def _too_deep(max_depth: int, pointer: str = "") -> MalformedRequest:
@@ -182,7 +180,10 @@ def _find_deep_place(body: bytes, max_levels: int, length: int) -> str:
 
 
 def _is_flawless(value: Any, max_depth: int, *, has_escapes: bool) -> bool:
-    """Whether `_find_flaws` would find nothing, at a fifteenth of its cost.
+    """Return whether `_find_flaws` would find nothing.
+
+    Without this check, a batch of 30 messages with 60 kB of numbers each as metadata
+    takes 2.2 times as long on SQLite and 1.8 times on PostgreSQL.
 
     `has_escapes` is whether a string can contain a NUL or a surrogate.
     """

@@ -1,4 +1,4 @@
-"""Exits with 0 when the server at CHATSTORE_BIND answers /healthz; for containers."""
+"""Exits with 0 if the server at CHATSTORE_BIND answers /healthz; for containers."""
 
 import os
 import socket

@@ -39,7 +39,9 @@ class Client:
             "https": http.client.HTTPSConnection,
         }
         if parts.scheme not in kind or not parts.hostname:
-            raise Refused(f"{url} is no address: say http://host:port")
+            raise Refused(
+                f"{url} is not an address. Give, for example, http://127.0.0.1:8000"
+            )
         self._connection = kind[parts.scheme](parts.hostname, parts.port, timeout=60)
         self._prefix = parts.path.rstrip("/")
 
@@ -138,7 +140,9 @@ def main() -> int:
     """Run the command; 1 if something was refused or differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", help="where chatstore listens: http://127.0.0.1:8000")
-    parser.add_argument("file", type=Path, help="conversation trees, one a line (JSON)")
+    parser.add_argument(
+        "file", type=Path, help="conversation trees, one JSON object per line"
+    )
     arguments = parser.parse_args()
     try:
         lines = arguments.file.read_text(encoding="utf-8").split("\n")

@@ -274,4 +274,4 @@ def replace_checks(
         connection.exec_driver_sql("PRAGMA writable_schema = RESET")
     connection.exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1")  # nosec B608
     if connection.scalar(query, {"of": table}) != after:
-        raise Refused(f"This SQLite does not let the constraints of {table} change.")
+        raise Refused(f"This build of SQLite cannot change the constraints of {table}.")

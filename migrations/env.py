@@ -23,21 +23,22 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import context
 from flask import current_app, has_app_context
+from flask.cli import ScriptInfo
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-import chatstore.models  # noqa: F401, autogenerate compares with these
-from chatstore.app import create_app
+# Steps must still run when chatstore changes, so this folder imports only `db`.
 from chatstore.db import UtcDateTime, db
-from chatstore.errors import WrongRevision
-from chatstore.fulltext.index_format import is_index_table
 
 # An arbitrary key, which no other program may use.
 ADVISORY_LOCK = 0x63686174
-WAITING = "another process migrates: waiting for it\n"
+WAITING = "waiting for another process that migrates\n"
 # The oldest code that runs on a step without an `oldest_code` of its own.
 OLDEST_CODE = "0001"
 _REMOVES_ROWS = ("DROP TABLE", "DELETE", "UPDATE")
+APPLICATION = "chatstore.app:create_app"
+# Steps create the tables of the search index with SQL, and no model declares them.
+_INDEX_TABLES = ("message_index", "name_index")
 
 
 def load(path: str) -> Any:
@@ -54,15 +55,17 @@ batches = load("batches.py")
 
 
 def run() -> None:
-    # Developers run Alembic's own command, which has no application, so we create one.
-    app_context = nullcontext() if has_app_context() else create_app().app_context()
-    with app_context:
+    if has_app_context():
+        run_in_app()
+        return
+    # Developers run Alembic's own command, which has no application, so we load ours.
+    with ScriptInfo(app_import_path=APPLICATION).load_app().app_context():
         run_in_app()
 
 
 def run_in_app() -> None:
     if context.is_offline_mode():
-        raise SystemExit("chatstore migrates a database, it does not write SQL files.")
+        raise SystemExit("chatstore migrates a database and writes no SQL files.")
     settings = current_app.config["CHATSTORE"]
     with ExitStack() as stack:
         stack.enter_context(alone(settings.sqlite_path))
@@ -88,7 +91,8 @@ def run_in_app() -> None:
         try:
             migrate(work)
         except batches.Refused as error:
-            raise WrongRevision(str(error)) from error
+            refusal = context.config.attributes.get("refusal", SystemExit)
+            raise refusal(str(error)) from error
         finally:
             work.show("")
 
@@ -175,8 +179,8 @@ def check_foreign_keys(connection: Connection) -> None:
     rows = connection.execute(text("PRAGMA foreign_key_check")).all()
     if rows:
         raise RuntimeError(
-            f"The migration was undone: {len(rows)} rows would refer to missing ones,"
-            f" the first in {rows[0][0]}."
+            f"The migration was undone, because {len(rows)} rows would refer to missing"
+            f" ones, the first in {rows[0][0]}."
         )
 
 
@@ -263,7 +267,7 @@ def configure(connection: Connection, **more: Any) -> None:
 
 
 def include_name(name, kind, _) -> bool:
-    return kind != "table" or not is_index_table(name)
+    return kind != "table" or not name.startswith(_INDEX_TABLES)
 
 
 def report_step(*, ctx, step, **_) -> None:

@@ -324,11 +324,15 @@ def test_an_unknown_setting_stops_every_command(run, command):
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("workers", "many", "CHATSTORE_WORKERS is 'many': .*whole number"),
+        ("workers", "many", "CHATSTORE_WORKERS is 'many'. .*whole number"),
         ("threads", "0", "CHATSTORE_THREADS is '0'"),
-        ("bind", "nonsense", "CHATSTORE_BIND is 'nonsense': say host:port"),
-        ("log_level", "loud", "CHATSTORE_LOG_LEVEL is 'loud': say one of debug"),
-        ("database_url", "mysql://h/x", "CHATSTORE_DATABASE_URL .*'mysql': say sqlite"),
+        ("bind", "nonsense", "CHATSTORE_BIND is 'nonsense'. Give host:port"),
+        ("log_level", "loud", "CHATSTORE_LOG_LEVEL is 'loud'. Give one of debug"),
+        (
+            "database_url",
+            "mysql://h/x",
+            "CHATSTORE_DATABASE_URL .*'mysql'. Give sqlite",
+        ),
         ("database_url", "sqlite://", "CHATSTORE_DATABASE_URL must name a .*file"),
         ("database_url", "postgresql://[::1/x", "CHATSTORE_DATABASE_URL cannot be"),
         (

@@ -61,7 +61,7 @@ def test_the_command_comes_from_the_wheel(installed, empty_folder):
     origin = run(installed / "python", "-c", code, folder=empty_folder).stdout
     assert origin.startswith(str(installed.parent))
     shown = run(installed / "chatstore", "--help", folder=empty_folder).stdout
-    assert "Start the server; a database without sessions is migrated first." in shown
+    assert "Start the server, and first migrate a database without sessions." in shown
 
 
 def test_it_serves_from_an_empty_folder(installed, empty_folder):

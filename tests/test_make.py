@@ -124,7 +124,7 @@ def test_the_constraints_are_resolved_with_the_oldest_python(checkout, tmp_path)
     newer.chmod(0o755)
     done = make("constraints", f"VENV={tmp_path / 'venv'}", folder=checkout)
     assert done.returncode == 2
-    assert "resolve with the oldest Python: make constraints PYTHON=" in done.stdout
+    assert "Use the oldest Python: make constraints PYTHON=" in done.stdout
 
 
 def test_make_lists_the_targets_with_nothing_but_the_basics(checkout, tmp_path):

@@ -34,7 +34,7 @@ from tests.support import (
 from tests.support.servers import SERVE, environ_of
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-OLD = f"at revision 0000, chatstore needs {head_revision()}. Run: chatstore migrate"
+OLD = f"at revision 0000, but chatstore needs {head_revision()}. Run: chatstore migrate"
 LINE = {
     "event",
     "level",

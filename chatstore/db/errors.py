@@ -86,14 +86,14 @@ def explain_unavailable(error: Exception) -> DatabaseUnavailable:
     """Return the API error for an `error` that the database caused."""
     code = _error_code(error)
     if code in _DISK_FULL_CODES:
-        return DatabaseFull("There is no room left to write: reading goes on.")
+        return DatabaseFull("The disk is full: writes fail, reads still work.")
     if isinstance(error, TimeoutError):
         setting: str | None = "CHATSTORE_POOL_TIMEOUT_SECONDS"
     else:
         setting = _TIMEOUT_SETTINGS.get(code)
     if setting is not None:
-        return DatabaseUnavailable(f"The database took too long ({setting}).")
-    return DatabaseUnavailable("The database cannot answer at the moment.")
+        return DatabaseUnavailable(f"The database took longer than {setting}.")
+    return DatabaseUnavailable("The database is unavailable. Try again later.")
 
 
 def _is_number_taken(error: DBAPIError) -> bool:

@@ -33,7 +33,9 @@ def alembic_config(folder: Path | None = None) -> "Config":
     """Return Alembic's configuration for our migrations, or for those in `folder`."""
     from alembic.config import Config
 
-    return Config(str((folder or migrations_folder()) / "alembic.ini"))
+    config = Config(str((folder or migrations_folder()) / "alembic.ini"))
+    config.attributes["refusal"] = WrongRevision  # what env.py raises
+    return config
 
 
 def head_revision() -> str:
@@ -114,7 +116,7 @@ def check_revision() -> None:
         raise WrongRevision(f"The database has no tables yet. Run: {MIGRATE_COMMAND}")
     if current < head:
         raise WrongRevision(
-            f"The database is at revision {current}, chatstore needs {head}."
+            f"The database is at revision {current}, but chatstore needs {head}."
             f" Run: {MIGRATE_COMMAND}"
         )
     raise WrongRevision(
@@ -133,8 +135,8 @@ def _check_index() -> None:
     query = text("SELECT sql FROM sqlite_schema WHERE name = :name")
     if "contentless" in (db.session.scalar(query, {"name": MESSAGES}) or ""):
         raise WrongRevision(
-            "The search index was made with a newer SQLite than this one,"
-            f" {'.'.join(map(str, version))}. Run: pip install 'chatstore[sqlite]'"
+            f"SQLite {'.'.join(map(str, version))} cannot read the search index, which"
+            " a newer release created. Run: pip install 'chatstore[sqlite]'"
         )
 
 

@@ -100,9 +100,7 @@ class WriterLock:
         try:
             lock_file = os.open(self._path, os.O_RDWR | os.O_CREAT, mode=0o600)
         except OSError as error:
-            raise DatabaseUnavailable(
-                "The database file cannot be written to."
-            ) from error
+            raise DatabaseUnavailable("The database file is not writable.") from error
         try:
             self._wait_for(lock_file, deadline)
             yield
@@ -123,7 +121,9 @@ class WriterLock:
         )
         waiter.start()
         if not is_locked.wait(deadline.remaining_seconds()):
-            raise DatabaseUnavailable("Another process writes for too long.")
+            raise DatabaseUnavailable(
+                "Another process holds the write lock for too long."
+            )
 
 
 def _lock_and_close(lock_file: int, is_locked: threading.Event) -> None:

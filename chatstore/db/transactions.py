@@ -28,9 +28,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 0.01
-_PENDING = (
-    "There are changes that are not committed, and this transaction would commit them:"
-    " call db.session.commit() or db.session.rollback() first."
+_PENDING_CHANGES = (
+    "This transaction would also commit earlier changes that are not committed yet."
+    " Call db.session.commit() or db.session.rollback() first."
 )
 # Key in `Session.info`: whether the session may have written something.
 _MAY_HAVE_WRITTEN = "may_have_written"
@@ -111,7 +111,7 @@ def core_transaction(
         try:
             yield
             if _has_orm_transaction():
-                raise RuntimeError("What needs the ORM goes through run_write.")
+                raise RuntimeError("Use run_write for a function that needs the ORM.")
             _commit(begun_transaction)
         except BaseException:
             begun_transaction.rollback()
@@ -173,13 +173,13 @@ def _end_read_transaction(session: Session) -> None:
     # The session may have an old read transaction, in which a write would fail, or a
     # lost connection. So we end that transaction before a write.
     if session.new or session.dirty or session.deleted:
-        raise RuntimeError(_PENDING)
+        raise RuntimeError(_PENDING_CHANGES)
     if not session.in_transaction():
         return  # nothing was read, as before most writes
     try:
         if session.info.pop(_MAY_HAVE_WRITTEN, False) and _has_written(session):
             session.info[_MAY_HAVE_WRITTEN] = True
-            raise RuntimeError(_PENDING)
+            raise RuntimeError(_PENDING_CHANGES)
         session.commit()
     except (DBAPIError, PendingRollbackError):
         session.rollback()  # the connection is lost, and the transaction with it
@@ -213,8 +213,8 @@ def _commit(changes: Session | Transaction) -> None:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown(
-                "The database went away while it was committing: the change may or may"
-                " not have been made."
+                "The connection to the database was lost during the commit. The change"
+                " may or may not be stored."
             ) from error
         raise
 

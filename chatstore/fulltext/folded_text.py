@@ -65,8 +65,10 @@ class FoldedText:
     def _block_end(self, start: int) -> int:
         first, last = start + _BLOCK, min(start + 2 * _BLOCK, len(self._text))
         for place in range(first, last):
-            each = self._text[place]
-            if each.isascii() or (each.isalnum() and not _JOINING.match(each)):
+            character = self._text[place]
+            if character.isascii() or (
+                character.isalnum() and not _JOINING.match(character)
+            ):
                 return place
         return last
 

@@ -7,23 +7,23 @@ from functools import cache
 
 # Python sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text
 # Format allows 30, so we drop the others.
-_MARKS_OF_A_LETTER = 30
+_MAX_MARKS_OF_A_LETTER = 30
 # Both patterns are fast, and every long row of marks matches both.
-_NO_LETTER = re.compile("[^\\w\x00-\x7f]")
-_NO_LETTERS = re.compile(f"[^\\w\x00-\x7f]{{{_MARKS_OF_A_LETTER + 1}}}")
+_MARK = re.compile("[^\\w\x00-\x7f]")
+_MARKS = re.compile(f"[^\\w\x00-\x7f]{{{_MAX_MARKS_OF_A_LETTER + 1}}}")
 # Marks that people leave out: accents, Hebrew points, Arabic vowels; tatweel, the
 # soft hyphen and other invisible characters.
-UNWRITTEN = re.compile(
+DROPPED_CHARACTERS = re.compile(
     "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
     "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4"
     "\u06e7\u06e8\u06ea-\u06ed\u00ad\u2060\ufeff]"
 )
 # Letters that no normalization form decomposes.
-PLAIN = str.maketrans(
+REPLACED_LETTERS = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k"}
 )
-_HAS_PLAIN = re.compile("[æœøłđðþıħŧŋĸ]")
+_HAS_REPLACED_LETTER = re.compile("[æœøłđðþıħŧŋĸ]")
 
 
 def fold(text: str) -> str:
@@ -33,38 +33,38 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKC", without_crowds(text)).casefold()
-    text = UNWRITTEN.sub("", unicodedata.normalize("NFD", text))
-    if _HAS_PLAIN.search(text):
-        text = text.translate(PLAIN)
+    text = unicodedata.normalize("NFKC", limit_marks(text)).casefold()
+    text = DROPPED_CHARACTERS.sub("", unicodedata.normalize("NFD", text))
+    if _HAS_REPLACED_LETTER.search(text):
+        text = text.translate(REPLACED_LETTERS)
     # Normalize again: folded characters may now compose, and the result may change.
     return unicodedata.normalize("NFKC", text)
 
 
-def without_crowds(text: str) -> str:
+def limit_marks(text: str) -> str:
     """Return `text` with at most 30 combining marks in a row."""
     # Any 31 characters in a row include one of the sample.
-    sample = text[_MARKS_OF_A_LETTER :: _MARKS_OF_A_LETTER + 1]
-    if _NO_LETTER.search(sample) is None or _NO_LETTERS.search(text) is None:
+    sample = text[_MAX_MARKS_OF_A_LETTER :: _MAX_MARKS_OF_A_LETTER + 1]
+    if _MARK.search(sample) is None or _MARKS.search(text) is None:
         return text
-    return _crowd().sub(lambda crowd: crowd[0][:_MARKS_OF_A_LETTER], text)
+    return _long_mark_row().sub(lambda row: row[0][:_MAX_MARKS_OF_A_LETTER], text)
 
 
 @cache
-def _crowd() -> re.Pattern[str]:
+def _long_mark_row() -> re.Pattern[str]:
     marks = filter(unicodedata.combining, map(chr, range(0x300, 0x1F000)))
-    return re.compile(f"[{ranges(marks)}]{{{_MARKS_OF_A_LETTER + 1},}}")
+    return re.compile(f"[{ranges(marks)}]{{{_MAX_MARKS_OF_A_LETTER + 1},}}")
 
 
 def ranges(characters: Iterable[str]) -> str:
     """Return the sorted `characters` as the inside of a regular-expression class."""
-    found: list[list[str]] = []
+    spans: list[list[str]] = []
     for each in characters:
-        if found and ord(each) == ord(found[-1][1]) + 1:
-            found[-1][1] = each
+        if spans and ord(each) == ord(spans[-1][1]) + 1:
+            spans[-1][1] = each
         else:
-            found.append([each, each])
+            spans.append([each, each])
     return "".join(
         re.escape(first) if first == last else f"{re.escape(first)}-{re.escape(last)}"
-        for first, last in found
+        for first, last in spans
     )

@@ -80,10 +80,16 @@ def fts5_query(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
     # FTS5 seeks the next entry of each operand of an AND in turn. The NOT, even of only
     # NOTHING, makes all words one operand. So FTS5 seeks in a scope of a million
     # entries only where all words match, which is up to seven times as fast.
-    exact = [each for each in query.unwanted if each.term.looked_up is each.term]
-    unwanted = " OR ".join([_quoted(NOTHING), *map(_fts5_exclusion, exact)])
-    within = [f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes]
-    return " AND ".join([f"words : (({wanted}) NOT ({unwanted}))", *within])
+    indexed_exclusions = [
+        each for each in query.unwanted if each.term.index_term is each.term
+    ]
+    unwanted = " OR ".join(
+        [_quoted(NOTHING), *map(_fts5_exclusion, indexed_exclusions)]
+    )
+    scope_conditions = [
+        f"scope : ({' OR '.join(map(_quoted, each))})" for each in scopes
+    ]
+    return " AND ".join([f"words : (({wanted}) NOT ({unwanted}))", *scope_conditions])
 
 
 def tsquery(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
@@ -92,12 +98,14 @@ def tsquery(query: "Query", scopes: Sequence[Sequence[str]]) -> str:
     An entry in which some word has no place matches a phrase if its words are anywhere;
     `Query.holds` tells whether the text really matches.
     """
-    within = [
+    scope_conditions = [
         "(" + " | ".join(f"'{_SCOPE_PREFIX}{scope}'" for scope in each) + ")"
         for each in scopes
     ]
     wanted = map(_tsquery_clause, query.wanted)
-    return " & ".join([*wanted, *map(_tsquery_exclusion, query.unwanted), *within])
+    return " & ".join(
+        [*wanted, *map(_tsquery_exclusion, query.unwanted), *scope_conditions]
+    )
 
 
 def any_tsquery(query: "Query") -> str:
@@ -117,11 +125,11 @@ def _fts5_clause(clause: "Clause") -> str:
 
 
 def _fts5_exclusion(exclusion: "Exclusion") -> str:
-    return f"({_fts5_term(exclusion.term)} NOT {_fts5_term(exclusion.written)})"
+    return f"({_fts5_term(exclusion.term)} NOT {_fts5_term(exclusion.minus_form)})"
 
 
 def _fts5_term(term: "Term") -> str:
-    term = term.looked_up
+    term = term.index_term
     return _quoted(" ".join(term.words)) + (" *" if term.is_prefix else "")
 
 
@@ -132,7 +140,7 @@ def _tsquery_clause(clause: "Clause") -> str:
 
 def _tsquery_exclusion(exclusion: "Exclusion") -> str:
     term = _tsquery_term(exclusion.term, is_strict=True)
-    return f"!({term} & !{_tsquery_term(exclusion.written, is_strict=True)})"
+    return f"!({term} & !{_tsquery_term(exclusion.minus_form, is_strict=True)})"
 
 
 def _tsquery_term(term: "Term", *, is_strict: bool) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-MOST_REPEATS = 2
+MAX_REPEATS = 2
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Term:
         return self.words[:-1] if self.is_prefix else self.words
 
     @cached_property
-    def looked_up(self) -> "Term":
+    def index_term(self) -> "Term":
         """The term, cut off before the first word that occurs in it a third time.
 
         An index reads all places of a word at each occurrence. So a phrase that repeats
@@ -34,7 +34,7 @@ class Term:
         counted = Counter[str]()
         for number, word in enumerate(self.words):
             counted[word] += 1
-            if counted[word] > MOST_REPEATS:
+            if counted[word] > MAX_REPEATS:
                 return Term(self.words[:number])
         return self
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chatstore.fulltext.folding import without_crowds
+from chatstore.fulltext.folding import limit_marks
 from chatstore.fulltext.words import INDEXED_CHARACTERS, first_word, parts_of, words_of
 
 # A tsvector has places up to 16,383 and keeps 255 of a word. It moves all later places
@@ -18,14 +18,14 @@ from chatstore.fulltext.words import INDEXED_CHARACTERS, first_word, parts_of, w
 LAST_PLACE = 16_381
 PLACES_OF_A_WORD = 255
 # A tsvector holds just under 1 MiB of words and places; the scopes need a little.
-MOST_BYTES = 1_040_000
+MAX_TSVECTOR_BYTES = 1_040_000
 
 # Bound of a word that is written with a minus. Without it, a text of four-byte letters
 # could have more words, parts and words with a minus than a tsvector holds.
-_WRITTEN_BYTES = 40
+_MAX_MINUS_WORD_BYTES = 40
 
 # Private-use characters, which occur in no word of a text.
-GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
+GAP, NOTHING, _MINUS_MARK, _SIGN_MARK, UNPLACED = (
     "\ue000",
     "\ue001",
     "\ue002",
@@ -33,7 +33,7 @@ GAP, NOTHING, _WRITTEN, _SIGN, UNPLACED = (
     "\ue004",
 )
 
-STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
+STRAIGHT_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 # A minus that is not inside a word, and the text after it: up to the next space or, if
 # quoted, up to the next quotation mark, and at most up to the next such minus.
 _MINUS = re.compile(
@@ -81,18 +81,18 @@ def index_words(text: str) -> IndexWords:
     if not words:
         return IndexWords([[]], sign_words(text))
     if not text.isascii():
-        text = unicodedata.normalize("NFC", without_crowds(text))
-    return IndexWords([words, *parts_of(text)], _written_words(text))
+        text = unicodedata.normalize("NFC", limit_marks(text))
+    return IndexWords([words, *parts_of(text)], _minus_words(text))
 
 
-def written(word: str) -> str:
+def add_minus_mark(word: str) -> str:
     """Return the index's word for `word` written with a minus before it."""
-    return _WRITTEN + word.encode()[:_WRITTEN_BYTES].decode(errors="ignore")
+    return _MINUS_MARK + word.encode()[:_MAX_MINUS_WORD_BYTES].decode(errors="ignore")
 
 
-def unwritten(word: str) -> str:
-    """Return the word without the mark that `written` adds."""
-    return word.removeprefix(_WRITTEN)
+def remove_minus_mark(word: str) -> str:
+    """Return the word without the mark that `add_minus_mark` adds."""
+    return word.removeprefix(_MINUS_MARK)
 
 
 def sign_words(text: str) -> list[str]:
@@ -102,7 +102,7 @@ def sign_words(text: str) -> list[str]:
     """
     pieces = dict.fromkeys(text.split()) or [text and " "]
     return [
-        _SIGN + _digest(unicodedata.normalize("NFC", without_crowds(each)))
+        _SIGN_MARK + _digest(unicodedata.normalize("NFC", limit_marks(each)))
         for each in filter(None, pieces)
     ]
 
@@ -113,36 +113,37 @@ def lay_out(words: IndexWords) -> Layout:
     All words come first, and places get the bytes that are left. The words of 100,000
     characters take at most 8 bytes a character: pairs of Han beyond U+20000.
     """
-    everything = [word for stretch in words.stretches for word in stretch]
-    places, free = _without_places([*everything, *words.loose])
-    is_complete, place = len(places) == len({*everything, *words.loose}), 0
+    placed_words = [word for stretch in words.stretches for word in stretch]
+    places, free = _fit_words([*placed_words, *words.loose])
+    is_complete, place = len(places) == len({*placed_words, *words.loose}), 0
     for stretch in words.stretches:
         place += 1 if place else 0
         # A word without a place leaves a gap, so no phrase matches across it.
-        is_apart = True
+        has_gap = True
         for word in stretch:
-            taken = places.get(word)
-            cost = 2 if taken else 5  # PostgreSQL's alignment, the count, one place
+            word_places = places.get(word)
+            # The first place also costs PostgreSQL's alignment and the count.
+            cost = 2 if word_places else 5
             if (
-                taken is None
+                word_places is None
                 or place >= LAST_PLACE
-                or len(taken) == PLACES_OF_A_WORD
+                or len(word_places) == PLACES_OF_A_WORD
                 or cost > free
             ):
-                place += not is_apart
-                is_apart, is_complete = True, False
+                place += not has_gap
+                has_gap, is_complete = True, False
                 continue
             place += 1
-            taken.append(place)
+            word_places.append(place)
             free -= cost
-            is_apart = False
+            has_gap = False
     return Layout(places, is_complete)
 
 
-def _without_places(words: Iterable[str]) -> tuple[dict[str, list[int]], int]:
+def _fit_words(words: Iterable[str]) -> tuple[dict[str, list[int]], int]:
     """Return the words that fit, each with no places yet, and the bytes left."""
     places: dict[str, list[int]] = {}
-    free = MOST_BYTES
+    free = MAX_TSVECTOR_BYTES
     for word in dict.fromkeys(words):
         size = len(word.encode())
         if size <= free:
@@ -151,14 +152,15 @@ def _without_places(words: Iterable[str]) -> tuple[dict[str, list[int]], int]:
     return places, free
 
 
-def _written_words(text: str) -> list[str]:
+def _minus_words(text: str) -> list[str]:
     if "-" not in text:
         return []
     pieces = dict.fromkeys(
-        quoted or plain for quoted, plain in _MINUS.findall(text.translate(STRAIGHT))
+        quoted or plain
+        for quoted, plain in _MINUS.findall(text.translate(STRAIGHT_QUOTES))
     )
     words = filter(None, map(first_word, pieces))
-    return [written(word) for word in dict.fromkeys(words)]
+    return [add_minus_mark(word) for word in dict.fromkeys(words)]
 
 
 def _digest(piece: str) -> str:

@@ -10,17 +10,17 @@ from functools import cached_property
 
 from chatstore.fulltext.matching import Finder, Term
 from chatstore.fulltext.positions import (
-    STRAIGHT,
+    STRAIGHT_QUOTES,
+    add_minus_mark,
     index_words,
+    remove_minus_mark,
     sign_words,
-    unwritten,
-    written,
 )
 from chatstore.fulltext.words import Token, parts_of, tokens_of
 
 # Each word costs a lookup in each part of the index. Two texts hardly ever share this
 # many words in a row, so we drop the words after them.
-MOST_WORDS = 100
+MAX_WORDS = 100
 
 _PIECE = re.compile(r'(-*)"([^"]*)"?(\*?)|([^\s"]+)')
 
@@ -30,10 +30,10 @@ Clause = tuple[Term, ...]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A term that a text must not have, unless it has `written`, the minus form."""
+    """A term that a text must not have, unless it has `minus_form`, the minus form."""
 
     term: Term
-    written: Term
+    minus_form: Term
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Query:
     @property
     def has_repeats(self) -> bool:
         """Whether a term repeats a word so often that it is not looked up whole."""
-        return any(term.looked_up is not term for term in self._all_terms())
+        return any(term.index_term is not term for term in self._all_terms())
 
     def _all_terms(self) -> Iterator[Term]:
         for clause in self.wanted:
@@ -68,40 +68,41 @@ class Query:
     def terms(self) -> tuple[Term, ...]:
         """Every wanted term once, with its words as they stand in a text."""
         terms = (term for clause in self.wanted for term in clause)
-        return tuple(dict.fromkeys(map(_as_it_stands, terms)))
+        return tuple(dict.fromkeys(map(_without_minus_mark, terms)))
 
     @cached_property
     def clauses(self) -> list[list[int]]:
         """For each wanted clause, the indexes of its alternatives in `terms`."""
         numbers = {term: number for number, term in enumerate(self.terms)}
         return [
-            [numbers[_as_it_stands(term)] for term in clause] for clause in self.wanted
+            [numbers[_without_minus_mark(term)] for term in clause]
+            for clause in self.wanted
         ]
 
     def holds(self, text: str) -> bool:
         """Whether the indexed part of `text` matches the query."""
-        return self.holds_among(index_words(text).in_a_row())
+        return self.holds_words(index_words(text).in_a_row())
 
-    def holds_among(self, words: Sequence[str]) -> bool:
+    def holds_words(self, words: Sequence[str]) -> bool:
         """Whether `words`, as `IndexWords.in_a_row` returns them, match the query."""
-        asked = {term for clause in self.wanted for term in clause}
+        terms = {term for clause in self.wanted for term in clause}
         for each in self.unwanted:
-            asked |= {each.term, each.written}
-        there = _terms_among(words, asked)
-        return all(not there.isdisjoint(clause) for clause in self.wanted) and all(
-            each.written in there or each.term not in there for each in self.unwanted
+            terms |= {each.term, each.minus_form}
+        found = _terms_among(words, terms)
+        return all(not found.isdisjoint(clause) for clause in self.wanted) and all(
+            each.minus_form in found or each.term not in found for each in self.unwanted
         )
 
 
 def _terms_among(words: Sequence[str], terms: Iterable[Term]) -> set[Term]:
     distinct = set(words)
     possible = [term for term in terms if distinct.issuperset(term.whole_words)]
-    sure = {term for term in possible if len(term.words) == 1 and not term.is_prefix}
-    unsure = [term for term in possible if term not in sure]
-    if unsure:
-        counts = Finder(unsure).counts(words)
-        sure |= {term for term, count in zip(unsure, counts, strict=True) if count}
-    return sure
+    found = {term for term in possible if len(term.words) == 1 and not term.is_prefix}
+    to_search = [term for term in possible if term not in found]
+    if to_search:
+        counts = Finder(to_search).counts(words)
+        found |= {term for term, count in zip(to_search, counts, strict=True) if count}
+    return found
 
 
 @dataclass(frozen=True)
@@ -122,23 +123,25 @@ def parse_query(text: str) -> Query:
     """
     wanted: dict[Clause, None] = {}
     unwanted: dict[Term, None] = {}
-    for clause, is_negative in _limited(_joined(list(_pieces(text)))):
+    for clause, is_negative in _limit_words(_join_alternatives(list(_pieces(text)))):
         if is_negative:
             unwanted[clause[0]] = None
         else:
             wanted[clause] = None
-    exclusions = tuple(Exclusion(term, _written(term)) for term in unwanted)
+    exclusions = tuple(Exclusion(term, _minus_form(term)) for term in unwanted)
     if wanted:
         return Query(tuple(wanted), exclusions)
     if exclusions:  # nobody asks only for what is missing: the text was pasted
-        pasted = [(term,) for each in exclusions for term in (each.written, each.term)]
+        pasted = [
+            (term,) for each in exclusions for term in (each.minus_form, each.term)
+        ]
         return Query(tuple(pasted), ())
-    signs = sign_words(text)[:MOST_WORDS]
+    signs = sign_words(text)[:MAX_WORDS]
     return Query(tuple((Term((sign,)),) for sign in signs), ())
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
-    for match in _PIECE.finditer(text.translate(STRAIGHT)):
+    for match in _PIECE.finditer(text.translate(STRAIGHT_QUOTES)):
         minus, phrase, star, plain = match.groups()
         content = phrase if plain is None else plain
         is_negative = bool(minus) or content is plain and plain.startswith("-")
@@ -152,7 +155,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
             yield _Piece(_alternatives(term, content), is_or=plain == "OR")
 
 
-def _joined(pieces: Sequence[_Piece]) -> Iterator[tuple[Clause, bool]]:
+def _join_alternatives(pieces: Sequence[_Piece]) -> Iterator[tuple[Clause, bool]]:
     """Yield (clause, is_negative); OR between two wanted pieces joins them.
 
     Elsewhere OR is a word.
@@ -176,15 +179,17 @@ def _joined(pieces: Sequence[_Piece]) -> Iterator[tuple[Clause, bool]]:
         yield clause, False
 
 
-def _limited(clauses: Iterator[tuple[Clause, bool]]) -> Iterator[tuple[Clause, bool]]:
-    """Yield each distinct clause once, up to MOST_WORDS words in total."""
-    left = MOST_WORDS
+def _limit_words(
+    clauses: Iterator[tuple[Clause, bool]],
+) -> Iterator[tuple[Clause, bool]]:
+    """Yield each distinct clause once, up to MAX_WORDS words in total."""
+    remaining = MAX_WORDS
     seen: set[tuple[Clause, bool]] = set()
     for clause, is_negative in clauses:
         terms: list[Term] = []
         for term in clause if (clause, is_negative) not in seen else ():
-            cut = term if len(term.words) <= left else Term(term.words[:left])
-            left -= len(cut.words)
+            cut = term if len(term.words) <= remaining else Term(term.words[:remaining])
+            remaining -= len(cut.words)
             terms += [cut] if cut.words else []
         seen.add((clause, is_negative))
         if terms:
@@ -210,10 +215,10 @@ def _alternatives(term: Term, content: str) -> Clause:
     return (term, Term(tuple(parts[0]), term.is_prefix))
 
 
-def _written(term: Term) -> Term:
+def _minus_form(term: Term) -> Term:
     is_prefix = term.is_prefix and len(term.words) == 1
-    return Term((written(term.words[0]),), is_prefix)
+    return Term((add_minus_mark(term.words[0]),), is_prefix)
 
 
-def _as_it_stands(term: Term) -> Term:
-    return Term(tuple(map(unwritten, term.words)), term.is_prefix)
+def _without_minus_mark(term: Term) -> Term:
+    return Term(tuple(map(remove_minus_mark, term.words)), term.is_prefix)

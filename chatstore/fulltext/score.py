@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from chatstore.fulltext.candidates import parts_near, run_of
+from chatstore.fulltext.candidates import candidate_parts, unspaced_run_of
 from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Finder, Term
 from chatstore.fulltext.positions import GAP
@@ -17,7 +17,7 @@ from chatstore.fulltext.words import parts_of, words_of_folded
 _RANKED_CHARACTERS = 4000
 # Folding can turn one character into many words.
 _RANKED_WORDS = 4000
-_RANKED_FOLDED = 2 * _RANKED_CHARACTERS
+_RANKED_FOLDED_CHARACTERS = 2 * _RANKED_CHARACTERS
 _USUAL_CHARACTERS = 600
 _SATURATION = 1.2
 _LENGTH_WEIGHT = 0.75
@@ -39,9 +39,9 @@ def score_text(text: str, query: Query) -> float:
 
 
 def _counts(text: str, terms: Sequence[Term]) -> list[int]:
-    near = "\n".join(text[start:end] for start, end in parts_near(text, terms))
-    folded = fold(near)[:_RANKED_FOLDED]
-    runs = [run_of(term) for term in terms]
+    near = "\n".join(text[start:end] for start, end in candidate_parts(text, terms))
+    folded = fold(near)[:_RANKED_FOLDED_CHARACTERS]
+    runs = [unspaced_run_of(term) for term in terms]
     counts = [_count_run(run, folded) if run else 0 for run in runs]
     others = [number for number, run in enumerate(runs) if not run]
     if others:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 
-from chatstore.fulltext.candidates import MOST_IN_A_PATTERN, parts_near
+from chatstore.fulltext.candidates import MAX_PATTERN_WORDS, candidate_parts
 from chatstore.fulltext.folded_text import FoldedText, Range
 from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Finder, Term
 from chatstore.fulltext.words import (
     INDEXED_CHARACTERS,
     WORD_START,
-    parted_of,
+    compounds_of,
     spans_of,
     stands_alone,
 )
@@ -21,12 +21,12 @@ from chatstore.fulltext.words import (
 LENGTH = 160
 # How many characters of their texts all snippets of one page may read.
 PAGE_CHARACTERS = 20 * INDEXED_CHARACTERS
-_BEFORE = 40
+_CHARACTERS_BEFORE = 40
 # How far a cut may move to fall between two words.
 _SLACK = 20
 _LINE_BREAK = re.compile("[\n\r\t\v\f\x85\u2028\u2029]")
 # In a text of up to this length, a pattern costs more than reading all words.
-_SHORT = 160
+_SHORT_TEXT = 160
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ def characters_each(hits: int) -> int:
 
 
 def cut_snippet(
-    text: str, terms: Sequence[Term], most: int = INDEXED_CHARACTERS
+    text: str, terms: Sequence[Term], max_characters: int = INDEXED_CHARACTERS
 ) -> Snippet:
     """Return about 160 characters of `text` around the first match of a term.
 
-    Searches only the first `most` characters of the indexed part. Without a match
-    there, returns the beginning of `text`.
+    Searches only the first `max_characters` of the indexed part. Without a match there,
+    returns the beginning of `text`.
     """
-    parts = _parts(text[: min(most, INDEXED_CHARACTERS)], terms)
+    parts = _parts(text[: min(max_characters, INDEXED_CHARACTERS)], terms)
     found = next((part for part in parts if part.first), None)
     first = found.first if found else None
     start, end = _window(text, first or (0, 0))
@@ -62,15 +62,17 @@ def cut_snippet(
     return Snippet(
         head + _LINE_BREAK.sub(" ", text[start:end]) + tail,
         [
-            (max(one, start) + shift, min(two, end) + shift)
-            for one, two in _merge(_matches([found] if found else [], parts, end))
+            (max(match_start, start) + shift, min(match_end, end) + shift)
+            for match_start, match_end in _merge(
+                _matches([found] if found else [], parts, end)
+            )
         ],
     )
 
 
 def _parts(text: str, terms: Sequence[Term]) -> Iterator["_Part"]:
     finder = Finder(terms)
-    for start, end in parts_near(text, terms):
+    for start, end in candidate_parts(text, terms):
         yield _Part(text[start:end], start, terms, finder)
 
 
@@ -79,7 +81,7 @@ def _matches(
 ) -> Iterator[Range]:
     """Yield the matches that lie before `end`."""
     for part in chain(found, takewhile(lambda each: each.start < end, others)):
-        yield from part.before(end)
+        yield from part.matches_before(end)
 
 
 class _Part:
@@ -101,16 +103,16 @@ class _Part:
     @property
     def first(self) -> Range | None:
         """The [start, end) of the first match in the whole text, if there is one."""
-        return self._first and self._placed(self._first)
+        return self._first and self._in_whole_text(self._first)
 
-    def before(self, end: int) -> Iterator[Range]:
+    def matches_before(self, end: int) -> Iterator[Range]:
         """Yield the matches from the first on that lie before `end`."""
-        return map(self._placed, self._before(end - self.start))
+        return map(self._in_whole_text, self._matches_before(end - self.start))
 
-    def _placed(self, match: Range) -> Range:
+    def _in_whole_text(self, match: Range) -> Range:
         return match[0] + self.start, match[1] + self.start
 
-    def _before(self, end: int) -> Iterator[Range]:
+    def _matches_before(self, end: int) -> Iterator[Range]:
         if self._first and self._first[0] < end:
             yield self._first
             yield from self._find_parts(end)
@@ -141,7 +143,7 @@ class _Part:
             yield recent[-len(self._terms[number].words)][1], recent[-1][2]
 
     def _find_parts(self, end: int) -> Iterator[Range]:
-        for parts in parted_of(self._text[:end]):
+        for parts in compounds_of(self._text[:end]):
             yield from self._find(
                 (fold(part), start, stop) for part, start, stop in parts
             )
@@ -149,20 +151,24 @@ class _Part:
 
 def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
     """Return a place before which no term begins; None if no term begins at all."""
-    begins = {term.words[0] for term in terms}
-    if not begins or len(begins) > MOST_IN_A_PATTERN or len(folded) <= _SHORT:
-        return 0 if begins else None
-    before = "(?<![a-z0-9])" if folded.isascii() else WORD_START
+    first_words = {term.words[0] for term in terms}
+    if (
+        not first_words
+        or len(first_words) > MAX_PATTERN_WORDS
+        or len(folded) <= _SHORT_TEXT
+    ):
+        return 0 if first_words else None
+    word_start = "(?<![a-z0-9])" if folded.isascii() else WORD_START
     patterns = [
-        re.escape(word) if stands_alone(word) else before + re.escape(word)
-        for word in sorted(begins)
+        re.escape(word) if stands_alone(word) else word_start + re.escape(word)
+        for word in sorted(first_words)
     ]
     match = re.search("|".join(patterns), folded)
     return match and match.start()
 
 
 def _window(text: str, match: Range) -> Range:
-    start = max(0, min(match[0] - _BEFORE, len(text) - LENGTH))
+    start = max(0, min(match[0] - _CHARACTERS_BEFORE, len(text) - LENGTH))
     if start:
         space = text.find(" ", start, min(start + _SLACK, match[0]))
         start = space + 1 if space >= 0 else start

@@ -11,7 +11,7 @@ from functools import cache
 from heapq import merge
 from operator import add, itemgetter
 
-from chatstore.fulltext.folding import fold, ranges, without_crowds
+from chatstore.fulltext.folding import fold, limit_marks, ranges
 
 INDEXED_CHARACTERS = 100_000
 # Folding turns U+FDFA into 18 characters, so we drop folded characters beyond this.
@@ -47,7 +47,7 @@ _NUMBERS = re.compile("(?<![0-9])[0-9]++(?:[-.:/][0-9]++)++")
 _NUMBER = re.compile("[0-9]+")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 
-_TWO_PLAIN = "æǣǽœþ"
+_FOLD_TO_TWO_LETTERS = "æǣǽœþ"
 _PIECE = 4096
 
 
@@ -72,7 +72,7 @@ def words_of(text: str) -> list[str]:
     return words_of_folded(fold(text)[:FOLDED_CHARACTERS])
 
 
-def is_whole(text: str, *, most_folded: int = FOLDED_CHARACTERS) -> bool:
+def is_whole(text: str, *, max_folded: int = FOLDED_CHARACTERS) -> bool:
     """Whether `words_of` drops no part of `text`.
 
     A page has many texts, so this does only those steps of folding that lengthen a
@@ -82,10 +82,10 @@ def is_whole(text: str, *, most_folded: int = FOLDED_CHARACTERS) -> bool:
         return False
     length = 0
     for start in range(0, 0 if text.isascii() else len(text), _PIECE):
-        piece = without_crowds(text[start : start + _PIECE])
+        piece = limit_marks(text[start : start + _PIECE])
         piece = unicodedata.normalize("NFKC", piece).casefold()
-        length += len(piece) + sum(map(piece.count, _TWO_PLAIN))
-        if length > most_folded:
+        length += len(piece) + sum(map(piece.count, _FOLD_TO_TWO_LETTERS))
+        if length > max_folded:
             return False
     return True
 
@@ -151,7 +151,7 @@ def stands_alone(word: str) -> bool:
 Span = tuple[str, int, int]
 
 
-def parted_of(text: str) -> Iterator[list[Span]]:
+def compounds_of(text: str) -> Iterator[list[Span]]:
     """Yield, for each compound in `text`, its parts as (part, start, end).
 
     A compound is an identifier in camelCase or a row of numbers next to a letter. The
@@ -165,7 +165,7 @@ def parted_of(text: str) -> Iterator[list[Span]]:
 
 
 def parts_of(text: str) -> list[list[str]]:
-    """Return the folded parts of each distinct compound (see `parted_of`) as words."""
+    """Return the folded parts of each distinct compound, see `compounds_of`."""
     lines = dict.fromkeys(
         " ".join(part.findall(text, start, end))
         for start, end, part in _compounds(text)

@@ -5,9 +5,9 @@ from chatstore.routes import docs, facets, health, messages, search, sessions
 # The API document lists the blueprints in this order, with these descriptions.
 API_BLUEPRINTS = {
     sessions.bp: "Conversations",
-    messages.bp: "The turns of a conversation",
-    search.bp: "Find anything",
-    facets.bp: "What to filter by",
+    messages.bp: "The messages of a conversation",
+    search.bp: "Search names and messages",
+    facets.bp: "Tags and models to filter by",
     health.bp: "For monitors",
 }
 PAGE_BLUEPRINTS = (docs.bp,)

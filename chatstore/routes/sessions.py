@@ -172,7 +172,7 @@ def _change_sessions(change: bulk.BulkChange, **keywords: Any) -> bulk.BulkOutco
 
 def _finish_after_request() -> None:
     # The transaction has ended by then. A lost connection can hide that it was
-    # committed, so we start the finisher in any case.
+    # committed, so we start the worker in any case.
     @after_this_request
     def start(response: Response) -> Response:
         background_worker_of(current_app).start()

@@ -4,7 +4,10 @@ from marshmallow import Schema, fields, validate
 
 from chatstore.schemas.fields import QueryInteger, at_most
 
-_COUNT = {"description": "How many sessions have it, archived ones too.", "example": 3}
+_COUNT = {
+    "description": "Number of sessions that have it, including archived ones.",
+    "example": 3,
+}
 
 
 class TagCountSchema(Schema):
@@ -43,6 +46,6 @@ class FacetQuerySchema(Schema):
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
         metadata={
-            "description": "How many at most; CHATSTORE_MAX_PAGE_SIZE by default."
+            "description": "Most items to list; CHATSTORE_MAX_PAGE_SIZE by default."
         },
     )

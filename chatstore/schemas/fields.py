@@ -57,7 +57,7 @@ class Instant(fields.AwareDateTime):
 
     default_error_messages = {
         "invalid": f"It is not an RFC 3339 date {_FORM}.",
-        "plus": "There is a space where a + belongs: in a URL, write %2B.",
+        "plus": "The zone has a space instead of a plus sign. Write + as %2B in a URL.",
     }
 
     def _serialize(
@@ -150,7 +150,7 @@ class Tag(QueryString):
 
     def __init__(self, **options: Any) -> None:
         not_empty = validate.Length(
-            min=1, error="It is empty, or nothing but white space."
+            min=1, error="It must have a character that is not white space."
         )
         limit = within("max_tag_length", len, "characters")
         super().__init__(validate=[not_empty, limit], **options)
@@ -202,9 +202,8 @@ def within(setting: str, size: Callable[[Any], int], what: str) -> SettingLimit:
     def find_error(value: Any, limit: int) -> str | None:
         if size(value) <= limit:
             return None
-        return (
-            f"It has {size(value)} {what}: at most {limit} ({PREFIX}{setting.upper()})."
-        )
+        name = f"{PREFIX}{setting.upper()}"
+        return f"It has {size(value)} {what}, more than {limit} ({name})."
 
     return SettingLimit(setting, find_error)
 

@@ -41,7 +41,9 @@ class BodyArchivedField(ArchivedField):
 
 def _tags(description: str) -> Any:
     # An empty list could mean every session or none, so we refuse it.
-    not_empty = validate.Length(min=1, error="Name one, or leave it out.")
+    not_empty = validate.Length(
+        min=1, error="Give at least one tag, or leave this filter out."
+    )
     return fields.List(
         Tag(),
         validate=[not_empty, within("max_tags", len, "items")],
@@ -57,32 +59,34 @@ def _instant(description: str) -> Instant:
 class SessionFilterSchema(Schema):
     """Filters that select sessions; a session must match all that are given."""
 
-    tag = _tags("Only with this tag; given more than once: with all of them.")
-    tag_any = _tags("Only with one of these tags at least.")
+    tag = _tags(
+        "Only sessions with this tag. If repeated, only sessions with all of them."
+    )
+    tag_any = _tags("Only sessions with at least one of these tags.")
     document = QueryString(
         validate=within("max_document_id_length", len, "characters"),
-        metadata={"description": "Only with this among its rag_document_ids."},
+        metadata={"description": "Only sessions with this id in `rag_document_ids`."},
     )
     model = QueryString(
         validate=validate.Length(max=255),
-        metadata={"description": "Only with this llm_model_name."},
+        metadata={"description": "Only sessions with this `llm_model_name`."},
     )
     pinned: Flag = QueryFlag(
-        metadata={"description": "Only pinned ones, or only others."}
+        metadata={"description": "true: only pinned sessions; false: only others."}
     )
     archived = ArchivedField(
-        metadata={"description": "false, the default, true or any."},
+        metadata={"description": "true, any, or false, the default."},
     )
     name = QueryString(
         validate=validate.Length(max=255),
         metadata={
-            "description": "Only with this in the name, whatever the case and accents."
+            "description": "Only names with this text, ignoring case and accents."
         },
     )
-    created_after = _instant("Only those created later.")
-    created_before = _instant("Only those created earlier.")
-    updated_after = _instant("Only those whose last_updated_at is later.")
-    updated_before = _instant("Only those whose last_updated_at is earlier.")
+    created_after = _instant("Only sessions created later.")
+    created_before = _instant("Only sessions created earlier.")
+    updated_after = _instant("Only sessions with a later `last_updated_at`.")
+    updated_before = _instant("Only sessions with an earlier `last_updated_at`.")
 
 
 class NamePart(QueryString):
@@ -100,7 +104,7 @@ class NamePart(QueryString):
         # Every name contains the empty string, so a change would reach every session.
         name = super()._deserialize(value, *args, **kwargs)
         if name and not fold(name):
-            raise ValidationError("It has nothing to look for: leave it out.")
+            raise ValidationError("It has no character to search for. Leave it out.")
         return name
 
 
@@ -109,13 +113,15 @@ class SessionBodyFilterSchema(SessionFilterSchema):
 
     json_schema: ClassVar[dict[str, Any]] = {"minProperties": 1}
 
-    pinned = Flag(metadata={"description": "Only pinned ones, or only others."})
+    pinned = Flag(
+        metadata={"description": "true: only pinned sessions; false: only others."}
+    )
     archived = BodyArchivedField(
-        metadata={"description": 'false, the default, true or "any".'},
+        metadata={"description": 'true, "any", or false, the default.'},
     )
     name = NamePart(
         validate=validate.Length(min=1, max=255),
         metadata={
-            "description": "Only with this in the name, whatever the case and accents."
+            "description": "Only names with this text, ignoring case and accents."
         },
     )

@@ -31,7 +31,7 @@ from chatstore.strict_json import MAX_INTEGER
 
 _CONTENT = {"example": "How can I find the best plan for my needs?"}
 _METADATA = {
-    "description": "A JSON object of your own, read back as it was stored.",
+    "description": "Your own JSON object. Reads return it unchanged.",
     "example": {"tokens": 11},
 }
 
@@ -137,7 +137,8 @@ class ExtraSchema(Schema):
         allow_none=True,
         validate=_in_the_past,
         metadata={
-            "description": "When it was written, for history that is carried over."
+            "description": "When it was written, for history that is carried over.",
+            "example": "2026-01-31T09:00:00.000000Z",
         },
     )
 
@@ -149,7 +150,10 @@ class PlainMessageSchema(Schema):
     session_id = fields.UUID(required=True)
     seq = fields.Integer(
         required=True,
-        metadata={"description": "1, 2, 3 … within its session.", "example": 1},
+        metadata={
+            "description": "Number of the message in its session: 1, 2, 3 …",
+            "example": 1,
+        },
     )
     timestamp = Instant(required=True)
     role = fields.String(required=True, validate=validate.OneOf(list(Role)))
@@ -201,14 +205,14 @@ class MessageListSchema(Schema):
     messages = fields.List(fields.Nested(MessageSchema), required=True)
     has_more = fields.Boolean(
         required=True,
-        metadata={"description": "Whether `limit` left messages out."},
+        metadata={"description": "Whether `limit` cut the list."},
     )
 
 
 _EXPECTED_SEQ: dict[str, Any] = {
     "validate": validate.Range(min=1, max=MAX_INTEGER),
     "metadata": {
-        "description": "The seq the (first) message must get; 409 if it would not.",
+        "description": "Seq that the (first) message must get; 409 otherwise.",
         "example": 1,
     },
 }
@@ -278,7 +282,7 @@ class TurnSchema(ExtraSchema):
     )
 
     @validates_schema
-    def _something_to_store(self, message: dict[str, Any], **kwargs: Any) -> None:
+    def _require_something(self, message: dict[str, Any], **kwargs: Any) -> None:
         content = message.get("content")
         if content or message.get("tool_calls") or message["role"] is Role.ASSISTANT:
             return
@@ -288,8 +292,8 @@ class TurnSchema(ExtraSchema):
             raise ValidationError("Field may not be null.", "content")
         if not message["metadata"]:
             raise ValidationError(
-                "It may be empty only with metadata, with tool calls or from an"
-                " assistant.",
+                "It may be empty only if the message has metadata or tool calls, or is"
+                " an assistant's.",
                 "content",
             )
 
@@ -356,7 +360,7 @@ class MessageQuerySchema(Schema):
 
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
-        metadata={"description": "How many messages at most; all of them by default."},
+        metadata={"description": "Most messages to return; all of them by default."},
     )
     after = QueryInteger(
         validate=validate.Range(min=0, max=MAX_INTEGER),

@@ -32,11 +32,11 @@ class ProblemSchema(Schema):
     )
     errors = fields.List(
         fields.Nested(FlawSchema),
-        metadata={"description": "With 422: each thing that is wrong."},
+        metadata={"description": "With 422: one entry for each mistake."},
     )
     last_seq = fields.Integer(
         metadata={
-            "description": "With 409 of `expected_seq`: the last seq there is.",
+            "description": "With 409: the last seq of the session.",
             "example": 2,
         },
     )

@@ -18,7 +18,7 @@ class HitSchema(Schema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "Null when it is the name that matches.",
+            "description": "Null if the name of the session matches.",
             "example": 17,
         },
     )
@@ -28,12 +28,12 @@ class HitSchema(Schema):
     )
     timestamp = Instant(
         required=True,
-        metadata={"description": "Of the message; when the session was created."},
+        metadata={"description": "Time of the message, or of the session's creation."},
     )
     snippet = fields.String(
         required=True,
         metadata={
-            "description": "About 160 characters around the first match; no HTML.",
+            "description": "About 160 characters around the first match, as text.",
             "example": "How can I find the best plan for my needs?",
         },
     )
@@ -41,19 +41,19 @@ class HitSchema(Schema):
         fields.List(fields.Integer(), validate=validate.Length(equal=2)),
         required=True,
         metadata={
-            "description": "Where in the snippet the matches are: from and up to which"
-            " character, counted in Unicode code points.",
+            "description": "Matches in the snippet as [from, to] with an exclusive end,"
+            " in Unicode code points.",
             "example": [[24, 28]],
         },
     )
     score = fields.Float(
         required=True,
-        metadata={"description": "From 0 to 1: how well it matches.", "example": 0.74},
+        metadata={"description": "Relevance, from 0 to 1.", "example": 0.74},
     )
     indexed_in_part = fields.Boolean(
         required=True,
         metadata={
-            "description": "Whether it is so long that its end is not searched.",
+            "description": "Whether the text is too long to be indexed whole.",
             "example": False,
         },
     )
@@ -77,7 +77,7 @@ class SearchQuerySchema(SessionFilterSchema):
         required=True,
         validate=within("max_query_length", len, "characters"),
         metadata={
-            "description": 'Words that must be there; "a phrase", -without, begin*.',
+            "description": 'Words that must occur; "a phrase", -without, begin*.',
             "example": "pension plan",
         },
     )
@@ -86,12 +86,14 @@ class SearchQuerySchema(SessionFilterSchema):
         by_value=True,
         metadata={"description": "relevance, the default, or newest."},
     )
-    session_id = Id(metadata={"description": "Only in this session."})
+    session_id = Id(metadata={"description": "Search only this session."})
     role = fields.Enum(Role, by_value=True)
-    after = Instant(metadata={"description": "Only what has a later timestamp."})
-    before = Instant(metadata={"description": "Only what has an earlier timestamp."})
+    after = Instant(metadata={"description": "Only hits with a later timestamp."})
+    before = Instant(metadata={"description": "Only hits with an earlier timestamp."})
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
-        metadata={"description": "How many hits at most; 20 by default."},
+        metadata={"description": "Most hits to return; 20 by default."},
     )
-    cursor = fields.String(metadata={"description": "The `next_cursor` of a page."})
+    cursor = fields.String(
+        metadata={"description": "The `next_cursor` of the previous page."}
+    )

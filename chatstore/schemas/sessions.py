@@ -37,7 +37,7 @@ class SessionSchema(Schema):
     created_at = Instant(required=True)
     last_updated_at = Instant(
         required=True,
-        metadata={"description": "When its last message came, or it was created."},
+        metadata={"description": "Time of the last message, or of the creation."},
     )
     llm_model_name = fields.String(required=True, metadata=_MODEL)
     rag_document_ids = fields.List(fields.String(), required=True)
@@ -46,7 +46,7 @@ class SessionSchema(Schema):
     last_message_preview = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Up to 200 characters of its last message."},
+        metadata={"description": "First 200 characters of the last message."},
     )
     pinned = fields.Boolean(required=True)
     archived = fields.Boolean(required=True)
@@ -65,10 +65,12 @@ class SessionPageSchema(Schema):
     previous_cursor = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "The `cursor` of the page before; null on the first."},
+        metadata={
+            "description": "The `cursor` of the previous page; null on the first."
+        },
     )
     total = fields.Integer(
-        metadata={"description": "With `count=true`: how many match.", "example": 2}
+        metadata={"description": "With `count=true`: number of matches.", "example": 2}
     )
 
 
@@ -99,21 +101,23 @@ class SessionQuerySchema(SessionFilterSchema):
     order = fields.Enum(
         Order,
         by_value=True,
-        metadata={"description": "asc or desc; asc for names, desc for instants."},
+        metadata={
+            "description": "asc or desc. Default: asc for names, desc for instants."
+        },
     )
     pinned_first = QueryFlag(
-        metadata={"description": "Whether pinned sessions come before the others."}
+        metadata={"description": "true: pinned sessions come before the others."}
     )
     count = QueryFlag(
-        metadata={"description": "Whether to count all that match, as `total`."}
+        metadata={"description": "true: `total` is the number of matching sessions."}
     )
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
-        metadata={"description": "How many sessions at most; 50 by default."},
+        metadata={"description": "Most sessions to return; 50 by default."},
     )
     offset = QueryInteger(
         validate=[validate.Range(min=0), at_most("max_offset")],
-        metadata={"description": "How many sessions to pass over; not with `cursor`."},
+        metadata={"description": "Number of sessions to skip; not with `cursor`."},
     )
     cursor = fields.String(
         metadata={"description": "The `next_cursor` or `previous_cursor` of a page."}
@@ -143,29 +147,32 @@ class SessionBulkSchema(Schema):
     ids = fields.List(Id(), validate=within("max_bulk_sessions", len, "items"))
     filter = fields.Nested(
         SessionBodyFilterSchema,
-        metadata={"description": "As in the list of sessions; not empty."},
+        metadata={"description": "The filters of the session list; at least one."},
     )
     all = Flag(
-        validate=validate.Equal(True, error="It must be true, or left out."),
-        metadata={"description": "true: every session that is not archived."},
+        validate=validate.Equal(True, error="It must be true. Otherwise leave it out."),
+        metadata={"description": "true: selects every session that is not archived."},
     )
     tags = Tags(
-        metadata={"description": "For add_tags and remove_tags.", "example": ["later"]}
+        metadata={
+            "description": "Only for add_tags and remove_tags.",
+            "example": ["later"],
+        }
     )
     dry_run = Flag(
         load_default=False,
-        metadata={"description": "Whether only to count.", "example": True},
+        metadata={"description": "true: count, and change nothing.", "example": True},
     )
 
     @validates_schema
     def _require_one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
         if sum(name in body for name in _SELECTIONS) != 1:
-            raise ValidationError("Give ids, filter or all: one of the three.")
+            raise ValidationError("Give exactly one of ids, filter and all.")
         # A client that lost its filter must not change every session.
         if "filter" in body and not body["filter"]:
             raise ValidationError(
-                'It is empty: send "all": true instead to select every session'
-                " that is not archived.",
+                "It is empty. To select every session that is not archived, send"
+                ' "all": true instead.',
                 "filter",
             )
 
@@ -174,9 +181,9 @@ class SessionBulkSchema(Schema):
         if "action" not in body:
             return
         if body["action"] in _TAG_ACTIONS and not body.get("tags"):
-            raise ValidationError("Say which.", "tags")
+            raise ValidationError("Give at least one tag.", "tags")
         if body["action"] not in _TAG_ACTIONS and "tags" in body:
-            raise ValidationError("This action takes none.", "tags")
+            raise ValidationError("This action takes no tags.", "tags")
 
 
 class SessionBulkAnswerSchema(Schema):
@@ -185,10 +192,13 @@ class SessionBulkAnswerSchema(Schema):
     action = fields.String(required=True, validate=validate.OneOf(list(BulkAction)))
     matched = fields.Integer(
         required=True,
-        metadata={"description": "How many sessions were meant.", "example": 3},
+        metadata={"description": "Number of selected sessions.", "example": 3},
     )
     changed = fields.Integer(
         required=True,
-        metadata={"description": "How many were not so already.", "example": 2},
+        metadata={
+            "description": "Number of sessions that the action changed.",
+            "example": 2,
+        },
     )
     dry_run = fields.Boolean(required=True)

@@ -66,16 +66,16 @@ class BackgroundWorker:
 
 
 def init_background(app: Flask) -> None:
-    """Give `app` its finisher."""
+    """Give `app` its background worker."""
     add_to_app(app, BackgroundWorker(app))
 
 
 def background_worker_of(app: Flask) -> BackgroundWorker:
-    """Return the finisher of `app`."""
+    """Return the background worker of `app`."""
     return get_from_app(BackgroundWorker, app)
 
 
 def index_pending_messages() -> None:
-    """Index the pending messages now; if that fails, leave them to the finisher."""
+    """Index the pending messages now; if that fails, leave them to the worker."""
     if not finish_indexing(new_deadline()):
         background_worker_of(current_app).start()

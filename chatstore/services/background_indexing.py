@@ -28,13 +28,13 @@ def _finish_indexing(deadline: Deadline | None) -> None:
     seconds = -1 if deadline is None else deadline.remaining_seconds()
     if not _indexing_lock.acquire(timeout=seconds):
         raise DatabaseUnavailable(
-            "Another thread has been writing search entries for too long."
+            "Another thread takes too long to write search entries."
         )
     try:
         while run_step(rebuild.index_pending, until=last):
             if deadline is not None and deadline.is_over:
                 raise DatabaseUnavailable(
-                    "The deadline ended before all search entries were written."
+                    "The deadline passed before all search entries were written."
                 )
     finally:
         _indexing_lock.release()

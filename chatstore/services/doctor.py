@@ -69,12 +69,12 @@ def explain_missing_file(path: Path) -> str | None:
     try:
         exists = path.exists()
     except OSError as error:  # name too long, no permission
-        return f"{path} cannot be looked at: {error.strerror}."
+        return f"{path} cannot be examined: {error.strerror}."
     if exists:
         return None
     return (
-        f"There is no database at {path}. See CHATSTORE_DATABASE_URL; to make one:"
-        " chatstore migrate"
+        f"There is no database at {path}. Check CHATSTORE_DATABASE_URL. To create the"
+        " database, run: chatstore migrate"
     )
 
 
@@ -82,7 +82,7 @@ def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:
     """Check the place of the database file; `mounts` as in `network_file_system`."""
     kind = sqlite.network_file_system(path, mounts=mounts)
     if kind:
-        detail = f"{kind} is a network file system, on which SQLite's locks fail"
+        detail = f"{kind} is a network file system, where SQLite's locks fail"
         yield Finding(FAIL, "file system", detail)
     else:
         yield Finding(OK, "file system", "local")
@@ -94,11 +94,13 @@ def examine_file(path: Path, *, mounts: str | None = None) -> Iterator[Finding]:
         place for place in places if not os.access(place, os.R_OK | os.W_OK)
     ]
     for place in inaccessible:
-        yield Finding(FAIL, "permissions", f"{place} cannot be read and written")
+        yield Finding(FAIL, "permissions", f"chatstore cannot read and write {place}")
     if path.exists() and path.stat().st_mode & 0o007:
-        yield Finding(WARN, "permissions", f"every user of this machine may use {path}")
+        yield Finding(
+            WARN, "permissions", f"other users of this machine can access {path}"
+        )
     elif not inaccessible:
-        yield Finding(OK, "permissions", f"{path} is ours to read and write")
+        yield Finding(OK, "permissions", f"chatstore can read and write {path}")
 
 
 def _examine_sqlite() -> Iterator[Finding]:
@@ -126,6 +128,6 @@ def _examine_postgresql() -> Iterator[Finding]:
     encoding = get_postgresql_setting("server_encoding")
     yield Finding(OK if encoding == "UTF8" else FAIL, "server_encoding", encoding)
     if is_standby():
-        yield Finding(FAIL, "role", "a standby, which cannot be written to")
+        yield Finding(FAIL, "role", "a standby, which accepts no writes")
     else:
         yield Finding(OK, "role", "primary")

@@ -21,7 +21,7 @@ from chatstore.store.filters import SessionFilters, find_rare_facet, select_matc
 from chatstore.store.json_rows import disk_bytes
 
 # Rows per statement: well within the limits of both databases.
-_CHUNK = 500
+_CHUNK_ROWS = 500
 # Bounds of one request. It runs in one transaction, and all other writers wait for it.
 MAX_CHANGED_TAGS = 10_000
 MAX_CHANGED_FACETS = 50_000
@@ -91,7 +91,7 @@ Changes = list[tuple[Row[Any], Columns]]
 
 _TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
 # The lists of thousands of sessions can be gigabytes, so we read only their sizes.
-_COLUMNS: tuple[Any, ...] = (
+_LOCKED_COLUMNS: tuple[Any, ...] = (
     ChatSession.id,
     ChatSession.pinned,
     ChatSession.archived_at,
@@ -106,7 +106,7 @@ def _lock_sessions(
     owner_id: str, selected: Collection[UUID] | SessionFilters, max_sessions: int
 ) -> list[Row[Any]]:
     # Lock rows in id order so that two bulk requests cannot deadlock.
-    locking = select(*_COLUMNS).order_by(ChatSession.id).with_for_update()
+    locking = select(*_LOCKED_COLUMNS).order_by(ChatSession.id).with_for_update()
     if isinstance(selected, SessionFilters):
         connection = db.session.connection()
         query = select_matching(
@@ -159,8 +159,8 @@ def _check_bytes(chats: Sequence[Row[Any]]) -> None:
 def _check_size(size: int) -> None:
     if size > MAX_CHANGED_BYTES:
         detail = (
-            "The tags and document ids of these sessions are more than"
-            f" {MAX_CHANGED_BYTES} bytes: name fewer sessions at once."
+            "The tags and document ids of these sessions exceed"
+            f" {MAX_CHANGED_BYTES} bytes. Select fewer sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
@@ -185,21 +185,21 @@ def _check_facets(chats: Sequence[Row[Any]]) -> None:
 def _check_remaining(remaining: int, limit: int, what: str) -> None:
     if remaining < 0:
         detail = (
-            f"More than {limit:,} {what} of sessions would change:"
-            " name fewer sessions at once."
+            f"More than {limit:,} {what} of sessions would change. Select fewer"
+            " sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
 def _too_many(max_sessions: int, selected: SessionFilters) -> ValidationFailed:
     place = "/all" if selected == SessionFilters() else "/filter"
-    detail = f"More sessions match than {max_sessions} ({PREFIX}MAX_BULK_SESSIONS)."
+    detail = f"More than {max_sessions} sessions match ({PREFIX}MAX_BULK_SESSIONS)."
     return ValidationFailed([Flaw(place, detail)])
 
 
 def _columns_to_set(change: BulkChange, chat: Row[Any]) -> Columns:
     """Return the columns to set on the session; none if it needs no change."""
-    return _CHANGES[change.action](change, chat)
+    return _COLUMNS_BY_ACTION[change.action](change, chat)
 
 
 def _archive(change: BulkChange, chat: Row[Any]) -> Columns:
@@ -258,8 +258,8 @@ def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list
     tags = list(dict.fromkeys([*old, *change.tags]))
     if len(tags) > max(change.max_tags, len(old)):
         detail = (
-            f"Session {session_id} would have {len(tags)}: at most {change.max_tags}"
-            f" ({PREFIX}MAX_TAGS)."
+            f"Session {session_id} would have {len(tags)} tags, more than"
+            f" {change.max_tags} ({PREFIX}MAX_TAGS)."
         )
         raise ValidationFailed([Flaw("/tags", detail)])
     return tags
@@ -273,7 +273,7 @@ def _id_column(change: BulkChange, chat: Row[Any]) -> Columns:
     return {"id": chat.id}
 
 
-_CHANGES: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
+_COLUMNS_BY_ACTION: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] = {
     BulkAction.ARCHIVE: _archive,
     BulkAction.UNARCHIVE: _unarchive,
     BulkAction.PIN: _pin,
@@ -320,5 +320,5 @@ def _tag_chunks(chats: Sequence[Row[Any]]) -> Iterator[list[Row[Any]]]:
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
     rest = iter(items)
-    while chunk := list(islice(rest, _CHUNK)):
+    while chunk := list(islice(rest, _CHUNK_ROWS)):
         yield chunk

@@ -255,7 +255,7 @@ def as_instant(value: datetime | str) -> datetime:
     return value.astimezone(UTC)
 
 
-def attributes(model: Any) -> dict[str, SQLCoreOperations[Any]]:
+def columns_by_attribute(model: Any) -> dict[str, SQLCoreOperations[Any]]:
     """Return the columns of a model by attribute name."""
     return {
         each.key: getattr(model, each.key) for each in model.__mapper__.column_attrs

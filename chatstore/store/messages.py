@@ -44,7 +44,7 @@ from chatstore.store.appends import MAX_SEQ, draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
     as_json,
-    attributes,
+    columns_by_attribute,
     join_columns,
     join_rows,
     json_value,
@@ -75,7 +75,7 @@ _MESSAGE_JSON = as_json(
     members_of(PlainMessageSchema()),
     # All rows have the same session, so a parameter replaces the column.
     {
-        **attributes(Message),
+        **columns_by_attribute(Message),
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
         "revision": func.nullif(Message.revision, 1),
     },

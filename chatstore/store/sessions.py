@@ -26,7 +26,7 @@ from chatstore.schemas.dumping import members_of
 from chatstore.schemas.sessions import SessionSchema
 from chatstore.store import deletions
 from chatstore.store.facets import add_facets, replace_facets
-from chatstore.store.json_rows import as_json, attributes
+from chatstore.store.json_rows import as_json, columns_by_attribute
 from chatstore.store.search import entries
 
 
@@ -98,7 +98,10 @@ def session_parameters(session_id: UUID, owner_id: str) -> dict[str, Any]:
 
 SESSION_JSON = as_json(
     members_of(SessionSchema()),
-    {**attributes(ChatSession), "archived": ChatSession.archived_at.is_not(None)},
+    {
+        **columns_by_attribute(ChatSession),
+        "archived": ChatSession.archived_at.is_not(None),
+    },
 )
 _SESSION_JSON_BY_ID = Prepared(
     select(SESSION_JSON, ChatSession.revision).where(IS_OWNED)
@@ -219,5 +222,5 @@ def _explain_no_match(session_id: UUID, owner_id: str) -> NotFound | Preconditio
     if exists is None:
         return no_such_session(session_id)
     return PreconditionFailed(
-        f"Session {session_id} changed: If-Match names another revision of it."
+        f"Session {session_id} has changed: If-Match names another revision."
     )

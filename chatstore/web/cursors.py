@@ -58,12 +58,10 @@ def read_cursor(cursor: str, *, listing: object) -> list[Any]:
     try:
         digest, *place = _serializer(current_app.config["SECRET_KEY"]).loads(cursor)
     except (BadData, ValueError, TypeError):
-        raise MalformedRequest(
-            "The cursor is not one that this service gave out."
-        ) from None
+        raise MalformedRequest("This service did not create the cursor.") from None
     if digest != _digest(listing):
         raise MalformedRequest(
-            "The cursor belongs to a list with other filters, or in another order."
+            "The cursor belongs to a list with other filters or another order."
         )
     return list(place)
 

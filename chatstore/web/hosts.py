@@ -48,7 +48,7 @@ def init_hosts(app: Flask, settings: Settings) -> None:
 def _own_names(settings: Settings) -> tuple[str, ...]:
     bound = "" if settings.bind.startswith("unix:") else settings.bind
     name, _ = _split_authority(bound)
-    return (*settings.allowed_names, *([name] if name else ()))
+    return (*settings.allowed_host_names, *([name] if name else ()))
 
 
 def _check_host(environ: "WSGIEnvironment", is_ours: Callable[[str], bool]) -> None:
@@ -125,8 +125,8 @@ def _check_site(environ: "WSGIEnvironment") -> None:
         is_own = origin is None or _is_same_origin(origin, environ.get("HTTP_HOST", ""))
     if not is_own:
         raise CrossSiteRequest(
-            "A page of another site sent this request; only pages of this server and"
-            " programs may change anything."
+            "A page of another site sent this request. Only pages of this server, and"
+            " programs, may change data."
         )
 
 

@@ -98,7 +98,7 @@ def read_key() -> str | None:
     quoted = re.fullmatch(r'"((?:[^"\\]|\\["\\])*)"', given)
     if "," in given and not quoted:  # two headers arrive as one with a comma
         raise MalformedRequest(
-            f"Send one {IDEMPOTENCY_KEY}; one with a comma in it goes in double quotes."
+            f"Send one {IDEMPOTENCY_KEY}. Put it in double quotes if it has a comma."
         )
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
     if not re.fullmatch(f"[\x20-\x7e]{{1,{KEY_LENGTH}}}", key):

@@ -14,10 +14,10 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from chatstore.logs import log_request
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -42,7 +42,7 @@ _requests = Counter(
 )
 _seconds = Histogram(
     "chatstore_http_request_duration_seconds",
-    "Time until the last byte of an answer was handed on",
+    "Seconds from the request to the last byte of its answer",
     ["method", "route"],
     registry=_registry,
 )
@@ -135,8 +135,8 @@ def _finish_request(response: Response) -> Response:
         count, timer = _metrics_of(method, route, status)
         count.inc()
         timer.observe(seconds)
-        log_request(
-            __name__,
+        log.info(
+            "request",
             method=method,
             route=route,
             status=status,

@@ -52,16 +52,16 @@ _KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
 _REQUEST_HEADERS: dict[str, tuple[int, str, dict[str, str]]] = {
     IDEMPOTENCY_KEY: (
         409,
-        "Sent again with the same key, the request has its effect once",
+        "A request that is repeated with its key has its effect once",
         {"pattern": _KEY_PATTERN, "example": "4711-a"},
     ),
-    "If-Match": (412, "Only if the session is at this revision", {"example": '"7"'}),
-    "If-None-Match": (304, "Only if it is at another revision", {"example": '"7"'}),
+    "If-Match": (412, "Change only a session at this revision", {"example": '"7"'}),
+    "If-None-Match": (304, "Answer only with another revision", {"example": '"7"'}),
 }
 _ANSWER_HEADERS = {
     "ETag": {"description": "The session's revision", "schema": {"type": "string"}},
     "Location": {
-        "description": "The path of what was created",
+        "description": "The path of the created resource",
         "schema": {"type": "string", "format": "uri-reference"},
     },
 }
@@ -198,7 +198,7 @@ def _response(status: HTTPStatus) -> dict[str, Any]:
             "type": f"{TYPE_PREFIX}{slug_of(status.phrase)}",
             "title": status.phrase,
             "status": status.value,
-            "detail": "What went wrong, in a sentence.",
+            "detail": "A sentence that says what went wrong.",
             "request_id": "0f0e5b6d5f6c4c7f8f0a0d9e8c7b6a51",
         }
         if status == 422:

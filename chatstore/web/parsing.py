@@ -83,7 +83,7 @@ def _read_query(schema: Schema) -> dict[str, Any]:
         name for name, field in schema.fields.items() if isinstance(field, fields.List)
     }
     repeated = [
-        Flaw(child_pointer("", name), "Given more than once.")
+        Flaw(child_pointer("", name), "It is given more than once.")
         for name, values in request.args.lists()
         if len(values) > 1 and name not in lists
     ]
@@ -99,7 +99,7 @@ def _require_json() -> None:
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType(
-            f"The body has Content-Encoding {encoding[:100]!r}: send it uncompressed,"
+            f"The body has Content-Encoding {encoding[:100]!r}. Send it uncompressed,"
             " without this header."
         )
     if not request.is_json:
@@ -110,7 +110,7 @@ def _require_json() -> None:
     charset = request.mimetype_params.get("charset", "utf-8")
     if charset.lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(
-            f"The body has charset {charset[:100]!r}: send JSON in UTF-8."
+            f"The body has charset {charset[:100]!r}. Send JSON in UTF-8."
         )
 
 
@@ -123,12 +123,12 @@ def _read_body(max_bytes: int) -> bytes:
     except (HTTPException, RequestTimeout):
         raise
     except Exception as error:  # the server's own, for damaged chunks
-        raise MalformedRequest("The body breaks off, or is damaged.") from error
+        raise MalformedRequest("The body is incomplete or damaged.") from error
     if len(body) > max_bytes:
         raise RequestEntityTooLarge
     if len(body) < (request.content_length or 0):
         # The part that arrived may be valid JSON, so parsing would not notice.
-        raise MalformedRequest("The body breaks off before its Content-Length.")
+        raise MalformedRequest("The body is shorter than its Content-Length.")
     return body
 
 

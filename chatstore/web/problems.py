@@ -67,7 +67,7 @@ def answer_http_error(error: HTTPException) -> Response:
     elif status == 404:
         detail = "There is nothing at this path."
     elif status == 405:
-        detail = f"{request.method} is not possible here: see the Allow header."
+        detail = f"This path does not allow {request.method}: see the Allow header."
     name = MalformedRequest.title if status == 400 else error.name.capitalize()
     response = _problem(status=status, slug=slug_of(name), title=name, detail=detail)
     for name, value in error.get_headers():
@@ -89,7 +89,7 @@ def answer_unexpected(error: Exception) -> Response:
         status=500,
         slug=ChatstoreError.slug,
         title=ChatstoreError.title,
-        detail="Something went wrong here; the log has it under this request_id.",
+        detail="The server failed. Its log has the error under this request_id.",
     )
 
 

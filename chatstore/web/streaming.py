@@ -13,7 +13,7 @@ from chatstore.db import new_deadline
 from chatstore.db.errors import db_error_text
 from chatstore.db.turns import Turns
 from chatstore.errors import TooManyStreams
-from chatstore.logs import LOGGED
+from chatstore.logs import LOGGED_NOTE
 from chatstore.settings import Settings
 from chatstore.store.messages import MessageChunk, MessageRange
 
@@ -66,8 +66,9 @@ def _take_slot() -> Callable[[], None]:
     streams = get_from_app(_Streams)
     if not streams.slots.acquire(blocking=False):
         raise TooManyStreams(
-            f"{streams.max_streams} listings are being sent by this process"
-            " (CHATSTORE_MAX_STREAMS): try again, or ask for pages with limit."
+            f"This process already streams {streams.max_streams} listings"
+            " (CHATSTORE_MAX_STREAMS)."
+            " Try again, or request pages with limit."
         )
     release = ExitStack()
     release.callback(streams.slots.release)
@@ -86,7 +87,7 @@ def _generate(
         except Exception as error:
             log.warning("listing cut off", cause=db_error_text(error))
             # gunicorn closes the connection after an error, and would log a traceback.
-            error.add_note(LOGGED)
+            error.add_note(LOGGED_NOTE)
             raise
         if chunk.messages:
             yield b"," + _join_messages(chunk)

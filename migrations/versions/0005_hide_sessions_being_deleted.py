@@ -1,4 +1,4 @@
-"""let sessions be hidden while their messages are deleted
+"""hide sessions while their messages are deleted
 
 Revision ID: 0005
 Revises: 0004

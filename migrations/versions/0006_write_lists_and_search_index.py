@@ -1,4 +1,4 @@
-"""write what lists and search find sessions by, in batches
+"""fill the lists and the search index in batches
 
 Revision ID: 0006
 Revises: 0005

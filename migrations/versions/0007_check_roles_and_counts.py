@@ -1,4 +1,4 @@
-"""let the database refuse roles and counts that cannot be
+"""check roles and counts
 
 Revision ID: 0007
 Revises: 0006
@@ -39,8 +39,8 @@ def prepare(work: Any) -> None:
     ]
     if broken:
         raise work.refusal(
-            f"Revision {revision} was not begun: {' '.join(broken)} Correct them, and"
-            " run again: chatstore migrate. Until then the version before goes on."
+            f"Revision {revision} did not start. {' '.join(broken)} Correct these rows"
+            " and run chatstore migrate again. The previous version still works."
         )
     if not work.is_sqlite:
         add_unproven(work)
@@ -66,9 +66,7 @@ def broken_rows(work: Any, table: str, condition: str) -> str:
     )
     ids = ", ".join(str(row.id) for row in rows[:NAMED])
     more = " and more" if len(rows) > NAMED else ""
-    return (
-        f"In {table} this does not hold: {condition} (id {ids}{more})." if ids else ""
-    )
+    return f"Rows of {table} violate {condition} (id {ids}{more})." if ids else ""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""let SQLite mark messages whose search entries are still to be written
+"""mark messages without search entries on SQLite
 
 Revision ID: 0008
 Revises: 0007
@@ -24,8 +24,7 @@ def downgrade() -> None:
     pending = "SELECT count(*) FROM message_index_pending"
     if count := connection.exec_driver_sql(pending).scalar_one():
         raise RuntimeError(
-            f"The search index still lacks {count} messages, and the previous version"
-            " could not find them. Start a server, which indexes them, and downgrade"
-            " then."
+            f"The search index lacks {count} messages, and the previous version cannot"
+            " add them. Start a server, which indexes them, then downgrade."
         )
     op.execute("DROP TABLE message_index_pending")

@@ -80,9 +80,7 @@ def test_the_table_says_which_targets_are_reached():
 def test_the_table_derives_batches_and_the_peer():
     lines = "\n".join(tables.speed(SPEED))
     assert "| messages/s in batches, sqlite | 100 × | ≥ 15: reached |" in lines
-    assert (
-        "| 50 sessions beside the FastAPI peer, sqlite | 5 × | ≥ 3: reached |" in lines
-    )
+    assert "| 50 sessions / of the FastAPI peer, sqlite | 5 × | ≥ 3: reached |" in lines
     assert "FastAPI peer, postgresql: not measured: no such driver" in lines
 
 
@@ -101,7 +99,7 @@ def test_appends_with_a_key_are_compared_pair_by_pair():
     ]
 
 
-def test_searches_are_judged_by_their_p95_and_beside_the_scan():
+def test_searches_are_judged_by_their_p95_and_by_the_scan():
     searches = {
         "a common word": {"this_ms": spread(5.0), "this_p95_ms": spread(50.0)},
         "a rare word": {"this_ms": spread(10.1), "this_p95_ms": spread(50.1)},

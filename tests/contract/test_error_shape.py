@@ -145,7 +145,7 @@ def test_a_message_that_the_database_refuses_is_a_500(alice, app, make_session):
     refuse_tools(app)
     body = {"content": "hidden words", "role": "tool"}
     response = alice.post(messages_url(chat), json=body)
-    assert_problem(response, 500, detail="the log has it")
+    assert_problem(response, 500, detail="Its log has the error")
     assert not INSIDES.search(response.text), response.text
     assert alice.get(session_url(chat)).json["message_count"] == 1
     assert len(alice.get(messages_url(chat)).json["messages"]) == 1

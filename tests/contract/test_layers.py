@@ -112,6 +112,14 @@ def test_only_entry_points_import_the_application():
             assert layer(module) in {"cli", "__main__"}, module
 
 
+def test_migrations_import_only_the_database_layer():
+    paths = [*(ROOT / "migrations").rglob("*.py")]
+    assert len(paths) > 10
+    for path in paths:
+        imported = imported_modules(ast.parse(path.read_text("utf-8")))
+        assert set(map(layer, imported)) <= {"db"}, path
+
+
 def test_imports_stand_at_the_top():
     # gunicorn's master must not import the application, so the server imports late.
     for module, tree in MODULES.items():

@@ -39,9 +39,9 @@ CONFIG = {
 # the refusal depends on stored data.
 REFUSALS = (
     "precondition-failed Session .* changed",
-    "malformed-request The cursor is not one that this service gave out",
+    "malformed-request This service did not create the cursor",
     "malformed-request The cursor belongs to a list with other filters",
-    "validation-failed More sessions match than",
+    "validation-failed More than .* sessions match",
     "validation-failed Give offset or cursor, not both",
     "validation-failed It has .* bytes of (UTF-8|JSON)",
     "validation-failed The (number|integer) is out of range",

@@ -69,7 +69,7 @@ def test_the_answers_are_real(alice, chat):
 
 def test_the_numbers_are_those_of_the_code():
     assert f"about {LENGTH} characters" in DOC
-    assert (BATCH, query.MOST_WORDS) == (100, 100)
+    assert (BATCH, query.MAX_WORDS) == (100, 100)
     assert f"newest {WINDOW:,} matches" in DOC
     assert f"up to {MOST_TAKEN};" in DOC
     assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC

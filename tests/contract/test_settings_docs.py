@@ -7,6 +7,7 @@ import pytest
 
 from chatstore.settings import PREFIX, Settings
 from tests.support import ROOT
+from tests.support.settings_table import documented_table, settings_table
 
 SETTINGS = {f"{PREFIX}{each.name.upper()}": each for each in fields(Settings)}
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -27,6 +28,11 @@ def test_a_setting_is_documented_with_its_default(variable):
         default.strip("`") == "empty" and SETTINGS[variable].default == ""
     )
     assert len(meaning) > 10
+
+
+def test_the_table_is_written_from_the_settings():
+    # `make settings-docs` writes it.
+    assert documented_table() == settings_table()
 
 
 def test_the_table_names_settings_only():

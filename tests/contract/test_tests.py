@@ -41,7 +41,6 @@ TESTED_ELSEWHERE = {
     "store/verify/lists.py": "store/test_rebuild_lists.py",
     # Parts of every request, covered by the contract for all routes.
     "web/auth.py": "contract/test_routes.py",
-    "web/cookies.py": "contract/test_routes.py",
     "web/json_provider.py": "contract/test_roundtrip.py",
     "web/parsing.py": "contract/test_bad_input.py",
     "web/responses.py": "routes/test_messages.py",

@@ -61,7 +61,7 @@ def test_an_old_database_is_told_how_to_get_newer(db_session):
     with pytest.raises(WrongRevision) as caught:
         check_revision()
     assert caught.value.detail == (
-        f"The database is at revision 0000, chatstore needs {head_revision()}."
+        f"The database is at revision 0000, but chatstore needs {head_revision()}."
         " Run: chatstore migrate"
     )
 

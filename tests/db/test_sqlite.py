@@ -403,7 +403,7 @@ def test_waiting_for_another_process_ends_in_time(tmp_path):
 
 def test_a_lock_that_cannot_be_made_is_a_database_that_is_away(tmp_path):
     lock = WriterLock(tmp_path / "missing" / "chatstore.db", timeout_seconds=1)
-    with pytest.raises(DatabaseUnavailable, match="cannot be written"), lock.held():
+    with pytest.raises(DatabaseUnavailable, match="not writable"), lock.held():
         pytest.fail("held a lock that is nowhere")
 
 

@@ -67,7 +67,7 @@ def test_the_environment_file_is_one_that_chatstore_starts_with():
 
 
 def test_what_is_commented_out_can_be_used():
-    assert Settings.from_env(assignments(read("chatstore.env"))).is_postgresql
+    assert Settings.from_env(assignments(read("chatstore.env"))).sqlite_path is None
 
 
 def test_everybody_means_the_same_socket():
@@ -181,7 +181,7 @@ def test_compose_gives_chatstore_settings_that_it_starts_with():
         for name, value in services()["app"]["environment"].items()
     }
     assert Settings.from_env(values).bind == f"unix:{SOCKET}"
-    assert Settings.from_env(values).is_postgresql
+    assert Settings.from_env(values).sqlite_path is None
 
 
 def test_compose_mounts_and_builds_from_files_that_are_there():

@@ -20,7 +20,7 @@ def test_a_server_that_is_away_is_a_problem(folder):
 def test_a_server_that_breaks_off_is_a_problem(folder):
     with Node(folder / "chatstore.sock"), Nginx(folder) as nginx:
         problem = assert_problem(nginx.request("POST", SESSIONS, {}), 502)
-        assert "may or may not have been made" in problem["detail"]
+        assert "may or may not be stored" in problem["detail"]
 
 
 def test_a_server_that_is_silent_is_a_problem(folder):

@@ -94,7 +94,7 @@ def append_until_full(client: Any, chat: Any) -> int:
     for number in range(MOST_APPENDS):
         response = client.post(messages_url(chat), json={"content": random_text()})
         if response.status_code != 201:
-            problem = assert_problem(response, 503, detail="no room")
+            problem = assert_problem(response, 503, detail="disk is full")
             assert problem["type"].endswith(":database-full")
             return number
     raise AssertionError("the disk was never full")
@@ -132,7 +132,7 @@ def test_a_batch_of_which_half_fits_leaves_nothing(
     url, turns = messages_url(chat), [{"content": random_text()} for _ in range(10)]
     os.truncate(small_disk / "ballast", BALLAST_BYTES - 100 * 1024)
     batch = client.post(f"{url}/batch", json={"messages": turns})
-    assert_problem(batch, 503, detail="no room")
+    assert_problem(batch, 503, detail="disk is full")
     assert client.get(session_url(chat)).json["message_count"] == stored
     assert violations(small_app) == []
 

@@ -138,7 +138,7 @@ def test_many_that_hang_stop_nobody_else(patient, sent):
         # A process lets 32 clients wait and cuts off others, never the latest.
         gone = answered(clients, CLIENTS - 32)
         for client in gone:
-            assert_problem(answer_on(client), 408, detail="too many others were slow")
+            assert_problem(answer_on(client), 408, detail="too many clients were slow")
         rest = set(clients).difference(gone)
         late = [stack.enter_context(connect(patient)) for _ in range(16)]
         for client in late:

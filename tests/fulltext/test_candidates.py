@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatstore.fulltext.candidates import parts_near
+from chatstore.fulltext.candidates import candidate_parts
 from chatstore.fulltext.folding import fold
 from chatstore.fulltext.matching import Term
 from chatstore.fulltext.query import parse_query
@@ -21,7 +21,7 @@ TEXTS = st.text(st.one_of(st.sampled_from(STRANGE), st.characters(codec="utf-8")
 
 
 def near(text, terms):
-    return "\n".join(text[start:end] for start, end in parts_near(text, terms))
+    return "\n".join(text[start:end] for start, end in candidate_parts(text, terms))
 
 
 @settings(max_examples=500)
@@ -52,7 +52,7 @@ def test_each_term_of_a_text_is_in_a_part_that_is_near_it(before, query):
 def test_a_part_folds_as_it_does_in_its_text(text, word):
     text = f"{text} {word} {text}"
     spans = list(spans_of(fold(text)))
-    for start, end in parts_near(text, [Term((word,))]):
+    for start, end in candidate_parts(text, [Term((word,))]):
         split_values = " ".join((text[:start], text[start:end], text[end:]))
         assert [each for each, _, _ in spans_of(fold(split_values))] == [
             each for each, _, _ in spans
@@ -86,7 +86,7 @@ def test_hardly_more_is_folded_than_what_is_sought(word, other, form):
         )
     word, other = (unicodedata.normalize(form, each) for each in (word, other))
     text = f"{other} " * 200 + word + f" {other}" * 200
-    found = list(parts_near(text, parse_query(word).terms))
+    found = list(candidate_parts(text, parse_query(word).terms))
     assert [text[start:end] for start, end in found] == [word]
 
 
@@ -97,7 +97,7 @@ def test_hardly_more_is_folded_than_what_is_sought(word, other, form):
 def test_no_part_of_a_text_is_folded_twice(unit, q):
     text = unit * 500
     last = 0
-    for start, end in parts_near(text, parse_query(q).terms):
+    for start, end in candidate_parts(text, parse_query(q).terms):
         assert last <= start < end <= len(text)
         last = end
 
@@ -161,7 +161,7 @@ def test_a_word_of_all_its_forms_is_found():
 def test_a_long_text_has_few_parts(unit):
     text = unit * (100_000 // len(unit))
     for q in ("budget", "бюджет", "бюджет OR budget"):
-        assert len(list(parts_near(text, parse_query(q).terms))) <= 200
+        assert len(list(candidate_parts(text, parse_query(q).terms))) <= 200
 
 
 @pytest.mark.parametrize("mark", ["\u0301", "\u00ad", "\u094d", "\u3099"])

@@ -1,4 +1,9 @@
-from chatstore.fulltext.positions import MOST_BYTES, IndexWords, index_words, lay_out
+from chatstore.fulltext.positions import (
+    MAX_TSVECTOR_BYTES,
+    IndexWords,
+    index_words,
+    lay_out,
+)
 
 
 def laid_out(words):
@@ -50,7 +55,7 @@ def test_every_word_of_the_longest_text_is_kept():
     distinct += [chr(0x20000 + number) + chr(0x28002) for number in range(40_000)]
     layout = laid_out(distinct)
     assert set(layout.places) == set(distinct)
-    assert size(layout) <= MOST_BYTES < 2**20 - 1000
+    assert size(layout) <= MAX_TSVECTOR_BYTES < 2**20 - 1000
 
 
 def test_every_word_is_kept_of_letters_with_many_bytes():
@@ -67,7 +72,7 @@ def test_every_word_is_kept_of_letters_with_many_bytes():
         assert len({*stretches}) > 15_000 // half
         layout = lay_out(words)
         assert set(layout.places) == {*stretches, *words.loose}
-        assert size(layout) <= MOST_BYTES
+        assert size(layout) <= MAX_TSVECTOR_BYTES
 
 
 def test_all_pieces_of_a_text_of_signs_are_kept():
@@ -81,4 +86,4 @@ def test_places_get_what_the_words_leave():
     layout = laid_out(words)
     assert len(layout.places) == len(words)
     assert 0 < sum(map(bool, layout.places.values())) < len(words)
-    assert size(layout) <= MOST_BYTES
+    assert size(layout) <= MAX_TSVECTOR_BYTES

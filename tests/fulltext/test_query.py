@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatstore.fulltext.matching import Term
-from chatstore.fulltext.positions import index_words, written
-from chatstore.fulltext.query import MOST_WORDS, parse_query
+from chatstore.fulltext.positions import add_minus_mark, index_words
+from chatstore.fulltext.query import MAX_WORDS, parse_query
 from chatstore.fulltext.words import words_of
 
 
@@ -52,8 +52,8 @@ QUERIES = {
     "a OR OR b": ([(word("a"), word("or")), word("b")], []),
     "userById": ([(word("userbyid"), word("user", "by", "id"))], []),
     "getUser*": ([(prefix("getuser"), prefix("get", "user"))], []),
-    "-only": ([word(written("only")), word("only")], []),
-    "--no-go": ([word(written("no")), word("no", "go")], []),
+    "-only": ([word(add_minus_mark("only")), word("only")], []),
+    "--no-go": ([word(add_minus_mark("no")), word("no", "go")], []),
     "": ([], []),
 }
 
@@ -106,8 +106,8 @@ def test_a_query_holds_for_one_text_and_not_for_the_other(q, text, other):
 
 @pytest.mark.parametrize("before", ["", " ", "(", "`", "=", '"', "“", "é ", "a\n"])
 def test_a_minus_after_this_is_written(before):
-    assert written("x") in index_words(f"{before}-x").loose
-    assert written("x") in index_words(f"{before}--'x'").loose
+    assert add_minus_mark("x") in index_words(f"{before}-x").loose
+    assert add_minus_mark("x") in index_words(f"{before}--'x'").loose
 
 
 @pytest.mark.parametrize("before", ["a", "_", "é", "数", "7"])
@@ -156,6 +156,6 @@ def test_a_text_has_all_the_words_it_is_searched_for_by(text):
 
 def test_the_first_hundred_words_count():
     many = [f"w{number}" for number in range(200)]
-    assert parse_query(" ".join(many)).terms == tuple(map(word, many[:MOST_WORDS]))
+    assert parse_query(" ".join(many)).terms == tuple(map(word, many[:MAX_WORDS]))
     (phrase,) = parse_query(f'"{" ".join(many)}"*').terms
-    assert phrase == word(*many[:MOST_WORDS])
+    assert phrase == word(*many[:MAX_WORDS])

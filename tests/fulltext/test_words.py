@@ -163,7 +163,7 @@ def test_no_character_folds_to_more_than_is_counted():
     for character in characters:
         by_length.setdefault(len(fold(character)), []).append(character)
     for length, some in by_length.items():
-        assert not any(is_whole(each, most_folded=length - 1) for each in some)
+        assert not any(is_whole(each, max_folded=length - 1) for each in some)
 
 
 class Looked(str):

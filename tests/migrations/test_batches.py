@@ -217,7 +217,7 @@ def test_a_process_killed_while_checks_are_added_leaves_a_sound_file(
             "UPDATE chat_messages SET role = 'King' WHERE id < 8",
             "6, 5 and more|and more",
         ),
-        ("UPDATE sessions SET revision = 0", "In sessions .*revision >= 1"),
+        ("UPDATE sessions SET revision = 0", "Rows of sessions .*revision >= 1"),
         ("UPDATE sessions SET message_count = -1", "message_count >= 0"),
     ],
 )

@@ -457,7 +457,9 @@ def test_a_failure_leaves_the_steps_before_it(app, add_step):
 @on_sqlite
 def test_a_step_that_leaves_messages_without_a_session_is_undone(chats, add_step):
     folder = add_step('op.execute("DELETE FROM sessions")')
-    with pytest.raises(RuntimeError, match=r"undone: 6 rows .* in chat_messages"):
+    with pytest.raises(
+        RuntimeError, match=r"undone, because 6 rows .* in chat_messages"
+    ):
         migrate(folder=folder)
     assert current_revision() == NUMBERS[-1]
     assert contents() == chats

@@ -231,7 +231,7 @@ def test_a_cursor_of_another_search_is_refused(alice, chats, other):
 @pytest.mark.parametrize("cursor", ["", "x", "0", "WyJhIl0.x", "%00", "é" * 500])
 def test_a_cursor_that_is_none_is_refused(alice, cursor):
     query = {"q": "plan", "cursor": cursor}
-    assert_problem(alice.get(SEARCH, query_string=query), 400, detail="gave out")
+    assert_problem(alice.get(SEARCH, query_string=query), 400, detail="did not create")
 
 
 def test_a_cursor_of_the_list_of_sessions_is_refused(alice, chats):

@@ -74,7 +74,7 @@ def test_an_entry_that_is_neither_there_nor_marked_is_a_violation(app, chat):
             text(f"DELETE FROM message_index_pending WHERE id = {last}"),
         )
         assert violations() == [
-            f"message {last} is not in the search index as it should be"
+            f"message {last} has a missing or wrong entry in the search index"
         ]
 
 

@@ -244,7 +244,7 @@ def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
     shape = session_lists._prepare(
         listing, session_lists._walks(listing, None), None, db.engine.dialect.name
     )
-    parameters = {"the_owner": "alice", "most": 1001, "offset": 0, "share": 20}
+    parameters = {"the_owner": "alice", "limit": 1001, "offset": 0, "share": 20}
     with read_connection() as connection:
         ((_, texts),) = shape.rows(connection, parameters)
     assert len(texts.encode()) < 13 * 1000

@@ -159,8 +159,8 @@ def test_a_newer_sqlite_goes_on_with_the_index_of_an_older_one(moved):
 
 
 SENTENCE = (
-    "The search index was made with a newer SQLite than this one,"
-    f" {sqlite3.sqlite_version}. Run: pip install 'chatstore[sqlite]'"
+    f"SQLite {sqlite3.sqlite_version} cannot read the search index, which a newer"
+    " release created. Run: pip install 'chatstore[sqlite]'"
 )
 
 

@@ -68,7 +68,7 @@ def assert_finds_what_python_finds(q, contents):
     expected = {
         number
         for number, content in contents.items()
-        if query.can_match and query.holds_among(known_words(content))
+        if query.can_match and query.holds_words(known_words(content))
     }
     assert {hit.message_id for hit in hits(q)} == expected, q
     return len(expected)

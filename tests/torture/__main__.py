@@ -219,14 +219,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.torture")
     add = parser.add_argument
     add("--database", choices=("sqlite", "postgresql", "replicas"), default="sqlite")
-    add("--seconds", type=float, help="stop after this; 60, if nothing else is said")
-    add("--kills", type=int, help="stop when there were so many, and --appends")
-    add("--appends", type=int, help="stop when so many are acknowledged, and --kills")
-    add("--seed", type=int, default=int(time.time()), help="of what is done, not when")
-    add("--clients", type=int, default=8)
-    add("--stop-seconds", type=float, default=5, help="how long a stopped process is")
-    add("--keep", action="store_true", help="keep history and logs in any case")
-    add("--check", type=Path, metavar="FILE", help="check a history that was kept")
+    add("--seconds", type=float, help="length of the run; 60 without any limit")
+    add("--kills", type=int, help="least number of kills before the run ends")
+    add("--appends", type=int, help="least number of acknowledged appends")
+    add("--seed", type=int, default=int(time.time()), help="seed of all choices")
+    add("--clients", type=int, default=8, help="number of concurrent clients")
+    add("--stop-seconds", type=float, default=5, help="length of a SIGSTOP")
+    add("--keep", action="store_true", help="keep history and logs after success too")
+    add("--check", type=Path, metavar="FILE", help="only check this kept history")
     options = parser.parse_args(arguments)
     if not (options.seconds or options.kills or options.appends):
         options.seconds = 60

@@ -43,7 +43,7 @@ def test_a_view_gets_the_loaded_body(serve):
 
 @pytest.mark.parametrize(
     ("query", "detail"),
-    [("?y=1", "Unknown field."), ("?y=1&y=2", "Given more than once.")],
+    [("?y=1", "Unknown field."), ("?y=1&y=2", "It is given more than once.")],
 )
 @pytest.mark.parametrize("body", [None, PointSchema])
 def test_a_parameter_that_is_not_declared_is_refused(serve, body, query, detail):

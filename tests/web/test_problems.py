@@ -86,7 +86,7 @@ def test_an_unforeseen_error_says_where_to_look(answer):
         "type": f"{PREFIX}internal-error",
         "title": "Internal error",
         "status": 500,
-        "detail": "Something went wrong here; the log has it under this request_id.",
+        "detail": "The server failed. Its log has the error under this request_id.",
         "request_id": response.headers["X-Request-Id"],
     }
 
@@ -108,7 +108,7 @@ def test_an_aborted_request_gets_a_problem(answer, status, slug):
 
 def test_headers_of_an_http_error_are_kept(answer):
     response = answer(raising(MethodNotAllowed(["GET", "HEAD"])))
-    assert_problem(response, 405, detail="GET is not possible here")
+    assert_problem(response, 405, detail="This path does not allow GET")
     assert response.headers["Allow"] == "GET, HEAD"
 
 

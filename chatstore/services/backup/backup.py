@@ -89,10 +89,10 @@ def restore_backup(
     elif start.startswith(_PG_DUMP_MAGIC):
         kind = "PostgreSQL"
     else:
-        raise BackupError(f"{file} is no backup of chatstore's.")
+        raise BackupError(f"{file} is not a backup of chatstore.")
     if kind != wanted:
         raise BackupError(
-            f"{file} is a backup of {kind}, and CHATSTORE_DATABASE_URL names {wanted}."
+            f"{file} is a backup of {kind}, but CHATSTORE_DATABASE_URL names {wanted}."
         )
     restore = _restore_sqlite if kind == "SQLite" else _restore_postgresql
     restore(file, is_replacing, progress)
@@ -144,11 +144,11 @@ def _refuse_cut_off(file: Path) -> None:
     page_size = int.from_bytes(header[16:18])
     pages = int.from_bytes(header[28:32])
     if file.stat().st_size < pages * (65536 if page_size == 1 else page_size):
-        raise BackupError(f"{file} is cut off.")
+        raise BackupError(f"{file} is incomplete: its end is missing.")
 
 
 def _dump_postgresql(partial: Path, progress: Progress) -> Contents:
-    tools = _tools()
+    tools = _postgres_tools()
     # pg_dump and our checks share this snapshot, so both see the same data.
     snapshot = whole_database.hold_snapshot()
     require_known_revision(current_revision(), database="The database")
@@ -170,15 +170,15 @@ def _dump_postgresql(partial: Path, progress: Progress) -> Contents:
 
 
 def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> None:
-    tools = _tools()
+    tools = _postgres_tools()
     tools.check_dump(file, on_progress=lambda: progress("reading the dump"))
     version_text = tools.read_table(file, "alembic_version").partition("\t")[0].strip()
     revision = require_known_revision(version_text, database=str(file))
     current = current_revision()
     if current not in (None, revision):
         raise BackupError(
-            f"The database is at revision {current} and {file} at {revision}:"
-            " restore it into a new, empty database."
+            f"The database is at revision {current}, but {file} is at {revision}."
+            " Restore it into a new, empty database."
         )
     if not is_replacing:
         _refuse_nonempty_database()
@@ -188,7 +188,7 @@ def _restore_postgresql(file: Path, is_replacing: bool, progress: Progress) -> N
     tools.restore(file, on_progress=lambda: progress("restoring"))
 
 
-def _tools() -> PostgresTools:
+def _postgres_tools() -> PostgresTools:
     return PostgresTools(
         db.engine.url, server_version=database_info.get_postgresql_version()
     )
@@ -200,13 +200,13 @@ def _refuse_target(file: Path, *, is_replacing: bool) -> None:
         paths = (database.parent.resolve() / database.name, database.resolve())
         ours = {f"{path}{suffix}" for path in paths for suffix in _DATABASE_SUFFIXES}
         if str(file.parent.resolve() / file.name) in ours:
-            raise BackupError(f"{file} belongs to the database itself.")
+            raise BackupError(f"{file} is a file of the database. Choose another name.")
     if not os.path.lexists(file):
         return
     if not is_replacing:
-        raise BackupError(f"{file} is there already: --force replaces it.")
+        raise BackupError(f"{file} already exists. Use --force to replace it.")
     if not file.is_file():
-        raise BackupError(f"{file} is not a file.")
+        raise BackupError(f"{file} is not a regular file.")
 
 
 def _rename_to_target(partial: Path, file: Path, *, is_replacing: bool) -> None:
@@ -225,7 +225,7 @@ def _refuse_nonempty_database() -> None:
     except DBAPIError as error:
         raise BackupError(f"The database cannot be read: {error.orig}.") from error
     if has_rows:
-        raise BackupError("The database is not empty: --force replaces what it holds.")
+        raise BackupError("The database is not empty. Use --force to replace its data.")
 
 
 def _refuse_other_clients() -> None:
@@ -234,8 +234,7 @@ def _refuse_other_clients() -> None:
         if time.monotonic() > deadline:
             raise BackupError(
                 f"The database is in use by {pluralize(others, 'other connection')}."
-                " Stop the servers first, and what else is connected"
-                " (pg_stat_activity)."
+                " Stop the servers and all other clients first (see pg_stat_activity)."
             )
         time.sleep(0.05)
 

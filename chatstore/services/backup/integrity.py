@@ -40,12 +40,11 @@ def pluralize(count: int, noun: str) -> str:
 def require_known_revision(revision: str | None, *, database: str) -> str:
     """Return `revision`; raise BackupError if this version does not know it."""
     if not revision:
-        raise BackupError(f"{database} has no tables of chatstore's.")
+        raise BackupError(f"{database} has no tables of chatstore.")
     if revision not in known_revisions():
         raise BackupError(
-            f"{database} is at revision {revision}, which this version of chatstore"
-            f" does not know: its own is {head_revision()}. Install the version that"
-            " made it."
+            f"{database} is at revision {revision}. This version of chatstore knows"
+            f" only {head_revision()}. Install the version that wrote it."
         )
     return revision
 

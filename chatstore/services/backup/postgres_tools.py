@@ -130,11 +130,11 @@ def find_program(name: str, *, min_version: int) -> Path:
     if sufficient:
         return found[min(sufficient)]
     versions = ", ".join(str(version) for version in sorted(found) if version)
-    installed = f"there is {versions}" if versions else "there is none"
+    there = f"has only {versions}" if versions else "has none"
     raise BackupError(
-        f"{name} of PostgreSQL {min_version} or newer is needed, and on PATH"
-        f" {installed}. Install PostgreSQL's client programs (Debian:"
-        f" postgresql-client-{min_version})."
+        f"{name} of PostgreSQL {min_version} or newer is needed, but PATH {there}."
+        " Install PostgreSQL's client programs"
+        f" (Debian: postgresql-client-{min_version})."
     )
 
 
@@ -163,4 +163,4 @@ def _communicate(
 
 def _first_error(output: str) -> str:
     lines = [line for line in output.splitlines() if "error:" in line]
-    return lines[0] if lines else output.strip() or "it did not say why"
+    return lines[0] if lines else output.strip() or "it printed no reason"

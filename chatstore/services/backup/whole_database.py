@@ -32,7 +32,7 @@ def copy_sqlite(
         connection.set_progress_handler(on_progress, _STEPS_PER_CHECK)
         connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite.driver().Error as error:
-        raise BackupError(f"The backup was not made: {error}.") from error
+        raise BackupError(f"The backup failed: {error}.") from error
     finally:
         connection.close()
 
@@ -55,13 +55,13 @@ def replace_sqlite(
     except sqlite.driver().OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES:
             raise BackupError(
-                f"{database} is in use. Stop the server first, and leave the shell."
+                f"{database} is in use. Stop the server and close every shell first."
             ) from error
         raise BackupError(f"Nothing was restored: {error}.") from error
     except sqlite.driver().DatabaseError as error:
         raise BackupError(
-            f"Nothing was restored, for {database} is damaged ({error}). Move it"
-            " away, with its -wal and -shm, and restore into a new one."
+            f"Nothing was restored, because {database} is damaged ({error}). Move it"
+            " away with its -wal and -shm files, then restore into a new file."
         ) from error
     finally:
         original.close()

@@ -60,8 +60,8 @@ def _find_gaps() -> Iterator[str]:
     )
     for chat_id, last_seq, messages, first, final in _rows(query):
         yield (
-            f"session {chat_id} should hold seq 1 to {last_seq},"
-            f" and holds {messages} messages from {first} to {final}"
+            f"session {chat_id} must have seq 1 to {last_seq},"
+            f" but has {messages} messages from {first} to {final}"
         )
 
 
@@ -75,7 +75,7 @@ def _find_wrong_counts() -> Iterator[str]:
         IS_VISIBLE, ChatSession.message_count != messages
     )
     for chat_id, counted, actual in _rows(query):
-        yield f"session {chat_id} says {counted} messages, and holds {actual}"
+        yield f"session {chat_id} has message_count {counted}, but {actual} messages"
 
 
 def _find_disorder() -> Iterator[str]:
@@ -91,7 +91,7 @@ def _find_disorder() -> Iterator[str]:
         timeline.c.timestamp <= timeline.c.previous
     )
     for chat_id, seq in _rows(query):
-        yield f"session {chat_id}: message {seq} is not later than the one before it"
+        yield f"session {chat_id}: message {seq} is not later than its predecessor"
 
 
 def _find_wrong_last_messages() -> Iterator[str]:
@@ -116,7 +116,7 @@ def _find_wrong_last_messages() -> Iterator[str]:
         )
     )
     for (chat_id,) in _rows(query):
-        yield f"session {chat_id}: its preview or last update is not its last message's"
+        yield f"session {chat_id}: preview or last update differs from the last message"
 
 
 def _find_orphans() -> Iterator[str]:
@@ -137,15 +137,15 @@ def _find_unknown_roles() -> Iterator[str]:
 
 def _find_unsearchable(progress: Progress) -> Iterator[str]:
     for key in find_wrong(MESSAGES, progress):
-        yield f"message {key} is not in the search index as it should be"
+        yield f"message {key} has a missing or wrong entry in the search index"
     for key in rebuild.find_strays(MESSAGES):
-        yield f"the search index has a message {key}, which is missing"
+        yield f"the search index has an entry of message {key}, which is missing"
     for key in find_wrong(NAMES, progress):
-        yield f"the name of session number {key} is not in the search index"
+        yield f"the name of session number {key} has a missing or wrong search entry"
     for key in rebuild.find_strays(NAMES):
-        yield f"the search index has a name of session number {key}, which has none"
+        yield f"the search index has an entry of session number {key}, without a name"
     for chat_id in rebuild.find_unnumbered():
-        yield f"session {chat_id} cannot be found by its name"
+        yield f"session {chat_id} has no number, so search cannot find its name"
 
 
 def _find_damage() -> Iterator[str]:

@@ -110,7 +110,7 @@ def _find_wrong_lengths(index: str, entries: Sequence[_Fts5Entry]) -> list[int]:
 def _find_other_words(
     index: str, expected: list[int], progress: Progress
 ) -> Iterator[int]:
-    progress("search: adding up the index")
+    progress("search: computing checksums of the index")
     connection = db.session.connection()
     connection.exec_driver_sql(_CREATE_PLACES.format(index))
     try:

@@ -25,12 +25,12 @@ def find_wrong_facets() -> Iterator[str]:
         found = _stored_facets([chat.id for chat in chats])
         for chat in chats:
             if found[chat.id] != _expected_facets(chat):
-                yield f"session {chat.id}: its tags or documents are not indexed so"
+                yield f"session {chat.id}: the index of tags and documents differs"
     orphans = select(SessionFacet.session_id).where(
         SessionFacet.session_id.not_in(select(ChatSession.id))
     )
     for session_id in db.session.scalars(orphans.distinct()):
-        yield f"session {session_id} is missing, and its tags or documents are not"
+        yield f"session {session_id} is missing, but its tags or documents are indexed"
 
 
 def find_wrong_names() -> Iterator[str]:
@@ -38,7 +38,7 @@ def find_wrong_names() -> Iterator[str]:
     for chats in _read_batches(ChatSession.name, ChatSession.name_folded):
         for chat in chats:
             if chat.name_folded != folded_name(chat.name):
-                yield f"session {chat.id} is sorted by {chat.name_folded!r}"
+                yield f"session {chat.id} is sorted by the name {chat.name_folded!r}"
 
 
 def _read_batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:

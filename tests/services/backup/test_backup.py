@@ -30,7 +30,7 @@ def test_a_backup_replaces_a_file_only_when_told(
 ) -> None:
     file = tmp_path / "copy"
     file.write_text("precious")
-    refuse(backup, app, file, because="is there already: --force replaces it")
+    refuse(backup, app, file, because="already exists. Use --force to replace it")
     assert file.read_text() == "precious"
     backup(app, file, is_replacing=True)
     assert file.read_bytes().startswith((b"SQLite format 3", b"PGDMP"))
@@ -42,7 +42,7 @@ def test_a_file_that_comes_meanwhile_is_kept(app: Flask, tmp_path: Path) -> None
     def come(progress: str) -> None:
         file.write_text("precious")
 
-    with app.app_context(), pytest.raises(BackupError, match="is there already"):
+    with app.app_context(), pytest.raises(BackupError, match="already exists"):
         write_backup(file, progress=come)
     assert file.read_text() == "precious"
     assert [*tmp_path.glob("copy*")] == [file]
@@ -55,7 +55,7 @@ def test_a_backup_goes_where_a_link_points_only_when_told(
     link, target = tmp_path / "link", tmp_path / "disk" / "copy"
     target.parent.mkdir()
     link.symlink_to(target)
-    refuse(backup, app, link, because="is there already: --force replaces it")
+    refuse(backup, app, link, because="already exists. Use --force to replace it")
     for _ in ("made", "replaced"):
         backup(app, link, is_replacing=True)
         assert link.readlink() == target
@@ -67,7 +67,7 @@ def test_a_backup_goes_where_a_link_points_only_when_told(
 def test_a_link_in_a_circle_is_no_file(app: Flask, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(link)
-    with app.app_context(), pytest.raises(BackupError, match="is not a file"):
+    with app.app_context(), pytest.raises(BackupError, match="is not a regular file"):
         write_backup(link, is_replacing=True, progress=ignore)
 
 
@@ -75,7 +75,7 @@ def test_a_backup_needs_a_folder(app: Flask, tmp_path: Path) -> None:
     refuse(backup, app, tmp_path / "no" / "copy", because="No such file or directory")
     folder = tmp_path / "folder"
     folder.mkdir()
-    with app.app_context(), pytest.raises(BackupError, match="is not a file"):
+    with app.app_context(), pytest.raises(BackupError, match="is not a regular file"):
         write_backup(folder, is_replacing=True, progress=ignore)
 
 
@@ -84,7 +84,9 @@ def test_broken_data_is_not_backed_up(
 ) -> None:
     make_session(messages=2)
     execute(app, "UPDATE sessions SET message_count = 7")
-    refuse(backup, app, tmp_path / "copy", because="says 7 messages, and holds 2")
+    refuse(
+        backup, app, tmp_path / "copy", because="has message_count 7, but 2 messages"
+    )
     assert not [*tmp_path.glob("copy*")]
 
 
@@ -114,7 +116,10 @@ def test_a_backup_never_replaces_the_database_itself(
     link = path.with_name("link")
     link.symlink_to(file)
     for each in (file, link):
-        with app.app_context(), pytest.raises(BackupError, match="database itself"):
+        with (
+            app.app_context(),
+            pytest.raises(BackupError, match="a file of the database"),
+        ):
             write_backup(each, is_replacing=True, progress=ignore)
     if not ending:
         refuse(restore, app, file, because="is the database itself")

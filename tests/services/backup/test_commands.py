@@ -80,7 +80,7 @@ def test_a_terminal_shows_the_progress(database_url: str, tmp_path: Path) -> Non
 
     file.write_text("no backup")
     refused = chatstore(database_url, "restore", file)
-    assert refused == (1, "", f"Error: {file} is no backup of chatstore's.\n")
+    assert refused == (1, "", f"Error: {file} is not a backup of chatstore.\n")
     os.close(terminal)
 
 

@@ -56,7 +56,7 @@ def test_a_missing_program_is_named(folders: dict[int, Path]) -> None:
     ) as raised:
         find_program("pg_dump", min_version=96)
     assert "91, 93, 95" in raised.value.detail
-    with pytest.raises(BackupError, match="pg_nothing .* there is none"):
+    with pytest.raises(BackupError, match="pg_nothing .* PATH has none"):
         find_program("pg_nothing", min_version=1)
 
 

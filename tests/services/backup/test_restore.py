@@ -65,7 +65,7 @@ def test_a_restore_replaces_data_only_when_told(
     kept = rows(app)
     make_session(messages=1)
     before = rows(app)
-    refuse(restore, app, tmp_path / "copy", because="not empty: --force replaces")
+    refuse(restore, app, tmp_path / "copy", because="not empty. Use --force to replace")
     assert rows(app) == before
     restore(app, tmp_path / "copy", is_replacing=True)
     assert rows(app) == kept
@@ -159,7 +159,7 @@ def test_a_backup_of_an_unknown_version_is_refused(
     app: Flask, other_app: Flask, tmp_path: Path, revision: str
 ) -> None:
     execute(app, f"UPDATE alembic_version SET version_num = '{revision}'")
-    unknown = f"at revision {revision}, which this version of chatstore does not know"
+    unknown = f"at revision {revision}. This version of chatstore knows only"
     refuse(backup, app, tmp_path / "copy", because=unknown)
     unchecked_backup(app, tmp_path / "copy")
     refuse(restore, other_app, tmp_path / "copy", because=unknown)
@@ -183,7 +183,7 @@ def test_a_database_that_is_not_chatstores_is_left_alone(
     app: Flask, other_app: Flask, tmp_path: Path
 ) -> None:
     execute(other_app, "CREATE TABLE precious (n int)")
-    refuse(backup, other_app, tmp_path / "copy", because="no tables of chatstore's")
+    refuse(backup, other_app, tmp_path / "copy", because="no tables of chatstore")
     backup(app, tmp_path / "copy")
     refuse(restore, other_app, tmp_path / "copy", because="not empty")
     execute(other_app, "SELECT n FROM precious")

@@ -172,16 +172,16 @@ def test_damage_is_found_by_its_own_check(chats, db_session, database_url, what)
     [
         (
             "a message is lost from the middle",
-            "session {a} should hold seq 1 to 3, and holds 2 messages from 1 to 3",
+            "session {a} must have seq 1 to 3, but has 2 messages from 1 to 3",
         ),
-        ("the count is doubled", "session {a} says 6 messages, and holds 3"),
+        ("the count is doubled", "session {a} has message_count 6, but 3 messages"),
         (
             "two messages have one timestamp",
-            "session {a}: message 2 is not later than the one before it",
+            "session {a}: message 2 is not later than its predecessor",
         ),
         (
             "the preview is missing",
-            "session {a}: its preview or last update is not its last message's",
+            "session {a}: preview or last update differs from the last message",
         ),
         ("a role is unknown", "message 2 has the unknown role 'king'"),
     ],
