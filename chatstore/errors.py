@@ -85,6 +85,32 @@ class SeqConflict(ChatstoreError):
         self.last_seq = last_seq
 
 
+class HeadConflict(ChatstoreError):
+    """`expected_head` is not the session's head: another request moved it."""
+
+    status = 409
+    slug = "head-conflict"
+    title = "The head moved"
+
+    def __init__(self, head_seq: int) -> None:
+        super().__init__(f"The session's head is message {head_seq}.")
+        self.head_seq = head_seq
+
+
+class ParentMissing(ChatstoreError):
+    """`parent_seq` names no message of the session."""
+
+    status = 409
+    slug = "parent-missing"
+    title = "No such parent"
+
+    def __init__(self, parent_seq: int, last_seq: int) -> None:
+        super().__init__(
+            f"There is no message {parent_seq} to follow: the last seq is {last_seq}."
+        )
+        self.last_seq = last_seq
+
+
 class PreconditionFailed(ChatstoreError):
     """The resource changed since the caller last read it."""
 

@@ -123,6 +123,12 @@ class Settings:
         minimum=1,
         maximum=16 * _MEBIBYTE,
     )
+    max_message_bytes: int = _setting(
+        8 * 1024 * 1024,
+        "largest parts, tool calls and other fields of a message, in bytes of JSON",
+        minimum=1024,
+        maximum=32 * _MEBIBYTE,
+    )
     max_metadata_bytes: int = _setting(
         64 * 1024,
         "largest message metadata, in bytes of compact JSON",

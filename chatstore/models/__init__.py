@@ -1,8 +1,17 @@
 """The declarative models; importing this package registers them all for Alembic."""
 
 from chatstore.models.facets import SessionFacet
+from chatstore.models.feedback import MessageFeedback
 from chatstore.models.idempotency import IdempotencyRecord
 from chatstore.models.messages import Message
+from chatstore.models.revisions import MessageRevision
 from chatstore.models.sessions import ChatSession
 
-__all__ = ["ChatSession", "IdempotencyRecord", "Message", "SessionFacet"]
+__all__ = [
+    "ChatSession",
+    "IdempotencyRecord",
+    "Message",
+    "MessageFeedback",
+    "MessageRevision",
+    "SessionFacet",
+]

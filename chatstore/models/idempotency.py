@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, String, Text
+from sqlalchemy import JSON, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatstore.db import UtcDateTime, db
@@ -17,6 +17,14 @@ class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
     """
 
     __tablename__ = "idempotency_records"
+    __table_args__ = (
+        Index(
+            "ix_idempotency_records_owner_id_request_first_seq",
+            "owner_id",
+            "request",
+            "first_seq",
+        ),
+    )
 
     owner_id: Mapped[str] = mapped_column(Text, primary_key=True)
     key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
@@ -25,4 +33,7 @@ class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
     status: Mapped[int | None]
     answer: Mapped[str | None] = mapped_column(Text)
     headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    # The seqs of the messages in the answer; null if it has none.
+    first_seq: Mapped[int | None]
+    last_seq: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
+EXTERNAL_ID_LENGTH = 255
 # Owner id of sessions being deleted. No caller can have it.
 DELETED_OWNER = ""
 
@@ -90,6 +91,14 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
             "id",
             where="archived_at IS NOT NULL",
         ),
+        Index(
+            "ix_sessions_external_id",
+            "owner_id",
+            "external_id",
+            unique=True,
+            sqlite_where=text("external_id IS NOT NULL"),
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
         _listing_index(
             "pinned", "owner_id", "last_updated_at", "id", where="pinned = true"
         ),
@@ -124,6 +133,17 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     pinned: Mapped[bool] = mapped_column(default=False)
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revision: Mapped[int] = mapped_column(default=1)
+
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column(
+        "metadata", JSON(none_as_null=True)
+    )
+    external_id: Mapped[str | None] = mapped_column(String(EXTERNAL_ID_LENGTH))
+    # Seq of the last message of the branch that is shown; null if it is `last_seq`.
+    head_seq: Mapped[int | None]
+    # `parent_seq` of the latest append. An append reads it back from its own UPDATE.
+    latest_parent_seq: Mapped[int | None]
+    forked_from_id: Mapped[UUID | None]
+    forked_from_seq: Mapped[int | None]
 
     messages: Mapped[list["Message"]] = relationship(
         back_populates="session",

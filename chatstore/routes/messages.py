@@ -5,12 +5,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, run_read, run_transaction
 from chatstore.db.group_commit import group_commit
-from chatstore.models import Message
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
     MessageBatchSchema,
@@ -26,7 +25,7 @@ from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
-from chatstore.web.responses import json_response
+from chatstore.web.responses import json_response, message_json
 from chatstore.web.streaming import answer_messages
 
 bp = Blueprint(
@@ -35,6 +34,9 @@ bp = Blueprint(
     url_prefix="/api/v1/sessions/<uuid:session_id>/messages",
 )
 bp.before_request(identify_caller)
+
+# What the body of an append says about its place in the session.
+_PLACE = ("parent_seq", "expected_seq", "expected_head")
 
 
 @bp.post("")
@@ -52,7 +54,7 @@ def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     )
     path = url_for("messages.append_message", session_id=session_id)
     return _append(
-        partial(group_commit, size_bytes=len(body["content"])),
+        partial(group_commit, size_bytes=len(request.get_data())),
         session_id,
         lambda: _answer_message(append(), path),
         count=1,
@@ -76,13 +78,15 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
         session_id,
         owner_id=current_owner(),
         turns=body["messages"],
-        expected_seq=body.get("expected_seq"),
+        **{name: body[name] for name in _PLACE if name in body},
     )
     response = _append(
         partial(run_transaction, is_core=True),
         session_id,
         lambda: json_response(
-            MessageBatchAnswerSchema, {"messages": append()}, status=201
+            MessageBatchAnswerSchema,
+            {"messages": [message_json(each) for each in append()]},
+            status=201,
         ),
         count=len(body["messages"]),
     )
@@ -92,7 +96,9 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
 
 def _answer_message(message: AppendedMessage, path: str) -> Response:
     location = {"Location": f"{path}/{message.id}"}
-    return json_response(MessageSchema, message, status=201, headers=location)
+    return json_response(
+        MessageSchema, message_json(message), status=201, headers=location
+    )
 
 
 def _append(
@@ -121,11 +127,12 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 
 @bp.get("/<int:message_id>")
 @Operation(answer=MessageSchema)
-def get_message(session_id: UUID, message_id: int) -> Message:
+def get_message(session_id: UUID, message_id: int) -> str:
     """Read one message."""
-    return run_read(
-        messages.get_message, session_id, message_id, owner_id=current_owner()
+    message = run_read(
+        messages.get_message_json, session_id, message_id, owner_id=current_owner()
     )
+    return message.text
 
 
 def _read_chunk(

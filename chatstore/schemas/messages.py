@@ -1,10 +1,21 @@
 """The shapes of messages in requests and answers."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import (
+    Schema,
+    ValidationError,
+    fields,
+    post_load,
+    validate,
+    validates_schema,
+)
 
+from chatstore.clock import format_instant, utc_now
 from chatstore.enums import Order, Role
+from chatstore.interchange.chat_completions import EXTRA_FIELDS, text_of
 from chatstore.schemas.fields import (
     BodyInteger,
     FreeJson,
@@ -25,8 +36,115 @@ _METADATA = {
 }
 
 
-class MessageSchema(Schema):
-    """A message in an answer."""
+# Ids and names that models and their servers give.
+_NAME = validate.Length(min=1, max=255)
+
+
+def _in_the_past(instant: datetime) -> None:
+    if instant > utc_now():
+        raise ValidationError("It must be in the past.")
+
+
+class ContentPart(FreeJson):
+    """A part of a message's content: an object with a `type`, of any kind."""
+
+    json_schema: ClassVar[dict[str, Any]] = {
+        "required": ["type"],
+        "properties": {"type": {"type": "string", "minLength": 1}},
+        "if": {"properties": {"type": {"const": "text"}}},
+        "then": {"required": ["text"], "properties": {"text": {"type": "string"}}},
+    }
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        part: dict[str, Any] = super()._deserialize(  # type: ignore[no-untyped-call]
+            value, *args, **kwargs
+        )
+        if not isinstance(part.get("type"), str) or not part["type"]:
+            raise ValidationError('A part needs a "type", such as "text".')
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise ValidationError('A part of type "text" needs a "text".')
+        return part
+
+
+class Content(fields.Field[Any]):
+    """The content of a message: text, a list of parts, or null."""
+
+    default_error_messages = {"invalid": "It is neither text nor a list of parts."}
+    _parts = fields.List(ContentPart())
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list):
+            return self._parts.deserialize(value)
+        raise self.make_error("invalid")
+
+
+class UsageSchema(Schema):
+    """The tokens that a model counted for a message."""
+
+    input_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
+    output_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
+    cached_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
+    reasoning_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
+
+
+class ExtraSchema(Schema):
+    """The fields that a message has only if they were given; null is not given."""
+
+    tool_calls = fields.List(
+        FreeJson(),
+        allow_none=True,
+        metadata={
+            "description": "The calls that the model asks for, as it sent them.",
+            "example": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "get_plan", "arguments": '{"need": "travel"}'},
+                }
+            ],
+        },
+    )
+    tool_call_id = Text(
+        allow_none=True,
+        validate=_NAME,
+        metadata={
+            "description": "The call that this message answers.",
+            "example": "call_1",
+        },
+    )
+    name = Text(
+        allow_none=True,
+        validate=_NAME,
+        metadata={
+            "description": "The author's name, of several with one role.",
+            "example": "ada",
+        },
+    )
+    model = Text(
+        allow_none=True,
+        validate=_NAME,
+        metadata={"description": "The model that wrote it.", "example": "gpt-4o-mini"},
+    )
+    refusal = Text(allow_none=True, metadata={"example": "I cannot help with that."})
+    annotations = fields.List(FreeJson(), allow_none=True)
+    audio = FreeJson(allow_none=True)
+    function_call = FreeJson(allow_none=True)
+    usage = fields.Nested(UsageSchema, allow_none=True)
+    finish_reason = Text(allow_none=True, validate=_NAME, metadata={"example": "stop"})
+    created_at = Instant(
+        allow_none=True,
+        validate=_in_the_past,
+        metadata={
+            "description": "When it was written, for history that is carried over.",
+            "example": "2026-01-31T09:00:00.000000Z",
+        },
+    )
+
+
+class PlainMessageSchema(Schema):
+    """The fields that every message has in an answer."""
 
     id = fields.Integer(required=True, metadata={"example": 17})
     session_id = fields.UUID(required=True)
@@ -48,6 +166,39 @@ class MessageSchema(Schema):
     )
 
 
+class MessageStateSchema(Schema):
+    """The fields that a message has in an answer only if they are not null."""
+
+    parent_seq = fields.Integer(
+        metadata={
+            "description": "The seq of the message that this one follows, 0 if none."
+            " Left out where that is the seq before.",
+            "example": 1,
+        }
+    )
+    revision = fields.Integer(
+        metadata={
+            "description": "How often it was changed, plus 1. Left out if 1.",
+            "example": 2,
+        }
+    )
+    edited_at = Instant()
+    deleted_at = Instant()
+    feedback = FreeJson()
+
+
+class MessageSchema(PlainMessageSchema, MessageStateSchema, ExtraSchema):
+    """A message in an answer."""
+
+    parts = fields.List(
+        FreeJson(),
+        allow_none=True,
+        metadata={
+            "description": "The content as it came, if it was a list of parts or null."
+        },
+    )
+
+
 class MessageListSchema(Schema):
     """A list of messages, in the order asked for."""
 
@@ -65,24 +216,61 @@ _EXPECTED_SEQ: dict[str, Any] = {
         "example": 1,
     },
 }
+_EXPECTED_HEAD: dict[str, Any] = {
+    "validate": validate.Range(min=0, max=MAX_INTEGER),
+    "metadata": {
+        "description": "The session's head_seq, 0 if it is empty; 409 if it is not.",
+        "example": 0,
+    },
+}
+_PARENT_SEQ: dict[str, Any] = {
+    "validate": validate.Range(min=0, max=MAX_INTEGER),
+    "metadata": {
+        "description": "The seq of the message that the (first) message follows, 0 if"
+        " it begins the conversation again; the session's head by default.",
+        "example": 0,
+    },
+}
 
 
-class TurnSchema(Schema):
+def _text_bytes(content: Any) -> int:
+    return utf8_bytes(text_of(content))
+
+
+class TurnSchema(ExtraSchema):
     """The fields of a message that a client sends."""
 
     json_schema: ClassVar[dict[str, Any]] = {
         "anyOf": [
-            {"properties": {"content": {"minLength": 1}}},
             {
-                "required": ["metadata"],
-                "properties": {"metadata": {"type": "object", "minProperties": 1}},
+                "required": ["content"],
+                "properties": {
+                    "content": {
+                        "oneOf": [
+                            {"type": "string", "minLength": 1},
+                            {"type": "array", "minItems": 1},
+                        ]
+                    }
+                },
             },
+            {
+                "required": ["content", "metadata"],
+                "properties": {
+                    "content": {"type": ["string", "array"]},
+                    "metadata": {"type": "object", "minProperties": 1},
+                },
+            },
+            {
+                "required": ["tool_calls"],
+                "properties": {"tool_calls": {"type": "array", "minItems": 1}},
+            },
+            {"required": ["role"], "properties": {"role": {"const": "assistant"}}},
         ]
     }
 
-    content = Text(
-        required=True,
-        validate=within("max_content_bytes", utf8_bytes, "bytes of UTF-8"),
+    content = Content(
+        allow_none=True,
+        validate=within("max_content_bytes", _text_bytes, "bytes of UTF-8"),
         metadata=_CONTENT,
     )
     role = fields.Enum(Role, by_value=True, load_default=Role.USER)
@@ -94,19 +282,54 @@ class TurnSchema(Schema):
     )
 
     @validates_schema
-    def _require_content_or_metadata(
-        self, message: dict[str, Any], **kwargs: Any
-    ) -> None:
-        if not message["content"] and not message["metadata"]:
+    def _require_something(self, message: dict[str, Any], **kwargs: Any) -> None:
+        content = message.get("content")
+        if content or message.get("tool_calls") or message["role"] is Role.ASSISTANT:
+            return
+        if "content" not in message:
+            raise ValidationError("Missing data for required field.", "content")
+        if content is None:
+            raise ValidationError("Field may not be null.", "content")
+        if not message["metadata"]:
             raise ValidationError(
-                "It may be empty only if the message has metadata.", "content"
+                "It may be empty only if the message has metadata or tool calls, or is"
+                " an assistant's.",
+                "content",
             )
+
+    @post_load
+    def _gather_extra(self, message: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return `message` with the fields that most messages lack in `extra`."""
+        given = {name: message.pop(name) for name in EXTRA_FIELDS if name in message}
+        message.setdefault("content", None)
+        extra = {name: value for name, value in given.items() if value is not None}
+        if "created_at" in extra:
+            extra["created_at"] = format_instant(extra["created_at"])
+        if not isinstance(message["content"], str):
+            extra = {"parts": message["content"], **extra}
+        if extra:
+            _check_extra(extra)
+        return message | {"extra": extra or None}
+
+
+_check_size = within("max_message_bytes", json_bytes, "bytes of JSON")
+
+
+def _check_extra(extra: Mapping[str, Any]) -> None:
+    try:
+        _check_size(extra)
+    except ValidationError as error:
+        place = max(extra, key=lambda name: json_bytes({name: extra[name]}))
+        name = "content" if place == "parts" else place
+        raise ValidationError({name: error.messages}) from None
 
 
 class MessageCreateSchema(TurnSchema):
     """The body that appends a message."""
 
     expected_seq = BodyInteger(**_EXPECTED_SEQ)
+    expected_head = BodyInteger(**_EXPECTED_HEAD)
+    parent_seq = BodyInteger(**_PARENT_SEQ)
 
 
 class MessageBatchSchema(Schema):
@@ -122,6 +345,8 @@ class MessageBatchSchema(Schema):
         validate=[validate.Length(min=1), within("max_batch_size", len, "items")],
     )
     expected_seq = BodyInteger(**_EXPECTED_SEQ)
+    expected_head = BodyInteger(**_EXPECTED_HEAD)
+    parent_seq = BodyInteger(**_PARENT_SEQ)
 
 
 class MessageBatchAnswerSchema(Schema):

@@ -12,30 +12,37 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Integer, bindparam, insert, or_, select, update
+from sqlalchemy import Integer, String, bindparam, func, insert, or_, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, is_sqlite, next_instant, write_connection
 from chatstore.db.prepared import Prepared
+from chatstore.enums import Role
 from chatstore.fulltext.index_format import scopes_of
+from chatstore.interchange.chat_completions import search_text, text_of
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store.json_rows import AppendedMessage, as_instant
 from chatstore.store.search import entries
-from chatstore.store.sessions import IS_OWNED, session_parameters
+from chatstore.store.sessions import HEAD_SEQ, IS_OWNED, session_parameters
 
 Turn = Mapping[str, Any]
 
-_TURN_FIELDS = ("role", "content", "metadata")
-_ROW_COLUMNS = ("session_id", "seq", "timestamp", *_TURN_FIELDS)
+# PostgreSQL's greatest integer. It refuses greater parameters.
+MAX_SEQ = 2**31 - 1
+_TURN_COLUMNS = ("role", "content", "metadata", "extra", "search_text")
+_ROW_COLUMNS = ("session_id", "seq", "timestamp", "parent_seq", *_TURN_COLUMNS)
+_READABLE = (Role.USER, Role.ASSISTANT)
+_EXPECTED = bindparam("expected", type_=Integer)
+_EXPECTED_HEAD = bindparam("expected_head", type_=Integer)
+_PARENT = bindparam("parent", type_=Integer)
 _ADVANCE_SEQ = (
     update(ChatSession)
     .where(
         IS_OWNED,
-        or_(
-            bindparam("expected", type_=Integer).is_(None),
-            ChatSession.last_seq == bindparam("expected", type_=Integer),
-        ),
+        or_(_EXPECTED.is_(None), ChatSession.last_seq == _EXPECTED),
+        or_(_EXPECTED_HEAD.is_(None), HEAD_SEQ == _EXPECTED_HEAD),
+        or_(_PARENT.is_(None), ChatSession.last_seq >= _PARENT),
     )
     .values(
         last_seq=ChatSession.last_seq + bindparam("count", type_=Integer),
@@ -45,10 +52,21 @@ _ADVANCE_SEQ = (
             bindparam("now", type_=UtcDateTime),
             bindparam("count", type_=Integer),
         ),
-        last_message_preview=bindparam("preview"),
+        last_message_preview=func.coalesce(
+            bindparam("preview", type_=String), ChatSession.last_message_preview
+        ),
+        # An UPDATE computes all values from the row before it.
+        latest_parent_seq=func.nullif(
+            func.coalesce(_PARENT, ChatSession.head_seq), ChatSession.last_seq
+        ),
+        head_seq=None,
         revision=ChatSession.revision + 1,
     )
-    .returning(ChatSession.last_seq, ChatSession.last_updated_at)
+    .returning(
+        ChatSession.last_seq,
+        ChatSession.last_updated_at,
+        ChatSession.latest_parent_seq,
+    )
 )
 _INSERT = insert(Message.__table__).returning(Message.id, Message.seq)
 _prepared_advance_seq = Prepared(_ADVANCE_SEQ)
@@ -66,7 +84,7 @@ class Draft:
     turns: Sequence[Turn]
     rows: Sequence[Turn]
     words: Sequence[entries.Words]
-    preview: str
+    preview: str | None
 
 
 def draft_messages(
@@ -81,36 +99,73 @@ def draft_messages(
         role: scopes_of(owner_id, session_id, role)
         for role in {turn["role"] for turn in turns}
     }
+    columns = [_columns_of(turn) for turn in turns]
     return Draft(
         session_id,
         owner_id,
-        turns,
-        rows=[{**turn, "metadata": _metadata_json(turn["metadata"])} for turn in turns],
+        turns=columns,
+        rows=[
+            each
+            | {"metadata": _as_json(each["metadata"]), "extra": _as_json(each["extra"])}
+            for each in columns
+        ],
         words=entries.words_of_new(
-            ((turn["content"], scopes[turn["role"]]) for turn in turns),
+            (
+                (each["search_text"] or each["content"], scopes[each["role"]])
+                for each in columns
+            ),
             max_words=max_words,
         ),
-        preview=turns[-1]["content"][:PREVIEW_LENGTH],
+        preview=_preview_of(columns),
     )
 
 
-def _metadata_json(metadata: Any) -> orjson.Fragment | None:
+def _columns_of(turn: Turn) -> dict[str, Any]:
+    content, extra = turn["content"], turn.get("extra") or {}
+    if not isinstance(content, str):
+        extra = {"parts": content} | extra
+    text = text_of(content)
+    return {
+        "role": turn["role"],
+        "content": text,
+        "metadata": turn["metadata"],
+        "extra": extra or None,
+        "search_text": search_text(text, extra),
+    }
+
+
+def _preview_of(turns: Sequence[Turn]) -> str | None:
+    """Return the beginning of the last text that a person would read, if any."""
+    for turn in reversed(turns):
+        if turn["role"] in _READABLE and (text := turn["content"].strip()):
+            return str(text[:PREVIEW_LENGTH])
+    return None
+
+
+def _as_json(value: Any) -> orjson.Fragment | None:
     # The engine's own serializer copies this as it is.
-    return None if metadata is None else orjson.Fragment(orjson.dumps(metadata))
+    return None if value is None else orjson.Fragment(orjson.dumps(value))
 
 
 def write_messages(
-    draft: Draft, *, expected_last_seq: int | None
+    draft: Draft,
+    *,
+    expected: int | None,
+    expected_head: int | None,
+    parent: int | None,
 ) -> list[AppendedMessage]:
-    """Write the messages and return them.
+    """Write the messages and return them; `parent` is the seq that the first follows.
 
-    Returns an empty list if the owner has no such session, or if `expected_last_seq` is
-    given and is not the session's last seq.
+    Returns an empty list if the owner has no such session, if `expected` is not its
+    last seq, `expected_head` is not its head, or it has no message `parent`. If
+    `parent` is None, the first message follows the head; the others accept None as any.
     """
     count = len(draft.turns)
     parameters = {
         **session_parameters(draft.session_id, draft.owner_id),
-        "expected": expected_last_seq,
+        "expected": expected,
+        "expected_head": expected_head,
+        "parent": parent,
         "count": count,
         "now": utc_now() + timedelta(microseconds=count - 1),
         "preview": draft.preview,
@@ -120,20 +175,24 @@ def write_messages(
     advanced = _prepared_advance_seq.rows(write_connection(), parameters)
     if not advanced:
         return []
-    ((last_seq, last_updated_at),) = advanced
-    messages = _insert_messages(draft, last_seq, as_instant(last_updated_at))
+    ((last_seq, last_updated_at, parent_seq),) = advanced
+    last = as_instant(last_updated_at)
+    messages = _insert_messages(draft, last_seq, last, parent_seq)
     entries.put_new_words([each.id for each in messages], draft.words)
     return messages
 
 
-def _insert_messages(draft: Draft, last_seq: int, last: Any) -> list[AppendedMessage]:
+def _insert_messages(
+    draft: Draft, last_seq: int, last: Any, parent_seq: int | None
+) -> list[AppendedMessage]:
     first_seq = last_seq - len(draft.rows) + 1
     rows = [
         {
             "session_id": draft.session_id,
             "seq": seq,
             "timestamp": last - timedelta(microseconds=last_seq - seq),
-            **{name: row[name] for name in _TURN_FIELDS},
+            "parent_seq": parent_seq if seq == first_seq else None,
+            **row,
         }
         for seq, row in enumerate(draft.rows, first_seq)
     ]
@@ -145,16 +204,26 @@ def _insert_messages(draft: Draft, last_seq: int, last: Any) -> list[AppendedMes
         inserted = connection.execute(_INSERT, rows).all()
     ids = {seq: id_ for id_, seq in inserted}
     return [
-        _to_appended_message(draft, turn, ids[row["seq"]], row["seq"], row["timestamp"])
-        for turn, row in zip(draft.turns, rows, strict=True)
+        _to_appended_message(draft, number, ids[row["seq"]], row)
+        for number, row in enumerate(rows)
     ]
 
 
 def _to_appended_message(
-    draft: Draft, turn: Turn, id_: int, seq: int, timestamp: Any
+    draft: Draft, number: int, id_: int, row: Mapping[str, Any]
 ) -> AppendedMessage:
-    texts = [turn[name] for name in _TURN_FIELDS]
-    return AppendedMessage(id_, draft.session_id, seq, timestamp, *texts)
+    turn = draft.turns[number]
+    return AppendedMessage(
+        id=id_,
+        session_id=draft.session_id,
+        seq=row["seq"],
+        timestamp=row["timestamp"],
+        role=turn["role"],
+        content=turn["content"],
+        metadata_=turn["metadata"],
+        extra=turn["extra"],
+        parent_seq=row["parent_seq"],
+    )
 
 
 def _write_in_one_statement(
@@ -167,8 +236,13 @@ def _write_in_one_statement(
     all_parameters = {**parameters, **draft.rows[0], "words": draft.words[0].words}
     written = _prepare_one_statement().rows(write_connection(), all_parameters)
     return [
-        _to_appended_message(draft, draft.turns[0], id_, seq, as_instant(timestamp))
-        for id_, seq, timestamp in written
+        _to_appended_message(
+            draft,
+            0,
+            id_,
+            {"seq": seq, "timestamp": as_instant(timestamp), "parent_seq": parent_seq},
+        )
+        for id_, seq, timestamp, parent_seq in written
     ]
 
 
@@ -180,12 +254,13 @@ def _prepare_one_statement() -> Prepared:
         bindparam("the_session", type_=ChatSession.id.type),
         advanced.c.last_seq,
         advanced.c.last_updated_at,
-        *(bindparam(name, type_=columns[name].type) for name in _TURN_FIELDS),
+        advanced.c.latest_parent_seq,
+        *(bindparam(name, type_=columns[name].type) for name in _TURN_COLUMNS),
     )
     added_messages = (
         insert(Message.__table__)
         .from_select(_ROW_COLUMNS, row)
-        .returning(Message.id, Message.seq, Message.timestamp)
+        .returning(Message.id, Message.seq, Message.timestamp, Message.parent_seq)
         .cte("added_messages")
     )
     return Prepared(

@@ -134,7 +134,7 @@ def delete_batch(
     return last
 
 
-_BYTES = stored_bytes(Message.content, Message.metadata_)
+_BYTES = stored_bytes(Message.content, Message.metadata_, Message.extra)
 
 
 def fits_one_transaction(bounds: Bounds = BOUNDS) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ SQLite's driver lets other threads run at each row, so a page of many rows waits
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,9 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Text,
+    and_,
+    case,
+    cast,
     func,
     literal_column,
 )
@@ -58,6 +62,8 @@ class AppendedMessage(NamedTuple):
     role: str
     content: str
     metadata_: dict[str, Any] | None
+    extra: dict[str, Any] | None
+    parent_seq: int | None
 
 
 class json_value(FunctionElement[str]):
@@ -151,16 +157,67 @@ def _disk_bytes_in_postgresql(element: Any, compiler: Any, **options: Any) -> st
     return _sum("pg_column_size({})", element, compiler, options)
 
 
+class spliced(FunctionElement[str]):
+    """SQL for the members of a stored JSON object, each after a comma; '' for null."""
+
+    name = "spliced"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(spliced)
+def _splice(element: Any, compiler: Any, **options: Any) -> str:
+    (column,) = (compiler.process(each, **options) for each in element.clauses)
+    if compiler.dialect.name == "postgresql":
+        column = f"CAST({column} AS text)"
+    # The stored text is compact, so its first and last characters are the braces.
+    inner = f"substr({column}, 2, length({column}) - 2)"
+    return f"CASE WHEN {column} IS NULL THEN '' ELSE ',' || {inner} END"
+
+
 def as_json(
-    members: Sequence[Member], columns: Mapping[str, SQLCoreOperations[Any]]
+    members: Sequence[Member],
+    columns: Mapping[str, SQLCoreOperations[Any]],
+    *,
+    optional: Sequence[Member] = (),
+    extra: SQLCoreOperations[Any] | None = None,
 ) -> ColumnElement[str]:
     """Return SQL for the text of the JSON object with these members of a row.
 
-    The keys of `columns` are the names of the model's attributes.
+    The keys of `columns` are the names of the model's attributes. Members in `optional`
+    are left out where they are null. `extra` is a stored object with further members.
     """
     template = ",".join(f'"{each.name}":%s' for each in members)
-    values = [json_value(each.kind, columns[each.attribute]) for each in members]
+    values: list[ColumnElement[str]] = [
+        json_value(each.kind, columns[each.attribute]) for each in members
+    ]
+    if optional:
+        template += "%s"
+        values += [_optional_members(optional, columns)]
+    if extra is not None:
+        template += "%s"
+        values += [spliced(extra)]
     return formatted(literal_column(f"'{{{template}}}'"), *values)
+
+
+def _optional_members(
+    members: Sequence[Member], columns: Mapping[str, SQLCoreOperations[Any]]
+) -> ColumnElement[str]:
+    # One condition for all of them, because most rows have none.
+    given = [columns[each.attribute] for each in members]
+    texts: list[ColumnElement[str]] = [
+        case(
+            (column.is_(None), ""),
+            else_=literal_column(f"""',"{each.name}":'""").concat(
+                cast(json_value(each.kind, column), Text)
+            ),
+        )
+        for each, column in zip(members, given, strict=True)
+    ]
+    has_none = and_(*(column.is_(None) for column in given))
+    return case(
+        (has_none, ""), else_=reduce(lambda one, other: one.concat(other), texts)
+    )
 
 
 def join_rows(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -29,11 +29,18 @@ from chatstore.db import (
 )
 from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Order, Role
-from chatstore.errors import NotFound, SeqConflict
+from chatstore.errors import (
+    ChatstoreError,
+    HeadConflict,
+    NotFound,
+    ParentMissing,
+    SeqConflict,
+)
+from chatstore.interchange.chat_completions import Content
 from chatstore.models import ChatSession, Message
 from chatstore.schemas.dumping import members_of
-from chatstore.schemas.messages import MessageSchema
-from chatstore.store.appends import draft_messages, write_messages
+from chatstore.schemas.messages import MessageStateSchema, PlainMessageSchema
+from chatstore.store.appends import MAX_SEQ, draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
     as_json,
@@ -46,6 +53,7 @@ from chatstore.store.json_rows import (
 )
 from chatstore.store.search.entries import APPEND_WORDS
 from chatstore.store.sessions import (
+    HEAD_SEQ,
     IS_OWNED,
     no_such_session,
     owned,
@@ -59,22 +67,29 @@ CHUNK_BYTES = 512 * 1024
 # Old releases of SQLite read a text to know its size. Texts beyond the chunk are then
 # read in vain, so a chunk there measures fewer messages.
 _MESSAGES_READ_FOR_SIZE = 20
-# The greatest integer and bigint of PostgreSQL, which refuses greater parameters.
-_MAX_SEQ = 2**31 - 1
+# PostgreSQL's greatest bigint. It refuses greater parameters.
 _MAX_ID = 2**63 - 1
 
 
-_LAST_SEQ = select(ChatSession.last_seq).where(IS_OWNED)
+_POSITION = select(ChatSession.last_seq, HEAD_SEQ).where(IS_OWNED)
 _MESSAGE_JSON = as_json(
-    members_of(MessageSchema()),
+    members_of(PlainMessageSchema()),
     # All rows have the same session, so a parameter replaces the column.
     {
         **columns_by_attribute(Message),
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
+        "revision": func.nullif(Message.revision, 1),
     },
+    optional=members_of(MessageStateSchema()),
+    extra=Message.extra,
+)
+_ONE_AS_JSON = Prepared(
+    select(_MESSAGE_JSON, Message.revision)
+    .join(ChatSession)
+    .where(IS_OWNED, Message.id == bindparam("the_message", type_=Message.id.type))
 )
 # Bytes as stored: JSON's escapes turn one byte into at most six.
-_BYTES = stored_bytes(Message.content, Message.metadata_)
+_BYTES = stored_bytes(Message.content, Message.metadata_, Message.extra)
 
 
 @dataclass(frozen=True)
@@ -117,19 +132,24 @@ def append_message(
     session_id: UUID,
     *,
     owner_id: str,
-    content: str,
+    content: Content,
     role: Role = Role.USER,
-    metadata: dict[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    parent_seq: int | None = None,
     expected_seq: int | None = None,
+    expected_head: int | None = None,
 ) -> Callable[[], AppendedMessage]:
     """Append a message to the session and return it; see `append_messages`."""
-    turn = {"content": content, "role": role, "metadata": metadata}
+    turn = {"content": content, "role": role, "metadata": metadata, "extra": extra}
     append = prepared(
         append_messages,
         session_id,
         owner_id=owner_id,
         turns=[turn],
+        parent_seq=parent_seq,
         expected_seq=expected_seq,
+        expected_head=expected_head,
     )
     return lambda: append()[0]
 
@@ -140,31 +160,55 @@ def append_messages(
     *,
     owner_id: str,
     turns: Sequence[Mapping[str, Any]],
+    parent_seq: int | None = None,
     expected_seq: int | None = None,
+    expected_head: int | None = None,
     max_words: int = APPEND_WORDS,
 ) -> Callable[[], list[AppendedMessage]]:
-    """Append one message per turn (`content`, `role`, `metadata`) and return them.
+    """Append one message per turn and return them.
 
-    Message n has seq `last_seq + n`. Of N messages the last has the timestamp
-    `max(now + (N - 1) µs, last_updated_at + N µs)`; the others are 1 µs apart. The
-    update locks the session's row, so other writers of the session wait until the
-    commit. On SQLite an append indexes at most `max_words` at once. Raises NotFound,
-    or SeqConflict when the first message would not get `expected_seq`.
+    A turn has `content` (text, parts or None), `role`, `metadata`, and in `extra` those
+    of `EXTRA_FIELDS` that were given. Message n has seq `last_seq + n`. Of N messages
+    the last has the timestamp `max(now + (N - 1) µs, last_updated_at + N µs)`; the
+    others are 1 µs apart. The first follows `parent_seq`, or the session's head; the
+    head moves to the last. The update locks the session's row, so other writers of the
+    session wait until the commit. On SQLite an append indexes at most `max_words` at
+    once. Raises NotFound; SeqConflict when the first message
+    would not get `expected_seq`; ParentMissing when there is no message `parent_seq`;
+    HeadConflict when the session's head is not `expected_head`.
     """
-    expected_last_seq = (
-        None if expected_seq is None else min(expected_seq - 1, _MAX_SEQ)
-    )
+    conditions = {
+        "expected": None if expected_seq is None else min(expected_seq - 1, MAX_SEQ),
+        "expected_head": None if expected_head is None else min(expected_head, MAX_SEQ),
+        "parent": None if parent_seq is None else min(parent_seq, MAX_SEQ),
+    }
     draft = draft_messages(
         session_id, owner_id=owner_id, turns=turns, max_words=max_words
     )
 
     def append() -> list[AppendedMessage]:
-        messages = write_messages(draft, expected_last_seq=expected_last_seq)
+        messages = write_messages(draft, **conditions)
         if not messages:
-            raise SeqConflict(get_last_seq(session_id, owner_id=owner_id))
+            raise _why_refused(session_id, owner_id, **conditions)
         return messages
 
     return append
+
+
+def _why_refused(
+    session_id: UUID,
+    owner_id: str,
+    *,
+    expected: int | None,
+    expected_head: int | None,
+    parent: int | None,
+) -> ChatstoreError:
+    last_seq, head_seq = get_position(session_id, owner_id=owner_id)
+    if parent is not None and parent > last_seq:
+        return ParentMissing(parent, last_seq)
+    if expected_head is not None and expected in (None, last_seq):
+        return HeadConflict(head_seq)
+    return SeqConflict(last_seq)
 
 
 def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
@@ -178,19 +222,59 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
     if message_id <= _MAX_ID:
         message = db.session.scalar(query)
     if message is None:
-        raise NotFound(f"There is no message {message_id} in session {session_id}.")
+        raise no_such_message(session_id, message_id)
     return message
+
+
+class MessageJson(NamedTuple):
+    """The JSON text of a message, and the message's revision."""
+
+    text: str
+    revision: int
+
+
+def get_message_json(
+    session_id: UUID, message_id: int, *, owner_id: str
+) -> MessageJson:
+    """Return one message of the session as JSON text; raise NotFound."""
+    found: Sequence[tuple[Any, ...]] = ()
+    if message_id <= _MAX_ID:
+        parameters = session_parameters(session_id, owner_id)
+        with read_connection() as connection:
+            found = _ONE_AS_JSON.rows(
+                connection, {**parameters, "the_message": message_id}
+            )
+    if not found:
+        raise no_such_message(session_id, message_id)
+    return MessageJson(*found[0])
+
+
+def no_such_message(session_id: UUID, message_id: int) -> NotFound:
+    """Return the error for a message that the session does not have."""
+    return NotFound(f"There is no message {message_id} in session {session_id}.")
+
+
+class Position(NamedTuple):
+    """The seqs of a session's last message and of its head; 0 if it is empty."""
+
+    last_seq: int
+    head_seq: int
 
 
 def get_last_seq(session_id: UUID, *, owner_id: str) -> int:
     """Return the seq of the session's last message, or 0; raise NotFound."""
+    return get_position(session_id, owner_id=owner_id).last_seq
+
+
+def get_position(session_id: UUID, *, owner_id: str) -> Position:
+    """Return the seqs of the session's last message and head; raise NotFound."""
     with read_connection() as connection:
-        last_seq: int | None = connection.scalar(
-            _LAST_SEQ, session_parameters(session_id, owner_id)
-        )
-    if last_seq is None:
+        found = connection.execute(
+            _POSITION, session_parameters(session_id, owner_id)
+        ).first()
+    if found is None:
         raise no_such_session(session_id)
-    return last_seq
+    return Position(*found)
 
 
 def list_messages(
@@ -206,8 +290,8 @@ def list_messages(
         size = min(size, wanted.limit)
     parameters = {
         **session_parameters(session_id, owner_id),
-        "after": min(wanted.after, _MAX_SEQ),
-        "before": _MAX_SEQ if wanted.before is None else min(wanted.before, _MAX_SEQ),
+        "after": min(wanted.after, MAX_SEQ),
+        "before": MAX_SEQ if wanted.before is None else min(wanted.before, MAX_SEQ),
         "role": wanted.role,
         "size": size,
     }

@@ -84,6 +84,8 @@ def get_session(session_id: UUID, *, owner_id: str) -> ChatSession:
     return chat
 
 
+# The seq of the last message of the branch that is shown; 0 for an empty session.
+HEAD_SEQ = func.coalesce(ChatSession.head_seq, ChatSession.last_seq)
 # Prepared statements with this condition take `session_parameters`. An UPDATE reserves
 # the names of its columns, so the parameters have other names.
 IS_OWNED = owned(bindparam("the_session"), bindparam("the_owner"))

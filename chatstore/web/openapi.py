@@ -19,6 +19,7 @@ from chatstore.app_state import add_to_app, get_from_app
 from chatstore.enums import Archived
 from chatstore.schemas.fields import FreeJson, QueryString, SettingLimit, Text
 from chatstore.schemas.filters import BodyArchivedField
+from chatstore.schemas.messages import Content, ContentPart
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.web.api import Operation
@@ -43,6 +44,7 @@ _JSON: dict[str, Any] = {
     "propertyNames": {"pattern": _NO_NUL},
     "additionalProperties": _JSON_VALUE,
 }
+_OBJECT = {key: _JSON[key] for key in ("propertyNames", "additionalProperties")}
 # Printable ASCII without a comma, and without a quote or space at either end. A key in
 # quotes may contain the other characters too.
 _KEY_PATTERN = "^[!#-+.-~-]([ -+.-~-]{0,253}[!#-+.-~-])?$"
@@ -233,6 +235,11 @@ def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str
         return {"pattern": _NO_NUL}
     if isinstance(field, BodyArchivedField):
         return {"enum": [False, True, Archived.ANY.value]}
+    if isinstance(field, Content):
+        part = {"type": "object", **_OBJECT, **ContentPart.json_schema}
+        parts = {"type": "array", "items": part}
+        text = {"type": "string", "pattern": _NO_NUL}
+        return {"oneOf": [text, parts, {"type": "null"}]}
     if isinstance(field, FreeJson):
-        return {key: _JSON[key] for key in ("propertyNames", "additionalProperties")}
+        return _OBJECT
     return {}

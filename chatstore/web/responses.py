@@ -1,4 +1,4 @@
-"""Writes a value as a JSON response; names no schema."""
+"""Writes a value as a JSON response."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -9,6 +9,8 @@ from flask import Response
 from marshmallow import Schema
 
 from chatstore.schemas.dumping import compile_dump
+from chatstore.schemas.messages import PlainMessageSchema
+from chatstore.store.json_rows import AppendedMessage
 
 JSON = "application/json"
 
@@ -22,6 +24,14 @@ def json_response(
     """Return a response whose body is `value` as `schema` dumps it."""
     body = orjson.dumps(_dump_function(schema)(value))
     return Response(body, status, headers, content_type=JSON)
+
+
+def message_json(message: AppendedMessage) -> str:
+    """Return the JSON text of an appended message, as later reads answer it."""
+    members = _dump_function(PlainMessageSchema)(message)
+    if message.parent_seq is not None:
+        members["parent_seq"] = message.parent_seq
+    return orjson.dumps(members | (message.extra or {})).decode()
 
 
 @cache

@@ -15,7 +15,7 @@ from chatstore.db import db
 from chatstore.enums import Archived, Order, Role, SessionSort
 from chatstore.models import ChatSession, Message
 from chatstore.schemas.dumping import compile_dump
-from chatstore.schemas.messages import MessageSchema
+from chatstore.schemas.messages import PlainMessageSchema
 from chatstore.schemas.sessions import SessionPageSchema, SessionSchema
 from chatstore.store import messages, session_lists
 from chatstore.store.filters import SessionFilters
@@ -153,8 +153,8 @@ def test_a_message_is_sent_as_its_schema_dumps_it(db_session, make_session, valu
     db_session.execute(delete(Message))
     db_session.execute(insert(Message), [values | {"session_id": chat.id}])
     model = db_session.scalars(select(Message)).one()
-    expected = MessageSchema().dump(model)
-    assert sent(compile_dump(MessageSchema())(model)) == expected
+    expected = PlainMessageSchema().dump(model)
+    assert sent(compile_dump(PlainMessageSchema())(model)) == expected
     (text,) = list_messages(chat.id, owner_id="alice", wanted=MessageRange()).messages
     assert exactly(text) == exactly(orjson.dumps(expected))
     db_session.rollback()

@@ -1,0 +1,1 @@
+"""The formats in which chats come and leave; pure functions."""
