@@ -215,7 +215,9 @@ def _rare_members(
     extra: SQLCoreOperations[Any] | None,
 ) -> ColumnElement[str]:
     """Return SQL for the text of the members that are not null, each after a comma."""
-    given = [(each.kind, each.name, columns[each.attribute]) for each in members]
+    given: list[tuple[str, str | None, SQLCoreOperations[Any]]] = [
+        (each.kind, each.name, columns[each.attribute]) for each in members
+    ]
     if extra is not None:
         given += [("members", None, extra)]
     # Most rows have none of them, so one condition decides for all.

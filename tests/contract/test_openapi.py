@@ -16,6 +16,7 @@ from tests.support import (
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PROBLEM = "application/problem+json"
+SEQS = {"last_seq": 1, "head_seq": 1}
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +317,7 @@ def test_answers_have_the_documented_fields(document, alice, make_session):
         (alice.get(f"{SESSIONS}?count=true").json, "SessionPage"),
         (listing, "MessageList"),
         (listing["messages"][0], "Message"),
-        (alice.post(SESSIONS, json={"name": 1}).json | {"last_seq": 1}, "Problem"),
+        (alice.post(SESSIONS, json={"name": 1}).json | SEQS, "Problem"),
         (alice.get("/readyz").json, "Health"),
     ):
         optional = set(schemas[name]["properties"]) - set(schemas[name]["required"])
@@ -329,4 +330,8 @@ def test_a_problem_without_flaws_fits_its_schema(document, alice):
     schema = document["components"]["schemas"]["Problem"]
     problem = alice.get("/nope").json
     assert set(schema["required"]) == set(problem)
-    assert set(schema["properties"]) - set(problem) == {"errors", "last_seq"}
+    assert set(schema["properties"]) - set(problem) == {
+        "errors",
+        "last_seq",
+        "head_seq",
+    }

@@ -39,13 +39,13 @@ from chatstore.store.search.entries import (
     put_words,
     words_of,
 )
+from chatstore.store.search.searched import SEARCHED, SEARCHED_BYTES
 
 BATCH = 500
 # A batch with more text than this has one row only.
 BATCH_BYTES = 1024 * 1024
 _MOST_BYTES = 4 * INDEXED_CHARACTERS
-_BYTES = func.octet_length(Message.content)
-_INDEXED_BYTES = case((_BYTES < _MOST_BYTES, _BYTES), else_=_MOST_BYTES)
+_INDEXED_BYTES = case((SEARCHED_BYTES < _MOST_BYTES, SEARCHED_BYTES), else_=_MOST_BYTES)
 _PENDING = table(PENDING, column("id", BigInteger))
 
 
@@ -263,7 +263,7 @@ def _next_messages(after: int, most_bytes: int) -> list[int]:
 def _messages() -> Select[Any]:
     return select(
         Message.id.label("key"),
-        func.substr(Message.content, 1, INDEXED_CHARACTERS).label("text"),
+        func.substr(SEARCHED, 1, INDEXED_CHARACTERS).label("text"),
         func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id).label(
             "owner_id"
         ),

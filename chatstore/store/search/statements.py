@@ -45,6 +45,7 @@ from chatstore.db.prepared import Prepared, bounded
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.store.filters import SessionFilters, select_matching
+from chatstore.store.search.searched import SEARCHED, SEARCHED_BYTES
 
 # The number of newest keys that a walk reads: for a page of the newest matches, and for
 # a window of matches to rank.
@@ -202,7 +203,7 @@ def prepare_again(shape: Shape, *, names: bool) -> Prepared:
 @cache
 def prepare_texts() -> Prepared:
     """Return a statement with rows (key, first `length` characters) of messages."""
-    text = func.substr(Message.content, 1, bindparam("length", type_=Integer))
+    text = func.substr(SEARCHED, 1, bindparam("length", type_=Integer))
     return Prepared(select(Message.id, text).where(_is_listed(_message_key(), "keys")))
 
 
@@ -524,8 +525,8 @@ def _nothing(name: str, kind: Any) -> ColumnElement[Any]:
 
 def _message_columns() -> list[ColumnElement[Any]]:
     return [
-        func.substr(Message.content, 1, HEAD_CHARACTERS).label("text"),
-        func.octet_length(Message.content, type_=Integer).label("bytes"),
+        func.substr(SEARCHED, 1, HEAD_CHARACTERS).label("text"),
+        SEARCHED_BYTES.label("bytes"),
         ChatSession.id.label("session_id"),
         ChatSession.name.label("session_name"),
         Message.timestamp.label("timestamp"),
