@@ -68,7 +68,7 @@ def search_text(text: str, extra: Mapping[str, Any]) -> str | None:
         length += len(texts[-1])
     if len(texts) == 1:
         return None
-    return "\n\n".join(filter(None, texts))[:_MAX_SEARCH_TEXT]
+    return "\n".join(filter(None, texts))[:_MAX_SEARCH_TEXT]
 
 
 def _words_of_call(call: Mapping[str, Any]) -> Iterator[str]:
