@@ -13,6 +13,12 @@ class Role(StrEnum):
     DEVELOPER = "developer"
 
 
+class MessageFormat(StrEnum):
+    """The form of listed messages, other than that of the API."""
+
+    OPENAI = "openai"
+
+
 class Order(StrEnum):
     """The direction of a listing."""
 

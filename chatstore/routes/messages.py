@@ -10,6 +10,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, run_read, run_transaction
 from chatstore.db.group_commit import group_commit
+from chatstore.enums import MessageFormat
+from chatstore.interchange.chat_completions import request_messages
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
     MessageBatchSchema,
@@ -17,6 +19,7 @@ from chatstore.schemas.messages import (
     MessageListSchema,
     MessageQuerySchema,
     MessageSchema,
+    RequestMessageListSchema,
 )
 from chatstore.services.background import index_pending_messages
 from chatstore.store import messages
@@ -115,14 +118,20 @@ def _append(
 
 
 @bp.get("")
-@Operation(query=MessageQuerySchema, answer=MessageListSchema)
+@Operation(
+    query=MessageQuerySchema,
+    answer=MessageListSchema,
+    other_answer=RequestMessageListSchema,
+)
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
     Without `limit`, all of them are streamed.
     """
+    is_openai = query.pop("format", None) is MessageFormat.OPENAI
+    convert = request_messages if is_openai else None
     read = partial(_read_chunk, session_id, current_owner())
-    return answer_messages(read, messages.MessageRange(**query))
+    return answer_messages(read, messages.MessageRange(**query), convert=convert)
 
 
 @bp.get("/<int:message_id>")

@@ -14,7 +14,7 @@ from marshmallow import (
 )
 
 from chatstore.clock import format_instant, utc_now
-from chatstore.enums import Order, Role
+from chatstore.enums import MessageFormat, Order, Role
 from chatstore.interchange.chat_completions import EXTRA_FIELDS, text_of
 from chatstore.schemas.fields import (
     BodyInteger,
@@ -87,6 +87,12 @@ class UsageSchema(Schema):
     output_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
     cached_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
     reasoning_tokens = BodyInteger(validate=validate.Range(min=0, max=MAX_INTEGER))
+
+    @post_load(pass_original=True)
+    def _keep_order(
+        self, usage: dict[str, int], given: Mapping[str, Any], **kwargs: Any
+    ) -> dict[str, int]:
+        return {name: usage[name] for name in given}
 
 
 class ExtraSchema(Schema):
@@ -203,6 +209,29 @@ class MessageListSchema(Schema):
     """A list of messages, in the order asked for."""
 
     messages = fields.List(fields.Nested(MessageSchema), required=True)
+    has_more = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether `limit` cut the list."},
+    )
+
+
+class RequestMessageSchema(Schema):
+    """A message as a request to a chat completions endpoint takes it."""
+
+    role = fields.String(required=True, validate=validate.OneOf(list(Role)))
+    content = Content(required=True, allow_none=True, metadata=_CONTENT)
+    tool_calls = fields.List(FreeJson())
+    tool_call_id = fields.String(metadata={"example": "call_1"})
+    name = fields.String(metadata={"example": "ada"})
+    refusal = fields.String(metadata={"example": "I cannot help with that."})
+    function_call = FreeJson()
+    audio = FreeJson()
+
+
+class RequestMessageListSchema(Schema):
+    """A list of messages for a request to a chat completions endpoint."""
+
+    messages = fields.List(fields.Nested(RequestMessageSchema), required=True)
     has_more = fields.Boolean(
         required=True,
         metadata={"description": "Whether `limit` cut the list."},
@@ -376,3 +405,11 @@ class MessageQuerySchema(Schema):
         metadata={"description": "asc, the default: oldest first; desc: newest first."},
     )
     role = fields.Enum(Role, by_value=True)
+    format = fields.Enum(
+        MessageFormat,
+        by_value=True,
+        metadata={
+            "description": "openai: messages that a request to a chat completions"
+            " endpoint takes as they are, without those that were deleted."
+        },
+    )

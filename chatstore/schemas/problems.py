@@ -40,3 +40,9 @@ class ProblemSchema(Schema):
             "example": 2,
         },
     )
+    head_seq = fields.Integer(
+        metadata={
+            "description": "With 409: the seq of the session's head.",
+            "example": 2,
+        },
+    )

@@ -32,7 +32,8 @@ Turn = Mapping[str, Any]
 MAX_SEQ = 2**31 - 1
 _TURN_COLUMNS = ("role", "content", "metadata", "extra", "search_text")
 _ROW_COLUMNS = ("session_id", "seq", "timestamp", "parent_seq", *_TURN_COLUMNS)
-_READABLE = (Role.USER, Role.ASSISTANT)
+# The roles whose text a person reads.
+READABLE = (Role.USER, Role.ASSISTANT)
 _EXPECTED = bindparam("expected", type_=Integer)
 _EXPECTED_HEAD = bindparam("expected_head", type_=Integer)
 _PARENT = bindparam("parent", type_=Integer)
@@ -137,7 +138,7 @@ def _columns_of(turn: Turn) -> dict[str, Any]:
 def _preview_of(turns: Sequence[Turn]) -> str | None:
     """Return the beginning of the last text that a person would read, if any."""
     for turn in reversed(turns):
-        if turn["role"] in _READABLE and (text := turn["content"].strip()):
+        if turn["role"] in READABLE and (text := turn["content"].strip()):
             return str(text[:PREVIEW_LENGTH])
     return None
 

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Text,
     and_,
     case,
-    cast,
     func,
     literal_column,
 )
@@ -29,6 +28,7 @@ from chatstore.schemas.dumping import Member
 
 # JSON texts never hold this character unescaped; RFC 7464 separates texts by it too.
 _SEPARATOR = "\x1e"
+_NOTHING: ColumnElement[str] = literal_column("''")
 # SQL for the JSON of a value, by kind. Stored JSON is not parsed, so a number keeps its
 # digits.
 _BOOLEAN = "CASE WHEN {0} THEN 'true' ELSE 'false' END"
@@ -49,6 +49,22 @@ _POSTGRESQL = {
     "json": "coalesce(CAST({0} AS text), 'null')",
     "boolean": _BOOLEAN,
     "integer": "{0}",
+}
+
+# The same for a value that may be null, for which the SQL is null. "members" are those
+# of a stored object: its text is compact, so its first and last characters are braces.
+_SQLITE_GIVEN = {
+    "instant": """'"' || {0} || '"'""",
+    "integer": "{0}",
+    "json": "{0}",
+    "members": "substr({0}, 2, length({0}) - 2)",
+}
+_POSTGRESQL_GIVEN = {
+    "instant": "to_char({0} AT TIME ZONE 'UTC',"
+    """ '\\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"')""",
+    "integer": "{0}",
+    "json": "CAST({0} AS text)",
+    "members": "substr(CAST({0} AS text), 2, length(CAST({0} AS text)) - 2)",
 }
 
 
@@ -157,22 +173,32 @@ def _disk_bytes_in_postgresql(element: Any, compiler: Any, **options: Any) -> st
     return _sum("pg_column_size({})", element, compiler, options)
 
 
-class spliced(FunctionElement[str]):
-    """SQL for the members of a stored JSON object, each after a comma; '' for null."""
+class given_member(FunctionElement[str]):
+    """SQL for the JSON text of a member of a kind after a comma; '' if it is null.
 
-    name = "spliced"
+    The name `None` stands for a stored JSON object, all members of which are given.
+    """
+
+    name = "given_member"
     type = Text()
     inherit_cache = True
 
+    def __init__(
+        self, kind: str, name: str | None, column: SQLCoreOperations[Any]
+    ) -> None:
+        place = "" if name is None else f'"{name}":'
+        super().__init__(literal_column(kind), literal_column(f"',{place}'"), column)
 
-@compiles(spliced)
-def _splice(element: Any, compiler: Any, **options: Any) -> str:
-    (column,) = (compiler.process(each, **options) for each in element.clauses)
-    if compiler.dialect.name == "postgresql":
-        column = f"CAST({column} AS text)"
-    # The stored text is compact, so its first and last characters are the braces.
-    inner = f"substr({column}, 2, length({column}) - 2)"
-    return f"CASE WHEN {column} IS NULL THEN '' ELSE ',' || {inner} END"
+
+@compiles(given_member)
+def _given_member(element: Any, compiler: Any, **options: Any) -> str:
+    kind, start, column = element.clauses
+    is_postgresql = compiler.dialect.name == "postgresql"
+    texts = _POSTGRESQL_GIVEN if is_postgresql else _SQLITE_GIVEN
+    text = texts[kind.name].format(compiler.process(column, **options))
+    # Both databases give null for a text joined to null. PostgreSQL starts a statement
+    # the later the longer its expressions are, so this one is short.
+    return f"coalesce({compiler.process(start, **options)} || {text}, '')"
 
 
 def as_json(
@@ -191,33 +217,28 @@ def as_json(
     values: list[ColumnElement[str]] = [
         json_value(each.kind, columns[each.attribute]) for each in members
     ]
-    if optional:
+    if optional or extra is not None:
         template += "%s"
-        values += [_optional_members(optional, columns)]
-    if extra is not None:
-        template += "%s"
-        values += [spliced(extra)]
+        values += [_rare_members(optional, columns, extra)]
     return formatted(literal_column(f"'{{{template}}}'"), *values)
 
 
-def _optional_members(
-    members: Sequence[Member], columns: Mapping[str, SQLCoreOperations[Any]]
+def _rare_members(
+    members: Sequence[Member],
+    columns: Mapping[str, SQLCoreOperations[Any]],
+    extra: SQLCoreOperations[Any] | None,
 ) -> ColumnElement[str]:
-    # One condition for all of them, because most rows have none.
-    given = [columns[each.attribute] for each in members]
-    texts: list[ColumnElement[str]] = [
-        case(
-            (column.is_(None), ""),
-            else_=literal_column(f"""',"{each.name}":'""").concat(
-                cast(json_value(each.kind, column), Text)
-            ),
-        )
-        for each, column in zip(members, given, strict=True)
+    """Return SQL for the text of the members that are not null, each after a comma."""
+    given: list[tuple[str, str | None, SQLCoreOperations[Any]]] = [
+        (each.kind, each.name, columns[each.attribute]) for each in members
     ]
-    has_none = and_(*(column.is_(None) for column in given))
-    return case(
-        (has_none, ""), else_=reduce(lambda one, other: one.concat(other), texts)
-    )
+    if extra is not None:
+        given += [("members", None, extra)]
+    # Most rows have none of them, so one condition decides for all.
+    has_none = and_(*(column.is_(None) for _, _, column in given))
+    texts: list[ColumnElement[str]] = [given_member(*each) for each in given]
+    all_texts = reduce(lambda one, other: one.concat(other), texts)
+    return case((has_none, _NOTHING), else_=all_texts)
 
 
 def join_rows(

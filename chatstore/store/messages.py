@@ -16,6 +16,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal_column,
     select,
 )
 
@@ -78,7 +79,7 @@ _MESSAGE_JSON = as_json(
     {
         **columns_by_attribute(Message),
         "session_id": bindparam("the_session", type_=ChatSession.id.type),
-        "revision": func.nullif(Message.revision, 1),
+        "revision": func.nullif(Message.revision, literal_column("1")),
     },
     optional=members_of(MessageStateSchema()),
     extra=Message.extra,

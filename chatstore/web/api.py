@@ -22,7 +22,8 @@ class Operation:
 
     The view gets the loaded `query` or `body` as its first argument. It returns a
     value that `answer` dumps, a tuple of such a value and headers, or a response of
-    its own. A query parameter that `query` does not declare raises ValidationFailed.
+    its own, which may have the form of `other_answer`. A query parameter that `query`
+    does not declare raises ValidationFailed.
 
     An idempotent view runs once for each Idempotency-Key. A view that calls
     `answer_once` itself names this header in `request_headers` instead. The document
@@ -32,6 +33,7 @@ class Operation:
     query: type[Schema] | None = None
     body: type[Schema] | None = None
     answer: type[Schema] | None = None
+    other_answer: type[Schema] | None = None
     status: int = 200
     media_type: str = JSON
     answer_headers: tuple[str, ...] = ()

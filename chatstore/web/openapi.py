@@ -141,7 +141,8 @@ def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
     (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
     path_parameters = re.findall(r"<(\w+):(\w+)>", rule.rule)
     summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
-    described = {"summary": summary, "tags": [rule.endpoint.partition(".")[0]]}
+    tag, _, name = rule.endpoint.rpartition(".")
+    described = {"operationId": name, "summary": summary, "tags": [tag]}
     if description:
         described["description"] = description
     spec.path(
@@ -183,7 +184,9 @@ def _operation(operation: Operation, *, has_id: bool) -> dict[str, Any]:
 def _success(operation: Operation) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer or operation.media_type != JSON:
-        schema = operation.answer or {"type": "string"}
+        schema: Any = operation.answer or {"type": "string"}
+        if operation.other_answer:
+            schema = {"anyOf": [schema, operation.other_answer]}
         response["content"] = {operation.media_type: {"schema": schema}}
     if operation.answer_headers:
         headers = {name: _ANSWER_HEADERS[name] for name in operation.answer_headers}

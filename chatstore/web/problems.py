@@ -12,7 +12,6 @@ from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,
     MalformedRequest,
-    SeqConflict,
     ValidationFailed,
 )
 from chatstore.web.observe import count_database_error
@@ -37,8 +36,9 @@ def answer_error(error: ChatstoreError) -> Response:
         members["errors"] = [
             {"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws
         ]
-    if isinstance(error, SeqConflict):
-        members["last_seq"] = error.last_seq
+    for name in ("last_seq", "head_seq"):
+        if hasattr(error, name):
+            members[name] = getattr(error, name)
     response = _problem(
         status=error.status,
         slug=error.slug,

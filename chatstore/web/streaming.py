@@ -1,8 +1,8 @@
 """Sends listings of any length in constant memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
 import structlog
@@ -41,15 +41,22 @@ def init_streaming(app: Flask, settings: Settings) -> None:
 
 
 def answer_messages(
-    read: Callable[[MessageRange], MessageChunk], wanted: MessageRange
+    read: Callable[[MessageRange], MessageChunk],
+    wanted: MessageRange,
+    *,
+    convert: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> Response:
     """Answer with the `wanted` messages, streamed unless one chunk holds them all.
+
+    `convert` gives other JSON texts for those of a chunk, and may leave some out.
 
     A stream reads each chunk after the client has taken the one before, in its own
     context, so it holds no connection in between. If a read fails, because the session
     was deleted for example, the answer is cut off and never looks complete.
     Raises TooManyStreams.
     """
+    if convert is not None:
+        read = _converted(read, convert)
     chunk = read(wanted)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     body = _generate(app, read, chunk)
@@ -59,6 +66,17 @@ def answer_messages(
     response = Response(body, mimetype="application/json")
     response.call_on_close(release)
     return response
+
+
+def _converted(
+    read: Callable[[MessageRange], MessageChunk],
+    convert: Callable[[Sequence[str]], Sequence[str]],
+) -> Callable[[MessageRange], MessageChunk]:
+    def read_converted(wanted: MessageRange) -> MessageChunk:
+        chunk = read(wanted)
+        return replace(chunk, messages=convert(chunk.messages))
+
+    return read_converted
 
 
 def _take_slot() -> Callable[[], None]:
@@ -80,6 +98,7 @@ def _generate(
 ) -> Iterator[bytes]:
     yield b'{"messages":['
     yield _join_messages(chunk)
+    has_begun = bool(chunk.messages)
     while chunk.rest is not None:
         try:
             with app.app_context(), _read_turn():
@@ -90,7 +109,8 @@ def _generate(
             error.add_note(LOGGED_NOTE)
             raise
         if chunk.messages:
-            yield b"," + _join_messages(chunk)
+            yield (b"," if has_begun else b"") + _join_messages(chunk)
+            has_begun = True
     yield b'],"has_more":true}' if chunk.has_more else b'],"has_more":false}'
 
 

@@ -15,6 +15,18 @@ DEFAULT_MODEL = "test-model"
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+# The fields of a message that answers have only if they were given.
+EXTRA = {
+    "tool_calls",
+    "tool_call_id",
+    "name",
+    "model",
+    "refusal",
+    "usage",
+    "finish_reason",
+    "created_at",
+}
+
 JsonObject = dict[str, Any]
 
 
@@ -30,14 +42,41 @@ def as_kept(columns: JsonObject) -> JsonObject:
     return columns | {"metadata_tags": list(tags)}
 
 
+def text_of(content: Any) -> str:
+    """Return the text of a content: itself, or its text parts; null has none."""
+    if isinstance(content, list):
+        return "\n\n".join(part["text"] for part in content if part["type"] == "text")
+    return content or ""
+
+
 @dataclass(eq=False)
 class Turn:
-    """A stored message."""
+    """A stored message, which follows the message `parent`, 0 for none."""
 
     body: JsonObject
     seq: int
     timestamp: datetime
+    parent: int
     ids: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        return self.body.get("role", "user")
+
+    @property
+    def text(self) -> str:
+        return text_of(self.body.get("content"))
+
+    @property
+    def extra(self) -> JsonObject:
+        """The members that the answer has only if they were given."""
+        extra = {k: v for k, v in self.body.items() if k in EXTRA and v is not None}
+        content = self.body.get("content")
+        if not isinstance(content, str):
+            extra["parts"] = content
+        if self.parent != self.seq - 1:
+            extra["parent_seq"] = self.parent
+        return extra
 
 
 @dataclass(eq=False)
@@ -51,6 +90,7 @@ class Chat:
     turns: list[Turn] = field(default_factory=list)
     ids: dict[str, str] = field(default_factory=dict)
     is_deleted: bool = False
+    head: int = 0
 
     @property
     def next_seq(self) -> int:
@@ -60,19 +100,36 @@ class Chat:
         self.columns |= as_kept(columns)
         self.revision += bool(columns)
 
-    def append(self, bodies: Sequence[JsonObject], now: datetime) -> list[Turn]:
+    def refusal(self, place: JsonObject) -> JsonObject | None:
+        """Return the members of the 409 for an append with this place, if any."""
+        last_seq = len(self.turns)
+        if place.get("parent_seq", 0) > last_seq:
+            return {"slug": "parent-missing", "last_seq": last_seq}
+        if place.get("expected_seq", self.next_seq) != self.next_seq:
+            return {"slug": "seq-conflict", "last_seq": last_seq}
+        if place.get("expected_head", self.head) != self.head:
+            return {"slug": "head-conflict", "head_seq": self.head}
+        return None
+
+    def append(
+        self, bodies: Sequence[JsonObject], now: datetime, parent: int | None
+    ) -> list[Turn]:
         first = max(now, self.last_updated_at + MICROSECOND)
-        turns = [
-            Turn(body, self.next_seq + place, first + place * MICROSECOND)
-            for place, body in enumerate(bodies)
-        ]
+        before = self.head if parent is None else parent
+        turns = []
+        for number, body in enumerate(bodies):
+            seq = self.next_seq + number
+            turns.append(Turn(body, seq, first + number * MICROSECOND, before))
+            before = seq
         self.turns += turns
+        self.head = before
         self.last_updated_at = turns[-1].timestamp
         self.revision += 1
         return turns
 
     def as_json(self, kind: str) -> JsonObject:
-        last = self.turns[-1].body["content"][:200] if self.turns else None
+        read = [t.text.strip() for t in self.turns if t.role in ("user", "assistant")]
+        last = next(filter(None, reversed(read)), "")[:200] or None
         return self.columns | {
             "id": self.ids[kind],
             "created_at": instant(self.created_at),
@@ -90,9 +147,10 @@ class Chat:
             "session_id": self.ids[kind],
             "seq": turn.seq,
             "timestamp": instant(turn.timestamp),
-            "role": turn.body.get("role", "user"),
-            "content": turn.body["content"],
+            "role": turn.role,
+            "content": turn.text,
             "metadata": turn.body.get("metadata"),
+            **turn.extra,
         }
 
     def list_turns(self, query: Mapping[str, Any]) -> tuple[list[Turn], bool]:
@@ -101,8 +159,7 @@ class Chat:
             turn
             for turn in self.turns
             if query.get("after", 0) < turn.seq < query.get("before", turn.seq + 1)
-            and query.get("role", turn.body.get("role", "user"))
-            == turn.body.get("role", "user")
+            and query.get("role", turn.role) == turn.role
         ]
         if query.get("order") == "desc":
             turns.reverse()

@@ -5,12 +5,14 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
+from tests.contract.model import text_of
 from tests.support import MISSING_ID
 
 # Small limits are reached often.
 LIMITS = {
     "max_content_bytes": 900,
     "max_metadata_bytes": 300,
+    "max_message_bytes": 1500,
     "max_batch_size": 5,
     "max_page_size": 20,
     "default_page_size": 5,
@@ -49,23 +51,68 @@ COLUMNS = st.fixed_dictionaries(
         "metadata_tags": st.lists(TAGS, max_size=4),
     },
 )
-ROLES = st.sampled_from(["user", "assistant", "system", "tool"])
+ROLES = st.sampled_from(["user", "assistant", "system", "tool", "developer"])
+PARTS = st.builds(
+    lambda text, more: more | {"type": "text", "text": text},
+    TEXT,
+    st.dictionaries(TEXT, JSON_VALUES, max_size=1),
+) | st.builds(
+    lambda kind, more: more | {"type": kind},
+    st.sampled_from(["image_url", "input_audio", "file", "x"]),
+    st.dictionaries(TEXT, JSON_VALUES, max_size=1),
+)
+WHOLE_CONTENT = CONTENT | st.lists(PARTS, max_size=3) | st.none()
+CALLS = st.lists(st.dictionaries(TEXT, JSON_VALUES, max_size=2), max_size=2)
+IDS = st.sampled_from(["gpt-4o", "call_1", "é\n", "x" * 255])
+USAGE = st.dictionaries(
+    st.sampled_from(["input_tokens", "output_tokens", "cached_tokens"]),
+    st.integers(0, 2**53 - 1),
+)
+EXTRA = {
+    "tool_calls": st.none() | CALLS,
+    "tool_call_id": IDS,
+    "name": IDS,
+    "model": st.none() | IDS,
+    "refusal": TEXT,
+    "usage": USAGE,
+    "finish_reason": st.sampled_from(["stop", "length"]),
+    "created_at": st.sampled_from([None, "2020-05-01T10:00:00.000001Z"]),
+}
 
 
 def _is_fit(turn):
+    content = turn.get("content")
     metadata = json.dumps(turn.get("metadata"), ensure_ascii=False)
+    is_something = (
+        content
+        or turn.get("tool_calls")
+        or turn.get("role") == "assistant"
+        or (content is not None and turn.get("metadata"))
+    )
     return (
-        bool(turn["content"] or turn.get("metadata"))
-        and len(turn["content"].encode()) <= LIMITS["max_content_bytes"]
+        bool(is_something)
+        and len(text_of(content).encode()) <= LIMITS["max_content_bytes"]
         and len(metadata.encode()) < 200
+        and len(json.dumps(turn, ensure_ascii=False).encode()) < 1400
     )
 
 
 TURNS = st.fixed_dictionaries(
     {"content": CONTENT, "metadata": METADATA}, optional={"role": ROLES}
+).filter(_is_fit) | st.fixed_dictionaries(
+    {"metadata": METADATA, "role": st.just("assistant") | ROLES},
+    optional={"content": WHOLE_CONTENT} | EXTRA,
 ).filter(_is_fit)
-# The expected seq, relative to the next one.
-SEQS = st.sampled_from([None, None, 0, 0, 1, -1, 10**12])
+# The expected seq and head are relative to the next seq and to the head.
+_EXPECTED = st.sampled_from([0, 0, 0, 1, -1, 10**12])
+PLACES = st.just({}) | st.fixed_dictionaries(
+    {},
+    optional={
+        "expected_seq": _EXPECTED,
+        "expected_head": _EXPECTED,
+        "parent_seq": st.integers(0, 4) | st.just(10**12),
+    },
+)
 KEYED = st.sampled_from([False, False, True])
 PAGES = st.none() | st.integers(1, 7)
 MESSAGE_QUERIES = st.fixed_dictionaries(
@@ -122,6 +169,24 @@ BAD_TURNS = [
     {"content": "x", "metadata": {"a\0": 1}},
     {"content": "x", "metadata": {"a": "x" * 300}},
     {"content": "x", "seq": 1},
+    {"content": 1},
+    {"content": []},
+    {"content": [1]},
+    {"content": [{}]},
+    {"content": [{"type": 1}]},
+    {"content": [{"type": "text"}]},
+    {"content": [{"type": "text", "text": "é" * 451}]},
+    {"content": [{"type": "x", "x": "é" * 750}]},
+    {"content": "x", "tool_calls": {}},
+    {"content": "x", "tool_calls": ["f"]},
+    {"content": None, "tool_calls": []},
+    {"content": "x", "tool_calls": [{"a": 2**53}]},
+    {"content": "x", "model": ""},
+    {"content": "x", "name": "n" * 256},
+    {"content": "x", "usage": {"tokens": 1}},
+    {"content": "x", "usage": {"input_tokens": -1}},
+    {"content": "x", "created_at": "2999-01-01T00:00:00Z"},
+    {"content": "x", "created_at": "2020-01-01"},
 ]
 BAD_SEQS = [0, -1, 1.5, "1", True, None, 2**53]
 BAD_QUERIES = ["limit=0", "limit=21", "limit=1&limit=1", "limit=%D9%A1", "nope=1"]
@@ -148,6 +213,16 @@ BAD_REQUESTS = [
         for seq in BAD_SEQS
     ),
     *(
+        ("POST", url, body | {field: seq}, 422)
+        for url, body in (
+            (MESSAGES_URL, {"content": "x"}),
+            (BATCH_URL, {"messages": [{"content": "x"}]}),
+        )
+        for field in ("parent_seq", "expected_head")
+        for seq in BAD_SEQS
+        if seq != 0
+    ),
+    *(
         ("POST", BATCH_URL, {"messages": [{"content": "x"}, turn]}, 422)
         for turn in BAD_TURNS
     ),
@@ -166,6 +241,7 @@ BAD_REQUESTS = [
     ("GET", f"{MESSAGES_URL}?before=1.0", None, 422),
     ("GET", f"{MESSAGES_URL}?order=up", None, 422),
     ("GET", f"{MESSAGES_URL}?role=king", None, 422),
+    ("GET", f"{MESSAGES_URL}?format=x", None, 422),
     ("PUT", SESSION_URL, b"{}", 405),
     ("DELETE", SESSIONS_URL, None, 405),
     *(

@@ -16,6 +16,7 @@ from tests.support import (
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PROBLEM = "application/problem+json"
+SEQS = {"last_seq": 1, "head_seq": 1}
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,24 @@ def test_every_operation_says_what_it_does(document):
         assert operation["tags"] and set(operation["tags"]) <= known, route
         summaries.append(operation["summary"])
     assert len(set(summaries)) == len(summaries)
+
+
+def test_every_operation_has_the_name_of_its_view(document, offline):
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert len(set(ids)) == len(ids)
+    views = {endpoint.rpartition(".")[2] for endpoint in offline.view_functions}
+    assert set(ids) <= views
+    assert {"append_message", "list_sessions", "search_all"} <= set(ids)
+
+
+def test_a_list_has_one_of_two_forms(document):
+    (schema,) = [
+        operation["responses"]["200"]["content"]["application/json"]["schema"]
+        for _, operation in operations(document)
+        if operation["operationId"] == "list_messages"
+    ]
+    names = [each["$ref"].rpartition("/")[2] for each in schema["anyOf"]]
+    assert names == ["MessageList", "RequestMessageList"]
 
 
 def test_every_parameter_is_declared(document):
@@ -311,22 +330,29 @@ def test_answers_have_the_documented_fields(document, alice, make_session):
     schemas = document["components"]["schemas"]
     chat = make_session(messages=1)
     listing = alice.get(messages_url(chat)).json
+    requests = alice.get(f"{messages_url(chat)}?format=openai").json
     for answer, name in (
         (alice.get(session_url(chat)).json, "Session"),
         (alice.get(f"{SESSIONS}?count=true").json, "SessionPage"),
         (listing, "MessageList"),
         (listing["messages"][0], "Message"),
-        (alice.post(SESSIONS, json={"name": 1}).json | {"last_seq": 1}, "Problem"),
+        (requests, "RequestMessageList"),
+        (requests["messages"][0], "RequestMessage"),
+        (alice.post(SESSIONS, json={"name": 1}).json | SEQS, "Problem"),
         (alice.get("/readyz").json, "Health"),
     ):
         optional = set(schemas[name]["properties"]) - set(schemas[name]["required"])
         assert set(answer) >= set(schemas[name]["required"]), name
         assert set(answer) <= set(schemas[name]["properties"]), name
-        assert name == "Message" or set(answer) >= optional, name
+        assert name.endswith("Message") or set(answer) >= optional, name
 
 
 def test_a_problem_without_flaws_fits_its_schema(document, alice):
     schema = document["components"]["schemas"]["Problem"]
     problem = alice.get("/nope").json
     assert set(schema["required"]) == set(problem)
-    assert set(schema["properties"]) - set(problem) == {"errors", "last_seq"}
+    assert set(schema["properties"]) - set(problem) == {
+        "errors",
+        "last_seq",
+        "head_seq",
+    }

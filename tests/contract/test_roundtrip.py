@@ -76,7 +76,79 @@ def test_content_comes_back_character_for_character(alice, content):
     for message in read_back(alice, messages_url(chat), {"content": content}):
         assert message["content"] == content
     preview = alice.get(session_url(chat)).json["last_message_preview"]
-    assert preview == content[:200]
+    assert preview == (content.strip()[:200] or None)
+
+
+names = st.text(storable, min_size=1, max_size=255)
+text_parts = st.builds(
+    lambda text, more: more | {"type": "text", "text": text}, texts, objects
+)
+other_parts = st.builds(
+    lambda kind, more: more | {"type": kind},
+    names.filter(lambda kind: kind != "text"),
+    objects,
+)
+calls = st.lists(
+    objects
+    | st.builds(
+        lambda id_, name, arguments: {
+            "function": {"arguments": arguments, "name": name},
+            "type": "function",
+            "id": id_,
+        },
+        names,
+        names,
+        texts | objects.map(json.dumps),
+    ),
+    min_size=1,
+    max_size=3,
+)
+usages = st.dictionaries(
+    st.sampled_from(
+        ["input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"]
+    ),
+    st.integers(0, MAX_INTEGER),
+)
+whole_messages = st.fixed_dictionaries(
+    {"role": st.just("assistant")},
+    optional={
+        "content": st.none() | texts | st.lists(text_parts | other_parts, max_size=4),
+        "tool_calls": calls,
+        "tool_call_id": names,
+        "name": names,
+        "model": names,
+        "refusal": texts,
+        "annotations": st.lists(objects, max_size=2),
+        "audio": objects,
+        "function_call": objects,
+        "usage": usages,
+        "finish_reason": names,
+        "metadata": objects,
+    },
+)
+
+
+def joined_text(content):
+    if not isinstance(content, list):
+        return content or ""
+    return "\n\n".join(part["text"] for part in content if part["type"] == "text")
+
+
+@FEW
+@given(body=whole_messages)
+def test_a_whole_message_comes_back_value_for_value(alice, body):
+    chat = alice.post(SESSIONS, json={}).json
+    url, content = messages_url(chat), body.get("content")
+    found = read_back(alice, url, body)
+    expected = {"metadata": None} | body | {"content": joined_text(content)}
+    if not isinstance(content, str):
+        expected["parts"] = content
+    for message in found:
+        plain = {"id", "session_id", "seq", "timestamp"}
+        assert message.keys() == expected.keys() | plain
+        for name, value in expected.items():  # numbers and the order of keys included
+            assert json.dumps(message[name]) == json.dumps(value)
+    assert json.dumps(found[0]) == json.dumps(found[1]) == json.dumps(found[2])
 
 
 @FEW

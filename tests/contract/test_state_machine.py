@@ -45,6 +45,7 @@ IN_THE_SUITE = settings(
 )
 FOR_HOURS = settings(IN_THE_SUITE, derandomize=False, max_examples=50)
 BATCHES = st.lists(given.TURNS, min_size=1, max_size=5)
+PLACES = given.PLACES
 BAD_REQUESTS = st.sampled_from(given.BAD_REQUESTS)
 TAGS = st.sampled_from([None, *given.MATCHING, *given.STALE, given.WEAK])
 MATCHING = st.sampled_from([None, *given.MATCHING])
@@ -54,6 +55,18 @@ STALE = st.sampled_from([*given.STALE, given.WEAK])
 def or_nothing(value):
     """Return the value for a rule's bundle, or no value for None."""
     return multiple() if value is None else value
+
+
+def place_of(chat, relative):
+    """Return the members of a body that say where the message goes."""
+    place = dict(relative)
+    for name, least, base in (
+        ("expected_seq", 1, chat.next_seq),
+        ("expected_head", 0, chat.head),
+    ):
+        if name in place:
+            place[name] = max(least, base + place[name])
+    return place
 
 
 def tag_header(name, tag, chat):
@@ -129,27 +142,28 @@ class Machine(Twins):
             self.send("DELETE", partial(session_path, chat), status, headers=headers)
             chat.is_deleted = True
 
-    @rule(target=posts, chat=chats, turn=given.TURNS, seq=given.SEQS, keyed=given.KEYED)
-    def append(self, chat, turn, seq, keyed):
-        return self.append_to(chat, "", turn, [turn], seq, keyed)
+    @rule(target=posts, chat=chats, turn=given.TURNS, at=PLACES, keyed=given.KEYED)
+    def append(self, chat, turn, at, keyed):
+        return self.append_to(chat, "", turn, [turn], at, keyed)
 
-    @rule(target=posts, chat=chats, turns=BATCHES, seq=given.SEQS, keyed=given.KEYED)
-    def append_batch(self, chat, turns, seq, keyed):
-        return self.append_to(chat, "/batch", {"messages": turns}, turns, seq, keyed)
+    @rule(target=posts, chat=chats, turns=BATCHES, at=PLACES, keyed=given.KEYED)
+    def append_batch(self, chat, turns, at, keyed):
+        return self.append_to(chat, "/batch", {"messages": turns}, turns, at, keyed)
 
-    def append_to(self, chat, rest, body, turns, offset, keyed):
-        seq = None if offset is None else max(1, chat.next_seq + offset)
-        body = body if seq is None else body | {"expected_seq": seq}
-        status = 201 if seq in (None, chat.next_seq) else 409
-        if chat.is_deleted:
-            status = 404
+    def append_to(self, chat, rest, body, turns, at, keyed):
+        at = place_of(chat, at)
+        refusal = chat.refusal(at)
+        status = 404 if chat.is_deleted else 409 if refusal else 201
         key = self.model.new_key() if keyed else None
         path = partial(messages_path, chat, rest=rest)
-        answers, posted = self.post(path, status, body, key)
-        for answer in answers.values():
-            assert status != 409 or answer.json["last_seq"] == len(chat.turns)
+        answers, posted = self.post(path, status, body | at, key)
+        for answer in answers.values() if status == 409 else ():
+            slug = answer.json["type"].rpartition(":")[2]
+            told = {k: v for k, v in answer.json.items() if k.endswith("_seq")}
+            assert {"slug": slug} | told == refusal
         if status == 201:
-            self.expect_appended(chat, answers, chat.append(turns, self.model.now))
+            new = chat.append(turns, self.model.now, at.get("parent_seq"))
+            self.expect_appended(chat, answers, new)
         return or_nothing(posted)
 
     def expect_appended(self, chat, answers, turns):

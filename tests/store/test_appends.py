@@ -103,15 +103,17 @@ def test_a_rolled_back_append_leaves_no_gap(db_session, make_session):
 @pytest.mark.parametrize(
     ("content", "preview"),
     [
-        ("", ""),
+        ("", None),
+        (" \n ", None),
         ("short", "short"),
         ("x" * 200, "x" * 200),
         ("x" * 201, "x" * 200),
         ("😀" * 300, "😀" * 200),
         ("e\u0301" * 150, "e\u0301" * 100),
-        (" \n " + "数" * 1000, " \n " + "数" * 197),
+        (" \n " + "数" * 1000, "数" * 200),
+        ("\u3000x\x1c", "x"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_the_preview_is_the_first_200_characters(
     db_session, make_session, content, preview

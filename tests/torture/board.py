@@ -26,6 +26,8 @@ class Post:
     tokens: list[str]
     key: str | None = None
     expected_seq: int | None = None
+    parent_seq: int | None = None
+    by_head: bool = False
 
     @property
     def path(self) -> str:
@@ -41,8 +43,12 @@ class Post:
         body: dict[str, Any] = {"content": self.tokens[0]}
         if self.kind is Kind.BATCH:
             body = {"messages": [{"content": token} for token in self.tokens]}
-        if self.expected_seq is not None:
+        if self.expected_seq is not None and self.by_head:
+            body["expected_head"] = self.expected_seq - 1
+        elif self.expected_seq is not None:
             body["expected_seq"] = self.expected_seq
+        if self.parent_seq is not None:
+            body["parent_seq"] = self.parent_seq
         return body
 
 

@@ -1,7 +1,8 @@
 """Proves the promises on a history: pure functions, O(n log n), no network, no files.
 
 Acknowledged data is stored exactly once and unchanged. Data with an unknown outcome
-is stored at most once. Nothing else is stored. Each session is in real-time order,
+is stored at most once. Nothing else is stored. A message follows the parent that its
+request named, or else the message before it. Each session is in real-time order,
 and each read shows a prefix of it.
 """
 
@@ -122,7 +123,7 @@ class _SessionChecks:
         self.messages = messages
         self.by_seq = {message[0]: list(message) for message in messages}
         self.places: dict[str, list[int]] = defaultdict(list)
-        for seq, _, content in messages:
+        for seq, _, content, _ in messages:
             self.places[content].append(seq)
         self.reads = [
             call
@@ -150,7 +151,7 @@ class _SessionChecks:
             if message[0] != seq:
                 yield Violation("gap", f"seq {message[0]} where {seq} should be")
                 break  # every later seq differs too
-        for (_, earlier, _), (seq, later, _) in pairwise(self.messages):
+        for (_, earlier, *_), (seq, later, *_) in pairwise(self.messages):
             if later <= earlier:
                 evidence = f"seq {seq} is of {later}, after {earlier}"
                 yield Violation("timestamps", evidence)
@@ -158,11 +159,11 @@ class _SessionChecks:
     def _bad_answers(self, effect: Effect) -> Iterator[Violation]:
         for call in effect.answered:
             told = [list(message) for message in call.answer]
-            if [content for _, _, content in told] != list(effect.tokens):
+            if [content for _, _, content, _ in told] != list(effect.tokens):
                 evidence = f"{effect.name} sent {effect.tokens}, was told {told}"
                 yield Violation("changed", evidence)
             for message in told:
-                seq, _, content = message
+                seq, _, content, _ = message
                 if not self.places.get(content):
                     yield Violation("lost", f"{message} was acknowledged")
                 elif self.by_seq.get(seq) != message:
@@ -193,6 +194,7 @@ class _SessionChecks:
             yield Violation("refused but stored", f"{effect.name} is at {seqs}")
         if seqs != list(range(seqs[0], seqs[0] + len(places))):
             yield Violation("torn batch", f"{effect.name} is at {places}")
+        yield from self._bad_parents(effect, places)
         expected = effect.first.expected_seq
         if expected is not None and seqs[0] != expected:
             evidence = f"{effect.name} expected {expected}, is at {seqs[0]}"
@@ -202,10 +204,21 @@ class _SessionChecks:
             evidence = f"{effect.name} is at {seqs[0]}, though sent after {known} was"
             yield Violation("reordered", f"{evidence} there")
 
+    def _bad_parents(
+        self, effect: Effect, places: Sequence[Sequence[int]]
+    ) -> Iterator[Violation]:
+        for number, seq in enumerate(there[0] if there else 0 for there in places):
+            named = effect.first.parent_seq if number == 0 else None
+            expected = seq - 1 if named is None else named
+            if seq and self.by_seq[seq][3] != expected:
+                evidence = f"{effect.tokens[number]} at {seq} follows"
+                evidence += f" {self.by_seq[seq][3]}, not {expected}"
+                yield Violation("re-parented", evidence)
+
     def _bad_read(self, read: Call) -> Iterator[Violation]:
         what = f"after={read.after} limit={read.limit} at {read.invoked:.6f}"
         for expected, message in enumerate(read.answer, start=read.after + 1):
-            seq, _, content = message
+            seq, _, content, _ = message
             if seq != expected:
                 evidence = f"{what} got seq {seq}, where {expected} should be"
                 yield Violation("read skips", evidence)

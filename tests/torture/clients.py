@@ -63,19 +63,23 @@ class Client(threading.Thread):
             self._board.put(place, call.answer)
 
     def _append(self, session: str) -> None:
-        self._post(Post(Kind.APPEND, session, [self._token()], self._key(share=0.6)))
+        tokens, key = [self._token()], self._key(share=0.6)
+        parent = self._parent(session)
+        self._post(Post(Kind.APPEND, session, tokens, key, parent_seq=parent))
 
     def _append_expecting(self, session: str) -> None:
         expected = self._board.known(session) + 1
-        key = self._key(share=0.5)
-        self._post(Post(Kind.APPEND, session, [self._token()], key, expected))
+        tokens, key = [self._token()], self._key(share=0.5)
+        by_head = self._chance.random() < 0.5
+        self._post(Post(Kind.APPEND, session, tokens, key, expected, by_head=by_head))
 
     def _append_batch(self, session: str) -> None:
         size = self._chance.choice((2, 5, 10, 20, 30, 50))
         tokens = [self._token() for _ in range(size)]
         is_expecting = self._chance.random() < 0.2
         expected = self._board.known(session) + 1 if is_expecting else None
-        self._post(Post(Kind.BATCH, session, tokens, self._key(share=1), expected))
+        key, parent = self._key(share=1), self._parent(session)
+        self._post(Post(Kind.BATCH, session, tokens, key, expected, parent))
 
     def _repeat(self, session: str) -> None:
         post = self._board.pick_repeatable(self._chance)
@@ -136,6 +140,7 @@ class Client(threading.Thread):
                 tokens=post.tokens,
                 key=post.key,
                 expected_seq=post.expected_seq,
+                parent_seq=post.parent_seq,
                 client=self._number,
                 invoked=invoked,
                 finished=time.monotonic(),
@@ -153,6 +158,12 @@ class Client(threading.Thread):
         if is_of_messages and call.outcome is Outcome.ACKNOWLEDGED:
             self._board.learn(call.session or "", call.answer[-1][0])
         return call
+
+    def _parent(self, session: str) -> int | None:
+        """Return the seq of a message to follow, 0 for none; None for the last one."""
+        if self._chance.random() < 0.7:
+            return None
+        return self._chance.randint(0, self._board.known(session))
 
     def _token(self) -> str:
         self._sent += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-# [seq, timestamp, content], as in the JSON lines.
+# [seq, timestamp, content, seq of its parent], as in the JSON lines.
 Message = Sequence[Any]
 
 
@@ -38,7 +38,8 @@ class Call:
 
     `tokens` are the contents sent, or the name of the session to create. `answer` is
     a list of messages stored or read, the id of the created session, or the last_seq
-    that came with a conflict.
+    that came with a conflict. The head of these sessions is always their last message,
+    so `expected_seq` stands for `expected_head` too, plus 1.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class Call:
     tokens: Sequence[str] = ()
     key: str | None = None
     expected_seq: int | None = None
+    parent_seq: int | None = None
     after: int = 0
     limit: int | None = None
     status: int | None = None

@@ -19,7 +19,8 @@ def outcome(reply: Reply, key: str | None) -> Outcome:
     if reply.status < 300:
         return Outcome.ACKNOWLEDGED
     # A 409 for a key may mean that the first request is still running.
-    is_busy = reply.status == 409 and key is not None and "last_seq" not in reply.body
+    is_told = not {"last_seq", "head_seq"}.isdisjoint(reply.body)
+    is_busy = reply.status == 409 and key is not None and not is_told
     return Outcome.UNKNOWN if is_busy else Outcome.FAILED
 
 
@@ -28,19 +29,20 @@ def answer(kind: Kind, reply: Reply) -> Any:
     if reply.error or reply.status not in (200, 201, 409):
         return None
     if reply.status == 409:
-        return reply.body.get("last_seq")
+        return reply.body.get("last_seq", reply.body.get("head_seq"))
     if kind is Kind.CREATE:
         return reply.body["id"]
     return [_message(reply.body)] if kind is Kind.APPEND else messages(reply)
 
 
 def messages(reply: Reply) -> list[Any]:
-    """Return the messages of a list or batch as [seq, timestamp, content]."""
+    """Return the messages of a list or batch as [seq, timestamp, content, parent]."""
     return [_message(each) for each in reply.body["messages"]]
 
 
 def _message(body: dict[str, Any]) -> list[Any]:
-    return [body["seq"], body["timestamp"], body["content"]]
+    parent = body.get("parent_seq", body["seq"] - 1)
+    return [body["seq"], body["timestamp"], body["content"], parent]
 
 
 def read_stored(port: int) -> Iterator[tuple[str, StoredSession]]:

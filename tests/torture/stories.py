@@ -11,9 +11,14 @@ def instant(seq: int) -> str:
     return f"2026-01-02T03:04:05.{seq:06}Z"
 
 
+def row(seq: int, content: str, parent: int | None = None) -> list[Any]:
+    """Return a message; without a parent it follows the one before."""
+    return [seq, instant(seq), content, seq - 1 if parent is None else parent]
+
+
 def stored(*contents: str) -> list[list[Any]]:
     """Return stored messages with seq 1, 2, 3 …"""
-    return [[seq, instant(seq), c] for seq, c in enumerate(contents, start=1)]
+    return [row(seq, content) for seq, content in enumerate(contents, start=1)]
 
 
 def call(kind: Kind, outcome: Outcome, at: float, **more: Any) -> Call:
@@ -24,7 +29,9 @@ def call(kind: Kind, outcome: Outcome, at: float, **more: Any) -> Call:
 def appended(*tokens: str, seq: int, at: float = 1, **more: Any) -> Call:
     """Return an acknowledged append, or a batch for several tokens."""
     kind = Kind.APPEND if len(tokens) == 1 else Kind.BATCH
-    answer = [[n, instant(n), t] for n, t in enumerate(tokens, start=seq)]
+    answer = [row(number, token) for number, token in enumerate(tokens, start=seq)]
+    if more.get("parent_seq") is not None:
+        answer[0][3] = more["parent_seq"]
     more = {"status": 201, "answer": answer} | more
     return call(kind, Outcome.ACKNOWLEDGED, at, tokens=tokens, **more)
 
@@ -40,7 +47,7 @@ def refused(token: str, *, expected: int, last_seq: int, at: float = 1) -> Call:
 
 
 def read(*contents: str, after: int = 0, at: float = 10, **more: Any) -> Call:
-    answer = [[n, instant(n), c] for n, c in enumerate(contents, start=after + 1)]
+    answer = [row(number, each) for number, each in enumerate(contents, after + 1)]
     more = {"status": 200, "answer": answer, "after": after} | more
     return call(Kind.READ, Outcome.ACKNOWLEDGED, at, **more)
 

@@ -16,6 +16,7 @@ from tests.torture.stories import (
     instant,
     read,
     refused,
+    row,
     stored,
     unknown,
 )
@@ -30,12 +31,23 @@ def test_a_history_that_keeps_every_promise_passes():
     assert rules_broken(CLEAN, stored("a", "b", "c", "d", "e", "f", "i")) == set()
 
 
+def test_messages_that_follow_the_parents_they_name_pass():
+    calls = [
+        unknown("a"),
+        appended("b", "c", seq=2, at=3, key="k", parent_seq=0),
+        appended("d", seq=4, at=5, parent_seq=1),
+        appended("e", seq=5, at=7),
+    ]
+    rows = [row(1, "a"), row(2, "b", parent=0), row(3, "c"), row(4, "d", parent=1)]
+    assert rules_broken(calls, [*rows, row(5, "e")]) == set()
+
+
 FAULTS: dict[str, Any] = {
     "an acknowledged append is missing": ({"lost"}, [appended("a", seq=1)], []),
     "the first of two is missing, and the other in its place": (
         {"changed", "lost", "reordered"},
         [appended("a", seq=1), appended("b", seq=2, at=3)],
-        [[1, instant(2), "b"]],
+        [[1, instant(2), "b", 0]],
     ),
     "an acknowledged append is there twice": (
         {"doubled"},
@@ -61,27 +73,27 @@ FAULTS: dict[str, Any] = {
     "a seq is left out": (
         {"gap"},
         [appended("a", seq=1), appended("b", seq=3)],
-        [[1, instant(1), "a"], [3, instant(3), "b"]],
+        [[1, instant(1), "a", 0], [3, instant(3), "b", 2]],
     ),
-    "the first seq is 2": ({"gap"}, [appended("a", seq=2)], [[2, instant(2), "a"]]),
+    "the first seq is 2": ({"gap"}, [appended("a", seq=2)], [[2, instant(2), "a", 1]]),
     "two timestamps are equal": (
         {"timestamps"},
         [unknown("a"), unknown("b")],
-        [[1, instant(1), "a"], [2, instant(1), "b"]],
+        [[1, instant(1), "a", 0], [2, instant(1), "b", 1]],
     ),
     "a timestamp goes back": (
         {"timestamps"},
         [unknown("a"), unknown("b")],
-        [[1, instant(2), "a"], [2, instant(1), "b"]],
+        [[1, instant(2), "a", 0], [2, instant(1), "b", 1]],
     ),
     "the timestamp is not the one that was acknowledged": (
         {"changed"},
         [appended("a", seq=1)],
-        [[1, instant(9), "a"]],
+        [[1, instant(9), "a", 0]],
     ),
     "the answer is about another content": (
         {"changed"},
-        [appended("a", seq=1, answer=[[1, instant(1), "b"]]), unknown("b")],
+        [appended("a", seq=1, answer=[[1, instant(1), "b", 0]]), unknown("b")],
         stored("b"),
     ),
     "what was sent later has the lower seq": (
@@ -179,7 +191,7 @@ FAULTS: dict[str, Any] = {
         {"read skips"},
         [
             appended("a", "b", "c", seq=1, key="k"),
-            read(answer=[[1, instant(1), "a"], [3, instant(3), "c"]]),
+            read(answer=[[1, instant(1), "a", 0], [3, instant(3), "c", 2]]),
         ],
         stored("a", "b", "c"),
     ),
@@ -187,7 +199,7 @@ FAULTS: dict[str, Any] = {
         {"read skips"},
         [
             appended("a", "b", seq=1, key="k"),
-            read(after=1, answer=[[1, instant(1), "a"], [2, instant(2), "b"]]),
+            read(after=1, answer=[[1, instant(1), "a", 0], [2, instant(2), "b", 1]]),
         ],
         stored("a", "b"),
     ),
@@ -205,6 +217,31 @@ FAULTS: dict[str, Any] = {
         {"read of the future", "reordered"},
         [unknown("a", at=20), read("a", at=10)],
         stored("a"),
+    ),
+    "a message follows another than it named": (
+        {"re-parented"},
+        [unknown("a"), unknown("b"), unknown("c", parent_seq=1)],
+        stored("a", "b", "c"),
+    ),
+    "a message that named no parent follows another": (
+        {"re-parented"},
+        [unknown("a"), unknown("b"), unknown("c")],
+        [*stored("a", "b"), row(3, "c", parent=1)],
+    ),
+    "a later message of a batch follows another": (
+        {"re-parented"},
+        [unknown("a"), unknown("b", "c", key="k", parent_seq=0)],
+        [row(1, "a"), row(2, "b", parent=0), row(3, "c", parent=0)],
+    ),
+    "an acknowledged message has another parent": (
+        {"changed", "re-parented"},
+        [unknown("a"), unknown("b"), appended("c", seq=3, parent_seq=1)],
+        stored("a", "b", "c"),
+    ),
+    "a read saw another parent": (
+        {"read differs"},
+        [unknown("a"), unknown("b", parent_seq=0), read("a", "b")],
+        [row(1, "a"), row(2, "b", parent=0)],
     ),
     "an append is answered 500": ({"status"}, [unknown("a", status=500)], []),
     "a read is answered with half a JSON": (

@@ -39,13 +39,13 @@ from chatstore.store.search.entries import (
     put_words,
     words_of,
 )
+from chatstore.store.search.searched import SEARCHED, SEARCHED_BYTES
 
 BATCH = 500
 # A batch with more text than this has one row only.
 BATCH_BYTES = 1024 * 1024
 _MAX_BYTES = 4 * INDEXED_CHARACTERS
-_BYTES = func.octet_length(Message.content)
-_INDEXED_BYTES = case((_BYTES < _MAX_BYTES, _BYTES), else_=_MAX_BYTES)
+_INDEXED_BYTES = case((SEARCHED_BYTES < _MAX_BYTES, SEARCHED_BYTES), else_=_MAX_BYTES)
 _PENDING = table(PENDING, column("id", BigInteger))
 
 
@@ -269,7 +269,7 @@ def _next_messages(after: int, max_bytes: int) -> list[int]:
 def _messages() -> Select[Any]:
     return select(
         Message.id.label("key"),
-        func.substr(Message.content, 1, INDEXED_CHARACTERS).label("text"),
+        func.substr(SEARCHED, 1, INDEXED_CHARACTERS).label("text"),
         func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id).label(
             "owner_id"
         ),

@@ -31,6 +31,7 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.store.filters import select_matching
 from chatstore.store.search.criteria import Shape
+from chatstore.store.search.searched import SEARCHED, SEARCHED_BYTES
 
 # The score needs only the beginning of a text, so we read this much of every match.
 HEAD_CHARACTERS = 4000
@@ -178,8 +179,8 @@ def typed_null(name: str, kind: Any) -> ColumnElement[Any]:
 
 def _message_columns() -> list[ColumnElement[Any]]:
     return [
-        func.substr(Message.content, 1, HEAD_CHARACTERS).label("text"),
-        func.octet_length(Message.content, type_=Integer).label("bytes"),
+        func.substr(SEARCHED, 1, HEAD_CHARACTERS).label("text"),
+        SEARCHED_BYTES.label("bytes"),
         ChatSession.id.label("session_id"),
         ChatSession.name.label("session_name"),
         Message.timestamp.label("timestamp"),

@@ -51,6 +51,7 @@ from chatstore.store.search.rows import (
     session_conditions,
     typed_null,
 )
+from chatstore.store.search.searched import SEARCHED
 
 # The number of messages that are probed for their owner.
 PROBES = 16
@@ -143,7 +144,7 @@ def prepare_by_keys(shape: Shape, *, names: bool) -> Prepared:
 @cache
 def prepare_texts() -> Prepared:
     """Return a statement with rows (key, first `length` characters) of messages."""
-    text = func.substr(Message.content, 1, bindparam("length", type_=Integer))
+    text = func.substr(SEARCHED, 1, bindparam("length", type_=Integer))
     return Prepared(select(Message.id, text).where(is_listed(message_key(), "keys")))
 
 

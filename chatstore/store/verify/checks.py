@@ -9,11 +9,11 @@ from chatstore.db import db, is_sqlite
 from chatstore.enums import Role
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store.deletions import IS_VISIBLE
 from chatstore.store.search import rebuild
 from chatstore.store.verify.index import Progress, find_wrong
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
+from chatstore.store.verify.previews import find_wrong_previews
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,7 @@ def _find_wrong_last_messages() -> Iterator[str]:
         .where(
             IS_VISIBLE,
             or_(
-                func.substr(Message.content, 1, PREVIEW_LENGTH)
-                != func.coalesce(ChatSession.last_message_preview, ""),
                 Message.timestamp != ChatSession.last_updated_at,
-                Message.id.is_(None) & ChatSession.last_message_preview.is_not(None),
                 Message.id.is_(None)
                 & (ChatSession.last_updated_at != ChatSession.created_at),
                 ChatSession.last_updated_at < ChatSession.created_at,
@@ -116,7 +113,8 @@ def _find_wrong_last_messages() -> Iterator[str]:
         )
     )
     for (chat_id,) in _rows(query):
-        yield f"session {chat_id}: preview or last update differs from the last message"
+        yield f"session {chat_id}: the last update differs from the last message"
+    yield from find_wrong_previews()
 
 
 def _find_orphans() -> Iterator[str]:

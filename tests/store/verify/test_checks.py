@@ -161,7 +161,7 @@ def test_damage_is_found_by_its_own_check(chats, db_session, database_url, what)
         ),
         (
             "the preview is missing",
-            "session {a}: preview or last update differs from the last message",
+            "session {a}: the preview is not the beginning of the last text",
         ),
         ("a role is unknown", "message 2 has the unknown role 'king'"),
     ],
