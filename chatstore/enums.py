@@ -41,6 +41,7 @@ class Facet(StrEnum):
 
     TAG = "tag"
     DOCUMENT = "document"
+    METADATA = "metadata"
 
 
 class BulkAction(StrEnum):

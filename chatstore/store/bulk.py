@@ -16,7 +16,7 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
 from chatstore.store.batches import in_batches
-from chatstore.store.facets import add_tags, remove_tags
+from chatstore.store.facets import COLUMNS, add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import disk_bytes
 
@@ -98,7 +98,9 @@ _LOCKED_COLUMNS: tuple[Any, ...] = (
     ChatSession.message_count,
     ChatSession.revision,
     disk_bytes(ChatSession.metadata_tags).label("tag_bytes"),
-    disk_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags).label("bytes"),
+    disk_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values())).label(
+        "bytes"
+    ),
 )
 
 
@@ -159,15 +161,15 @@ def _check_bytes(chats: Sequence[Row[Any]]) -> None:
 def _check_size(size: int) -> None:
     if size > MAX_CHANGED_BYTES:
         detail = (
-            "The tags and document ids of these sessions exceed"
+            "The tags, document ids and metadata of these sessions exceed"
             f" {MAX_CHANGED_BYTES} bytes. Select fewer sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
 def _check_facets(chats: Sequence[Row[Any]]) -> None:
-    # SQLite does not compress, and a value in a JSON list takes at least four bytes
-    # there, so a few bytes prove that there are few facets.
+    # SQLite does not compress, and a facet takes at least four bytes of JSON there, so
+    # few bytes prove that there are few facets.
     is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
     if len(chats) < 2 or (is_uncompressed and size <= 4 * MAX_CHANGED_FACETS):
@@ -179,7 +181,9 @@ def _check_facets(chats: Sequence[Row[Any]]) -> None:
         )
         some = facets_of_chunk.limit(remaining + 1).subquery()
         remaining -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_remaining(remaining, MAX_CHANGED_FACETS, "tags and document ids")
+        _check_remaining(
+            remaining, MAX_CHANGED_FACETS, "tags, document ids and metadata pairs"
+        )
 
 
 def _check_remaining(remaining: int, limit: int, what: str) -> None:

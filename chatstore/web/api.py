@@ -23,6 +23,7 @@ class Operation:
     The view gets the loaded `query` or `body` as its first argument. It returns a
     value that `answer` dumps, a tuple of such a value and headers, or a response of
     its own. A query parameter that `query` does not declare raises ValidationFailed.
+    A view answers `other_statuses`, which are successes too, itself.
 
     An idempotent view runs once for each Idempotency-Key. A view that calls
     `answer_once` itself names this header in `request_headers` instead. The document
@@ -33,6 +34,7 @@ class Operation:
     body: type[Schema] | None = None
     answer: type[Schema] | None = None
     status: int = 200
+    other_statuses: tuple[int, ...] = ()
     media_type: str = JSON
     answer_headers: tuple[str, ...] = ()
     request_headers: tuple[str, ...] = ()

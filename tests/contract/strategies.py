@@ -47,6 +47,7 @@ COLUMNS = st.fixed_dictionaries(
         "llm_model_name": NAMES.filter(len),
         "rag_document_ids": st.lists(NAMES, max_size=4),
         "metadata_tags": st.lists(TAGS, max_size=4),
+        "metadata": st.dictionaries(TEXT, JSON_VALUES, max_size=3),
     },
 )
 ROLES = st.sampled_from(["user", "assistant", "system", "tool"])

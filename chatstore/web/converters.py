@@ -1,0 +1,39 @@
+"""Converts parts of a URL's path to values of the API."""
+
+from flask import Flask, request
+from werkzeug.routing import BaseConverter, ValidationError
+
+from chatstore.schemas.fields import EXTERNAL_ID_LENGTH
+
+
+class ExternalIdConverter(BaseConverter):
+    """An external id, which may hold slashes; it is the whole rest of the path.
+
+    Servers decode `%2F` before they pass the path on, so a slash is the same either
+    way. A rest that cannot be an external id matches no route.
+    """
+
+    # Werkzeug's own `path` stops at a line break and at a slash in front.
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+    def to_python(self, value: str) -> str:
+        """Return the external id; raise ValidationError if it cannot be one."""
+        if len(value) > EXTERNAL_ID_LENGTH or "\0" in value or not _is_utf8_path():
+            raise ValidationError
+        return value
+
+
+def init_converters(app: Flask) -> None:
+    """Let the rules of `app` have `<external_id:…>`."""
+    app.url_map.converters["external_id"] = ExternalIdConverter
+
+
+def _is_utf8_path() -> bool:
+    # Werkzeug replaces bytes that are no UTF-8, so two paths would be one id.
+    path: str = request.environ["PATH_INFO"]
+    try:
+        path.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
