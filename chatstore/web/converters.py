@@ -1,7 +1,8 @@
 """Converts parts of a URL's path to values of the API."""
 
 from flask import Flask, request
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter
 
 from chatstore.schemas.fields import EXTERNAL_ID_LENGTH
 
@@ -14,13 +15,14 @@ class ExternalIdConverter(BaseConverter):
     """
 
     # Werkzeug's own `path` stops at a line break and at a slash in front.
-    regex = r"[\s\S]+"
+    regex = rf"[^\x00]{{1,{EXTERNAL_ID_LENGTH}}}"
     part_isolating = False
 
     def to_python(self, value: str) -> str:
-        """Return the external id; raise ValidationError if it cannot be one."""
-        if len(value) > EXTERNAL_ID_LENGTH or "\0" in value or not _is_utf8_path():
-            raise ValidationError
+        """Return the external id; raise NotFound if the path is not UTF-8."""
+        # Werkzeug would answer its own ValidationError with 405.
+        if not _is_utf8_path():
+            raise NotFound
         return value
 
 
