@@ -29,6 +29,14 @@ DAMAGES = {
         {"facets"},
         """UPDATE sessions SET metadata_tags = '["t1", "t2", "t3"]' WHERE name = 'a'""",
     ),
+    "a session has metadata that is not indexed": (
+        {"facets"},
+        """UPDATE sessions SET metadata = '{"k": 1}' WHERE name = 'a'""",
+    ),
+    "metadata is found that is not there": (
+        {"facets"},
+        f"UPDATE session_facets SET value = 'k:2' WHERE {OF_A} AND kind = 'metadata'",
+    ),
     "a name is sorted as another": (
         {"names"},
         "UPDATE sessions SET name_folded = 'A' WHERE name = 'a'",
@@ -132,7 +140,12 @@ def chats(make_session, clock):
     names = {"a": 3, "b": 1, "empty": 0}
     tags = {"a": ["t1", "t2"]}
     return {
-        name: make_session(name=name, messages=size, metadata_tags=tags.get(name, []))
+        name: make_session(
+            name=name,
+            messages=size,
+            metadata_tags=tags.get(name, []),
+            metadata={"k": "v"},
+        )
         for name, size in names.items()
     }
 
