@@ -109,7 +109,10 @@ BAD_SESSIONS = [
     {"pinned": "true"},
     {"archived": 1},
     {"metadata_tags": "x"},
-    {"id": MISSING_ID},
+    {"id": "x"},
+    {"metadata": None},
+    {"metadata": []},
+    {"external_id": ""},
 ]
 BAD_TURNS = [
     {},
