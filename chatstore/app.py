@@ -17,6 +17,7 @@ from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.background import init_background
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
+from chatstore.web.converters import init_converters
 from chatstore.web.hosts import init_hosts
 from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
@@ -72,6 +73,7 @@ def _configure_database(app: Flask, settings: Settings, creates_files: bool) -> 
 
 
 def _configure_routes(app: Flask) -> None:
+    init_converters(app)
     for blueprint in (*API_BLUEPRINTS, *PAGE_BLUEPRINTS):
         app.register_blueprint(blueprint)
     init_openapi(

@@ -47,6 +47,7 @@ class Facet(StrEnum):
 
     TAG = "tag"
     DOCUMENT = "document"
+    METADATA = "metadata"
 
 
 class BulkAction(StrEnum):

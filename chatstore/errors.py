@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from uuid import UUID
 
 # A body can contain a million mistakes, so we report only the first ones.
 MAX_FLAWS = 100
@@ -109,6 +110,28 @@ class ParentMissing(ChatstoreError):
             f"There is no message {parent_seq} to follow: the last seq is {last_seq}."
         )
         self.last_seq = last_seq
+
+
+class SessionIdTaken(ChatstoreError):
+    """A session has the id already, whoever owns it."""
+
+    status = 409
+    slug = "id-taken"
+    title = "Session id taken"
+
+    def __init__(self, session_id: UUID) -> None:
+        super().__init__(f"The id {session_id} is taken. Choose another random UUID.")
+
+
+class ExternalIdTaken(ChatstoreError):
+    """Another session of the owner has the external id."""
+
+    status = 409
+    slug = "external-id-taken"
+    title = "External id taken"
+
+    def __init__(self, session_id: UUID) -> None:
+        super().__init__(f"Session {session_id} has this external_id.")
 
 
 class PreconditionFailed(ChatstoreError):

@@ -135,6 +135,12 @@ class Settings:
         minimum=2,
         maximum=_MEBIBYTE,
     )
+    max_session_metadata_bytes: int = _setting(
+        64 * 1024,
+        "largest session metadata, in bytes of compact JSON",
+        minimum=2,
+        maximum=256 * 1024,
+    )
     max_batch_size: int = _setting(
         1000, "most messages in a batch", minimum=1, maximum=10_000
     )

@@ -25,12 +25,14 @@ from chatstore.db.transactions import (
     write_connection,
 )
 from chatstore.db.types import (
+    JsonObject,
     UtcDateTime,
     next_instant,
 )
 
 __all__ = (
     "Base",
+    "JsonObject",
     "MAX_RETRIES",
     "UtcDateTime",
     "core_transaction",

@@ -25,11 +25,14 @@ _STALE_PLAN_FUNCTION = "RevalidateCachedQuery"
 _READ_ONLY_SQLSTATE = "25006"
 # SQLITE_BUSY and SQLITE_LOCKED (https://sqlite.org/rescode.html).
 _RETRY_SQLITE_CODES = frozenset({5, 6})
-# Two processes may choose the same session number; a retry chooses another. PostgreSQL
-# and SQLite report the violated unique constraint by these names.
-_NUMBER_CONSTRAINTS = (
+# Two processes may choose the same session number; a retry chooses another. Two clients
+# may choose the same id or external id; a retry sees the session that has it. The
+# databases report the violated unique constraint by these names.
+_RACED_CONSTRAINTS = (
     "ix_sessions_number",
     "UNIQUE constraint failed: sessions.number",
+    "ix_sessions_external_id",
+    "pk_sessions",
 )
 # SQLSTATE classes that concern the database's state, not the statement: connection,
 # login, rollback, resources, intervention, system, configuration. psycopg raises
@@ -50,7 +53,7 @@ _TIMEOUT_SETTINGS = {
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether a retry of the same transaction may succeed."""
-    if error.connection_invalidated or _is_number_taken(error):
+    if error.connection_invalidated or _is_lost_race(error):
         return True
     return _error_code(error) in _RETRY_SQLSTATES | _RETRY_SQLITE_CODES
 
@@ -96,12 +99,12 @@ def explain_unavailable(error: Exception) -> DatabaseUnavailable:
     return DatabaseUnavailable("The database is unavailable. Try again later.")
 
 
-def _is_number_taken(error: DBAPIError) -> bool:
+def _is_lost_race(error: DBAPIError) -> bool:
     if not isinstance(error, IntegrityError):
         return False
     diagnosis = getattr(error.orig, "diag", None)
     refused_by = getattr(diagnosis, "constraint_name", None) or str(error.orig)
-    return refused_by in _NUMBER_CONSTRAINTS
+    return refused_by in _RACED_CONSTRAINTS
 
 
 def _error_code(error: Exception) -> str | int:

@@ -248,9 +248,9 @@ def run_write(work: Callable[P, T], /, *arguments: P.args, **keywords: P.kwargs)
     """Return `work(...)`, run in one transaction and retried if the database asks.
 
     Retries at most three times after a busy database, a serialization failure, a
-    deadlock, a session number that another process took, or a connection lost before
-    the commit. PostgreSQL's lock timeouts are retried until the deadline. `work` must
-    have no effect outside the transaction.
+    deadlock, an id or number that another session took meanwhile, or a connection lost
+    before the commit. PostgreSQL's lock timeouts are retried until the deadline. `work`
+    must have no effect outside the transaction.
     """
     return run_transaction(prepared(work, *arguments, **keywords))
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, String, literal
+from sqlalchemy import JSON, DateTime, Dialect, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import FunctionElement
@@ -43,6 +43,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         if isinstance(value, str):
             return datetime.fromisoformat(value)
         return value.astimezone(UTC) if value is not None else None
+
+
+class JsonObject(TypeDecorator[dict[str, Any]]):
+    """A JSON object; the empty one is stored as null, as in rows of older versions."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: dict[str, Any] | None, dialect: Dialect
+    ) -> dict[str, Any] | None:
+        return value or None
+
+    def process_result_value(
+        self, value: dict[str, Any] | None, dialect: Dialect
+    ) -> dict[str, Any]:
+        return value or {}
 
 
 class next_instant(FunctionElement[datetime]):

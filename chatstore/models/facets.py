@@ -1,6 +1,6 @@
-"""The session_facets table: one tag or document per row, to filter sessions by.
+"""The session_facets table: one tag, document or metadata pair per row, for filters.
 
-Rows are derived from the lists on the session's row, in the same transaction.
+Rows are derived from the session's own row, in the same transaction.
 """
 
 from uuid import UUID
@@ -12,7 +12,7 @@ from chatstore.db import db
 
 
 class SessionFacet(db.Model):  # type: ignore[name-defined, misc]
-    """One tag or document of one session; `kind` is a Facet."""
+    """One tag, document or `key:value` of one session; `kind` is a Facet."""
 
     __tablename__ = "session_facets"
     __table_args__ = (

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from chatstore.db import UtcDateTime, db
+from chatstore.db import JsonObject, UtcDateTime, db
 
 if TYPE_CHECKING:
     from chatstore.models.messages import Message
@@ -20,6 +20,9 @@ PREVIEW_LENGTH = 200
 EXTERNAL_ID_LENGTH = 255
 # Owner id of sessions being deleted. No caller can have it.
 DELETED_OWNER = ""
+# A version without external ids keeps them in the sessions that it hides, which all
+# have one owner, so the unique index leaves hidden sessions out.
+_HAS_EXTERNAL_ID = "external_id IS NOT NULL AND former_owner_id IS NULL"
 
 
 # A folded name is cut to this length so that it fits into an index entry.
@@ -96,8 +99,8 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
             "owner_id",
             "external_id",
             unique=True,
-            sqlite_where=text("external_id IS NOT NULL"),
-            postgresql_where=text("external_id IS NOT NULL"),
+            sqlite_where=text(_HAS_EXTERNAL_ID),
+            postgresql_where=text(_HAS_EXTERNAL_ID),
         ),
         _listing_index(
             "pinned", "owner_id", "last_updated_at", "id", where="pinned = true"
@@ -134,8 +137,9 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revision: Mapped[int] = mapped_column(default=1)
 
-    metadata_: Mapped[dict[str, Any] | None] = mapped_column(
-        "metadata", JSON(none_as_null=True)
+    # The attribute is `metadata_`, because SQLAlchemy reserves the name `metadata`.
+    metadata_: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JsonObject, nullable=True
     )
     external_id: Mapped[str | None] = mapped_column(String(EXTERNAL_ID_LENGTH))
     # Seq of the last message of the branch that is shown; null if it is `last_seq`.
@@ -156,6 +160,13 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     def archived(self) -> bool:
         """Whether the session is archived."""
         return self.archived_at is not None
+
+    @property
+    def forked_from(self) -> dict[str, Any] | None:
+        """The session and the seq that this session was copied from, or None."""
+        if self.forked_from_id is None:
+            return None
+        return {"session_id": self.forked_from_id, "seq": self.forked_from_seq}
 
     def __repr__(self) -> str:
         return f"<ChatSession {self.id} {self.name!r} messages={self.message_count}>"

@@ -1,9 +1,11 @@
 """Routes of sessions."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, Response, after_this_request, current_app, url_for
+from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, run_read, run_transaction, run_write
 from chatstore.enums import Order, SessionSort
@@ -13,17 +15,26 @@ from chatstore.schemas.sessions import (
     SessionBulkSchema,
     SessionCreateSchema,
     SessionPageSchema,
+    SessionPutSchema,
     SessionQuerySchema,
     SessionSchema,
     SessionUpdateSchema,
 )
-from chatstore.services.background import background_worker_of
-from chatstore.store import bulk, session_lists, sessions
+from chatstore.services.background import background_worker_of, index_pending_messages
+from chatstore.store import bulk, conversations, session_lists, sessions
 from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import decode_cursor, encode_cursor
 from chatstore.web.etags import etag_header, if_match_revisions, is_not_modified
+from chatstore.web.idempotency import (
+    IDEMPOTENCY_KEY,
+    REPLAYED_HEADER,
+    answer_once,
+    read_key,
+)
+from chatstore.web.observe import note_appended_messages
+from chatstore.web.responses import json_response
 
 bp = Blueprint("sessions", __name__, url_prefix="/api/v1/sessions")
 bp.before_request(identify_caller)
@@ -35,19 +46,73 @@ bp.before_request(identify_caller)
 @bp.post("/")
 @Operation(
     body=SessionCreateSchema,
-    is_idempotent=True,
+    request_headers=(IDEMPOTENCY_KEY,),
     answer=SessionSchema,
     status=201,
     answer_headers=("ETag", "Location"),
 )
-def create_session(body: dict[str, Any]) -> tuple[ChatSession, dict[str, str]]:
-    """Create a session."""
-    body.setdefault(
-        "llm_model_name", current_app.config["CHATSTORE"].default_model_name
+def create_session(body: dict[str, Any]) -> BaseResponse:
+    """Create a session, perhaps with its first messages."""
+    owner_id, key = current_owner(), read_key()
+    create = prepared(
+        conversations.create_conversation, owner_id=owner_id, **_columns(body)
     )
-    chat = run_write(sessions.create_session, owner_id=current_owner(), **body)
-    location = url_for("sessions.get_session", session_id=chat.id)
-    return chat, {"Location": location, **etag_header(chat)}
+    turn = None if key is None else (owner_id, key)
+    response = answer_once(
+        partial(run_transaction, turn=turn), lambda: _answer_created(create())
+    )
+    if REPLAYED_HEADER not in response.headers:
+        _note_first_messages(body)
+    return response
+
+
+@bp.put("/by-external-id/<external_id:external_id>")
+@Operation(
+    body=SessionPutSchema,
+    answer=SessionSchema,
+    status=201,
+    other_statuses=(200,),
+    answer_headers=("ETag", "Location"),
+    errors=(409,),
+)
+def get_or_create_session(body: dict[str, Any], external_id: str) -> BaseResponse:
+    """Read the session with your external id, or create it.
+
+    A session that exists stays as it is.
+    """
+    owner_id = current_owner()
+    found = run_read(
+        sessions.find_external_session_json, external_id, owner_id=owner_id
+    )
+    if found is not None:
+        return _answer_found(found)
+    get_or_create = prepared(
+        conversations.get_or_create_conversation,
+        external_id,
+        owner_id=owner_id,
+        **_columns(body),
+    )
+    chat = run_transaction(get_or_create, turn=(owner_id, external_id))
+    if isinstance(chat, sessions.SessionJson):
+        return _answer_found(chat)
+    _note_first_messages(body)
+    return _answer_created(chat)
+
+
+@bp.get("/by-external-id/<external_id:external_id>")
+@Operation(
+    request_headers=("If-None-Match",), answer=SessionSchema, answer_headers=("ETag",)
+)
+def get_session_by_external_id(
+    external_id: str,
+) -> tuple[str, dict[str, str]] | Response:
+    """Read the session with your external id."""
+    chat = run_read(
+        sessions.get_external_session_json, external_id, owner_id=current_owner()
+    )
+    if is_not_modified(chat):
+        return Response(status=304, headers=etag_header(chat))
+    return chat.text, etag_header(chat)
 
 
 @bp.get("")
@@ -126,6 +191,7 @@ def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
     request_headers=("If-Match",),
     answer=SessionSchema,
     answer_headers=("ETag",),
+    errors=(409,),
 )
 def update_session(
     body: dict[str, Any], session_id: UUID
@@ -156,6 +222,31 @@ def delete_session(session_id: UUID) -> None:
         if_revisions=if_match_revisions(),
     )
     run_transaction(delete, turn=session_id)
+
+
+def _columns(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `create_conversation` for the body of a creation."""
+    columns = dict(body)
+    columns["turns"] = columns.pop("messages", ())
+    columns["session_id"] = columns.pop("id", None)
+    default_model_name = current_app.config["CHATSTORE"].default_model_name
+    return {"llm_model_name": default_model_name, **columns}
+
+
+def _answer_found(chat: sessions.SessionJson) -> Response:
+    return json_response(SessionSchema, chat.text, headers=etag_header(chat))
+
+
+def _answer_created(chat: ChatSession) -> Response:
+    location = url_for("sessions.get_session", session_id=chat.id)
+    headers = {"Location": location, **etag_header(chat)}
+    return json_response(SessionSchema, chat, status=201, headers=headers)
+
+
+def _note_first_messages(body: dict[str, Any]) -> None:
+    if body.get("messages"):
+        note_appended_messages(len(body["messages"]))
+        index_pending_messages()
 
 
 def _delete_session(session_id: UUID, **keywords: Any) -> None:

@@ -131,5 +131,6 @@ _KINDS: Mapping[type, str] = {
     fields.Integer: "integer",
     fields.Dict: "json",
     fields.List: "json",
+    fields.Nested: "json",
     fields.String: "text",
 }

@@ -15,6 +15,8 @@ from chatstore.clock import format_instant
 from chatstore.settings import PREFIX, Settings
 from chatstore.strict_json import text_flaw
 
+EXTERNAL_ID_LENGTH = 255
+
 # Limits are settings, which are known when a request comes in, not at import.
 Limits = Context[Settings]
 

@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from chatstore.enums import Archived
 from chatstore.fulltext.folding import fold
 from chatstore.schemas.fields import (
+    EXTERNAL_ID_LENGTH,
     Flag,
     Instant,
     QueryFlag,
@@ -14,6 +15,10 @@ from chatstore.schemas.fields import (
     Tag,
     within,
 )
+from chatstore.settings import MAX_FACET_LENGTH
+
+# A list looks up each pair for each session that it passes.
+MAX_METADATA_PAIRS = 20
 
 
 class ArchivedField(fields.Enum[Archived]):
@@ -51,6 +56,20 @@ def _tags(description: str) -> Any:
     )
 
 
+class MetadataPair(QueryString):
+    """A filter by session metadata: `key:value`, split at the first colon."""
+
+    def __init__(self, **options: Any) -> None:
+        length = validate.Length(max=MAX_FACET_LENGTH)
+        super().__init__(validate=length, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        pair = super()._deserialize(value, *args, **kwargs)
+        if ":" not in pair:
+            raise ValidationError("Write it as key:value.")
+        return pair
+
+
 def _instant(description: str) -> Instant:
     example = "2026-11-22T20:28:06Z"
     return Instant(metadata={"description": description, "example": example})
@@ -66,6 +85,18 @@ class SessionFilterSchema(Schema):
     document = QueryString(
         validate=within("max_document_id_length", len, "characters"),
         metadata={"description": "Only sessions with this id in `rag_document_ids`."},
+    )
+    metadata = fields.List(
+        MetadataPair(),
+        validate=validate.Length(min=1, max=MAX_METADATA_PAIRS),
+        metadata={
+            "description": "Only sessions with this key:value in their `metadata`. If"
+            " repeated, only sessions with all of them.",
+        },
+    )
+    external_id = QueryString(
+        validate=validate.Length(min=1, max=EXTERNAL_ID_LENGTH),
+        metadata={"description": "Only the session with this `external_id`."},
     )
     model = QueryString(
         validate=validate.Length(max=255),

@@ -6,7 +6,9 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from chatstore.enums import BulkAction, Order, SessionSort
 from chatstore.schemas.fields import (
+    EXTERNAL_ID_LENGTH,
     Flag,
+    FreeJson,
     Id,
     Instant,
     QueryFlag,
@@ -14,10 +16,12 @@ from chatstore.schemas.fields import (
     Tags,
     Text,
     at_most,
+    json_bytes,
     string_list,
     within,
 )
 from chatstore.schemas.filters import SessionBodyFilterSchema, SessionFilterSchema
+from chatstore.schemas.messages import TurnSchema
 
 _DOCUMENTS: dict[str, Any] = {
     "max_items": "max_documents",
@@ -27,6 +31,29 @@ _DOCUMENTS: dict[str, Any] = {
 _TAGS = {"example": ["support"]}
 _NAME = {"example": "Choosing a pension plan"}
 _MODEL = {"example": "gpt-4o-mini"}
+_METADATA = {
+    "description": "Your own JSON object. Reads return it unchanged.",
+    "example": {"customer": "4711"},
+}
+_EXTERNAL_ID: dict[str, Any] = {
+    "allow_none": True,
+    "metadata": {
+        "description": "Your own id of the session, unique among your sessions.",
+        "example": "ticket/4711",
+    },
+}
+
+
+class ForkedFromSchema(Schema):
+    """The message up to which a session was copied from another session."""
+
+    session_id = fields.UUID(required=True)
+    seq = fields.Integer(required=True, metadata={"example": 12})
+
+
+def _external_id() -> Text:
+    length = validate.Length(min=1, max=EXTERNAL_ID_LENGTH)
+    return Text(validate=length, **_EXTERNAL_ID)
 
 
 class SessionSchema(Schema):
@@ -51,6 +78,9 @@ class SessionSchema(Schema):
     pinned = fields.Boolean(required=True)
     archived = fields.Boolean(required=True)
     archived_at = Instant(required=True, allow_none=True)
+    metadata = FreeJson(attribute="metadata_", required=True, metadata=_METADATA)
+    external_id = fields.String(required=True, **_EXTERNAL_ID)
+    forked_from = fields.Nested(ForkedFromSchema, required=True, allow_none=True)
 
 
 class SessionPageSchema(Schema):
@@ -74,18 +104,49 @@ class SessionPageSchema(Schema):
     )
 
 
-class SessionCreateSchema(Schema):
-    """The body that creates a session; every field is optional."""
+class SessionFieldsSchema(Schema):
+    """The fields of a session that its creation and each change may set."""
+
+    # Metadata that was created can be sent again to change it.
+    uncounted_levels = 2
 
     name = Text(allow_none=True, validate=validate.Length(max=255), metadata=_NAME)
     llm_model_name = Text(validate=validate.Length(min=1, max=255), metadata=_MODEL)
     rag_document_ids = string_list(**_DOCUMENTS)
     metadata_tags = Tags(metadata=_TAGS)
+    metadata = FreeJson(
+        validate=within("max_session_metadata_bytes", json_bytes, "bytes of JSON"),
+        metadata=_METADATA,
+    )
 
 
-class SessionUpdateSchema(SessionCreateSchema):
+class SessionPutSchema(SessionFieldsSchema):
+    """The body that creates a session unless its external id exists."""
+
+    id = Id(
+        metadata={
+            "description": "The session's id, if you choose it yourself.",
+            "example": "8a7c6a4e-4d9f-4b53-a1f8-1d2f3f0c9b11",
+        }
+    )
+    # A message may nest as deep as one that is sent alone.
+    messages = fields.List(
+        fields.Nested(TurnSchema),
+        validate=within("max_batch_size", len, "items"),
+        metadata={"description": "The first messages, created with the session."},
+    )
+
+
+class SessionCreateSchema(SessionPutSchema):
+    """The body that creates a session; every field is optional."""
+
+    external_id = _external_id()
+
+
+class SessionUpdateSchema(SessionFieldsSchema):
     """The body that changes a session; fields that it omits stay."""
 
+    external_id = _external_id()
     pinned = Flag(metadata={"example": True})
     archived = Flag(metadata={"example": False})
 

@@ -16,7 +16,7 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
 from chatstore.store.batches import in_batches
-from chatstore.store.facets import add_tags, remove_tags
+from chatstore.store.facets import COLUMNS, add_tags, remove_tags
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import disk_bytes
 
@@ -112,7 +112,9 @@ _LOCKED_COLUMNS: tuple[Any, ...] = (
     ChatSession.message_count,
     ChatSession.revision,
     disk_bytes(ChatSession.metadata_tags).label("tag_bytes"),
-    disk_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags).label("bytes"),
+    disk_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values())).label(
+        "bytes"
+    ),
 )
 
 
@@ -172,15 +174,15 @@ def _check_bytes(chats: Sequence[Row[Any]], max_bytes: int) -> None:
 def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
         detail = (
-            "The tags and document ids of these sessions exceed"
+            "The tags, document ids and metadata of these sessions exceed"
             f" {max_bytes} bytes. Select fewer sessions."
         )
         raise ValidationFailed([Flaw("", detail)])
 
 
 def _check_facets(chats: Sequence[Row[Any]], max_facets: int) -> None:
-    # SQLite does not compress, and a value in a JSON list takes at least four bytes
-    # there, so a few bytes prove that there are few facets.
+    # SQLite does not compress, and a facet takes at least four bytes of JSON there, so
+    # few bytes prove that there are few facets.
     is_uncompressed = is_sqlite()
     size = sum(chat.bytes for chat in chats)
     if len(chats) < 2 or (is_uncompressed and size <= 4 * max_facets):
@@ -192,7 +194,7 @@ def _check_facets(chats: Sequence[Row[Any]], max_facets: int) -> None:
         )
         some = facets_of_chunk.limit(remaining + 1).subquery()
         remaining -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_remaining(remaining, max_facets, "tags and document ids")
+        _check_remaining(remaining, max_facets, "tags, document ids and metadata pairs")
 
 
 def _check_remaining(remaining: int, limit: int, what: str) -> None:

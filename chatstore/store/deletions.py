@@ -57,6 +57,8 @@ def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
             name_folded="",
             rag_document_ids=[],
             metadata_tags=[],
+            metadata_={},
+            external_id=None,
             revision=ChatSession.revision + 1,
         )
         .returning(ChatSession.id, ChatSession.number)

@@ -1,10 +1,11 @@
-"""Queries over the tags, documents and models of sessions; no HTTP, no commit."""
+"""Queries over tags, documents, metadata and models of sessions; no HTTP, no commit."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
@@ -12,9 +13,14 @@ from sqlalchemy.orm import InstrumentedAttribute
 from chatstore.db import db, is_sqlite
 from chatstore.enums import Facet
 from chatstore.models import ChatSession, SessionFacet
+from chatstore.settings import MAX_FACET_LENGTH
 
-# The column of a session that lists its facets of each kind.
-COLUMNS = {Facet.TAG: "metadata_tags", Facet.DOCUMENT: "rag_document_ids"}
+# The column of a session that has its facets of each kind.
+COLUMNS = {
+    Facet.TAG: "metadata_tags",
+    Facet.DOCUMENT: "rag_document_ids",
+    Facet.METADATA: "metadata_",
+}
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,30 @@ class FacetCount:
     sessions: int
 
 
+def facet_values(kind: str, column: Any) -> Iterable[str]:
+    """Return the values of the facets that a session has by its column of the kind."""
+    if kind == Facet.METADATA:
+        return _metadata_pairs(column or {})
+    return dict.fromkeys(column or ())
+
+
+def _metadata_pairs(metadata: Mapping[str, Any]) -> Iterator[str]:
+    # A filter splits at the first colon, so a key must not have one.
+    for key, value in metadata.items():
+        if ":" in key or isinstance(value, dict | list):
+            continue
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if len(key) + 1 + len(text) <= MAX_FACET_LENGTH:
+            yield f"{key}:{text}"
+
+
 def add_facets(session_id: UUID, *, owner_id: str, columns: Mapping[str, Any]) -> None:
-    """Insert facets for the tags and documents in the `columns` of a new session."""
+    """Insert the facets that a new session has by these `columns`."""
     _add({session_id: columns}, owner_id)
 
 
 def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) -> None:
-    """Replace the facets of sessions for the tags and documents in their `changes`.
+    """Replace the facets that sessions have by the columns in their `changes`.
 
     Takes two statements for any number of sessions. All must change the same columns.
     """
@@ -71,9 +94,9 @@ def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
 def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
     rows = [
         {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
-        for session_id, lists in columns.items()
+        for session_id, given in columns.items()
         for kind, column in COLUMNS.items()
-        for value in dict.fromkeys(lists.get(column) or ())
+        for value in facet_values(kind, given.get(column))
     ]
     if rows:
         insert: Any = sqlite.insert if is_sqlite() else postgresql.insert

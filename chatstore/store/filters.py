@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
+    and_,
     bindparam,
     func,
     literal,
@@ -40,13 +41,15 @@ FEW = 2000
 class SessionFilters:
     """Conditions on a session; it must meet all that are given.
 
-    It has every `tag` and at least one `tag_any`. Its name contains `name`, ignoring
-    case and accents. Instants are exclusive bounds.
+    It has every `tag`, at least one `tag_any` and every `key:value` of `metadata`. Its
+    name contains `name`, ignoring case and accents. Instants are exclusive bounds.
     """
 
     tag: tuple[str, ...] = ()
     tag_any: tuple[str, ...] = ()
     document: str | None = None
+    metadata: tuple[str, ...] = ()
+    external_id: str | None = None
     model: str | None = None
     pinned: bool | None = None
     archived: Archived = Archived.NO
@@ -62,8 +65,8 @@ class SessionFilters:
         given = {
             each.name: values[each.name] for each in fields(cls) if each.name in values
         }
-        tags = {name: tuple(given.get(name, ())) for name in ("tag", "tag_any")}
-        return cls(**given | tags)
+        lists = {name: tuple(given.get(name, ())) for name in _LISTS}
+        return cls(**given | lists)
 
     def facets(self) -> list[tuple[Facet, tuple[str, ...]]]:
         """Return (kind, values) pairs; a session must have one value of each pair."""
@@ -74,6 +77,7 @@ class SessionFilters:
             wanted.append((Facet.TAG, self.tag_any))
         if self.document is not None:
             wanted.append((Facet.DOCUMENT, (self.document,)))
+        wanted += [(Facet.METADATA, (pair,)) for pair in self.metadata]
         return wanted
 
     def shape(self) -> "SessionFilters":
@@ -88,7 +92,7 @@ class SessionFilters:
             for name in names
             if getattr(self, name) is not None
         }
-        for name in ("tag", "tag_any"):
+        for name in _LISTS:
             others[name] = ("",) * len(getattr(self, name))
         return replace(self, **others)
 
@@ -96,13 +100,15 @@ class SessionFilters:
         """Return the parameters of a statement that is prepared for the shape."""
         values = {f"filter_{name}": getattr(self, name) for name in _INSTANTS}
         values |= {"filter_model": self.model, "filter_name": _escaped(self.name)}
+        values["filter_external_id"] = self.external_id
         for place, (_, facets) in enumerate(self.facets()):
             for number, value in enumerate(facets):
                 values[f"filter_facet_{place}_{number}"] = value
         return values
 
 
-_TEXTS = ("document", "model", "name")
+_LISTS = ("tag", "tag_any", "metadata")
+_TEXTS = ("document", "external_id", "model", "name")
 _INSTANTS = ("created_after", "created_before", "updated_after", "updated_before")
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _ESCAPE = "/"
@@ -132,7 +138,10 @@ def find_rare_facet(
 
 def _only_facets(filters: SessionFilters) -> SessionFilters:
     return SessionFilters(
-        tag=filters.tag, tag_any=filters.tag_any, document=filters.document
+        tag=filters.tag,
+        tag_any=filters.tag_any,
+        document=filters.document,
+        metadata=filters.metadata,
     )
 
 
@@ -168,7 +177,7 @@ def select_matching(
         *(
             _one_of(_having(kind, values, owner_id))
             if place == rare_facet
-            else _lists_one_of(kind, values)
+            else _shows_one_of(kind, values)
             for place, (kind, values) in enumerate(_named_facets(filters))
         ),
     )
@@ -185,6 +194,15 @@ def select_all_matching(
         ChatSession.owner_id == owner_id,
         *_column_conditions(filters),
         *(ChatSession.id.in_(each) for each in _having_each(filters, owner_id)),
+    )
+
+
+def has_external_id(
+    external_id: str | ColumnElement[str],
+) -> ColumnElement[bool]:
+    """Return the condition as the partial index of external ids needs it."""
+    return and_(
+        ChatSession.external_id == external_id, ChatSession.former_owner_id.is_(None)
     )
 
 
@@ -210,6 +228,8 @@ def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]
     if filters.model is not None:
         column = ChatSession.llm_model_name
         yield column == given("model", column)
+    if filters.external_id is not None:
+        yield has_external_id(given("external_id", ChatSession.external_id))
     if filters.name is not None:
         part = given("name", ChatSession.name_folded)
         yield ChatSession.name_folded.like("%" + part + "%", escape=_ESCAPE)
@@ -234,6 +254,35 @@ def _one_of(having: Select[Any]) -> ColumnElement[bool]:
         # Without the array, PostgreSQL reads all sessions to join them with these few.
         return ChatSession.id == func.any(func.array(having.scalar_subquery()))
     return ChatSession.id.in_(having)
+
+
+def _shows_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
+    """Return the condition that a session has one of the values, for a walk."""
+    if kind is Facet.METADATA:
+        return _is_indexed_with_one_of(kind, values)
+    return _lists_one_of(kind, values)
+
+
+def _is_indexed_with_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
+    """Return the condition that the session's own facets include one of the values.
+
+    Metadata can be long, and SQL cannot compare all its numbers exactly, so a walk
+    looks up the primary key of `session_facets` instead.
+    """
+    one: ColumnElement[int] = literal_column("1")
+    found = (
+        select(one)
+        .where(
+            SessionFacet.session_id == ChatSession.id,
+            SessionFacet.kind == kind,
+            SessionFacet.value.in_(values),
+        )
+        .limit(1)
+        .correlate(ChatSession)
+    )
+    # PostgreSQL would turn EXISTS into a join of all rows. It expects nearly every row
+    # to pass this condition, so it walks the list.
+    return found.scalar_subquery().is_not(None)
 
 
 def _lists_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:

@@ -16,8 +16,8 @@ from chatstore.store.json_rows import stored_bytes
 from chatstore.store.sessions import folded_name
 
 BATCH = 200
-# Most bytes of tags and document ids in a batch of more than one session. That is
-# thousands of short ones, which take a tenth of a second to write.
+# Most bytes of tags, document ids and metadata in a batch of more than one session.
+# That is thousands of short ones, which take a tenth of a second to write.
 BATCH_BYTES = 64 * 1024
 
 _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))

@@ -55,9 +55,9 @@ SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
 
 # Most bytes of the sessions in a page. The database builds at most twice as many.
 PAGE_BYTES = 8 * 1024 * 1024
-# Bound for the JSON of a session without its lists of documents and tags: three texts
-# of at most 255 characters, which JSON may escape, and small members.
-_REST_BYTES = 5000
+# Bound for the JSON of a session without documents, tags and metadata: four texts of at
+# most 255 characters, which JSON may escape, and small members.
+_REST_BYTES = 7000
 
 
 @dataclass(frozen=True)
@@ -240,9 +240,11 @@ def _select_rows(listing: SessionListing) -> Select[Any]:
     return select(*columns)
 
 
-# Only its lists make a session large. SQLite knows their size without reading them, so
-# a session that is larger than its share costs next to nothing here.
-_SIZE = stored_bytes(ChatSession.rag_document_ids, ChatSession.metadata_tags)
+# Only these columns make a session large. SQLite knows their size without reading them,
+# so a session that is larger than its share costs next to nothing here.
+_SIZE = stored_bytes(
+    ChatSession.rag_document_ids, ChatSession.metadata_tags, ChatSession.metadata_
+)
 _SHARE = bindparam("share", type_=Integer)
 _LARGE_JSON = formatted(
     literal_column("'[%s,%s,%s]'"),

@@ -9,8 +9,10 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     bindparam,
+    case,
     func,
     literal,
+    literal_column,
     select,
     update,
 )
@@ -18,7 +20,12 @@ from sqlalchemy import (
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, prepared_first, read_connection
 from chatstore.db.prepared import Prepared
-from chatstore.errors import NotFound, PreconditionFailed
+from chatstore.errors import (
+    ExternalIdTaken,
+    NotFound,
+    PreconditionFailed,
+    SessionIdTaken,
+)
 from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
@@ -26,7 +33,13 @@ from chatstore.schemas.dumping import members_of
 from chatstore.schemas.sessions import SessionSchema
 from chatstore.store import deletions
 from chatstore.store.facets import add_facets, replace_facets
-from chatstore.store.json_rows import as_json, columns_by_attribute
+from chatstore.store.filters import has_external_id
+from chatstore.store.json_rows import (
+    as_json,
+    columns_by_attribute,
+    formatted,
+    json_value,
+)
 from chatstore.store.search import entries
 
 
@@ -45,28 +58,39 @@ def create_session(
     name: str | None = None,
     rag_document_ids: Sequence[str] = (),
     metadata_tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    external_id: str | None = None,
+    session_id: UUID | None = None,
 ) -> Callable[[], ChatSession]:
-    """Add an empty session and return it."""
-    session_id, folded = uuid4(), folded_name(name)
-    words = entries.words_of_name(name, owner_id, session_id)
+    """Add an empty session and return it.
+
+    Raises SessionIdTaken or ExternalIdTaken if another session has the id. The ids of
+    another owner's sessions are taken too, but not their external ids.
+    """
+    new_id = session_id or uuid4()
+    words = entries.words_of_name(name, owner_id, new_id)
+    columns = {
+        "id": new_id,
+        "owner_id": owner_id,
+        "name": name,
+        "name_folded": folded_name(name),
+        "llm_model_name": llm_model_name,
+        "rag_document_ids": list(rag_document_ids),
+        "metadata_tags": list(metadata_tags),
+        "metadata_": dict(metadata or {}),
+        "external_id": external_id,
+    }
 
     def create() -> ChatSession:
+        if session_id is not None:
+            _refuse_taken_id(session_id)
+        if external_id is not None:
+            _refuse_taken_external_id(external_id, owner_id)
         now = utc_now()
-        chat = ChatSession(
-            id=session_id,
-            owner_id=owner_id,
-            name=name,
-            name_folded=folded,
-            created_at=now,
-            last_updated_at=now,
-            llm_model_name=llm_model_name,
-            rag_document_ids=list(rag_document_ids),
-            metadata_tags=list(metadata_tags),
-        )
+        chat = ChatSession(**columns, created_at=now, last_updated_at=now)
         db.session.add(chat)
         db.session.flush()
-        facets = {"metadata_tags": metadata_tags, "rag_document_ids": rag_document_ids}
-        add_facets(chat.id, owner_id=owner_id, columns=facets)
+        add_facets(chat.id, owner_id=owner_id, columns=columns)
         if words is not None:
             entries.put_name(chat, words)
         return chat
@@ -96,15 +120,33 @@ def session_parameters(session_id: UUID, owner_id: str) -> dict[str, Any]:
     return {"the_session": session_id, "the_owner": owner_id}
 
 
+_FORKED_FROM = case(
+    (
+        ChatSession.forked_from_id.is_not(None),
+        formatted(
+            literal_column("""'{"session_id":%s,"seq":%s}'"""),
+            json_value("uuid", ChatSession.forked_from_id),
+            json_value("integer", ChatSession.forked_from_seq),
+        ),
+    )
+)
 SESSION_JSON = as_json(
     members_of(SessionSchema()),
     {
         **columns_by_attribute(ChatSession),
         "archived": ChatSession.archived_at.is_not(None),
+        "metadata_": func.coalesce(ChatSession.metadata_, literal_column("'{}'")),
+        "forked_from": _FORKED_FROM,
     },
 )
 _SESSION_JSON_BY_ID = Prepared(
     select(SESSION_JSON, ChatSession.revision).where(IS_OWNED)
+)
+_SESSION_JSON_BY_EXTERNAL_ID = Prepared(
+    select(SESSION_JSON, ChatSession.revision).where(
+        ChatSession.owner_id == bindparam("the_owner"),
+        has_external_id(bindparam("the_external_id")),
+    )
 )
 
 
@@ -129,6 +171,24 @@ def get_session_json(session_id: UUID, *, owner_id: str) -> SessionJson:
     return SessionJson(*found[0])
 
 
+def get_external_session_json(external_id: str, *, owner_id: str) -> SessionJson:
+    """Return the JSON text of the session with the external id; raise NotFound."""
+    found = find_external_session_json(external_id, owner_id=owner_id)
+    if found is None:
+        raise NotFound(f"There is no session with the external_id {external_id!r}.")
+    return found
+
+
+def find_external_session_json(
+    external_id: str, *, owner_id: str
+) -> SessionJson | None:
+    """Return the JSON text of the session with the external id, or None."""
+    parameters = {"the_owner": owner_id, "the_external_id": external_id}
+    with read_connection() as connection:
+        found = _SESSION_JSON_BY_EXTERNAL_ID.rows(connection, parameters)
+    return SessionJson(*found[0]) if found else None
+
+
 @prepared_first
 def update_session(
     session_id: UUID,
@@ -140,14 +200,16 @@ def update_session(
     """Set the columns in `changes` and return the session.
 
     `changes` may also hold `archived`; if empty, the revision stays. `last_updated_at`
-    always stays. Raises NotFound, or PreconditionFailed when `if_revisions` is given
-    and lacks the session's revision.
+    always stays. Raises NotFound, PreconditionFailed when `if_revisions` is given and
+    lacks the session's revision, or ExternalIdTaken.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
     words = entries.words_of_name(changes.get("name"), owner_id, session_id)
     columns = _columns(changes)
 
     def change() -> ChatSession:
+        if columns.get("external_id") is not None:
+            _refuse_change_to(columns["external_id"], session_id, owner_id, condition)
         chat: ChatSession | None = db.session.scalar(
             update(ChatSession)
             .where(condition)
@@ -159,7 +221,7 @@ def update_session(
         )
         if chat is None:
             raise _explain_no_match(session_id, owner_id)
-        replace_facets({session_id: changes}, owner_id=owner_id)
+        replace_facets({session_id: columns}, owner_id=owner_id)
         if "name" in changes:
             entries.put_name(chat, words)
         return chat
@@ -202,6 +264,8 @@ def folded_name(name: str | None) -> str:
 
 def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
     columns = dict(changes)
+    if "metadata" in columns:
+        columns["metadata_"] = columns.pop("metadata")
     if "name" in columns:
         columns["name_folded"] = folded_name(columns["name"])
     if "archived" in columns:
@@ -211,6 +275,38 @@ def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
         since = func.coalesce(ChatSession.archived_at, now)
         columns["archived_at"] = since if is_archived else None
     return columns
+
+
+def _refuse_taken_id(session_id: UUID) -> None:
+    # The error is the same whoever owns the session, so it tells nothing about others.
+    query = select(ChatSession.id).where(ChatSession.id == session_id)
+    if db.session.scalar(query) is not None:
+        raise SessionIdTaken(session_id)
+
+
+def _refuse_taken_external_id(external_id: str, owner_id: str) -> None:
+    taken_by = _find_external(external_id, owner_id)
+    if taken_by is not None:
+        raise ExternalIdTaken(taken_by)
+
+
+def _refuse_change_to(
+    external_id: str, session_id: UUID, owner_id: str, condition: ColumnElement[bool]
+) -> None:
+    taken_by = _find_external(external_id, owner_id)
+    if taken_by in (None, session_id):
+        return
+    if db.session.scalar(select(ChatSession.id).where(condition)) is None:
+        raise _explain_no_match(session_id, owner_id)
+    raise ExternalIdTaken(taken_by)
+
+
+def _find_external(external_id: str, owner_id: str) -> UUID | None:
+    query = select(ChatSession.id).where(
+        ChatSession.owner_id == owner_id, has_external_id(external_id)
+    )
+    found: UUID | None = db.session.scalar(query)
+    return found
 
 
 def _at_revision(

@@ -24,6 +24,7 @@ class Operation:
     value that `answer` dumps, a tuple of such a value and headers, or a response of
     its own, which may have the form of `other_answer`. A query parameter that `query`
     does not declare raises ValidationFailed.
+    A view answers `other_statuses`, which are successes too, itself.
 
     An idempotent view runs once for each Idempotency-Key. A view that calls
     `answer_once` itself names this header in `request_headers` instead. The document
@@ -35,6 +36,7 @@ class Operation:
     answer: type[Schema] | None = None
     other_answer: type[Schema] | None = None
     status: int = 200
+    other_statuses: tuple[int, ...] = ()
     media_type: str = JSON
     answer_headers: tuple[str, ...] = ()
     request_headers: tuple[str, ...] = ()

@@ -17,8 +17,14 @@ from werkzeug.routing import Rule
 from chatstore import __version__
 from chatstore.app_state import add_to_app, get_from_app
 from chatstore.enums import Archived
-from chatstore.schemas.fields import FreeJson, QueryString, SettingLimit, Text
-from chatstore.schemas.filters import BodyArchivedField
+from chatstore.schemas.fields import (
+    EXTERNAL_ID_LENGTH,
+    FreeJson,
+    QueryString,
+    SettingLimit,
+    Text,
+)
+from chatstore.schemas.filters import BodyArchivedField, MetadataPair
 from chatstore.schemas.messages import Content, ContentPart
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
@@ -71,6 +77,12 @@ _STATUSES = (304, 400, 404, 409, 412, 413, 415, 422, 500, 503)
 _PATH_TYPES: dict[str, dict[str, Any]] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},
+    "external_id": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": EXTERNAL_ID_LENGTH,
+        "pattern": _NO_NUL,
+    },
 }
 # OpenAPI's keyword for the greatest size or value of a field.
 _LIMIT_NAMES = (
@@ -177,12 +189,16 @@ def _operation(operation: Operation, *, has_id: bool) -> dict[str, Any]:
     if parameters:
         described["parameters"] = parameters
     refusals = {status: HTTPStatus(status).name for status in sorted(statuses)}
-    described["responses"] = {operation.status: _success(operation)} | refusals
+    successes = {
+        status: _success(operation, status)
+        for status in (operation.status, *operation.other_statuses)
+    }
+    described["responses"] = successes | refusals
     return described
 
 
-def _success(operation: Operation) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
+def _success(operation: Operation, status: int) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if operation.answer or operation.media_type != JSON:
         schema: Any = operation.answer or {"type": "string"}
         if operation.other_answer:
@@ -234,6 +250,8 @@ def _limits(settings: Settings) -> Callable[..., dict[str, int]]:
 def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
     if isinstance(field, QueryString) and field.ignored_characters:
         return {"pattern": rf"^[^\x00]*[^\x00{field.ignored_characters}][^\x00]*$"}
+    if isinstance(field, MetadataPair):
+        return {"pattern": r"^[^\x00:]*:[^\x00]*$"}
     if isinstance(field, Text | QueryString):
         return {"pattern": _NO_NUL}
     if isinstance(field, BodyArchivedField):

@@ -104,7 +104,8 @@ def prepare(work: Any) -> None:
         "ix_sessions_external_id",
         "sessions",
         ["owner_id", "external_id"],
-        where="external_id IS NOT NULL",
+        # The previous version keeps the external id of a session that it hides.
+        where="external_id IS NOT NULL AND former_owner_id IS NULL",
         is_unique=True,
     )
 

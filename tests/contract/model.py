@@ -139,6 +139,7 @@ class Chat:
             "pinned": False,
             "archived": False,
             "archived_at": None,
+            "forked_from": None,
         }
 
     def turn_as_json(self, turn: Turn, kind: str) -> JsonObject:
@@ -196,6 +197,8 @@ class Model:
             "llm_model_name": DEFAULT_MODEL,
             "rag_document_ids": [],
             "metadata_tags": [],
+            "metadata": {},
+            "external_id": None,
         }
         chat = Chat(columns | as_kept(body), self.now, self.now)
         self.chats.append(chat)

@@ -49,6 +49,7 @@ COLUMNS = st.fixed_dictionaries(
         "llm_model_name": NAMES.filter(len),
         "rag_document_ids": st.lists(NAMES, max_size=4),
         "metadata_tags": st.lists(TAGS, max_size=4),
+        "metadata": st.dictionaries(TEXT, JSON_VALUES, max_size=3),
     },
 )
 ROLES = st.sampled_from(["user", "assistant", "system", "tool", "developer"])
@@ -155,7 +156,10 @@ BAD_SESSIONS = [
     {"pinned": "true"},
     {"archived": 1},
     {"metadata_tags": "x"},
-    {"id": MISSING_ID},
+    {"id": "x"},
+    {"metadata": None},
+    {"metadata": []},
+    {"external_id": ""},
 ]
 BAD_TURNS = [
     {},

@@ -222,6 +222,7 @@ def test_errors_are_documented_where_they_occur(document):
         ("POST /api/v1/sessions", "201"),
         ("GET /api/v1/sessions", "200"),
         ("POST /api/v1/sessions/bulk", "200"),
+        ("GET /api/v1/sessions/by-external-id/{external_id}", "200"),
         ("GET /api/v1/tags", "200"),
         ("GET /api/v1/models", "200"),
         ("GET /api/v1/sessions/{session_id}", "200"),
@@ -242,6 +243,23 @@ def test_success_is_documented(document, route, status):
         if each.rstrip("/") == route
     ]
     assert {each for each in found if each < "300"} == {status}
+
+
+def test_a_put_may_create_or_find(document):
+    path = "/api/v1/sessions/by-external-id/{external_id}"
+    found = document["paths"][path]["put"]["responses"]
+    assert {each for each in found if each < "300"} == {"200", "201"}
+    assert found["200"]["content"] == found["201"]["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_pair"),
+    [("a:b", True), (":", True), ("a:b:c\n", True), ("a", False), ("", False)],
+)
+def test_a_pattern_tells_a_metadata_pair(document, text, is_pair):
+    filters = document["components"]["schemas"]["SessionBodyFilter"]["properties"]
+    pattern = re.compile(filters["metadata"]["items"]["pattern"])
+    assert (pattern.search(text) is not None) is is_pair
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,13 @@ def test_every_documented_route_is_there(app):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PATCH", "PUT"])
 def test_every_answer_has_an_id_and_the_safety_headers(app, method):
     client = app.test_client()
-    places = {"session_id": MISSING_ID, "message_id": 1, "name": "x", "filename": "x"}
+    places = {
+        "session_id": MISSING_ID,
+        "message_id": 1,
+        "external_id": "x",
+        "name": "x",
+        "filename": "x",
+    }
     urls = [path_of(rule).format(**places) for _, rule in rules(app)]
     for url in [*urls, "/nope", "/docs/assets/swagger-ui.css", "/static/docs.js"]:
         with client.open(url, method=method, buffered=True) as response:
@@ -92,7 +98,7 @@ def test_every_answer_has_an_id_and_the_safety_headers(app, method):
 def test_no_route_of_the_api_redirects(app):
     client = app.test_client()
     chat = client.post(SESSIONS, json={}).json
-    places = {"session_id": chat["id"], "message_id": 1}
+    places = {"session_id": chat["id"], "message_id": 1, "external_id": "x"}
     for route, rule in rules(app):
         if not route.startswith("GET /api/"):
             continue
@@ -104,7 +110,7 @@ def test_no_route_of_the_api_redirects(app):
 
 def test_every_route_knows_only_the_parameters_it_declares(app):
     client = app.test_client()
-    places = {"session_id": MISSING_ID, "message_id": 1}
+    places = {"session_id": MISSING_ID, "message_id": 1, "external_id": "x"}
     bodies = {"POST": {}, "PATCH": {}, "PUT": {}}
     for route, rule in rules(app):
         method, path = route.split(" ", 1)

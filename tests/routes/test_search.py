@@ -144,6 +144,16 @@ def test_a_search_heeds_its_query(alice, chats, query, expected):
     assert found(alice, q="plan", **query) == expected
 
 
+def test_a_search_within_sessions_by_metadata_and_external_id(alice, chats):
+    body = {"metadata": {"team": "a", "rank": 1}, "external_id": "e/1"}
+    alice.patch(session_url(chats["a"]), json=body)
+    alice.patch(session_url(chats["b"]), json={"metadata": {"team": "a"}})
+    assert found(alice, q="plan", metadata="team:a") == ["Plan a", B, A]
+    assert found(alice, q="plan", metadata=["team:a", "rank:1"]) == ["Plan a", A]
+    assert found(alice, q="plan", external_id="e/1", sort="newest") == ["Plan a", A]
+    assert found(alice, q="plan", external_id="e") == []
+
+
 def test_a_search_within_one_session(alice, chats):
     assert found(alice, q="plan", session_id=chats["a"].id) == ["Plan a", A]
     assert found(alice, q="plan", session_id=chats["b"].id) == [B]

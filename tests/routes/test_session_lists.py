@@ -19,8 +19,18 @@ def names(client, **query):
 def chats(alice, make_session, clock):
     made = [
         make_session(name="a", metadata_tags=["red", "big"], rag_document_ids=["d"]),
-        make_session(name="b", metadata_tags=["red"], llm_model_name="other"),
-        make_session(name="c", metadata_tags=["big"]),
+        make_session(
+            name="b",
+            metadata_tags=["red"],
+            llm_model_name="other",
+            metadata={"team": "a:b", "rank": 1},
+        ),
+        make_session(
+            name="c",
+            metadata_tags=["big"],
+            metadata={"team": "a:b", "rank": None},
+            external_id="e/1",
+        ),
     ]
     alice.patch(session_url(made[0]), json={"pinned": True})
     archived = make_session(name="x", metadata_tags=["red"])
@@ -38,6 +48,11 @@ def chats(alice, make_session, clock):
         ({"tag": " red "}, "ba"),
         ({"tag_any": ["red", "big"]}, "cba"),
         ({"document": "d"}, "a"),
+        ({"metadata": "team:a:b"}, "cb"),
+        ({"metadata": ["rank:1", "team:a:b"]}, "b"),
+        ({"metadata": "rank:null", "tag": "big"}, "c"),
+        ({"external_id": "e/1"}, "c"),
+        ({"external_id": "e"}, ""),
         ({"model": "other"}, "b"),
         ({"pinned": "true"}, "a"),
         ({"pinned": "false"}, "cb"),
@@ -94,6 +109,14 @@ def test_a_cursor_of_another_list_is_refused(alice, chats, query):
         ("tag=" + "x" * 65, "/tag/0"),
         ("&".join(f"tag_any={n}" for n in range(51)), "/tag_any"),
         ("tag=a&tag=%00", "/tag/1"),
+        ("metadata=a", "/metadata/0"),
+        ("metadata=", "/metadata/0"),
+        ("metadata=a:%00", "/metadata/0"),
+        ("metadata=" + "x:" * 257, "/metadata/0"),
+        ("&".join(f"metadata=a:{n}" for n in range(21)), "/metadata"),
+        ("external_id=", "/external_id"),
+        ("external_id=" + "x" * 256, "/external_id"),
+        ("external_id=a&external_id=b", "/external_id"),
         ("name=%00", "/name"),
         ("model=%00", "/model"),
         ("document=%00", "/document"),
@@ -165,6 +188,20 @@ def test_tags_are_trimmed_and_kept_once(alice, make_session):
 
 BULK = f"{SESSIONS}bulk"
 UUID_HEX = "507de50be29c4a258b8ad2d7410a926d"
+
+
+@pytest.mark.parametrize(
+    ("filters", "rest"),
+    [
+        ({"metadata": ["team:a:b"]}, "a"),
+        ({"metadata": ["team:a:b", "rank:1"]}, "ca"),
+        ({"external_id": "e/1", "metadata": ["rank:null"]}, "ba"),
+    ],
+)
+def test_bulk_selects_by_metadata_and_external_id(alice, chats, filters, rest):
+    body = {"action": "delete", "filter": filters}
+    assert alice.post(BULK, json=body).status_code == 200
+    assert names(alice) == rest
 
 
 def test_bulk_changes_what_the_filter_matches(alice, chats):
@@ -239,6 +276,9 @@ def test_bulk_takes_true_and_any_for_archived(alice, chats):
         ({"action": "pin", "filter": {"nope": 1}}, "/filter/nope"),
         ({"action": "pin", "filter": {"tag": "red"}}, "/filter/tag"),
         ({"action": "pin", "filter": {"tag": []}}, "/filter/tag"),
+        ({"action": "pin", "filter": {"metadata": []}}, "/filter/metadata"),
+        ({"action": "pin", "filter": {"metadata": ["a"]}}, "/filter/metadata/0"),
+        ({"action": "pin", "filter": {"external_id": ""}}, "/filter/external_id"),
         ({"action": "delete", "filter": {"tag_any": []}}, "/filter/tag_any"),
         ({"action": "pin", "filter": {"name": 1}}, "/filter/name"),
         ({"action": "pin", "ids": [], "tags": ["t"]}, "/tags"),

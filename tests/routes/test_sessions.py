@@ -69,6 +69,9 @@ def test_create_returns_the_session(alice, clock):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "metadata": {},
+        "external_id": None,
+        "forked_from": None,
     }
 
 
@@ -88,6 +91,9 @@ def test_create_from_nothing_fills_in_the_defaults(alice, clock):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "metadata": {},
+        "external_id": None,
+        "forked_from": None,
     }
 
 
@@ -150,6 +156,9 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
                 "pinned": False,
                 "archived": False,
                 "archived_at": None,
+                "metadata": {},
+                "external_id": None,
+                "forked_from": None,
             }
         ],
         "next_cursor": None,
@@ -319,6 +328,9 @@ def test_get_returns_the_session(alice, make_session, clock, slash):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "metadata": {},
+        "external_id": None,
+        "forked_from": None,
     }
 
 
@@ -384,6 +396,9 @@ def test_patch_returns_the_changed_session(alice, make_session, clock, slash):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "metadata": {},
+        "external_id": None,
+        "forked_from": None,
     }
     assert alice.get(session_url(chat)).json == response.json
 

@@ -28,6 +28,9 @@ FILTERS = [
     SessionFilters(tag=("often", "other"), model="m2"),
     SessionFilters(tag_any=("seldom", "other"), archived=Archived.ANY),
     SessionFilters(document="d", tag=("often",)),
+    SessionFilters(metadata=("team:a",)),
+    SessionFilters(metadata=("team:a", "rank:7"), tag=("often",)),
+    SessionFilters(external_id="e/7", archived=Archived.ANY),
     SessionFilters(name="CAFE", archived=Archived.YES),
     SessionFilters(pinned=True),
 ]
@@ -35,11 +38,14 @@ FILTERS = [
 
 def is_match(row, filters):
     tags = set(row["metadata_tags"])
+    pairs = [f"{key}:{value}" for key, value in row["metadata"].items()]
     archived = {"true": True, "false": False}.get(filters.archived)
     return (
         set(filters.tag) <= tags
         and (not filters.tag_any or bool(set(filters.tag_any) & tags))
         and filters.document in (None, *row["rag_document_ids"])
+        and all(pair in pairs for pair in filters.metadata)
+        and filters.external_id in (None, row["external_id"])
         and filters.model in (None, row["llm_model_name"])
         and filters.pinned in (None, row["pinned"])
         and archived in (None, row["archived_at"] is not None)
@@ -184,9 +190,17 @@ def test_no_list_reads_a_whole_table(db_session):
 
 @on_sqlite
 @pytest.mark.parametrize("pinned_first", [False, True])
-def test_the_few_with_a_rare_tag_are_looked_up_one_by_one(db_session, pinned_first):
+@pytest.mark.parametrize(
+    "filters",
+    [
+        SessionFilters(tag=("often", "seldom")),
+        SessionFilters(metadata=("team:a", "rank:7")),
+    ],
+)
+def test_the_few_with_a_rare_facet_are_looked_up_one_by_one(
+    db_session, filters, pinned_first
+):
     fill_sessions(5000)
-    filters = SessionFilters(tag=("often", "seldom"))
     listing = SessionListing(filters, pinned_first=pinned_first)
     (*_, lines) = plans(
         lambda: list_sessions(owner_id="alice", limit=50, listing=listing)
@@ -194,3 +208,24 @@ def test_the_few_with_a_rare_tag_are_looked_up_one_by_one(db_session, pinned_fir
     searches = [line for line in lines if line.startswith("SEARCH sessions ")]
     assert searches
     assert all(line.endswith("(id=?)") for line in searches), lines
+
+
+@on_sqlite
+def test_common_metadata_is_looked_up_by_key_on_a_walk(db_session):
+    fill_sessions(5000)
+    listing = SessionListing(SessionFilters(metadata=("team:a",)))
+    (*_, lines) = plans(
+        lambda: list_sessions(owner_id="alice", limit=50, listing=listing)
+    )
+    (facets,) = [line for line in lines if "session_facets" in line]
+    assert facets.endswith("(session_id=? AND kind=? AND value=?)"), lines
+    assert "USE TEMP B-TREE FOR ORDER BY" not in lines
+
+
+def test_an_external_id_is_looked_up_in_its_index(db_session):
+    fill_sessions(5000)
+    listing = SessionListing(SessionFilters(external_id="e/7"))
+    (*_, lines) = plans(
+        lambda: list_sessions(owner_id="alice", limit=50, listing=listing)
+    )
+    assert any("ix_sessions_external_id" in line for line in lines), lines

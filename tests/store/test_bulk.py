@@ -210,13 +210,14 @@ def is_held_up(work):
 
 @pytest.fixture
 def laden(db_session, make_session):
-    """Three sessions with two tags and four documents each."""
+    """Three sessions with two tags, three documents and a metadata pair each."""
     return [
         make_session(
             owner_id="alice",
             name=name,
             metadata_tags=["t", "u"],
-            rag_document_ids=[f"{each}{'x' * 50}" for each in range(4)],
+            rag_document_ids=[f"{each}{'x' * 50}" for each in range(3)],
+            metadata={"k": "v"},
         )
         for name in "abc"
     ]

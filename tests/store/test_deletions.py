@@ -1,13 +1,14 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from chatstore.db import run_write
+from chatstore.db import run_write, transaction
 from chatstore.enums import BulkAction
 from chatstore.errors import NotFound, PreconditionFailed
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
+from chatstore.models.sessions import DELETED_OWNER
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import bulk, deletions, facets, messages, sessions, stats
 from chatstore.store.deletions import Bounds
@@ -76,6 +77,27 @@ REACH = {
     ),
     "delete": delete,
 }
+
+
+def test_its_metadata_and_external_id_are_gone_at_once(chat, db_session):
+    change = {"metadata": {"k": "v"}, "external_id": "e"}
+    run_write(sessions.update_session, chat.id, owner_id="alice", changes=change)
+    assert delete(chat)
+    row = db_session.get(ChatSession, chat.id, populate_existing=True)
+    assert (row.metadata_, row.external_id) == ({}, None)
+    assert count(db_session, SessionFacet) == 0
+
+
+def test_the_previous_version_may_hide_sessions_with_one_external_id(
+    make_session, db_session
+):
+    chats = [make_session(owner_id=each, external_id="e") for each in ("al", "bo")]
+    hiding = update(ChatSession).values(
+        owner_id=DELETED_OWNER, former_owner_id=ChatSession.owner_id
+    )
+    with transaction():
+        db_session.execute(hiding)
+    assert deletions.count_hidden() == len(chats)
 
 
 @pytest.mark.parametrize("reach", REACH.values(), ids=REACH)

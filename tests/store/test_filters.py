@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from chatstore.db import run_write
@@ -76,6 +77,77 @@ def test_a_tag_of_any_characters_is_found_as_itself(db_session, make_session, fe
         for given in ({"tag": (tag,)}, {"tag": ("red", tag)}, {"tag_any": (tag, "no")}):
             assert names(few, **given) == [f"{number:02d}"]
     assert len(names(few, tag=("red",))) == len(ODD_TAGS)
+
+
+METADATA = {
+    "": "",
+    "team": "a:b",
+    "é": "数据",
+    "text": "true",
+    "flag": True,
+    "no": False,
+    "none": None,
+    "int": 1,
+    "float": 1.0,
+    "big": 1e22,
+    "zero": -0.0,
+    "odd": "%s'\"\\",
+}
+PAIRS = [":", "team:a:b", "é:数据", "text:true", "flag:true", "no:false", "none:null"]
+PAIRS += [
+    "int:1",
+    "float:1.0",
+    f"big:{orjson.dumps(1e22).decode()}",
+    "zero:-0.0",
+    "odd:%s'\"\\",
+]
+NO_PAIRS = [
+    "team:a",
+    "e\u0301:数据",
+    "flag:True",
+    "flag:1",
+    "none:",
+    "int:1.0",
+    "nope:1",
+]
+NO_PAIRS += ["float:1", "list:[]", "object:{}", "a:b:c", "team:"]
+
+
+@pytest.mark.usefixtures("how_found")
+def test_a_session_is_found_by_each_scalar_of_its_metadata(db_session, make_session):
+    others = {"list": [], "object": {}, "a:b": "c", "long": "x" * 508}
+    make_session(owner_id="alice", name="n", metadata=METADATA | others)
+    make_session(owner_id="alice", name="m", metadata={"int": 2})
+    make_session(owner_id="bob", metadata=METADATA)
+    for pair in PAIRS:
+        assert names(metadata=(pair,)) == ["n"], pair
+    for pair in [*NO_PAIRS, f"long:{others['long']}"]:
+        assert names(metadata=(pair,)) == [], pair
+    assert names(metadata=tuple(PAIRS)) == ["n"]
+    assert names(metadata=("int:1", "int:2")) == []
+
+
+def test_the_longest_pair_fits_its_index(db_session, make_session):
+    value = "".join(map(chr, range(0x1F300, 0x1F300 + 510)))
+    make_session(owner_id="alice", name="n", metadata={"k": value})
+    assert names(metadata=(f"k:{value}",)) == ["n"]
+
+
+def test_a_filter_finds_the_metadata_that_a_change_sets(db_session, make_session):
+    chat = make_session(owner_id="alice", name="n", metadata={"a": 1, "b": 1})
+    change = {"metadata": {"b": 2}}
+    run_write(update_session, chat.id, owner_id="alice", changes=change)
+    assert names(metadata=("a:1",)) == names(metadata=("b:1",)) == []
+    assert names(metadata=("b:2",)) == ["n"]
+
+
+def test_an_external_id_finds_its_session(db_session, make_session):
+    make_session(owner_id="alice", name="n", external_id="a/1", metadata_tags=["t"])
+    make_session(owner_id="alice", name="m")
+    make_session(owner_id="bob", external_id="a/1")
+    assert names(external_id="a/1") == ["n"]
+    assert names(external_id="a/1", tag=("t",)) == ["n"]
+    assert names(external_id="a/1", tag=("s",)) == names(external_id="A/1") == []
 
 
 def test_a_filter_finds_what_a_change_made_of_a_session(db_session, make_session):

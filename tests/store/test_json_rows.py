@@ -51,6 +51,10 @@ CHATS = st.fixed_dictionaries(
         "last_message_preview": st.none() | TEXTS.map(lambda text: text[:200]),
         "pinned": st.booleans(),
         "archived_at": st.none() | INSTANTS,
+        "metadata_": st.dictionaries(TEXTS, VALUES, max_size=3),
+        "external_id": st.none() | TEXTS.map(lambda text: text[:255]),
+        "forked_from_id": st.none() | st.uuids(version=4),
+        "forked_from_seq": st.integers(1, 2**31 - 1),
     }
 )
 TURNS = st.fixed_dictionaries(
@@ -115,6 +119,10 @@ def sent(dumped):
         "last_message_preview": "".join(ODD["texts"]),
         "pinned": True,
         "archived_at": None,
+        "metadata_": dict.fromkeys(ODD["texts"], ODD["texts"]),
+        "external_id": "%s",
+        "forked_from_id": UUID("0bbbbbbb-0000-4000-8000-00000000000f"),
+        "forked_from_seq": 2**31 - 1,
     }
 )
 def test_a_session_is_sent_as_its_schema_dumps_it(db_session, values):

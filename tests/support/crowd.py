@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 
 from chatstore.db import db
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.facets import COLUMNS
+from chatstore.store.facets import COLUMNS, facet_values
 from chatstore.store.sessions import folded_name
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -23,15 +23,19 @@ def fill_sessions(count, *, owner_id="alice", seed=0):
     """Add and commit `count` sessions; return their columns, unordered.
 
     Half of them have the tag `often`, one in a hundred `seldom`; many share an instant.
+    The metadata of two in three has the team `a`, and that of one in 99 any one rank.
     """
     chance = random.Random(seed)
     numbers = islice(NUMBERS, count)
-    rows = [_columns(chance, owner_id) | {"number": number} for number in numbers]
+    rows = [
+        _columns(chance, owner_id) | {"number": number, "external_id": f"e/{place}"}
+        for place, number in enumerate(numbers)
+    ]
     facets = [
         {"session_id": row["id"], "kind": kind, "value": value, "owner_id": owner_id}
         for row in rows
         for kind, column in COLUMNS.items()
-        for value in row[column]
+        for value in facet_values(kind, row[column.strip("_")])
     ]
     db.session.execute(insert(ChatSession.__table__), rows)
     if facets:
@@ -58,6 +62,10 @@ def _columns(chance, owner_id):
         "rag_document_ids": ["d"] if chance.random() < 0.1 else [],
         "metadata_tags": often + (["seldom"] if chance.random() < 0.01 else []),
         "pinned": chance.random() < 0.01,
+        "metadata": {
+            "team": chance.choice(["a", "a", "b"]),
+            "rank": chance.randrange(99),
+        },
         "archived_at": START if chance.random() < 0.1 else None,
     }
 

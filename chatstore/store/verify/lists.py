@@ -9,7 +9,7 @@ from sqlalchemy import Row, select
 
 from chatstore.db import db
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.facets import COLUMNS
+from chatstore.store.facets import COLUMNS, facet_values
 from chatstore.store.sessions import folded_name
 
 # A hundred sessions with the most tags and document ids hold about 100 MiB.
@@ -19,18 +19,18 @@ FacetSet = set[tuple[str, str, str]]
 
 
 def find_wrong_facets() -> Iterator[str]:
-    """Yield a sentence for each session whose facets differ from its lists."""
+    """Yield a sentence for each session whose facets differ from its own columns."""
     lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
     for chats in _read_batches(ChatSession.owner_id, *lists):
         found = _stored_facets([chat.id for chat in chats])
         for chat in chats:
             if found[chat.id] != _expected_facets(chat):
-                yield f"session {chat.id}: the index of tags and documents differs"
+                yield f"session {chat.id}: the index of tags and metadata differs"
     orphans = select(SessionFacet.session_id).where(
         SessionFacet.session_id.not_in(select(ChatSession.id))
     )
     for session_id in db.session.scalars(orphans.distinct()):
-        yield f"session {session_id} is missing, but its tags or documents are indexed"
+        yield f"session {session_id} is missing, but its tags or metadata are indexed"
 
 
 def find_wrong_names() -> Iterator[str]:
@@ -62,5 +62,5 @@ def _expected_facets(chat: Row[Any]) -> FacetSet:
     return {
         (kind, value, chat.owner_id)
         for kind, column in COLUMNS.items()
-        for value in getattr(chat, column)
+        for value in facet_values(kind, getattr(chat, column))
     }

@@ -112,7 +112,12 @@ def chats(make_session, clock):
     names = {"a": 3, "b": 1, "empty": 0}
     tags = {"a": ["t1", "t2"]}
     return {
-        name: make_session(name=name, messages=size, metadata_tags=tags.get(name, []))
+        name: make_session(
+            name=name,
+            messages=size,
+            metadata_tags=tags.get(name, []),
+            metadata={"k": "v"},
+        )
         for name, size in names.items()
     }
 

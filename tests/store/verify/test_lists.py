@@ -21,6 +21,14 @@ DAMAGES = {
         "facets",
         f"UPDATE session_facets SET owner_id = 'bob' WHERE {OF_A} AND value = 't1'",
     ),
+    "a session has metadata that is not indexed": (
+        "facets",
+        """UPDATE sessions SET metadata = '{"k": 1}' WHERE name = 'a'""",
+    ),
+    "metadata is found that is not there": (
+        "facets",
+        f"UPDATE session_facets SET value = 'k:2' WHERE {OF_A} AND kind = 'metadata'",
+    ),
     "a session has a tag that is not indexed": (
         "facets",
         """UPDATE sessions SET metadata_tags = '["t1", "t2", "t3"]' WHERE name = 'a'""",
@@ -36,7 +44,7 @@ FIND = {"facets": find_wrong_facets, "names": find_wrong_names}
 @pytest.fixture
 def chat(db_session, make_session):
     make_session(name="b", metadata_tags=["t1"], rag_document_ids=["d"])
-    return make_session(name="a", metadata_tags=["t1", "t2"])
+    return make_session(name="a", metadata_tags=["t1", "t2"], metadata={"k": "v"})
 
 
 def test_nothing_is_wrong_with_what_the_store_wrote(chat):
