@@ -157,5 +157,10 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
         """Whether the session is archived."""
         return self.archived_at is not None
 
+    @property
+    def shown_head_seq(self) -> int | None:
+        """The seq of the last message of the branch that is shown; None if empty."""
+        return self.head_seq or self.last_seq or None
+
     def __repr__(self) -> str:
         return f"<ChatSession {self.id} {self.name!r} messages={self.message_count}>"

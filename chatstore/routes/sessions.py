@@ -126,6 +126,7 @@ def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
     request_headers=("If-Match",),
     answer=SessionSchema,
     answer_headers=("ETag",),
+    errors=(409,),
 )
 def update_session(
     body: dict[str, Any], session_id: UUID

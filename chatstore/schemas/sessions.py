@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from chatstore.enums import BulkAction, Order, SessionSort
 from chatstore.schemas.fields import (
+    BodyInteger,
     Flag,
     Id,
     Instant,
@@ -18,6 +19,7 @@ from chatstore.schemas.fields import (
     within,
 )
 from chatstore.schemas.filters import SessionBodyFilterSchema, SessionFilterSchema
+from chatstore.strict_json import MAX_INTEGER
 
 _DOCUMENTS: dict[str, Any] = {
     "max_items": "max_documents",
@@ -51,6 +53,15 @@ class SessionSchema(Schema):
     pinned = fields.Boolean(required=True)
     archived = fields.Boolean(required=True)
     archived_at = Instant(required=True, allow_none=True)
+    head_seq = fields.Integer(
+        attribute="shown_head_seq",
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Seq of the last message of the branch that is shown.",
+            "example": 2,
+        },
+    )
 
 
 class SessionPageSchema(Schema):
@@ -88,6 +99,13 @@ class SessionUpdateSchema(SessionCreateSchema):
 
     pinned = Flag(metadata={"example": True})
     archived = Flag(metadata={"example": False})
+    head_seq = BodyInteger(
+        validate=validate.Range(min=1, max=MAX_INTEGER),
+        metadata={
+            "description": "Show the branch that ends with this message; 409 if there"
+            " is none."
+        },
+    )
 
 
 class SessionQuerySchema(SessionFilterSchema):

@@ -40,7 +40,7 @@ from chatstore.interchange.chat_completions import Content
 from chatstore.models import ChatSession, Message
 from chatstore.schemas.dumping import members_of
 from chatstore.schemas.messages import MessageStateSchema, PlainMessageSchema
-from chatstore.store.appends import MAX_SEQ, draft_messages, write_messages
+from chatstore.store.appends import draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
     as_json,
@@ -54,6 +54,7 @@ from chatstore.store.json_rows import (
 from chatstore.store.sessions import (
     HEAD_SEQ,
     IS_OWNED,
+    MAX_SEQ,
     no_such_session,
     owned,
     session_parameters,

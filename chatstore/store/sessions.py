@@ -7,10 +7,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Text,
     and_,
     bindparam,
+    cast,
     func,
     literal,
+    literal_column,
     select,
     update,
 )
@@ -18,7 +21,12 @@ from sqlalchemy import (
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, prepared_first, read_connection
 from chatstore.db.prepared import Prepared
-from chatstore.errors import NotFound, PreconditionFailed
+from chatstore.errors import (
+    ChatstoreError,
+    HeadMissing,
+    NotFound,
+    PreconditionFailed,
+)
 from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession
 from chatstore.models.sessions import FOLDED_LENGTH
@@ -91,6 +99,10 @@ HEAD_SEQ = func.coalesce(ChatSession.head_seq, ChatSession.last_seq)
 IS_OWNED = owned(bindparam("the_session"), bindparam("the_owner"))
 
 
+# PostgreSQL's greatest integer. It refuses greater parameters.
+MAX_SEQ = 2**31 - 1
+
+
 def session_parameters(session_id: UUID, owner_id: str) -> dict[str, Any]:
     """Return the parameters of a statement with the condition `IS_OWNED`."""
     return {"the_session": session_id, "the_owner": owner_id}
@@ -101,6 +113,9 @@ SESSION_JSON = as_json(
     {
         **columns_by_attribute(ChatSession),
         "archived": ChatSession.archived_at.is_not(None),
+        "shown_head_seq": func.coalesce(
+            cast(func.nullif(HEAD_SEQ, 0), Text), literal_column("'null'")
+        ),
     },
 )
 _SESSION_JSON_BY_ID = Prepared(
@@ -140,10 +155,14 @@ def update_session(
     """Set the columns in `changes` and return the session.
 
     `changes` may also hold `archived`; if empty, the revision stays. `last_updated_at`
-    always stays. Raises NotFound, or PreconditionFailed when `if_revisions` is given
-    and lacks the session's revision.
+    always stays. Raises NotFound; PreconditionFailed when `if_revisions` is given and
+    lacks the session's revision; HeadMissing when there is no message `head_seq`.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
+    head_seq = changes.get("head_seq")
+    if head_seq is not None:
+        changes = {**changes, "head_seq": min(head_seq, MAX_SEQ)}
+        condition = and_(condition, ChatSession.last_seq >= changes["head_seq"])
     words = entries.words_of_name(changes.get("name"), owner_id, session_id)
     columns = _columns(changes)
 
@@ -158,7 +177,7 @@ def update_session(
             else select(ChatSession).where(condition)
         )
         if chat is None:
-            raise _explain_no_match(session_id, owner_id)
+            raise _explain_no_match(session_id, owner_id, if_revisions, head_seq)
         replace_facets({session_id: changes}, owner_id=owner_id)
         if "name" in changes:
             entries.put_name(chat, words)
@@ -204,6 +223,9 @@ def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
         now = literal(utc_now(), UtcDateTime())
         since = func.coalesce(ChatSession.archived_at, now)
         columns["archived_at"] = since if is_archived else None
+    if "head_seq" in columns:
+        # Null says that the last message is the head, as after every append.
+        columns["head_seq"] = func.nullif(columns["head_seq"], ChatSession.last_seq)
     return columns
 
 
@@ -215,12 +237,22 @@ def _at_revision(
     return and_(condition, ChatSession.revision.in_(revisions))
 
 
-def _explain_no_match(session_id: UUID, owner_id: str) -> NotFound | PreconditionFailed:
-    exists = db.session.scalar(
-        select(ChatSession.revision).where(owned(session_id, owner_id))
-    )
-    if exists is None:
+def _explain_no_match(
+    session_id: UUID,
+    owner_id: str,
+    if_revisions: Collection[int] | None = None,
+    head_seq: int | None = None,
+) -> ChatstoreError:
+    found = db.session.execute(
+        select(ChatSession.revision, ChatSession.last_seq).where(
+            owned(session_id, owner_id)
+        )
+    ).first()
+    if found is None:
         return no_such_session(session_id)
+    is_expected = if_revisions is None or found.revision in if_revisions
+    if head_seq is not None and is_expected:
+        return HeadMissing(head_seq, found.last_seq)
     return PreconditionFailed(
         f"Session {session_id} has changed: If-Match names another revision."
     )

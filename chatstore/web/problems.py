@@ -11,6 +11,7 @@ from chatstore.db.errors import db_error_text, explain_unavailable, is_unavailab
 from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,
+    HeadMissing,
     MalformedRequest,
     SeqConflict,
     ValidationFailed,
@@ -37,7 +38,7 @@ def answer_error(error: ChatstoreError) -> Response:
         members["errors"] = [
             {"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws
         ]
-    if isinstance(error, SeqConflict):
+    if isinstance(error, SeqConflict | HeadMissing):
         members["last_seq"] = error.last_seq
     response = _problem(
         status=error.status,
