@@ -143,6 +143,27 @@ def _disk_bytes(element: Any, compiler: Any, **options: Any) -> str:
     return f"({' + '.join(sizes)})"
 
 
+class in_list(FunctionElement[Any]):
+    """SQL for a condition: the column is one of the integers in a text as "1,2,3".
+
+    PostgreSQL and SQLite look up each integer in an index.
+    """
+
+    name = "in_list"
+    type = (
+        Integer()
+    )  # SQLAlchemy compares a Boolean with 1, which hides it from indexes
+    inherit_cache = True
+
+
+@compiles(in_list)
+def _in_list(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    if compiler.dialect.name == "postgresql":
+        return f"{column} = ANY (CAST(string_to_array({values}, ',') AS integer[]))"
+    return f"{column} IN (SELECT value FROM json_each('[' || {values} || ']'))"
+
+
 class spliced(FunctionElement[str]):
     """SQL for the members of a stored JSON object, each after a comma; '' for null."""
 

@@ -6,9 +6,8 @@ whatever the number of messages.
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -28,6 +27,7 @@ from chatstore.db import read_connection
 from chatstore.db.prepared import Prepared
 from chatstore.errors import NotFound, TooManyForks
 from chatstore.models import ChatSession, Message
+from chatstore.store.runs import Runs
 from chatstore.store.sessions import (
     HEAD_SEQ,
     IS_OWNED,
@@ -48,72 +48,6 @@ class WalkBounds:
 BOUNDS = WalkBounds()
 # A fork's seq times this, plus its parent's seq, is one number.
 _SHIFT = 2**32
-
-
-def _seqs() -> "array[int]":
-    return array("i")  # four bytes a seq: a stream holds its runs for as long as it runs
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Runs of consecutive seqs, ascending and disjoint: run n is firsts[n] to lasts[n].
-
-    Immutable by convention, so that the chunks of a listing share it.
-    """
-
-    firsts: "array[int]" = field(default_factory=_seqs)
-    lasts: "array[int]" = field(default_factory=_seqs)
-
-    @classmethod
-    def of(cls, seqs: Sequence[int]) -> "Runs":
-        """Return the runs of these ascending seqs."""
-        runs = cls()
-        for seq in seqs:
-            if runs.lasts and runs.lasts[-1] == seq - 1:
-                runs.lasts[-1] = seq
-            else:
-                runs.firsts.append(seq)
-                runs.lasts.append(seq)
-        return runs
-
-    @property
-    def length(self) -> int:
-        """The number of seqs in all runs."""
-        return sum(self.lasts) - sum(self.firsts) + len(self.firsts)
-
-    def pairs(self) -> list[tuple[int, int]]:
-        """Return each run as (first, last)."""
-        return list(zip(self.firsts, self.lasts, strict=True))
-
-    def holds(self, seq: int) -> bool:
-        """Whether one of the runs has this seq."""
-        place = bisect_left(self.lasts, seq)
-        return place < len(self.firsts) and self.firsts[place] <= seq
-
-    def between(
-        self, after: int, before: int, *, is_descending: bool
-    ) -> Iterator[tuple[int, int]]:
-        """Yield the parts of the runs with `after` < seq < `before`, in this order."""
-        start = bisect_right(self.lasts, after)
-        end = bisect_left(self.firsts, before)
-        places = range(start, end)
-        for place in reversed(places) if is_descending else places:
-            first = max(self.firsts[place], after + 1)
-            last = min(self.lasts[place], before - 1)
-            if first <= last:
-                yield first, last
-
-    def seqs(
-        self, *, count: int, after: int, before: int, is_descending: bool
-    ) -> list[int]:
-        """Return the first `count` seqs between two exclusive bounds, in this order."""
-        found: list[int] = []
-        for first, last in self.between(after, before, is_descending=is_descending):
-            seqs = range(first, last + 1)
-            found += (seqs[::-1] if is_descending else seqs)[: count - len(found)]
-            if len(found) == count:
-                break
-        return found
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def _generate(
 ) -> Iterator[bytes]:
     yield b'{"messages":['
     yield _join_messages(chunk)
+    has_begun = bool(chunk.messages)
     while chunk.rest is not None:
         try:
             with app.app_context(), _read_turn():
@@ -90,7 +91,8 @@ def _generate(
             error.add_note(LOGGED_NOTE)
             raise
         if chunk.messages:
-            yield b"," + _join_messages(chunk)
+            yield (b"," if has_begun else b"") + _join_messages(chunk)
+            has_begun = True
     yield b'],"has_more":true}' if chunk.has_more else b'],"has_more":false}'
 
 
