@@ -88,7 +88,7 @@ def get_path(
     }
     start, found = _read_runs(parameters, session_id)
     if start.head_seq > start.last_seq:
-        raise no_such_seq(session_id, start.head_seq, start.last_seq)
+        raise no_such_seq(session_id, head_seq or 0, start.last_seq)
     runs = found
     while _is_incomplete(found, parameters):
         if len(runs) >= bounds.max_forks:

@@ -82,6 +82,7 @@ class Chat:
             "pinned": False,
             "archived": False,
             "archived_at": None,
+            "head_seq": len(self.turns) or None,
         }
 
     def turn_as_json(self, turn: Turn, kind: str) -> JsonObject:

@@ -114,6 +114,7 @@ def sent(dumped):
         "last_message_preview": "".join(ODD["texts"]),
         "pinned": True,
         "archived_at": None,
+        "head_seq": None,
     }
 )
 def test_a_session_is_sent_as_its_schema_dumps_it(db_session, values):

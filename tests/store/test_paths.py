@@ -4,13 +4,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from chatstore.db import db
 from chatstore.enums import Order
 from chatstore.errors import NotFound, TooManyForks
 from chatstore.store.path_messages import BranchRange, list_branch
 from chatstore.store.paths import WalkBounds, get_path
 from tests.support import MISSING_ID, parsed
-from tests.support.statements import recorded_statements
+from tests.support.statements import plan_of, recorded_statements
 from tests.support.trees import plant, random_parents, walked
 
 # 1 2 3 4, then 5 follows 2, then 6 7; 8 follows 4; 9 begins the conversation again.
@@ -128,31 +127,11 @@ def test_the_statements_of_a_walk_do_not_grow_with_messages(
 
 
 def test_a_fork_is_found_by_the_index_of_forks(db_session, database_kind):
-    chance = random.Random(1)
-    ids = plant([[None] * 3000, alternating(3000), random_parents(chance, 3000)])
+    ids = plant([[None] * 3000, alternating(3000), random_parents(random.Random(1), 3)])
     db_session.execute(text("ANALYZE"))
     db_session.commit()
-    explain = "EXPLAIN QUERY PLAN" if database_kind == "sqlite" else "EXPLAIN"
     for chat_id in ids:
-        with recorded_statements() as sent:
-            get_path(chat_id, size=10, **MINE)
-        from chatstore.store.paths import _prepare_walk
-
-        with db.engine.connect() as connection:
-            values = _prepare_walk()._compiled_for(connection.dialect).values(
-                {
-                    "the_session": chat_id,
-                    "the_owner": "alice",
-                    "head": None,
-                    "after": 0,
-                    "before": 99,
-                    "most": 9,
-                    "size": 9,
-                }
-            )
-            cursor = connection.connection.cursor()
-            cursor.execute(f"{explain} {sent[0]}", values)
-            plan = str(cursor.fetchall())
+        plan = plan_of(database_kind, lambda each=chat_id: get_path(each, **MINE))
         assert "ix_chat_messages_forks" in plan
         assert "uq_chat_messages" not in plan and "Scan on chat_messages" not in plan
 

@@ -61,10 +61,11 @@ def plant(
     The content of message 7 is `m7`. Its role is `roles[7 % len(roles)]`.
     """
     ids = [uuid4() for _ in trees]
-    start = columns.pop("created_at", _START)
+    # Numbers of sessions come from their instants, so each session has its own.
+    starts = [_START + number * MICROSECOND for number in range(len(ids))]
     sessions = [
         _session_row(id_, owner_id, start, len(parents)) | columns
-        for id_, parents in zip(ids, trees, strict=True)
+        for id_, start, parents in zip(ids, starts, trees, strict=True)
     ]
     db.session.execute(insert(ChatSession), sessions)
     rows = [
@@ -76,7 +77,7 @@ def plant(
             "content": f"m{seq}",
             "parent_seq": parent,
         }
-        for id_, parents in zip(ids, trees, strict=True)
+        for id_, start, parents in zip(ids, starts, trees, strict=True)
         for seq, parent in enumerate(parents, 1)
     ]
     if rows:
