@@ -189,7 +189,10 @@ def _prepare_walk() -> Prepared:
     latest_fork = (
         # Only the index of the forks has this order: PostgreSQL must not read backward
         # through all messages of a session that has few forks.
-        select(Message.seq * shift + Message.parent_seq)
+        select(
+            Message.seq * shift
+            + case((Message.parent_seq > 0, Message.parent_seq), else_=0)
+        )
         .where(
             Message.session_id == bindparam("the_session"),
             Message.parent_seq.is_not(None),
