@@ -186,13 +186,12 @@ def _prepare_walk() -> Prepared:
         (seq < before, before - seq),
         else_=0,
     )
+    # A damaged parent must not change the seq of the fork, too.
+    parent = case((Message.parent_seq > 0, Message.parent_seq), else_=0)
     latest_fork = (
         # Only the index of the forks has this order: PostgreSQL must not read backward
         # through all messages of a session that has few forks.
-        select(
-            Message.seq * shift
-            + case((Message.parent_seq > 0, Message.parent_seq), else_=0)
-        )
+        select(Message.seq * shift + parent)
         .where(
             Message.session_id == bindparam("the_session"),
             Message.parent_seq.is_not(None),

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Integer,
-    Row,
     and_,
     bindparam,
     cast,
@@ -122,7 +122,7 @@ def find_wrong_paths(*, max_steps: int = MAX_STEPS) -> Iterator[str]:
             )
 
 
-def _branching_sessions() -> Iterator[Row[tuple[UUID, str]]]:
+def _branching_sessions() -> Iterator[Any]:
     is_fork = and_(Message.session_id == ChatSession.id, Message.parent_seq >= 0)
     query = (
         select(ChatSession.id, ChatSession.owner_id)

@@ -22,7 +22,7 @@ DAMAGES = {
     "a parent is later": ({"parents", "heads", "paths"}, "parent_seq = 9", 5),
     "a parent is the message itself": ({"parents"}, "parent_seq = 4", 4),
     "a parent is the one before": ({"parents"}, "parent_seq = 3", 4),
-    "a parent is negative": ({"parents", "heads", "paths"}, "parent_seq = -1", 5),
+    "a parent is negative": ({"parents", "heads"}, "parent_seq = -1", 5),
 }
 HEADS = {
     "the head is missing": "head_seq = 9",
