@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Integer,
     bindparam,
     case,
@@ -186,23 +187,12 @@ def _prepare_walk() -> Prepared:
         (seq < before, before - seq),
         else_=0,
     )
-    # A damaged parent must not change the seq of the fork, too.
-    parent = case((Message.parent_seq > 0, Message.parent_seq), else_=0)
-    latest_fork = (
-        # Only the index of the forks has this order: PostgreSQL must not read backward
-        # through all messages of a session that has few forks.
-        select(Message.seq * shift + parent)
-        .where(
-            Message.session_id == bindparam("the_session"),
-            Message.parent_seq.is_not(None),
-            Message.seq <= parent_seq,
-        )
-        .order_by(Message.seq.desc(), Message.parent_seq.desc())
-        .limit(literal_column("1"))
-        .scalar_subquery()
-    )
     runs = select(
-        walk.c.number + 1, cast(parent_seq, Integer), latest_fork, covered, zero
+        walk.c.number + 1,
+        cast(parent_seq, Integer),
+        _latest_fork(parent_seq),
+        covered,
+        zero,
     ).where(
         walk.c.number < bindparam("most", type_=Integer),
         parent_seq > bindparam("after", type_=Integer),
@@ -211,3 +201,23 @@ def _prepare_walk() -> Prepared:
     walk = walk.union_all(runs)
     columns = (walk.c.last, walk.c.fork, walk.c.last_seq)
     return Prepared(select(*columns).order_by(walk.c.number))
+
+
+def _latest_fork(seq: ColumnElement[int]) -> ColumnElement[int]:
+    """Return SQL for the last fork up to `seq`, as one number."""
+    # A damaged parent must not change the seq of the fork, too.
+    parent = case((Message.parent_seq > 0, Message.parent_seq), else_=0)
+    shift = literal_column(str(_SHIFT), BigInteger)
+    return (
+        # Only the index of the forks has this order: PostgreSQL must not read backward
+        # through all messages of a session that has few forks.
+        select(Message.seq * shift + parent)
+        .where(
+            Message.session_id == bindparam("the_session"),
+            Message.parent_seq.is_not(None),
+            Message.seq <= seq,
+        )
+        .order_by(Message.seq.desc(), Message.parent_seq.desc())
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
