@@ -70,6 +70,7 @@ bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure chatstore and other servic
 	$(BIN)/python -m bench.libraries
 	$(BIN)/python -m bench.many
 	$(BIN)/python -m bench.growth --scale $(SCALE)
+	$(BIN)/python -m bench.branches --scale $(SCALE)
 	$(BIN)/python -m bench.worst --scale $(SCALE)
 	$(BIN)/python -m bench.relevance
 	$(BIN)/python -m bench.scripts

@@ -15,8 +15,8 @@ from bench.summary import summary
 DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
 NAMES = (
-    *("speed", "keyed", "tail", "libraries", "growth", "many"),
-    *("worst", "relevance"),
+    *("speed", "keyed", "tail", "libraries", "growth", "branches"),
+    *("many", "worst", "relevance"),
 )
 _NOTHING = "Not measured yet."
 

@@ -149,6 +149,15 @@ def growth(found: Found) -> list[str]:
     return lines
 
 
+def branches(found: Found) -> list[str]:
+    """Return the time of a page of each kind of branch, by database."""
+    lines: list[str] = []
+    for kind, figures in found["databases"].items():
+        lines += [f"**{kind}**, scale {figures['scale']:g}", ""]
+        lines += [*_pairs(figures["pairs"]), ""]
+    return lines
+
+
 def _pairs(pairs: Found) -> list[str]:
     heads = ["this / that", "this ms", "that ms", "ratio", "target"]
     return table(heads, (_pair(name, each) for name, each in pairs.items()))

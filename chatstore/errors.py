@@ -134,6 +134,35 @@ class ExternalIdTaken(ChatstoreError):
         super().__init__(f"Session {session_id} has this external_id.")
 
 
+class HeadMissing(ChatstoreError):
+    """`head_seq` names no message of the session."""
+
+    status = 409
+    slug = "head-missing"
+    title = "No such head"
+
+    def __init__(self, head_seq: int, last_seq: int) -> None:
+        super().__init__(
+            f"There is no message {head_seq} to show: the last seq is {last_seq}."
+        )
+        self.last_seq = last_seq
+
+
+class TooManyForks(ChatstoreError):
+    """A path leaves the log too often to be walked in one request."""
+
+    status = 409
+    slug = "too-many-forks"
+    title = "Too many forks"
+
+    def __init__(self, max_forks: int) -> None:
+        super().__init__(
+            f"The path has more than {max_forks} forks before this page. Page with"
+            " order=desc and limit from the head. Each next page has the smallest seq"
+            " of the page before as both path and before."
+        )
+
+
 class PreconditionFailed(ChatstoreError):
     """The resource changed since the caller last read it."""
 

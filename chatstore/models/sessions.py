@@ -168,5 +168,10 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
             return None
         return {"session_id": self.forked_from_id, "seq": self.forked_from_seq}
 
+    @property
+    def shown_head_seq(self) -> int | None:
+        """The seq of the last message of the branch that is shown; None if empty."""
+        return self.head_seq or self.last_seq or None
+
     def __repr__(self) -> str:
         return f"<ChatSession {self.id} {self.name!r} messages={self.message_count}>"

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, current_app, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, run_read, run_transaction
@@ -22,7 +22,7 @@ from chatstore.schemas.messages import (
     RequestMessageListSchema,
 )
 from chatstore.services.background import index_pending_messages
-from chatstore.store import messages
+from chatstore.store import messages, path_messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
@@ -40,6 +40,8 @@ bp.before_request(identify_caller)
 
 # What the body of an append says about its place in the session.
 _PLACE = ("parent_seq", "expected_seq", "expected_head")
+# Parameters that plain listings lack; without them a listing costs as before.
+_OF_BRANCHES = {"path", "around", "siblings"}
 
 
 @bp.post("")
@@ -122,14 +124,22 @@ def _append(
     query=MessageQuerySchema,
     answer=MessageListSchema,
     other_answer=RequestMessageListSchema,
+    errors=(409,),
 )
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
-    Without `limit`, all of them are streamed.
+    Without `limit`, all of them are streamed. With `path`, only those of a branch.
     """
     is_openai = query.pop("format", None) is MessageFormat.OPENAI
     convert = request_messages if is_openai else None
+    if query.keys() & _OF_BRANCHES:
+        if "around" in query:
+            query.setdefault("limit", current_app.config["CHATSTORE"].default_page_size)
+        read = partial(_read_branch, session_id, current_owner())
+        return answer_messages(
+            read, path_messages.BranchRange(**query), convert=convert
+        )
     read = partial(_read_chunk, session_id, current_owner())
     return answer_messages(read, messages.MessageRange(**query), convert=convert)
 
@@ -149,4 +159,12 @@ def _read_chunk(
 ) -> messages.MessageChunk:
     return run_read(
         messages.list_messages, session_id, owner_id=owner_id, wanted=wanted
+    )
+
+
+def _read_branch(
+    session_id: UUID, owner_id: str, wanted: path_messages.BranchRange
+) -> messages.MessageChunk:
+    return run_read(
+        path_messages.list_branch, session_id, owner_id=owner_id, wanted=wanted
     )

@@ -16,10 +16,12 @@ from marshmallow import (
 from chatstore.clock import format_instant, utc_now
 from chatstore.enums import MessageFormat, Order, Role
 from chatstore.interchange.chat_completions import EXTRA_FIELDS, text_of
+from chatstore.schemas.branches import PathHead
 from chatstore.schemas.fields import (
     BodyInteger,
     FreeJson,
     Instant,
+    QueryFlag,
     QueryInteger,
     Text,
     at_most,
@@ -195,6 +197,15 @@ class MessageStateSchema(Schema):
 
 class MessageSchema(PlainMessageSchema, MessageStateSchema, ExtraSchema):
     """A message in an answer."""
+
+    siblings = fields.List(
+        fields.Integer(),
+        metadata={
+            "description": "With `siblings=true`, if it has some: the seqs of the"
+            " messages that follow the same message, in order, its own included. Of"
+            " more, the 50 before it and the 50 after it."
+        },
+    )
 
     parts = fields.List(
         FreeJson(),
@@ -413,3 +424,27 @@ class MessageQuerySchema(Schema):
             " endpoint takes as they are, without those that were deleted."
         },
     )
+    path = PathHead(
+        metadata={
+            "description": "Only messages on one branch: `head` for the session's, or"
+            " the seq of the branch's last message."
+        }
+    )
+    around = QueryInteger(
+        validate=validate.Range(min=1, max=MAX_INTEGER),
+        metadata={
+            "description": "A window of `limit` messages with this seq in the middle;"
+            " not with after, before or role."
+        },
+    )
+    siblings = QueryFlag(
+        metadata={
+            "description": "true: messages with siblings say which, see `siblings`."
+        }
+    )
+
+    @validates_schema
+    def _check_window(self, query: dict[str, Any], **kwargs: Any) -> None:
+        for name in ("after", "before", "role"):
+            if "around" in query and name in query:
+                raise ValidationError(f"Give around or {name}, not both.", name)

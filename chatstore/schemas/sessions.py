@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from chatstore.enums import BulkAction, Order, SessionSort
 from chatstore.schemas.fields import (
     EXTERNAL_ID_LENGTH,
+    BodyInteger,
     Flag,
     FreeJson,
     Id,
@@ -22,6 +23,7 @@ from chatstore.schemas.fields import (
 )
 from chatstore.schemas.filters import SessionBodyFilterSchema, SessionFilterSchema
 from chatstore.schemas.messages import TurnSchema
+from chatstore.strict_json import MAX_INTEGER
 
 _DOCUMENTS: dict[str, Any] = {
     "max_items": "max_documents",
@@ -81,6 +83,15 @@ class SessionSchema(Schema):
     metadata = FreeJson(attribute="metadata_", required=True, metadata=_METADATA)
     external_id = fields.String(required=True, **_EXTERNAL_ID)
     forked_from = fields.Nested(ForkedFromSchema, required=True, allow_none=True)
+    head_seq = fields.Integer(
+        attribute="shown_head_seq",
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Seq of the last message of the branch that is shown.",
+            "example": 2,
+        },
+    )
 
 
 class SessionPageSchema(Schema):
@@ -149,6 +160,13 @@ class SessionUpdateSchema(SessionFieldsSchema):
     external_id = _external_id()
     pinned = Flag(metadata={"example": True})
     archived = Flag(metadata={"example": False})
+    head_seq = BodyInteger(
+        validate=validate.Range(min=1, max=MAX_INTEGER),
+        metadata={
+            "description": "Show the branch that ends with this message; 409 if there"
+            " is none."
+        },
+    )
 
 
 class SessionQuerySchema(SessionFilterSchema):

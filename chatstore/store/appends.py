@@ -28,8 +28,6 @@ from chatstore.store.sessions import HEAD_SEQ, IS_OWNED, session_parameters
 
 Turn = Mapping[str, Any]
 
-# PostgreSQL's greatest integer. It refuses greater parameters.
-MAX_SEQ = 2**31 - 1
 _TURN_COLUMNS = ("role", "content", "metadata", "extra", "search_text")
 _ROW_COLUMNS = ("session_id", "seq", "timestamp", "parent_seq", *_TURN_COLUMNS)
 # The roles whose text a person reads.

@@ -173,6 +173,30 @@ def _disk_bytes_in_postgresql(element: Any, compiler: Any, **options: Any) -> st
     return _sum("pg_column_size({})", element, compiler, options)
 
 
+class in_list(FunctionElement[Any]):
+    """SQL for a condition: the column is one of the integers in a text as "1,2,3".
+
+    PostgreSQL and SQLite look up each integer in an index.
+    """
+
+    name = "in_list"
+    # SQLAlchemy compares a Boolean with 1, which hides it from indexes.
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(in_list)
+def _in_list(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each('[' || {values} || ']'))"
+
+
+@compiles(in_list, "postgresql")
+def _in_list_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = ANY (CAST(string_to_array({values}, ',') AS integer[]))"
+
+
 class given_member(FunctionElement[str]):
     """SQL for the JSON text of a member of a kind after a comma; '' if it is null.
 

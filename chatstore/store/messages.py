@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
+    Text,
     bindparam,
     case,
     exists,
@@ -41,11 +42,12 @@ from chatstore.interchange.chat_completions import Content
 from chatstore.models import ChatSession, Message
 from chatstore.schemas.dumping import members_of
 from chatstore.schemas.messages import MessageStateSchema, PlainMessageSchema
-from chatstore.store.appends import MAX_SEQ, draft_messages, write_messages
+from chatstore.store.appends import draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
     as_json,
     columns_by_attribute,
+    in_list,
     join_columns,
     join_rows,
     json_value,
@@ -56,6 +58,7 @@ from chatstore.store.search.entries import APPEND_WORDS
 from chatstore.store.sessions import (
     HEAD_SEQ,
     IS_OWNED,
+    MAX_SEQ,
     no_such_session,
     owned,
     session_parameters,
@@ -120,12 +123,13 @@ class MessageChunk:
     """JSON texts of the next messages of a listing, and the `rest` of its range.
 
     `rest` is None when the listing ends here. `has_more` says whether messages follow
-    beyond the listing's limit.
+    beyond the listing's limit. `seqs` are those of the messages.
     """
 
     messages: Sequence[str]
     rest: MessageRange | None
     has_more: bool
+    seqs: Sequence[int] = ()
 
 
 @prepared_first
@@ -286,6 +290,35 @@ def list_messages(
     The chunk's `rest` is the range to ask for next. It excludes messages that are
     appended after the first chunk was read. Raises NotFound.
     """
+    found = read_messages(session_id, owner_id=owner_id, wanted=wanted)
+    rest, has_more = None, False
+    if found.is_cut:
+        has_more = len(found.messages) == wanted.limit
+        if not has_more:
+            rest = wanted.following(found.seqs, end=found.last_seq + 1)
+    return MessageChunk(found.messages, rest, has_more, found.seqs)
+
+
+class FoundMessages(NamedTuple):
+    """Seqs and JSON texts of messages; `is_cut` says whether more of them match."""
+
+    seqs: list[int]
+    messages: Sequence[str]
+    is_cut: bool
+    last_seq: int
+
+
+def read_messages(
+    session_id: UUID,
+    *,
+    owner_id: str,
+    wanted: MessageRange,
+    seqs: Sequence[int] | None = None,
+) -> FoundMessages:
+    """Return the `wanted` messages that fit into a chunk, of these `seqs` if given.
+
+    Raises NotFound.
+    """
     size = _max_chunk_messages()
     if wanted.limit is not None:
         size = min(size, wanted.limit)
@@ -295,20 +328,20 @@ def list_messages(
         "before": MAX_SEQ if wanted.before is None else min(wanted.before, MAX_SEQ),
         "role": wanted.role,
         "size": size,
+        "seqs": ",".join(map(str, seqs or ())),
     }
-    query = _prepare_range(wanted.order, has_role=wanted.role is not None)
+    query = _prepare_range(
+        wanted.order, has_role=wanted.role is not None, has_seqs=seqs is not None
+    )
     with read_connection() as connection:
         ((texts, found, last_seq),) = query.rows(connection, parameters)
     if last_seq is None:
         raise no_such_session(session_id)
     parts = split_values(texts)
-    seqs, messages = parts[::2], parts[1::2]
-    if found == len(messages):
-        return MessageChunk(messages, rest=None, has_more=False)
-    if len(messages) == wanted.limit:
-        return MessageChunk(messages, rest=None, has_more=True)
-    rest = wanted.following(list(map(int, seqs)), end=last_seq + 1)
-    return MessageChunk(messages, rest=rest, has_more=False)
+    messages = parts[1::2]
+    return FoundMessages(
+        list(map(int, parts[::2])), messages, found > len(messages), last_seq
+    )
 
 
 def _max_chunk_messages() -> int:
@@ -317,7 +350,7 @@ def _max_chunk_messages() -> int:
 
 
 @cache  # building it costs more than running it
-def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
+def _prepare_range(order: Order, *, has_role: bool, has_seqs: bool) -> Prepared:
     # Between two statements the session might be deleted, and the listing would look
     # complete. So one statement reads the session and its messages.
     last_seq = select(ChatSession.last_seq).where(IS_OWNED).scalar_subquery()
@@ -329,6 +362,8 @@ def _prepare_range(order: Order, *, has_role: bool) -> Prepared:
     ]
     if has_role:
         conditions.append(Message.role == bindparam("role"))
+    if has_seqs:
+        conditions.append(in_list(Message.seq, bindparam("seqs", type_=Text)))
     by_seq = Message.seq.asc() if order is Order.ASC else Message.seq.desc()
     size = bindparam("size", type_=Integer)
 

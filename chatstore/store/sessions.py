@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Text,
     and_,
     bindparam,
     case,
+    cast,
     func,
     literal,
     literal_column,
@@ -21,7 +23,9 @@ from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, prepared_first, read_connection
 from chatstore.db.prepared import Prepared
 from chatstore.errors import (
+    ChatstoreError,
     ExternalIdTaken,
+    HeadMissing,
     NotFound,
     PreconditionFailed,
     SessionIdTaken,
@@ -115,6 +119,10 @@ HEAD_SEQ = func.coalesce(ChatSession.head_seq, ChatSession.last_seq)
 IS_OWNED = owned(bindparam("the_session"), bindparam("the_owner"))
 
 
+# PostgreSQL's greatest integer. It refuses greater parameters.
+MAX_SEQ = 2**31 - 1
+
+
 def session_parameters(session_id: UUID, owner_id: str) -> dict[str, Any]:
     """Return the parameters of a statement with the condition `IS_OWNED`."""
     return {"the_session": session_id, "the_owner": owner_id}
@@ -137,6 +145,9 @@ SESSION_JSON = as_json(
         "archived": ChatSession.archived_at.is_not(None),
         "metadata_": func.coalesce(ChatSession.metadata_, literal_column("'{}'")),
         "forked_from": _FORKED_FROM,
+        "shown_head_seq": func.coalesce(
+            cast(func.nullif(HEAD_SEQ, 0), Text), literal_column("'null'")
+        ),
     },
 )
 _SESSION_JSON_BY_ID = Prepared(
@@ -200,10 +211,15 @@ def update_session(
     """Set the columns in `changes` and return the session.
 
     `changes` may also hold `archived`; if empty, the revision stays. `last_updated_at`
-    always stays. Raises NotFound, PreconditionFailed when `if_revisions` is given and
-    lacks the session's revision, or ExternalIdTaken.
+    always stays. Raises NotFound; PreconditionFailed when `if_revisions` is given and
+    lacks the session's revision; HeadMissing when there is no message `head_seq`;
+    ExternalIdTaken.
     """
     condition = _at_revision(owned(session_id, owner_id), if_revisions)
+    head_seq = changes.get("head_seq")
+    if head_seq is not None:
+        changes = {**changes, "head_seq": min(head_seq, MAX_SEQ)}
+        condition = and_(condition, ChatSession.last_seq >= changes["head_seq"])
     words = entries.words_of_name(changes.get("name"), owner_id, session_id)
     columns = _columns(changes)
 
@@ -220,7 +236,7 @@ def update_session(
             else select(ChatSession).where(condition)
         )
         if chat is None:
-            raise _explain_no_match(session_id, owner_id)
+            raise _explain_no_match(session_id, owner_id, if_revisions, head_seq)
         replace_facets({session_id: columns}, owner_id=owner_id)
         if "name" in changes:
             entries.put_name(chat, words)
@@ -274,6 +290,9 @@ def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
         now = literal(utc_now(), UtcDateTime())
         since = func.coalesce(ChatSession.archived_at, now)
         columns["archived_at"] = since if is_archived else None
+    if "head_seq" in columns:
+        # Null says that the last message is the head, as after every append.
+        columns["head_seq"] = func.nullif(columns["head_seq"], ChatSession.last_seq)
     return columns
 
 
@@ -317,12 +336,22 @@ def _at_revision(
     return and_(condition, ChatSession.revision.in_(revisions))
 
 
-def _explain_no_match(session_id: UUID, owner_id: str) -> NotFound | PreconditionFailed:
-    exists = db.session.scalar(
-        select(ChatSession.revision).where(owned(session_id, owner_id))
-    )
-    if exists is None:
+def _explain_no_match(
+    session_id: UUID,
+    owner_id: str,
+    if_revisions: Collection[int] | None = None,
+    head_seq: int | None = None,
+) -> ChatstoreError:
+    found = db.session.execute(
+        select(ChatSession.revision, ChatSession.last_seq).where(
+            owned(session_id, owner_id)
+        )
+    ).first()
+    if found is None:
         return no_such_session(session_id)
+    is_expected = if_revisions is None or found.revision in if_revisions
+    if head_seq is not None and is_expected:
+        return HeadMissing(head_seq, found.last_seq)
     return PreconditionFailed(
         f"Session {session_id} has changed: If-Match names another revision."
     )

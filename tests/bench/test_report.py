@@ -99,6 +99,16 @@ def test_appends_with_a_key_are_compared_pair_by_pair():
     ]
 
 
+def test_pages_of_branches_are_compared():
+    pair = {"ratio": spread(1.4), "this_ms": spread(2.0), "that_ms": spread(1.0)}
+    pairs = {"one": pair | {"most": 1.5}, "other": pair | {"most": None}}
+    found = {"databases": {"sqlite": {"scale": 1.0, "pairs": pairs}}}
+    lines = tables.branches(found)
+    assert lines[0] == "**sqlite**, scale 1"
+    assert lines[4].endswith("| 1.4 (0.7 to 2.8) | ≤ 1.5: reached |")
+    assert lines[5].endswith("| 1.4 (0.7 to 2.8) |  |")
+
+
 def test_searches_are_judged_by_their_p95_and_by_the_scan():
     searches = {
         "a common word": {"this_ms": spread(5.0), "this_p95_ms": spread(50.0)},

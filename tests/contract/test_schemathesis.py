@@ -43,6 +43,7 @@ REFUSALS = (
     "malformed-request The cursor belongs to a list with other filters",
     "validation-failed More than .* sessions match",
     "validation-failed Give offset or cursor, not both",
+    "validation-failed Give around or (after|before|role), not both",
     "validation-failed It has .* bytes of (UTF-8|JSON)",
     "validation-failed The (number|integer) is out of range",
 )

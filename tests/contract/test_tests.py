@@ -23,6 +23,7 @@ TESTED_ELSEWHERE = {
     # Tables and shapes without functions: the queries and routes use each column.
     "models/facets.py": "store/test_facets.py",
     "models/idempotency.py": "store/test_idempotency.py",
+    "schemas/branches.py": "routes/test_branches.py",
     "schemas/facets.py": "routes/test_facets.py",
     "schemas/filters.py": "routes/test_session_lists.py",
     "schemas/health.py": "routes/test_health.py",

@@ -155,6 +155,7 @@ def test_append_brings_the_session_up_to_date(
         "last_updated_at": message["timestamp"],
         "message_count": 2,
         "last_message_preview": preview,
+        "head_seq": 2,
     }
 
 

@@ -72,6 +72,7 @@ def test_create_returns_the_session(alice, clock):
         "metadata": {},
         "external_id": None,
         "forked_from": None,
+        "head_seq": None,
     }
 
 
@@ -94,6 +95,7 @@ def test_create_from_nothing_fills_in_the_defaults(alice, clock):
         "metadata": {},
         "external_id": None,
         "forked_from": None,
+        "head_seq": None,
     }
 
 
@@ -159,6 +161,7 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
                 "metadata": {},
                 "external_id": None,
                 "forked_from": None,
+                "head_seq": 1,
             }
         ],
         "next_cursor": None,
@@ -331,6 +334,7 @@ def test_get_returns_the_session(alice, make_session, clock, slash):
         "metadata": {},
         "external_id": None,
         "forked_from": None,
+        "head_seq": None,
     }
 
 
@@ -399,6 +403,7 @@ def test_patch_returns_the_changed_session(alice, make_session, clock, slash):
         "metadata": {},
         "external_id": None,
         "forked_from": None,
+        "head_seq": 1,
     }
     assert alice.get(session_url(chat)).json == response.json
 
@@ -420,6 +425,70 @@ def test_patch_changes_one_field(alice, make_session, field, value):
     assert response.status_code == 200
     assert response.json == before | {field: value}
     assert alice.get(session_url(chat)).json == response.json
+
+
+@pytest.mark.parametrize(("head_seq", "stored"), [(1, 1), (2, 2), (3, None)])
+def test_patch_switches_branches_and_moves_nothing_else(
+    alice, app, make_session, head_seq, stored
+):
+    chat = make_session(messages=3)
+    before = alice.get(session_url(chat)).json
+    for _ in range(2):
+        response = alice.patch(session_url(chat), json={"head_seq": head_seq})
+        assert response.status_code == 200
+        assert response.json == before | {"head_seq": head_seq}
+        assert alice.get(session_url(chat)).json == response.json
+        assert alice.get(SESSIONS).json["sessions"] == [response.json]
+    with app.app_context():
+        assert db.session.get(ChatSession, chat.id).head_seq == stored
+
+
+def test_an_append_follows_the_head_and_becomes_it(alice, make_session):
+    chat = make_session(messages=3)
+    alice.patch(session_url(chat), json={"head_seq": 1})
+    message = alice.post(messages_url(chat), json={"content": "x"}).json
+    assert (message["seq"], message["parent_seq"]) == (4, 1)
+    assert alice.get(session_url(chat)).json["head_seq"] == 4
+
+
+@pytest.mark.parametrize("head_seq", [4, 2**31, 2**53 - 1])
+def test_patch_refuses_a_head_that_is_not_there(alice, make_session, head_seq):
+    chat = make_session(messages=3)
+    before = alice.get(session_url(chat)).json
+    body = {"head_seq": head_seq, "name": "New"}
+    response = alice.patch(session_url(chat), json=body)
+    problem = assert_problem(response, 409, detail=f"no message {head_seq} to show")
+    assert problem["type"] == "urn:chatstore:problem:head-missing"
+    assert problem["last_seq"] == 3
+    assert alice.get(session_url(chat)).json == before
+
+
+def test_patch_refuses_a_head_in_an_empty_session(alice, make_session):
+    response = alice.patch(session_url(make_session()), json={"head_seq": 1})
+    assert_problem(response, 409, detail="the last seq is 0")
+
+
+@pytest.mark.parametrize("head_seq", [0, -1, None, "1", 1.5, True, 2**53])
+def test_patch_refuses_a_head_that_is_no_seq(alice, make_session, head_seq):
+    chat = make_session(messages=3)
+    response = alice.patch(session_url(chat), json={"head_seq": head_seq})
+    assert_problem(response, 422, pointer="/head_seq")
+
+
+@pytest.mark.parametrize(("head_seq", "status"), [(1, 412), (9, 412)])
+def test_a_head_is_not_moved_at_another_revision(alice, make_session, head_seq, status):
+    chat = make_session(messages=3)
+    response = alice.patch(
+        session_url(chat), json={"head_seq": head_seq}, headers={"If-Match": '"1"'}
+    )
+    assert_problem(response, status)
+
+
+@pytest.mark.parametrize("head_seq", [1, 9])
+def test_somebody_elses_head_is_not_moved(alice, make_session, head_seq):
+    chat = make_session(messages=3, owner_id="bob")
+    response = alice.patch(session_url(chat), json={"head_seq": head_seq})
+    assert_problem(response, 404, detail=f"There is no session {chat.id}")
 
 
 def test_an_empty_patch_bumps_no_revision(alice, make_session):

@@ -1,6 +1,6 @@
 """The SQL statements that a piece of work sends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,3 +42,26 @@ def statements_of_write(write: Any, *arguments: Any, **keywords: Any) -> list[st
         run_write(write, *arguments, **keywords)
     assert statements
     return [*statements, "COMMIT"]
+
+
+def plan_of(database_kind: str, read: Callable[[], Any]) -> str:
+    """Return the plan of the last statement that `read` sends."""
+    sent: list[tuple[str, Any]] = []
+
+    def record(
+        connection: Any, cursor: Any, statement: str, values: Any, *_: Any
+    ) -> None:
+        sent.append((statement, values))
+
+    event.listen(db.engine, "before_cursor_execute", record)
+    try:
+        read()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", record)
+    statement, values = sent[-1]
+    # PostgreSQL shows the subplans of a recursive query only after it has run.
+    words = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN ANALYZE"}
+    with db.engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        cursor.execute(f"{words[database_kind]} {statement}", values)
+        return str(cursor.fetchall())

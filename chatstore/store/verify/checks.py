@@ -11,6 +11,11 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.store.deletions import IS_VISIBLE
 from chatstore.store.search import rebuild
+from chatstore.store.verify.branches import (
+    find_wrong_heads,
+    find_wrong_parents,
+    find_wrong_paths,
+)
 from chatstore.store.verify.index import Progress, find_wrong
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 from chatstore.store.verify.previews import find_wrong_previews
@@ -178,6 +183,9 @@ CHECKS = (
     Check("order", _without_progress(_find_disorder)),
     Check("last message", _without_progress(_find_wrong_last_messages)),
     Check("role", _without_progress(_find_unknown_roles)),
+    Check("parents", _without_progress(find_wrong_parents)),
+    Check("heads", _without_progress(find_wrong_heads)),
+    Check("paths", _without_progress(find_wrong_paths)),
     Check("facets", _without_progress(find_wrong_facets)),
     Check("names", _without_progress(find_wrong_names)),
     Check("search", _find_unsearchable),
