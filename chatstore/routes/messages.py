@@ -83,11 +83,7 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     response = _append(
         partial(run_transaction, is_core=True),
         session_id,
-        lambda: json_response(
-            MessageBatchAnswerSchema,
-            {"messages": [message_json(each) for each in append()]},
-            status=201,
-        ),
+        lambda: _answer_messages(append()),
         count=len(body["messages"]),
     )
     index_pending_messages()
@@ -97,7 +93,20 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
 def _answer_message(message: AppendedMessage, path: str) -> Response:
     location = {"Location": f"{path}/{message.id}"}
     return json_response(
-        MessageSchema, message_json(message), status=201, headers=location
+        MessageSchema,
+        message_json(message),
+        status=201,
+        headers=location,
+        seqs=(message.seq, message.seq),
+    )
+
+
+def _answer_messages(appended: list[AppendedMessage]) -> Response:
+    return json_response(
+        MessageBatchAnswerSchema,
+        {"messages": [message_json(each) for each in appended]},
+        status=201,
+        seqs=(appended[0].seq, appended[-1].seq),
     )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 from sqlalchemy import bindparam, delete, select, tuple_, update
@@ -14,9 +15,19 @@ from chatstore.models import IdempotencyRecord
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 
+# The status of a record whose answer had a message that was deleted: Gone.
+FORGOTTEN = 410
 _PURGE_BATCH = 1000
 PURGE_BYTES = 8 * 1024 * 1024
 _CLAIM_COLUMNS = ("owner_id", "key", "request", "body_sha256", "created_at")
+_ANSWER_COLUMNS = (
+    "status",
+    "answer",
+    "headers",
+    "first_seq",
+    "last_seq",
+    "session_id",
+)
 _IS_RECORD = (
     IdempotencyRecord.owner_id == bindparam("the_owner"),
     IdempotencyRecord.key == bindparam("the_key"),
@@ -43,7 +54,7 @@ _find = Prepared(
 _finish = Prepared(
     update(IdempotencyRecord.__table__)
     .where(*_IS_RECORD)
-    .values({name: bindparam(name) for name in ("status", "answer", "headers")})
+    .values({name: bindparam(name) for name in _ANSWER_COLUMNS})
     .returning(IdempotencyRecord.key)
 )
 _release = Prepared(
@@ -51,6 +62,20 @@ _release = Prepared(
     .where(*_IS_RECORD)
     .returning(IdempotencyRecord.key)
 )
+
+
+class AnsweredMessages(NamedTuple):
+    """The seqs of the messages in an answer; None if it has none.
+
+    `session_id` is that of a session which the request created.
+    """
+
+    first_seq: int | None = None
+    last_seq: int | None = None
+    session_id: UUID | None = None
+
+
+NO_MESSAGES = AnsweredMessages()
 
 
 class StoredAnswer(NamedTuple):
@@ -62,6 +87,11 @@ class StoredAnswer(NamedTuple):
     status: int
     answer: str
     headers: dict[str, str]
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether a message in the answer was deleted, so that the answer is gone."""
+        return self.status == FORGOTTEN
 
 
 def claim_record(
@@ -95,10 +125,20 @@ def claim_record(
 
 
 def finish_record(
-    *, owner_id: str, key: str, status: int, answer: str, headers: dict[str, str]
+    *,
+    owner_id: str,
+    key: str,
+    status: int,
+    answer: str,
+    headers: dict[str, str],
+    messages: AnsweredMessages = NO_MESSAGES,
 ) -> None:
-    """Store the answer with the key, in the transaction that claimed the key."""
+    """Store the answer with the key, in the transaction that claimed the key.
+
+    `messages` says which messages the answer has, so that their deletion finds it.
+    """
     answered = {"status": status, "answer": answer, "headers": headers}
+    answered |= messages._asdict()
     _finish.rows(write_connection(), _record_parameters(owner_id, key) | answered)
 
 

@@ -21,11 +21,13 @@ from chatstore.errors import (
     ChatstoreError,
     IdempotencyKeyReused,
     MalformedRequest,
+    MessageDeleted,
     OutcomeUnknown,
 )
 from chatstore.models.idempotency import KEY_LENGTH
 from chatstore.store import idempotency
 from chatstore.web.auth import current_owner
+from chatstore.web.responses import messages_of
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENVIRON_NAME = "HTTP_IDEMPOTENCY_KEY"
@@ -115,7 +117,8 @@ def _read_keyed() -> _KeyedRequest | None:
     return _KeyedRequest(
         owner_id=current_owner(),
         key=key,
-        request=f"{request.method} {request.path.rstrip('/')}",
+        # An id may be sent in capitals. Deletions look for the path as we write it.
+        request=f"{request.method} {request.path.rstrip('/').lower()}",
         body_sha256=hashlib.sha256(request.get_data()).hexdigest(),
     )
 
@@ -130,12 +133,7 @@ def _answer_or_replay(
         body_sha256=keyed.body_sha256,
     )
     if record is not None:
-        if (record.request, record.body_sha256) != (keyed.request, keyed.body_sha256):
-            is_other_body = record.request == keyed.request
-            raise IdempotencyKeyReused(keyed.key, is_other_body=is_other_body)
-        replay = Response(record.answer, record.status, record.headers)
-        replay.headers[REPLAYED_HEADER] = "true"
-        return replay
+        return _replay(keyed, record)
     try:
         response = answer()
     except ChatstoreError:
@@ -153,5 +151,20 @@ def _answer_or_replay(
         status=response.status_code,
         answer=response.get_data(as_text=True),
         headers=stored_headers,
+        messages=messages_of(response),
     )
     return response
+
+
+def _replay(keyed: _KeyedRequest, record: idempotency.StoredAnswer) -> BaseResponse:
+    is_same_request = record.request.lower() == keyed.request.lower()
+    if is_same_request and record.is_forgotten:
+        raise MessageDeleted(
+            f"The request with Idempotency-Key {keyed.key!r} took place, and a message"
+            " of its answer was deleted since. It is not stored again."
+        )
+    if not is_same_request or record.body_sha256 != keyed.body_sha256:
+        raise IdempotencyKeyReused(keyed.key, is_other_body=is_same_request)
+    replay = Response(record.answer, record.status, record.headers)
+    replay.headers[REPLAYED_HEADER] = "true"
+    return replay
