@@ -23,6 +23,7 @@ from chatstore.store import messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
+from chatstore.web.etags import etag_header, is_not_modified
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response, message_json
@@ -135,13 +136,19 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 
 
 @bp.get("/<int:message_id>")
-@Operation(answer=MessageSchema)
-def get_message(session_id: UUID, message_id: int) -> str:
+@Operation(
+    request_headers=("If-None-Match",), answer=MessageSchema, answer_headers=("ETag",)
+)
+def get_message(
+    session_id: UUID, message_id: int
+) -> tuple[str, dict[str, str]] | Response:
     """Read one message."""
     message = run_read(
         messages.get_message_json, session_id, message_id, owner_id=current_owner()
     )
-    return message.text
+    if is_not_modified(message):
+        return Response(status=304, headers=etag_header(message))
+    return message.text, etag_header(message)
 
 
 def _read_chunk(

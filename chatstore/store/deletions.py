@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
-from chatstore.models import ChatSession, Message, SessionFacet
+from chatstore.models import ChatSession, Message, MessageRevision, SessionFacet
 from chatstore.models.sessions import DELETED_OWNER
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
@@ -104,7 +104,7 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
     if db.session.scalar(locking) is None:
         return None
-    last = _find_end_of_batch(session_id, after)
+    last = find_end_of_batch(session_id, after, most=BATCH, most_bytes=BATCH_BYTES)
     if last is None:
         delete_sessions(hidden)
         return None
@@ -118,7 +118,30 @@ def delete_batch(session_id: UUID, *, after: int = 0) -> int | None:
     return last
 
 
-_BYTES = stored_bytes(Message.content, Message.metadata_, Message.extra)
+# A short revision costs time too, so each one counts these bytes more.
+_BYTES_OF_A_ROW = BATCH_BYTES // BATCH
+_REVISION_BYTES = (
+    select(
+        func.coalesce(
+            func.sum(
+                _BYTES_OF_A_ROW
+                + stored_bytes(
+                    MessageRevision.content,
+                    MessageRevision.metadata_,
+                    MessageRevision.extra,
+                )
+            ),
+            0,
+        )
+    )
+    .where(MessageRevision.message_id == Message.id)
+    .correlate(Message)
+    .scalar_subquery()
+)
+# The bytes of a message with its earlier revisions, which are deleted with it.
+_BYTES = stored_bytes(
+    Message.content, Message.metadata_, Message.extra, Message.search_text
+) + case((Message.revision > 1, _REVISION_BYTES), else_=0)
 
 
 def fits_one_transaction() -> ColumnElement[bool]:
@@ -150,19 +173,24 @@ def message_bytes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
 _IS_HIDDEN = and_(ChatSession.owner_id == DELETED_OWNER, ~IS_VISIBLE)
 
 
-def _find_end_of_batch(session_id: UUID, after: int) -> int | None:
-    """Return the last seq of the next batch; None if no messages follow the batch."""
+def find_end_of_batch(
+    session_id: UUID, after: int, *, most: int, most_bytes: int
+) -> int | None:
+    """Return the last seq of the next batch; None if no messages follow the batch.
+
+    A batch has up to `most` messages and `most_bytes`, or one larger message.
+    """
     query = (
         select(Message.seq, _BYTES)
         .where(Message.session_id == session_id, Message.seq > after)
         .order_by(Message.seq)
-        .limit(BATCH + 1)
+        .limit(most + 1)
     )
     total, last = 0, after
     with closing(db.session.execute(query)) as rows:  # SQLite reads rows as fetched
         for number, (seq, size_of_one) in enumerate(rows):
             total += size_of_one
-            if number == BATCH or (number and total > BATCH_BYTES):
+            if number == most or (number and total > most_bytes):
                 return last
             last = seq
     return None

@@ -1,5 +1,6 @@
 """Queries over idempotency records; no HTTP, no commit."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from chatstore.clock import utc_now
 from chatstore.db import db, write_connection
 from chatstore.db.prepared import Prepared
+from chatstore.errors import IdempotencyKeyReused, MessageDeleted
 from chatstore.models import IdempotencyRecord
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
@@ -49,6 +51,8 @@ _find = Prepared(
         IdempotencyRecord.status,
         IdempotencyRecord.answer,
         IdempotencyRecord.headers,
+        IdempotencyRecord.first_seq,
+        IdempotencyRecord.last_seq,
     ).where(*_IS_RECORD)
 )
 _finish = Prepared(
@@ -78,6 +82,16 @@ class AnsweredMessages(NamedTuple):
 NO_MESSAGES = AnsweredMessages()
 
 
+@dataclass(frozen=True)
+class KeyedRequest:
+    """The parts of a request with a key that its record needs."""
+
+    owner_id: str
+    key: str
+    request: str
+    body_sha256: str
+
+
 class StoredAnswer(NamedTuple):
     """A request that carried a key, and the answer to it."""
 
@@ -87,11 +101,27 @@ class StoredAnswer(NamedTuple):
     status: int
     answer: str
     headers: dict[str, str]
+    first_seq: int | None
+    last_seq: int | None
 
     @property
     def is_forgotten(self) -> bool:
         """Whether a message in the answer was deleted, so that the answer is gone."""
         return self.status == FORGOTTEN
+
+    def check_request(self, asked: KeyedRequest) -> None:
+        """Raise an error unless `asked` is the recorded request, and answered still.
+
+        Raises IdempotencyKeyReused and MessageDeleted.
+        """
+        is_same_request = self.request.lower() == asked.request.lower()
+        if is_same_request and self.is_forgotten:
+            raise MessageDeleted(
+                f"The request with Idempotency-Key {asked.key!r} took place, and a"
+                " message of its answer was deleted since. It is not stored again."
+            )
+        if not is_same_request or self.body_sha256 != asked.body_sha256:
+            raise IdempotencyKeyReused(asked.key, is_other_body=is_same_request)
 
 
 def claim_record(
@@ -112,16 +142,24 @@ def claim_record(
     }
     if _claim[connection.dialect.name].rows(connection, claim):
         return None
-    found = _find.rows(connection, _record_parameters(owner_id, key))
-    if found:
-        record = StoredAnswer(*found[0])
-        if isinstance(record.headers, str):  # SQLite's driver gives a text
-            return record._replace(headers=orjson.loads(record.headers))
+    record = find_record(owner_id=owner_id, key=key)
+    if record is not None:
         return record
     # Another transaction has purged the record meanwhile, so the key is free.
     return claim_record(
         owner_id=owner_id, key=key, request=request, body_sha256=body_sha256
     )
+
+
+def find_record(*, owner_id: str, key: str) -> StoredAnswer | None:
+    """Return the record of the key, if there is one."""
+    found = _find.rows(write_connection(), _record_parameters(owner_id, key))
+    if not found:
+        return None
+    record = StoredAnswer(*found[0])
+    if isinstance(record.headers, str):  # SQLite's driver gives a text
+        return record._replace(headers=orjson.loads(record.headers))
+    return record
 
 
 def finish_record(

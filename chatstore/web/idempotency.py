@@ -8,7 +8,6 @@ the other.
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -19,13 +18,12 @@ from chatstore.clock import Deadline
 from chatstore.db import MAX_RETRIES, new_deadline, run_transaction
 from chatstore.errors import (
     ChatstoreError,
-    IdempotencyKeyReused,
     MalformedRequest,
-    MessageDeleted,
     OutcomeUnknown,
 )
 from chatstore.models.idempotency import KEY_LENGTH
 from chatstore.store import idempotency
+from chatstore.store.idempotency import KeyedRequest
 from chatstore.web.auth import current_owner
 from chatstore.web.responses import messages_of
 
@@ -45,23 +43,13 @@ class Runner(Protocol):
     def __call__(self, work: Callable[[], T], *, deadline: Deadline) -> T: ...
 
 
-@dataclass(frozen=True)
-class _KeyedRequest:
-    """The parts of a request with a key that its record needs."""
-
-    owner_id: str
-    key: str
-    request: str
-    body_sha256: str
-
-
 def answer_keyed(answer: Callable[[], BaseResponse]) -> BaseResponse:
     """Return `answer()`, run once for the request's key if the request has one.
 
     The key and the effect are committed together, so an error leaves the key unused.
     After a commit with an unknown outcome the key's record tells whether it took place.
     """
-    keyed = _read_keyed()
+    keyed = read_keyed()
     if keyed is None:
         return answer()
     run = partial(run_transaction, turn=(keyed.owner_id, keyed.key))
@@ -73,14 +61,14 @@ def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse
 
     `answer` may run in another thread, so it must not read the request.
     """
-    keyed = _read_keyed()
+    keyed = read_keyed()
     if keyed is None:
         return run(answer, deadline=new_deadline())
     return _run_once(run, keyed, answer)
 
 
 def _run_once(
-    run: Runner, keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
+    run: Runner, keyed: KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
     answer_or_replay = partial(_answer_or_replay, keyed, answer)
     deadline = new_deadline()
@@ -110,11 +98,12 @@ def read_key() -> str | None:
     return key
 
 
-def _read_keyed() -> _KeyedRequest | None:
+def read_keyed() -> KeyedRequest | None:
+    """Return the request with its key, or None if it has none; MalformedRequest."""
     key = read_key()
     if key is None:
         return None
-    return _KeyedRequest(
+    return KeyedRequest(
         owner_id=current_owner(),
         key=key,
         # An id may be sent in capitals. Deletions look for the path as we write it.
@@ -124,7 +113,7 @@ def _read_keyed() -> _KeyedRequest | None:
 
 
 def _answer_or_replay(
-    keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
+    keyed: KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
     record = idempotency.claim_record(
         owner_id=keyed.owner_id,
@@ -133,7 +122,10 @@ def _answer_or_replay(
         body_sha256=keyed.body_sha256,
     )
     if record is not None:
-        return _replay(keyed, record)
+        record.check_request(keyed)
+        replay = Response(record.answer, record.status, record.headers)
+        replay.headers[REPLAYED_HEADER] = "true"
+        return replay
     try:
         response = answer()
     except ChatstoreError:
@@ -154,17 +146,3 @@ def _answer_or_replay(
         messages=messages_of(response),
     )
     return response
-
-
-def _replay(keyed: _KeyedRequest, record: idempotency.StoredAnswer) -> BaseResponse:
-    is_same_request = record.request.lower() == keyed.request.lower()
-    if is_same_request and record.is_forgotten:
-        raise MessageDeleted(
-            f"The request with Idempotency-Key {keyed.key!r} took place, and a message"
-            " of its answer was deleted since. It is not stored again."
-        )
-    if not is_same_request or record.body_sha256 != keyed.body_sha256:
-        raise IdempotencyKeyReused(keyed.key, is_other_body=is_same_request)
-    replay = Response(record.answer, record.status, record.headers)
-    replay.headers[REPLAYED_HEADER] = "true"
-    return replay

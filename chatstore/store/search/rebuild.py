@@ -64,7 +64,7 @@ def reindex_batch(
     """Rewrite the entries of the next rows; return None when no rows are left.
 
     The words are prepared before the transaction. The transaction skips rows that were
-    deleted or renamed meanwhile, because those changes updated the entries too.
+    deleted or changed meanwhile, because those changes updated the entries too.
     """
     entries = run_read(read_entries, index, after=after, most_bytes=most_bytes)
     write_entries = _prepare_writing(index, entries)
@@ -128,7 +128,7 @@ def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]
         same = [
             (key, its_words)
             for (key, text, _), its_words in zip(entries, words, strict=True)
-            if key in present and present[key] in (None, text)
+            if present.get(key) == text
         ]
         if same:
             put_words(index, [key for key, _ in same], [each for _, each in same])
@@ -136,15 +136,15 @@ def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]
     return write
 
 
-def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
-    """Lock the rows that still exist, and return their names by key.
+def _lock_rows(index: str, keys: list[int]) -> dict[int, str]:
+    """Lock the rows that still exist, and return their texts by key.
 
-    The name is None for messages, because their text never changes.
+    An edit or a deletion may have changed a text since it was read.
     """
     if index == MESSAGES:
-        # An entry refers to its row, so the row must exist until the commit.
-        query = select(Message.id, literal(None)).where(Message.id.in_(keys))
-        locking = query.with_for_update(read=True, key_share=True)
+        text = func.substr(Message.content, 1, INDEXED_CHARACTERS)
+        query = select(Message.id, text).where(Message.id.in_(keys))
+        locking = query.with_for_update(read=True)
     else:
         query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
         locking = query.where(ChatSession.number.in_(keys)).with_for_update(read=True)
