@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
 
-from sqlalchemy import Select, column, func, or_, select, table, text
+from sqlalchemy import Select, case, column, func, or_, select, table, text
 
 from chatstore.db import db, is_sqlite
 from chatstore.enums import Role
@@ -11,7 +13,13 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.previews import find_preview
 from chatstore.store.search import rebuild
+from chatstore.store.verify.corrections import (
+    find_deleted_texts,
+    find_wrong_feedback,
+    find_wrong_revisions,
+)
 from chatstore.store.verify.index import Progress, find_wrong
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 
@@ -95,8 +103,17 @@ def _find_disorder() -> Iterator[str]:
 
 
 def _find_wrong_last_messages() -> Iterator[str]:
+    is_late = or_(
+        Message.timestamp != ChatSession.last_updated_at,
+        Message.id.is_(None) & (ChatSession.last_updated_at != ChatSession.created_at),
+        ChatSession.last_updated_at < ChatSession.created_at,
+    )
     query = (
-        select(ChatSession.id)
+        select(
+            ChatSession.id,
+            ChatSession.last_message_preview,
+            case((is_late, 1), else_=0),
+        )
         .outerjoin(
             Message,
             (Message.session_id == ChatSession.id)
@@ -107,16 +124,16 @@ def _find_wrong_last_messages() -> Iterator[str]:
             or_(
                 func.substr(Message.content, 1, PREVIEW_LENGTH)
                 != func.coalesce(ChatSession.last_message_preview, ""),
-                Message.timestamp != ChatSession.last_updated_at,
                 Message.id.is_(None) & ChatSession.last_message_preview.is_not(None),
-                Message.id.is_(None)
-                & (ChatSession.last_updated_at != ChatSession.created_at),
-                ChatSession.last_updated_at < ChatSession.created_at,
+                is_late,
             ),
         )
     )
-    for (chat_id,) in _rows(query):
-        yield f"session {chat_id}: preview or last update differs from the last message"
+    for chat_id, preview, is_wrong in _rows(query):
+        # A version before stored the beginning of the last message, whatever it was.
+        if is_wrong or preview != find_preview(cast(UUID, chat_id)):
+            what = "preview or last update differs from the last message"
+            yield f"session {chat_id}: {what}"
 
 
 def _find_orphans() -> Iterator[str]:
@@ -180,6 +197,9 @@ CHECKS = (
     Check("order", _without_progress(_find_disorder)),
     Check("last message", _without_progress(_find_wrong_last_messages)),
     Check("role", _without_progress(_find_unknown_roles)),
+    Check("revisions", _without_progress(find_wrong_revisions)),
+    Check("deleted", _without_progress(find_deleted_texts)),
+    Check("feedback", _without_progress(find_wrong_feedback)),
     Check("facets", _without_progress(find_wrong_facets)),
     Check("names", _without_progress(find_wrong_names)),
     Check("search", _find_unsearchable),
