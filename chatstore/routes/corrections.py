@@ -97,7 +97,7 @@ def set_feedback(
 
 
 @bp.post("/clear")
-@Operation(request_headers=(IDEMPOTENCY_KEY,), answer=ClearedSchema)
+@Operation(request_headers=(IDEMPOTENCY_KEY,), answer=ClearedSchema, errors=(400,))
 def clear_session(session_id: UUID) -> tuple[dict[str, Any], dict[str, str]]:
     """Delete what all messages of a session say, for good; their places stay."""
     state = clearing.clear_session(
