@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, current_app
 
-from chatstore.db import run_read, run_write
+from chatstore.db import prepared, run_read, run_transaction
 from chatstore.schemas.corrections import (
     ClearedSchema,
     FeedbackSchema,
@@ -75,7 +75,10 @@ def list_revisions(
 @Operation(status=204)
 def delete_message(session_id: UUID, message_id: int) -> None:
     """Delete what a message says, for good; its place stays."""
-    run_write(erasures.delete_message, session_id, message_id, owner_id=current_owner())
+    delete = prepared(
+        erasures.delete_message, session_id, message_id, owner_id=current_owner()
+    )
+    run_transaction(delete, turn=session_id)
 
 
 @bp.put("/messages/<int:message_id>/feedback")
@@ -86,13 +89,14 @@ def set_feedback(
     body: dict[str, Any], session_id: UUID, message_id: int
 ) -> tuple[str, dict[str, str]]:
     """Rate a message; empty feedback removes an earlier one."""
-    message = run_write(
+    rate = prepared(
         feedback.set_feedback,
         session_id,
         message_id,
         owner_id=current_owner(),
         feedback=body,
     )
+    message = run_transaction(rate, turn=session_id)
     return message.text, etag_header(message)
 
 

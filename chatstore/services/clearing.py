@@ -5,7 +5,6 @@ from uuid import UUID
 from chatstore.services.steps import run_step
 from chatstore.store import clearing
 from chatstore.store.clearing import Clearing
-from chatstore.store.erasures import forget_last_answers
 from chatstore.store.idempotency import KeyedRequest
 
 
@@ -20,10 +19,6 @@ def clear_session(
     state = run_step(
         clearing.start_clearing, session_id, owner_id=owner_id, keyed=keyed
     )
-    if state.is_done:
-        return state
     while not state.is_done:
         state = run_step(clearing.clear_next, state)
-    while run_step(forget_last_answers, session_id, owner_id=owner_id):
-        pass
     return state

@@ -20,10 +20,14 @@ _KEY = (IdempotencyRecord.owner_id, IdempotencyRecord.key)
 _HAS_ANSWER = IdempotencyRecord.answer != ""
 
 
-def append_requests(session_id: UUID) -> tuple[str, str]:
-    """Return the requests that append to the session, as records name them."""
-    path = f"POST /api/v1/sessions/{session_id}/messages"
-    return path, f"{path}/batch"
+def append_requests(session_id: UUID) -> list[str]:
+    """Return the requests that append to the session, as records name them.
+
+    An older version wrote the id as it was sent, and some clients send capitals.
+    """
+    ids = (str(session_id), str(session_id).upper())
+    paths = [f"POST /api/v1/sessions/{each}/messages" for each in ids]
+    return [*paths, *(f"{path}/batch" for path in paths)]
 
 
 def forget_answers(
@@ -67,7 +71,10 @@ def forget_old_answer(session_id: UUID, message_id: int, *, owner_id: str) -> No
 def forget_old_answers(
     session_id: UUID, *, owner_id: str, most: int = MOST_OLD_RECORDS
 ) -> bool:
-    """Forget up to `most` answers of an older version; return whether it found any."""
+    """Forget up to `most` answers of an older version; return whether it found any.
+
+    All messages of the session are about to be deleted, and each answer holds some.
+    """
     query = select(*_KEY).where(is_old_answer(session_id, owner_id=owner_id))
     keys = [tuple(row) for row in db.session.execute(query.limit(most))]
     if keys:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from chatstore.store.answers import forget_old_answers
 from chatstore.store.deletions import BATCH, BATCH_BYTES
 from chatstore.store.erasures import delete_next_messages
 from chatstore.store.idempotency import (
@@ -70,12 +71,15 @@ def start_clearing(
 def clear_next(
     clearing: Clearing, *, most: int = BATCH, most_bytes: int = BATCH_BYTES
 ) -> Clearing:
-    """Delete what the next batch of messages says; return how far it has come."""
+    """Delete what the next batch of messages says; return how far it has come.
+
+    Answers of an older version are forgotten first, in steps of their own.
+    """
     session_id, owner_id = clearing.session_id, clearing.owner_id
     # The lock comes first: another request with the key may have come further.
     lock_session(session_id, owner_id=owner_id)
     clearing = _read_progress(clearing)
-    if clearing.is_done:
+    if clearing.is_done or forget_old_answers(session_id, owner_id=owner_id):
         return clearing
     last, count = delete_next_messages(
         session_id,

@@ -139,9 +139,12 @@ _REVISION_BYTES = (
     .scalar_subquery()
 )
 # The bytes of a message with its earlier revisions, which are deleted with it.
-_BYTES = stored_bytes(
+_OWN_BYTES = stored_bytes(
     Message.content, Message.metadata_, Message.extra, Message.search_text
-) + case((Message.revision > 1, _REVISION_BYTES), else_=0)
+)
+# SQLite would read a large text to reach the column `revision`, so we do not ask it
+# whether there are revisions.
+_BYTES = _OWN_BYTES + _REVISION_BYTES
 
 
 def fits_one_transaction() -> ColumnElement[bool]:

@@ -12,11 +12,7 @@ from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db
 from chatstore.fulltext.index_format import scopes_of
 from chatstore.models import Message, MessageFeedback, MessageRevision
-from chatstore.store.answers import (
-    forget_answers,
-    forget_old_answer,
-    forget_old_answers,
-)
+from chatstore.store.answers import forget_answers, forget_old_answer
 from chatstore.store.deletions import BATCH, BATCH_BYTES, find_end_of_batch
 from chatstore.store.locks import lock_message, lock_session
 from chatstore.store.previews import refresh_session
@@ -73,15 +69,6 @@ def delete_next_messages(
         )
         refresh_session(session_id)
     return last, count
-
-
-def forget_last_answers(session_id: UUID, *, owner_id: str) -> bool:
-    """Forget some answers of an older version; return whether there were any.
-
-    After all messages were deleted, each of them holds a deleted one.
-    """
-    lock_session(session_id, owner_id=owner_id)
-    return forget_old_answers(session_id, owner_id=owner_id)
 
 
 def _erase(session_id: UUID, owner_id: str, condition: ColumnElement[bool]) -> int:
