@@ -236,9 +236,9 @@ def read_entries(
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
-        # An entry refers to its row, so until the commit the row must exist, and a
-        # session must keep the name that was read.
-        query = query.with_for_update(read=True, key_share=index == MESSAGES)
+        # An entry refers to its row, so until the commit the row must exist, with the
+        # text that was read.
+        query = query.with_for_update(read=True)
     wanted = key > after if among is None else key.in_(list(among))
     if among is None and index == MESSAGES:
         wanted = key.in_(_next_messages(after, most_bytes))
