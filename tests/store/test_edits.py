@@ -75,7 +75,7 @@ def test_edits_at_once_take_place_one_after_the_other(app, message):
 
 
 @pytest.mark.parametrize(
-    "bounds", [EditBounds(revisions=2), EditBounds(revision_bytes=1)]
+    "bounds", [EditBounds(revisions=2), EditBounds(revision_bytes=10)]
 )
 def test_a_message_keeps_a_bounded_number_of_revisions(message, bounds):
     edit(message, "x" * 50, bounds=bounds)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Row,
     Select,
     case,
     column,
@@ -66,19 +67,19 @@ def reindex_batch(
     The words are prepared before the transaction. The transaction skips rows that were
     deleted or changed meanwhile, because those changes updated the entries too.
     """
-    entries = run_read(read_entries, index, after=after, most_bytes=most_bytes)
-    write_entries = _prepare_writing(index, entries)
+    rows = run_read(_read_rows, index, after=after, most_bytes=most_bytes)
+    write_entries = _prepare_writing(index, rows)
 
     def write() -> Batch | None:
-        if not entries:
+        if not rows:
             return None
         write_entries()
-        last = entries[-1][0]
+        last = rows[-1].key
         if index == MESSAGES and is_sqlite():
             db.session.execute(
                 delete(_PENDING).where(_PENDING.c.id.between(after + 1, last))
             )
-        return Batch(len(entries), last)
+        return Batch(len(rows), last)
 
     return write
 
@@ -90,8 +91,8 @@ def index_pending(*, until: int) -> Callable[[], bool]:
     Returns False when no such message was pending. SQLite only.
     """
     keys = run_read(_next_pending, until)
-    entries = run_read(read_entries, MESSAGES, among=keys) if keys else []
-    write_entries = _prepare_writing(MESSAGES, entries)
+    rows = run_read(_read_rows, MESSAGES, among=keys) if keys else []
+    write_entries = _prepare_writing(MESSAGES, rows)
 
     def write() -> bool:
         done = delete(_PENDING).where(_PENDING.c.id.in_(keys))
@@ -119,16 +120,18 @@ def _next_pending(until: int) -> list[int]:
     return fitting(keys, lambda key: bytes_of.get(key, 0), BATCH_BYTES)
 
 
-def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]:
+def _prepare_writing(index: str, rows: Sequence[Row[Any]]) -> Callable[[], None]:
+    entries = _entries(rows)
     words = [words_of(text, scopes) for _, text, scopes in entries]
-    keys = [key for key, _, _ in entries]
+    versions = {row.key: row.version for row in rows}
+    keys = list(versions)
 
     def write() -> None:
         present = _lock_rows(index, keys)
         same = [
             (key, its_words)
-            for (key, text, _), its_words in zip(entries, words, strict=True)
-            if present.get(key) == text
+            for key, its_words in zip(keys, words, strict=True)
+            if present.get(key) == versions[key]
         ]
         if same:
             put_words(index, [key for key, _ in same], [each for _, each in same])
@@ -136,14 +139,13 @@ def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]
     return write
 
 
-def _lock_rows(index: str, keys: list[int]) -> dict[int, str]:
-    """Lock the rows that still exist, and return their texts by key.
+def _lock_rows(index: str, keys: list[int]) -> dict[int, int | str]:
+    """Lock the rows that still exist, and return their versions by key.
 
-    An edit or a deletion may have changed a text since it was read.
+    The version of a message is its revision. A name is its own version.
     """
     if index == MESSAGES:
-        text = func.substr(Message.content, 1, INDEXED_CHARACTERS)
-        query = select(Message.id, text).where(Message.id.in_(keys))
+        query = select(Message.id, Message.revision).where(Message.id.in_(keys))
         locking = query.with_for_update(read=True)
     else:
         query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
@@ -233,6 +235,31 @@ def read_entries(
     most_bytes: int = BATCH_BYTES,
 ) -> list[Entry]:
     """Return the entries of the next rows with `key > after`, or of rows `among`."""
+    rows = _read_rows(
+        index,
+        after=after,
+        among=among,
+        is_locking=is_locking,
+        most_bytes=most_bytes,
+    )
+    return _entries(rows)
+
+
+def _entries(rows: Sequence[Row[Any]]) -> list[Entry]:
+    return [
+        (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
+        for row in rows
+    ]
+
+
+def _read_rows(
+    index: str,
+    *,
+    after: int = 0,
+    among: Iterable[int] | None = None,
+    is_locking: bool = False,
+    most_bytes: int = BATCH_BYTES,
+) -> Sequence[Row[Any]]:
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
@@ -242,11 +269,7 @@ def read_entries(
     wanted = key > after if among is None else key.in_(list(among))
     if among is None and index == MESSAGES:
         wanted = key.in_(_next_messages(after, most_bytes))
-    rows = db.session.execute(query.where(wanted).order_by(key).limit(BATCH))
-    return [
-        (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
-        for row in rows
-    ]
+    return db.session.execute(query.where(wanted).order_by(key).limit(BATCH)).all()
 
 
 def _next_messages(after: int, most_bytes: int) -> list[int]:
@@ -269,6 +292,7 @@ def _messages() -> Select[Any]:
         ),
         Message.session_id,
         Message.role,
+        Message.revision.label("version"),
     ).join_from(Message, ChatSession)
 
 
@@ -279,5 +303,6 @@ def _names() -> Select[Any]:
         ChatSession.owner_id,
         ChatSession.id.label("session_id"),
         literal("").label("role"),
+        ChatSession.name.label("version"),
     ]
     return select(*columns).where(ChatSession.name != "")
