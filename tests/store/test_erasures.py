@@ -17,6 +17,7 @@ from chatstore.store.messages import append_message, append_messages
 from chatstore.store.search import entries, rebuild
 from chatstore.store.verify.index import find_wrong
 from tests.support import SESSIONS, count, messages_url, on_sqlite
+from tests.support.statements import recorded_statements
 
 ME = {"owner_id": "alice"}
 TURN = {"content": "word", "role": "user", "metadata": None}
@@ -155,3 +156,27 @@ def matches(word):
         "SELECT rowid FROM message_index WHERE message_index MATCH :word ORDER BY rowid"
     )
     return list(db.session.scalars(query, {"word": word}))
+
+
+def test_answers_are_looked_up_and_not_searched_for(db_session, make_session):
+    chat = make_session(owner_id="alice", messages=1)
+    with recorded_statements() as statements:
+        message_id = db_session.query(Message.id).scalar()
+        run_write(delete_message, chat.id, message_id, **ME)
+    updates = [each for each in statements if "UPDATE idempotency_records" in each]
+    assert len(updates) == 3
+    if db.engine.dialect.name == "sqlite":
+        plans = [plan_of(each) for each in updates]
+        assert ["request=? AND first_seq" in each for each in plans] == [
+            True,
+            False,
+            True,
+        ]
+        assert "ix_idempotency_records_session_id" in plans[1]
+
+
+def plan_of(statement):
+    connection = db.session.connection()
+    values = tuple("" for _ in range(statement.count("?")))
+    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+    return " ".join(row.detail for row in rows)
