@@ -163,6 +163,22 @@ class TooManyForks(ChatstoreError):
         )
 
 
+class MessageDeleted(ChatstoreError):
+    """The message was deleted, so it cannot change, and its answer is not repeated."""
+
+    status = 410
+    slug = "message-deleted"
+    title = "Message deleted"
+
+
+class TooManyRevisions(ChatstoreError):
+    """The message was edited so often that its revisions reach their bound."""
+
+    status = 409
+    slug = "too-many-revisions"
+    title = "Too many revisions"
+
+
 class PreconditionFailed(ChatstoreError):
     """The resource changed since the caller last read it."""
 

@@ -1,8 +1,9 @@
 """The idempotency_records table: answers to POSTs with an Idempotency-Key."""
 
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy import JSON, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chatstore.db import UtcDateTime, db
@@ -13,7 +14,9 @@ KEY_LENGTH = 255
 class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
     """One key of one owner, and the answer to the first request with this key.
 
-    `status` and `answer` are null only inside the transaction that writes the row.
+    `status` and `answer` are null only inside the transaction that writes the row. If a
+    message in the answer was deleted, `status` is 410, and `answer` and `body_sha256`
+    are empty.
     """
 
     __tablename__ = "idempotency_records"
@@ -23,6 +26,12 @@ class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
             "owner_id",
             "request",
             "first_seq",
+        ),
+        Index(
+            "ix_idempotency_records_session_id",
+            "session_id",
+            sqlite_where=text("session_id IS NOT NULL"),
+            postgresql_where=text("session_id IS NOT NULL"),
         ),
     )
 
@@ -36,4 +45,7 @@ class IdempotencyRecord(db.Model):  # type: ignore[name-defined, misc]
     # The seqs of the messages in the answer; null if it has none.
     first_seq: Mapped[int | None]
     last_seq: Mapped[int | None]
+    # The session that the request created, if it has messages: the answer shows one.
+    # An append leaves it null, because `request` names the session.
+    session_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

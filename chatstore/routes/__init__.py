@@ -1,12 +1,24 @@
 """Lists the blueprints that the application registers; each file has one."""
 
-from chatstore.routes import branches, docs, facets, health, messages, search, sessions
+from chatstore.routes import (
+    branches,
+    corrections,
+    docs,
+    facets,
+    feedback,
+    health,
+    messages,
+    search,
+    sessions,
+)
 
 # The API document lists the blueprints in this order, with these descriptions.
 API_BLUEPRINTS = {
     sessions.bp: "Conversations",
     messages.bp: "The messages of a conversation",
     branches.bp: "The branches of a conversation",
+    corrections.bp: "Edit, delete and rate messages",
+    feedback.bp: "Rated messages",
     search.bp: "Search names and messages",
     facets.bp: "Tags and models to filter by",
     health.bp: "For monitors",

@@ -26,6 +26,7 @@ from chatstore.store import messages, path_messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
+from chatstore.web.etags import etag_header, is_not_modified
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response, message_json
@@ -88,11 +89,7 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     response = _append(
         partial(run_transaction, is_core=True),
         session_id,
-        lambda: json_response(
-            MessageBatchAnswerSchema,
-            {"messages": [message_json(each) for each in append()]},
-            status=201,
-        ),
+        lambda: _answer_messages(append()),
         count=len(body["messages"]),
     )
     index_pending_messages()
@@ -102,7 +99,20 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
 def _answer_message(message: AppendedMessage, path: str) -> Response:
     location = {"Location": f"{path}/{message.id}"}
     return json_response(
-        MessageSchema, message_json(message), status=201, headers=location
+        MessageSchema,
+        message_json(message),
+        status=201,
+        headers=location,
+        seqs=(message.seq, message.seq),
+    )
+
+
+def _answer_messages(appended: list[AppendedMessage]) -> Response:
+    return json_response(
+        MessageBatchAnswerSchema,
+        {"messages": [message_json(each) for each in appended]},
+        status=201,
+        seqs=(appended[0].seq, appended[-1].seq),
     )
 
 
@@ -145,13 +155,19 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 
 
 @bp.get("/<int:message_id>")
-@Operation(answer=MessageSchema)
-def get_message(session_id: UUID, message_id: int) -> str:
+@Operation(
+    request_headers=("If-None-Match",), answer=MessageSchema, answer_headers=("ETag",)
+)
+def get_message(
+    session_id: UUID, message_id: int
+) -> tuple[str, dict[str, str]] | Response:
     """Read one message."""
     message = run_read(
         messages.get_message_json, session_id, message_id, owner_id=current_owner()
     )
-    return message.text
+    if is_not_modified(message):
+        return Response(status=304, headers=etag_header(message))
+    return message.text, etag_header(message)
 
 
 def _read_chunk(

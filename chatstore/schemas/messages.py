@@ -273,7 +273,8 @@ _PARENT_SEQ: dict[str, Any] = {
 }
 
 
-def _text_bytes(content: Any) -> int:
+def text_bytes(content: Any) -> int:
+    """Return the length of the content's text in bytes of UTF-8."""
     return utf8_bytes(text_of(content))
 
 
@@ -310,7 +311,7 @@ class TurnSchema(ExtraSchema):
 
     content = Content(
         allow_none=True,
-        validate=within("max_content_bytes", _text_bytes, "bytes of UTF-8"),
+        validate=within("max_content_bytes", text_bytes, "bytes of UTF-8"),
         metadata=_CONTENT,
     )
     role = fields.Enum(Role, by_value=True, load_default=Role.USER)
@@ -348,14 +349,15 @@ class TurnSchema(ExtraSchema):
         if not isinstance(message["content"], str):
             extra = {"parts": message["content"], **extra}
         if extra:
-            _check_extra(extra)
+            check_extra(extra)
         return message | {"extra": extra or None}
 
 
 _check_size = within("max_message_bytes", json_bytes, "bytes of JSON")
 
 
-def _check_extra(extra: Mapping[str, Any]) -> None:
+def check_extra(extra: Mapping[str, Any]) -> None:
+    """Raise ValidationError, for the largest field, if the fields are too large."""
     try:
         _check_size(extra)
     except ValidationError as error:

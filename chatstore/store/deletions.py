@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
-from chatstore.models import ChatSession, Message, SessionFacet
+from chatstore.models import ChatSession, Message, MessageRevision, SessionFacet
 from chatstore.models.sessions import DELETED_OWNER
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
@@ -122,7 +122,7 @@ def delete_batch(
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
     if db.session.scalar(locking) is None:
         return None
-    last = _find_end_of_batch(session_id, after, bounds)
+    last = find_end_of_batch(session_id, after, bounds)
     if last is None:
         delete_sessions(hidden)
         return None
@@ -136,7 +136,33 @@ def delete_batch(
     return last
 
 
-_BYTES = stored_bytes(Message.content, Message.metadata_, Message.extra)
+# A short revision costs time too, so each one counts these bytes more.
+_BYTES_OF_A_ROW = BOUNDS.max_bytes // BOUNDS.max_messages
+_REVISION_BYTES = (
+    select(
+        func.coalesce(
+            func.sum(
+                _BYTES_OF_A_ROW
+                + stored_bytes(
+                    MessageRevision.content,
+                    MessageRevision.metadata_,
+                    MessageRevision.extra,
+                )
+            ),
+            0,
+        )
+    )
+    .where(MessageRevision.message_id == Message.id)
+    .correlate(Message)
+    .scalar_subquery()
+)
+# The bytes of a message with its earlier revisions, which are deleted with it.
+_OWN_BYTES = stored_bytes(
+    Message.content, Message.metadata_, Message.extra, Message.search_text
+)
+# SQLite would read a large text to reach the column `revision`, so we do not ask it
+# whether there are revisions.
+_BYTES = _OWN_BYTES + _REVISION_BYTES
 
 
 def fits_one_transaction(bounds: Bounds = BOUNDS) -> ColumnElement[bool]:
@@ -170,8 +196,11 @@ def message_bytes_of(ids: Sequence[UUID]) -> dict[UUID, int]:
 _IS_HIDDEN = and_(ChatSession.owner_id == DELETED_OWNER, ~IS_VISIBLE)
 
 
-def _find_end_of_batch(session_id: UUID, after: int, bounds: Bounds) -> int | None:
-    """Return the last seq of the next batch; None if no messages follow the batch."""
+def find_end_of_batch(session_id: UUID, after: int, bounds: Bounds) -> int | None:
+    """Return the last seq of the next batch; None if no messages follow the batch.
+
+    A batch stays within `bounds`, or has one larger message.
+    """
     query = (
         select(Message.seq, _BYTES)
         .where(Message.session_id == session_id, Message.seq > after)

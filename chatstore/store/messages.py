@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy import cast as sql_cast
 
 from chatstore.db import (
     db,
@@ -72,7 +73,7 @@ CHUNK_BYTES = 512 * 1024
 # read in vain, so a chunk there measures fewer messages.
 _MESSAGES_READ_FOR_SIZE = 20
 # PostgreSQL's greatest bigint. It refuses greater parameters.
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 _POSITION = select(ChatSession.last_seq, HEAD_SEQ).where(IS_OWNED)
@@ -88,7 +89,7 @@ _MESSAGE_JSON = as_json(
     extra=Message.extra,
 )
 _ONE_AS_JSON = Prepared(
-    select(_MESSAGE_JSON, Message.revision)
+    select(_MESSAGE_JSON, Message.revision, sql_cast(Message.feedback, Text))
     .join(ChatSession)
     .where(IS_OWNED, Message.id == bindparam("the_message", type_=Message.id.type))
 )
@@ -224,7 +225,7 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
         .where(owned(session_id, owner_id), Message.id == message_id)
     )
     message: Message | None = None
-    if message_id <= _MAX_ID:
+    if message_id <= MAX_ID:
         message = db.session.scalar(query)
     if message is None:
         raise no_such_message(session_id, message_id)
@@ -232,10 +233,11 @@ def get_message(session_id: UUID, message_id: int, *, owner_id: str) -> Message:
 
 
 class MessageJson(NamedTuple):
-    """The JSON text of a message, and the message's revision."""
+    """The JSON text of a message, and what its entity tag depends on."""
 
     text: str
     revision: int
+    feedback: str | None
 
 
 def get_message_json(
@@ -243,7 +245,7 @@ def get_message_json(
 ) -> MessageJson:
     """Return one message of the session as JSON text; raise NotFound."""
     found: Sequence[tuple[Any, ...]] = ()
-    if message_id <= _MAX_ID:
+    if message_id <= MAX_ID:
         parameters = session_parameters(session_id, owner_id)
         with read_connection() as connection:
             found = _ONE_AS_JSON.rows(

@@ -8,7 +8,6 @@ the other.
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -19,13 +18,14 @@ from chatstore.clock import Deadline
 from chatstore.db import MAX_RETRIES, new_deadline, run_transaction
 from chatstore.errors import (
     ChatstoreError,
-    IdempotencyKeyReused,
     MalformedRequest,
     OutcomeUnknown,
 )
 from chatstore.models.idempotency import KEY_LENGTH
 from chatstore.store import idempotency
+from chatstore.store.idempotency import KeyedRequest
 from chatstore.web.auth import current_owner
+from chatstore.web.responses import messages_of
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _ENVIRON_NAME = "HTTP_IDEMPOTENCY_KEY"
@@ -43,23 +43,13 @@ class Runner(Protocol):
     def __call__(self, work: Callable[[], T], *, deadline: Deadline) -> T: ...
 
 
-@dataclass(frozen=True)
-class _KeyedRequest:
-    """The parts of a request with a key that its record needs."""
-
-    owner_id: str
-    key: str
-    request: str
-    body_sha256: str
-
-
 def answer_keyed(answer: Callable[[], BaseResponse]) -> BaseResponse:
     """Return `answer()`, run once for the request's key if the request has one.
 
     The key and the effect are committed together, so an error leaves the key unused.
     After a commit with an unknown outcome the key's record tells whether it took place.
     """
-    keyed = _read_keyed()
+    keyed = read_keyed()
     if keyed is None:
         return answer()
     run = partial(run_transaction, turn=(keyed.owner_id, keyed.key))
@@ -71,14 +61,14 @@ def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse
 
     `answer` may run in another thread, so it must not read the request.
     """
-    keyed = _read_keyed()
+    keyed = read_keyed()
     if keyed is None:
         return run(answer, deadline=new_deadline())
     return _run_once(run, keyed, answer)
 
 
 def _run_once(
-    run: Runner, keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
+    run: Runner, keyed: KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
     answer_or_replay = partial(_answer_or_replay, keyed, answer)
     deadline = new_deadline()
@@ -108,20 +98,22 @@ def read_key() -> str | None:
     return key
 
 
-def _read_keyed() -> _KeyedRequest | None:
+def read_keyed() -> KeyedRequest | None:
+    """Return the request with its key, or None if it has none; MalformedRequest."""
     key = read_key()
     if key is None:
         return None
-    return _KeyedRequest(
+    return KeyedRequest(
         owner_id=current_owner(),
         key=key,
-        request=f"{request.method} {request.path.rstrip('/')}",
+        # An id may be sent in capitals. Deletions look for the path as we write it.
+        request=f"{request.method} {request.path.rstrip('/').lower()}",
         body_sha256=hashlib.sha256(request.get_data()).hexdigest(),
     )
 
 
 def _answer_or_replay(
-    keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
+    keyed: KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
     record = idempotency.claim_record(
         owner_id=keyed.owner_id,
@@ -130,9 +122,7 @@ def _answer_or_replay(
         body_sha256=keyed.body_sha256,
     )
     if record is not None:
-        if (record.request, record.body_sha256) != (keyed.request, keyed.body_sha256):
-            is_other_body = record.request == keyed.request
-            raise IdempotencyKeyReused(keyed.key, is_other_body=is_other_body)
+        record.check_request(keyed)
         replay = Response(record.answer, record.status, record.headers)
         replay.headers[REPLAYED_HEADER] = "true"
         return replay
@@ -153,5 +143,6 @@ def _answer_or_replay(
         status=response.status_code,
         answer=response.get_data(as_text=True),
         headers=stored_headers,
+        messages=messages_of(response),
     )
     return response

@@ -61,11 +61,11 @@ _REQUEST_HEADERS: dict[str, tuple[int, str, dict[str, str]]] = {
         "A request that is repeated with its key has its effect once",
         {"pattern": _KEY_PATTERN, "example": "4711-a"},
     ),
-    "If-Match": (412, "Change only a session at this revision", {"example": '"7"'}),
+    "If-Match": (412, "Change only at this revision", {"example": '"7"'}),
     "If-None-Match": (304, "Answer only with another revision", {"example": '"7"'}),
 }
 _ANSWER_HEADERS = {
-    "ETag": {"description": "The session's revision", "schema": {"type": "string"}},
+    "ETag": {"description": "The revision", "schema": {"type": "string"}},
     "Location": {
         "description": "The path of the created resource",
         "schema": {"type": "string", "format": "uri-reference"},
@@ -73,7 +73,7 @@ _ANSWER_HEADERS = {
 }
 _RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "integer"}}
 # Operations refer to these responses by name.
-_STATUSES = (304, 400, 404, 409, 412, 413, 415, 422, 500, 503)
+_STATUSES = (304, 400, 404, 409, 410, 412, 413, 415, 422, 500, 503)
 _PATH_TYPES: dict[str, dict[str, Any]] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},

@@ -1,18 +1,43 @@
 """Writes a value as a JSON response."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import orjson
 from flask import Response
 from marshmallow import Schema
+from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.schemas.dumping import compile_dump
 from chatstore.schemas.messages import PlainMessageSchema
+from chatstore.store.idempotency import AnsweredMessages
 from chatstore.store.json_rows import AppendedMessage
 
 JSON = "application/json"
+# The Location of a created session.
+_SESSION = re.compile(r".*/sessions/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+class MessagesResponse(Response):
+    """A response with messages; a record of it keeps their first and last seq."""
+
+    seqs: tuple[int, int]
+
+
+def messages_of(response: BaseResponse) -> AnsweredMessages:
+    """Return which messages a response has; a created session shows its last one."""
+    if isinstance(response, MessagesResponse):
+        return AnsweredMessages(*response.seqs)
+    created = _SESSION.fullmatch(response.headers.get("Location", ""))
+    if created is None:
+        return AnsweredMessages()
+    count = orjson.loads(response.get_data()).get("message_count", 0)
+    if not count:
+        return AnsweredMessages()
+    return AnsweredMessages(1, count, UUID(created[1]))
 
 
 def json_response(
@@ -20,10 +45,19 @@ def json_response(
     value: Any,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    *,
+    seqs: tuple[int, int] | None = None,
 ) -> Response:
-    """Return a response whose body is `value` as `schema` dumps it."""
+    """Return a response whose body is `value` as `schema` dumps it.
+
+    `seqs` are the first and the last seq of the messages in an answer that is stored.
+    """
     body = orjson.dumps(_dump_function(schema)(value))
-    return Response(body, status, headers, content_type=JSON)
+    if seqs is None:
+        return Response(body, status, headers, content_type=JSON)
+    response = MessagesResponse(body, status, headers, content_type=JSON)
+    response.seqs = seqs
+    return response
 
 
 def message_json(message: AppendedMessage) -> str:

@@ -28,7 +28,11 @@ COLUMNS = {
         "deleted_at": "{instant}",
         "feedback": "JSON",
     },
-    "idempotency_records": {"first_seq": "INTEGER", "last_seq": "INTEGER"},
+    "idempotency_records": {
+        "first_seq": "INTEGER",
+        "last_seq": "INTEGER",
+        "session_id": "{uuid}",
+    },
     "sessions": {
         "metadata": "JSON",
         "external_id": "VARCHAR(255)",
@@ -101,6 +105,12 @@ def prepare(work: Any) -> None:
         ["owner_id", "request", "first_seq"],
     )
     work.create_index(
+        "ix_idempotency_records_session_id",
+        "idempotency_records",
+        ["session_id"],
+        where="session_id IS NOT NULL",
+    )
+    work.create_index(
         "ix_sessions_external_id",
         "sessions",
         ["owner_id", "external_id"],
@@ -129,6 +139,7 @@ def downgrade() -> None:
         "ix_chat_messages_siblings",
         "ix_sessions_external_id",
         "ix_idempotency_records_owner_id_request_first_seq",
+        "ix_idempotency_records_session_id",
     ):
         op.execute(f"DROP INDEX {name}")
     for table in TABLES:

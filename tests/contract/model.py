@@ -140,7 +140,7 @@ class Chat:
             "archived": False,
             "archived_at": None,
             "forked_from": None,
-            "head_seq": len(self.turns) or None,
+            "head_seq": self.head or None,
         }
 
     def turn_as_json(self, turn: Turn, kind: str) -> JsonObject:

@@ -231,6 +231,12 @@ def test_errors_are_documented_where_they_occur(document):
         ("POST /api/v1/sessions/{session_id}/messages", "201"),
         ("GET /api/v1/sessions/{session_id}/messages", "200"),
         ("GET /api/v1/sessions/{session_id}/messages/{message_id}", "200"),
+        ("PATCH /api/v1/sessions/{session_id}/messages/{message_id}", "200"),
+        ("DELETE /api/v1/sessions/{session_id}/messages/{message_id}", "204"),
+        ("GET /api/v1/sessions/{session_id}/messages/{message_id}/revisions", "200"),
+        ("PUT /api/v1/sessions/{session_id}/messages/{message_id}/feedback", "200"),
+        ("POST /api/v1/sessions/{session_id}/clear", "200"),
+        ("GET /api/v1/feedback", "200"),
         ("GET /healthz", "200"),
         ("GET /readyz", "200"),
         ("GET /metrics", "200"),
@@ -316,7 +322,10 @@ def test_headers_are_documented(document):
     assert "Retry-After" in away["headers"]
 
 
-@pytest.mark.parametrize("name", ["SessionCreate", "SessionUpdate", "MessageCreate"])
+@pytest.mark.parametrize(
+    "name",
+    ["SessionCreate", "SessionUpdate", "MessageCreate", "MessageUpdate", "Feedback"],
+)
 def test_every_body_has_examples(document, name):
     schema = document["components"]["schemas"][name]
     for field, part in schema["properties"].items():

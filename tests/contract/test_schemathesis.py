@@ -38,7 +38,9 @@ CONFIG = {
 # Refusals of input that the document allows: a schema cannot express the rule, or
 # the refusal depends on stored data.
 REFUSALS = (
-    "precondition-failed Session .* changed",
+    "precondition-failed (Session|Message) .* changed",
+    "message-deleted ",
+    "validation-failed Nothing would be left",
     "malformed-request This service did not create the cursor",
     "malformed-request The cursor belongs to a list with other filters",
     "validation-failed More than .* sessions match",

@@ -24,6 +24,9 @@ TESTED_ELSEWHERE = {
     "models/facets.py": "store/test_facets.py",
     "models/idempotency.py": "store/test_idempotency.py",
     "schemas/branches.py": "routes/test_branches.py",
+    "models/feedback.py": "store/test_feedback.py",
+    "models/revisions.py": "store/test_revisions.py",
+    "schemas/corrections.py": "routes/test_corrections.py",
     "schemas/facets.py": "routes/test_facets.py",
     "schemas/filters.py": "routes/test_session_lists.py",
     "schemas/health.py": "routes/test_health.py",
@@ -31,9 +34,13 @@ TESTED_ELSEWHERE = {
     "schemas/problems.py": "contract/test_error_shape.py",
     "schemas/search.py": "routes/test_search.py",
     "schemas/sessions.py": "routes/test_sessions.py",
-    # A part of one use case, tested as a whole.
+    # Parts of one use case, tested as a whole.
     "services/backup/whole_database.py": "services/backup/test_backup.py",
     "store/search/rows.py": "store/search/test_plans.py",
+    "services/clearing.py": "store/test_clearing.py",
+    "services/edits.py": "store/test_edits.py",
+    "store/answers.py": "store/test_erasures.py",
+    "store/locks.py": "store/test_erasures.py",
 }
 
 

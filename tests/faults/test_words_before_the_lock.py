@@ -59,13 +59,16 @@ TURNS = {"messages": [{"content": f"plan {number}"} for number in range(5)]}
         ("POST", "batch", TURNS, 5),
         ("POST", "list", {"name": "a plan"}, 1),
         ("PATCH", "session", {"name": "a plan"}, 1),
+        ("PATCH", "message", {"content": "a plan"}, 1),
     ],
 )
 def test_a_request_makes_its_words_before_it_waits(
     alice, make_session, watched, method, place, body, texts, headers
 ):
-    chat = make_session()
+    chat = make_session(messages=1)
+    (first,) = alice.get(messages_url(chat)).json["messages"]
     urls = {
+        "message": f"{messages_url(chat)}/{first['id']}",
         "messages": messages_url(chat),
         "batch": f"{messages_url(chat)}/batch",
         "list": SESSIONS,

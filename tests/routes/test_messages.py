@@ -424,8 +424,8 @@ def test_messages_of_a_missing_or_malformed_id_are_not_found(alice, app):
     [
         ("PUT", "messages", {"GET", "HEAD", "OPTIONS", "POST"}),
         ("DELETE", "messages/", {"GET", "HEAD", "OPTIONS", "POST"}),
-        ("PATCH", "messages/1", {"GET", "HEAD", "OPTIONS"}),
-        ("DELETE", "messages/1/", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "messages/1", {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH"}),
+        ("POST", "messages/1/", {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH"}),
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(alice, method, path, allowed):

@@ -1,9 +1,12 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
+from flask import Response
 
 from chatstore.models import ChatSession, IdempotencyRecord, Message
+from chatstore.web.responses import messages_of
 from tests.support import (
     MISSING_ID,
     SESSIONS,
@@ -198,3 +201,18 @@ def test_eight_clients_at_once_make_one_message(app, make_session):
     replays = [a for a in answers if a.headers.get("Idempotency-Replayed") == "true"]
     assert len(replays) == 7
     assert counted(app, Message) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "count", "messages"),
+    [
+        (f"/api/v1/sessions/{MISSING_ID}", 2, (1, 2, UUID(MISSING_ID))),
+        (f"/api/v1/sessions/{MISSING_ID}", 0, (None, None, None)),
+        (f"/api/v1/sessions/{MISSING_ID}/messages/1", 2, (None, None, None)),
+        ("", 2, (None, None, None)),
+    ],
+)
+def test_the_answer_of_a_creation_shows_its_messages(location, count, messages):
+    headers = {"Location": location} if location else {}
+    response = Response(f'{{"message_count":{count}}}', 201, headers)
+    assert messages_of(response) == messages

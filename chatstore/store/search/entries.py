@@ -164,6 +164,16 @@ def put_new_words(keys: Sequence[int], words: Sequence[Words]) -> None:
         write_connection().execute(_MARK_PENDING, pending)
 
 
+def replace_words(keys: Sequence[int], words: Sequence[Words]) -> None:
+    """Write the entries of messages whose text changed; they are pending no more."""
+    put_words(MESSAGES, keys, words)
+    if is_sqlite():
+        pending = column("id", BigInteger)
+        write_connection().execute(
+            delete(table(PENDING, pending)).where(pending.in_(keys))
+        )
+
+
 def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:
     """Return the statement that deletes the entries with these keys."""
     key = column("rowid" if is_sqlite() else "id", BigInteger)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Row,
     Select,
     case,
     column,
@@ -64,21 +65,21 @@ def reindex_batch(
     """Rewrite the entries of the next rows; return None when no rows are left.
 
     The words are prepared before the transaction. The transaction skips rows that were
-    deleted or renamed meanwhile, because those changes updated the entries too.
+    deleted or changed meanwhile, because those changes updated the entries too.
     """
-    entries = run_read(read_entries, index, after=after, max_bytes=max_bytes)
-    write_entries = _prepare_writing(index, entries)
+    rows = run_read(_read_rows, index, after=after, max_bytes=max_bytes)
+    write_entries = _prepare_writing(index, rows)
 
     def write() -> Batch | None:
-        if not entries:
+        if not rows:
             return None
         write_entries()
-        last = entries[-1][0]
+        last = rows[-1].key
         if index == MESSAGES and is_sqlite():
             db.session.execute(
                 delete(_PENDING).where(_PENDING.c.id.between(after + 1, last))
             )
-        return Batch(len(entries), last)
+        return Batch(len(rows), last)
 
     return write
 
@@ -90,8 +91,8 @@ def index_pending(*, until: int, max_rows: int = BATCH) -> Callable[[], bool]:
     Returns False when no such message was pending. SQLite only.
     """
     keys = run_read(_next_pending, until, max_rows)
-    entries = run_read(read_entries, MESSAGES, keys=keys) if keys else []
-    write_entries = _prepare_writing(MESSAGES, entries)
+    rows = run_read(_read_rows, MESSAGES, keys=keys) if keys else []
+    write_entries = _prepare_writing(MESSAGES, rows)
 
     def write() -> bool:
         done = delete(_PENDING).where(_PENDING.c.id.in_(keys))
@@ -119,16 +120,18 @@ def _next_pending(until: int, max_rows: int) -> list[int]:
     return fitting(keys, lambda key: bytes_of.get(key, 0), BATCH_BYTES)
 
 
-def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]:
+def _prepare_writing(index: str, rows: Sequence[Row[Any]]) -> Callable[[], None]:
+    entries = _entries(rows)
     words = [words_of(text, scopes) for _, text, scopes in entries]
-    keys = [key for key, _, _ in entries]
+    versions = {row.key: row.version for row in rows}
+    keys = list(versions)
 
     def write() -> None:
         present = _lock_rows(index, keys)
         same = [
             (key, each)
-            for (key, text, _), each in zip(entries, words, strict=True)
-            if key in present and present[key] in (None, text)
+            for key, each in zip(keys, words, strict=True)
+            if present.get(key) == versions[key]
         ]
         if same:
             put_words(index, [key for key, _ in same], [each for _, each in same])
@@ -136,15 +139,14 @@ def _prepare_writing(index: str, entries: Sequence[Entry]) -> Callable[[], None]
     return write
 
 
-def _lock_rows(index: str, keys: list[int]) -> dict[int, str | None]:
-    """Lock the rows that still exist, and return their names by key.
+def _lock_rows(index: str, keys: list[int]) -> dict[int, int | str]:
+    """Lock the rows that still exist, and return their versions by key.
 
-    The name is None for messages, because their text never changes.
+    The version of a message is its revision. A name is its own version.
     """
     if index == MESSAGES:
-        # An entry refers to its row, so the row must exist until the commit.
-        query = select(Message.id, literal(None)).where(Message.id.in_(keys))
-        locking = query.with_for_update(read=True, key_share=True)
+        query = select(Message.id, Message.revision).where(Message.id.in_(keys))
+        locking = query.with_for_update(read=True)
     else:
         query = select(ChatSession.number, func.coalesce(ChatSession.name, ""))
         locking = query.where(ChatSession.number.in_(keys)).with_for_update(read=True)
@@ -237,22 +239,43 @@ def read_entries(
     max_bytes: int = BATCH_BYTES,
 ) -> list[Entry]:
     """Return the entries of the next rows with `key > after`, or of these `keys`."""
+    rows = _read_rows(
+        index,
+        after=after,
+        keys=keys,
+        is_locking=is_locking,
+        max_bytes=max_bytes,
+    )
+    return _entries(rows)
+
+
+def _entries(rows: Sequence[Row[Any]]) -> list[Entry]:
+    return [
+        (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
+        for row in rows
+    ]
+
+
+def _read_rows(
+    index: str,
+    *,
+    after: int = 0,
+    keys: Iterable[int] | None = None,
+    is_locking: bool = False,
+    max_bytes: int = BATCH_BYTES,
+) -> Sequence[Row[Any]]:
     key: Any = Message.id if index == MESSAGES else ChatSession.number
     query = _messages() if index == MESSAGES else _names()
     if is_locking:
-        # An entry refers to its row, so until the commit the row must exist, and a
-        # session must keep the name that was read.
-        query = query.with_for_update(read=True, key_share=index == MESSAGES)
+        # An entry refers to its row, so until the commit the row must exist, with the
+        # text that was read.
+        query = query.with_for_update(read=True)
     is_next = key > after
     if keys is not None:
         is_next = key.in_(list(keys))
     elif index == MESSAGES:
         is_next = key.in_(_next_messages(after, max_bytes))
-    rows = db.session.execute(query.where(is_next).order_by(key).limit(BATCH))
-    return [
-        (row.key, row.text, scopes_of(row.owner_id, row.session_id, row.role))
-        for row in rows
-    ]
+    return db.session.execute(query.where(is_next).order_by(key).limit(BATCH)).all()
 
 
 def _next_messages(after: int, max_bytes: int) -> list[int]:
@@ -275,6 +298,7 @@ def _messages() -> Select[Any]:
         ),
         Message.session_id,
         Message.role,
+        Message.revision.label("version"),
     ).join_from(Message, ChatSession)
 
 
@@ -285,5 +309,6 @@ def _names() -> Select[Any]:
         ChatSession.owner_id,
         ChatSession.id.label("session_id"),
         literal("").label("role"),
+        ChatSession.name.label("version"),
     ]
     return select(*columns).where(ChatSession.name != "")

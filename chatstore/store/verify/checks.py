@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Select, column, func, or_, select, table, text
+from sqlalchemy import Select, case, column, func, or_, select, table, text
 
 from chatstore.db import db, is_sqlite
 from chatstore.enums import Role
@@ -15,6 +15,11 @@ from chatstore.store.verify.branches import (
     find_wrong_heads,
     find_wrong_parents,
     find_wrong_paths,
+)
+from chatstore.store.verify.corrections import (
+    find_deleted_texts,
+    find_wrong_feedback,
+    find_wrong_revisions,
 )
 from chatstore.store.verify.index import Progress, find_wrong
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
@@ -100,8 +105,17 @@ def _find_disorder() -> Iterator[str]:
 
 
 def _find_wrong_last_messages() -> Iterator[str]:
+    is_late = or_(
+        Message.timestamp != ChatSession.last_updated_at,
+        Message.id.is_(None) & (ChatSession.last_updated_at != ChatSession.created_at),
+        ChatSession.last_updated_at < ChatSession.created_at,
+    )
     query = (
-        select(ChatSession.id)
+        select(
+            ChatSession.id,
+            ChatSession.last_message_preview,
+            case((is_late, 1), else_=0),
+        )
         .outerjoin(
             Message,
             (Message.session_id == ChatSession.id)
@@ -186,6 +200,9 @@ CHECKS = (
     Check("parents", _without_progress(find_wrong_parents)),
     Check("heads", _without_progress(find_wrong_heads)),
     Check("paths", _without_progress(find_wrong_paths)),
+    Check("revisions", _without_progress(find_wrong_revisions)),
+    Check("deleted", _without_progress(find_deleted_texts)),
+    Check("feedback", _without_progress(find_wrong_feedback)),
     Check("facets", _without_progress(find_wrong_facets)),
     Check("names", _without_progress(find_wrong_names)),
     Check("search", _find_unsearchable),

@@ -1,0 +1,103 @@
+"""Deletes what messages said, for good; their places in the log stay; no commit.
+
+A deleted message keeps its seq, role, timestamp and parent, so that paths, cursors and
+counts hold. Nothing else of it stays, here or in any other table.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, literal, null, select, update
+
+from chatstore.clock import utc_now
+from chatstore.db import UtcDateTime, db
+from chatstore.fulltext.index_format import scopes_of
+from chatstore.models import Message, MessageFeedback, MessageRevision
+from chatstore.store.answers import forget_answers, forget_old_answer
+from chatstore.store.deletions import BOUNDS, Bounds, find_end_of_batch
+from chatstore.store.locks import lock_message, lock_session
+from chatstore.store.previews import refresh_session
+from chatstore.store.search import entries
+
+# The values of a deleted message.
+NOTHING = {
+    Message.content: "",
+    Message.metadata_: null(),
+    Message.extra: null(),
+    Message.search_text: null(),
+    Message.feedback: null(),
+    Message.edited_at: null(),
+}
+
+
+def delete_message(session_id: UUID, message_id: int, *, owner_id: str) -> None:
+    """Delete what the message says; a deleted one stays as it is; raise NotFound."""
+    message = lock_message(session_id, message_id, owner_id=owner_id)
+    if message.deleted_at is not None:
+        return
+    _erase(session_id, owner_id, Message.id == message_id)
+    seq = message.seq
+    forget_answers(session_id, owner_id=owner_id, first_seq=seq, last_seq=seq)
+    forget_old_answer(session_id, message_id, owner_id=owner_id)
+    refresh_session(session_id)
+
+
+def delete_next_messages(
+    session_id: UUID,
+    *,
+    owner_id: str,
+    after: int,
+    until: int,
+    bounds: Bounds = BOUNDS,
+) -> tuple[int, int]:
+    """Delete what the next messages say, those with `after` < seq <= `until`.
+
+    Returns the last seq of the batch, and how many messages it deleted; the others
+    were deleted before. A batch stays within `bounds`, or has one larger message.
+    Raises NotFound.
+    """
+    last_seq = lock_session(session_id, owner_id=owner_id)
+    last = find_end_of_batch(session_id, after, bounds)
+    last = min(last or last_seq, until)
+    batch = and_(
+        Message.session_id == session_id, Message.seq > after, Message.seq <= last
+    )
+    count = _erase(session_id, owner_id, batch)
+    if count:
+        forget_answers(
+            session_id, owner_id=owner_id, first_seq=after + 1, last_seq=last
+        )
+        refresh_session(session_id)
+    return last, count
+
+
+def _erase(session_id: UUID, owner_id: str, condition: ColumnElement[bool]) -> int:
+    """Erase these messages of the locked session; return how many."""
+    # The rows stay locked, so that no feedback comes between.
+    query = (
+        select(Message.id, Message.role)
+        .where(condition, Message.deleted_at.is_(None))
+        .order_by(Message.seq)
+        .with_for_update()
+    )
+    rows = db.session.execute(query).all()
+    if not rows:
+        return 0
+    ids = [row.id for row in rows]
+    for model in (MessageRevision, MessageFeedback):
+        db.session.execute(delete(model).where(model.message_id.in_(ids)))
+    state = {
+        Message.deleted_at: literal(utc_now(), UtcDateTime()),
+        Message.revision: Message.revision + 1,
+    }
+    db.session.execute(
+        update(Message)
+        .where(Message.id.in_(ids))
+        .values(NOTHING | state)
+        .execution_options(synchronize_session=False)
+    )
+    empty = {
+        role: entries.words_of("", scopes_of(owner_id, session_id, role))
+        for role in {row.role for row in rows}
+    }
+    entries.replace_words(ids, [empty[row.role] for row in rows])
+    return len(ids)
