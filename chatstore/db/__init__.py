@@ -9,6 +9,7 @@ from chatstore.db.engine import (
 )
 from chatstore.db.transactions import (
     MAX_RETRIES,
+    copy_turn,
     core_transaction,
     is_in_transaction,
     new_deadline,
@@ -32,6 +33,7 @@ __all__ = (
     "Base",
     "MAX_RETRIES",
     "UtcDateTime",
+    "copy_turn",
     "core_transaction",
     "database_state",
     "db",

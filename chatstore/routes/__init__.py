@@ -1,11 +1,12 @@
 """Lists the blueprints that the application registers; each file has one."""
 
-from chatstore.routes import docs, facets, health, messages, search, sessions
+from chatstore.routes import docs, facets, forks, health, messages, search, sessions
 
 # The API document lists the blueprints in this order, with these descriptions.
 API_BLUEPRINTS = {
     sessions.bp: "Conversations",
     messages.bp: "The messages of a conversation",
+    forks.bp: "Copies of branches",
     search.bp: "Search names and messages",
     facets.bp: "Tags and models to filter by",
     health.bp: "For monitors",

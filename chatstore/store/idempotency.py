@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chatstore.clock import utc_now
-from chatstore.db import db, write_connection
+from chatstore.db import db, read_connection, write_connection
 from chatstore.db.prepared import Prepared
 from chatstore.models import IdempotencyRecord
 from chatstore.store.batches import fitting
@@ -82,16 +82,31 @@ def claim_record(
     }
     if _claim[connection.dialect.name].rows(connection, claim):
         return None
-    found = _find.rows(connection, _record_parameters(owner_id, key))
-    if found:
-        record = StoredAnswer(*found[0])
-        if isinstance(record.headers, str):  # SQLite's driver gives a text
-            return record._replace(headers=orjson.loads(record.headers))
+    record = _find_record(connection, owner_id, key)
+    if record is not None:
         return record
     # Another transaction has purged the record meanwhile, so the key is free.
     return claim_record(
         owner_id=owner_id, key=key, request=request, body_sha256=body_sha256
     )
+
+
+def find_record(*, owner_id: str, key: str) -> StoredAnswer | None:
+    """Return the record of an earlier request with the key; claim nothing."""
+    with read_connection() as connection:
+        return _find_record(connection, owner_id, key)
+
+
+def _find_record(
+    connection: Connection, owner_id: str, key: str
+) -> StoredAnswer | None:
+    found = _find.rows(connection, _record_parameters(owner_id, key))
+    if not found:
+        return None
+    record = StoredAnswer(*found[0])
+    if isinstance(record.headers, str):  # SQLite's driver gives a text
+        return record._replace(headers=orjson.loads(record.headers))
+    return record
 
 
 def finish_record(

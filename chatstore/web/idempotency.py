@@ -16,7 +16,7 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.clock import Deadline
-from chatstore.db import MAX_RETRIES, new_deadline, run_transaction
+from chatstore.db import MAX_RETRIES, new_deadline, run_read, run_transaction
 from chatstore.errors import (
     ChatstoreError,
     IdempotencyKeyReused,
@@ -77,6 +77,19 @@ def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse
     return _run_once(run, keyed, answer)
 
 
+def find_replay() -> BaseResponse | None:
+    """Return the stored answer for the request's key, if there is one.
+
+    A view that works long before its transaction asks first. Raises as `answer_once`
+    does if another request has used the key.
+    """
+    keyed = _read_keyed()
+    if keyed is None:
+        return None
+    record = run_read(idempotency.find_record, owner_id=keyed.owner_id, key=keyed.key)
+    return None if record is None else _replay(keyed, record)
+
+
 def _run_once(
     run: Runner, keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
@@ -120,6 +133,15 @@ def _read_keyed() -> _KeyedRequest | None:
     )
 
 
+def _replay(keyed: _KeyedRequest, record: idempotency.StoredAnswer) -> Response:
+    if (record.request, record.body_sha256) != (keyed.request, keyed.body_sha256):
+        is_other_body = record.request == keyed.request
+        raise IdempotencyKeyReused(keyed.key, is_other_body=is_other_body)
+    replay = Response(record.answer, record.status, record.headers)
+    replay.headers[REPLAYED_HEADER] = "true"
+    return replay
+
+
 def _answer_or_replay(
     keyed: _KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
@@ -130,12 +152,7 @@ def _answer_or_replay(
         body_sha256=keyed.body_sha256,
     )
     if record is not None:
-        if (record.request, record.body_sha256) != (keyed.request, keyed.body_sha256):
-            is_other_body = record.request == keyed.request
-            raise IdempotencyKeyReused(keyed.key, is_other_body=is_other_body)
-        replay = Response(record.answer, record.status, record.headers)
-        replay.headers[REPLAYED_HEADER] = "true"
-        return replay
+        return _replay(keyed, record)
     try:
         response = answer()
     except ChatstoreError:

@@ -94,6 +94,12 @@ def _find_disorder() -> Iterator[str]:
         yield f"session {chat_id}: message {seq} is not later than its predecessor"
 
 
+# A fork keeps the timestamps of its messages, and was updated when it was created.
+_IS_NEW_FORK = ChatSession.forked_from_id.is_not(None) & (
+    ChatSession.last_updated_at == ChatSession.created_at
+)
+
+
 def _find_wrong_last_messages() -> Iterator[str]:
     query = (
         select(ChatSession.id)
@@ -107,7 +113,8 @@ def _find_wrong_last_messages() -> Iterator[str]:
             or_(
                 func.substr(Message.content, 1, PREVIEW_LENGTH)
                 != func.coalesce(ChatSession.last_message_preview, ""),
-                Message.timestamp != ChatSession.last_updated_at,
+                (Message.timestamp != ChatSession.last_updated_at) & ~_IS_NEW_FORK,
+                Message.timestamp > ChatSession.last_updated_at,
                 Message.id.is_(None) & ChatSession.last_message_preview.is_not(None),
                 Message.id.is_(None)
                 & (ChatSession.last_updated_at != ChatSession.created_at),
