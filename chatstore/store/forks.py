@@ -154,8 +154,8 @@ def _next_batch(fork: Fork) -> list[int]:
             Message.session_id == fork.source_id, Message.seq.in_(seqs)
         )
         rows: Sequence[Any] = db.session.execute(query).all()
-        bytes_of = dict(rows)
-        seqs = fitting(seqs, lambda seq: bytes_of.get(seq, 0), fork.bounds.bytes)
+        bytes_of = dict.fromkeys(seqs, 0) | dict(rows)
+        seqs = fitting(seqs, bytes_of.__getitem__, fork.bounds.bytes)
     return seqs
 
 
@@ -250,7 +250,7 @@ def _reveal(fork: Fork) -> ChatSession:
             ChatSession.id == fork.id,
             ChatSession.owner_id == COPYING_OWNER,
             ChatSession.last_seq == fork.length,
-            source.id == fork.source_id,
+            source.id == ChatSession.forked_from_id,
         )
         .values(
             owner_id=fork.owner_id,
