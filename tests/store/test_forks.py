@@ -259,7 +259,6 @@ def test_a_deletion_leaves_a_fork_that_is_being_copied(chat, db_session):
 
 
 def test_a_fork_that_was_left_is_deleted_after_its_lease(chat, clock, db_session):
-    clock.now = utc_now()
     fork = begun(chat)
     clock.now += forks.LEASE - timedelta(seconds=30)
     assert not finish_deletions()
@@ -275,7 +274,6 @@ def test_a_fork_that_was_left_is_deleted_after_its_lease(chat, clock, db_session
 
 
 def test_a_fork_that_others_delete_gets_no_gap(chat, clock, db_session):
-    clock.now = utc_now()
     fork = begun(chat)
     clock.now += 2 * forks.LEASE
     run_write(forks.hide_abandoned_forks)
@@ -287,7 +285,6 @@ def test_a_fork_that_others_delete_gets_no_gap(chat, clock, db_session):
 
 
 def test_each_batch_renews_the_lease(chat, clock):
-    clock.now = utc_now()
     fork = begun(chat)
     while not fork.is_last_batch:
         clock.now += forks.LEASE - timedelta(seconds=30)
