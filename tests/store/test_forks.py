@@ -211,6 +211,27 @@ def test_a_fork_is_not_older_than_its_messages(chat, clock):
     assert violations() == {}
 
 
+def move_times(**columns):
+    moving = update(ChatSession).where(ChatSession.forked_from_id.is_not(None))
+    run_write(db.session.execute, moving.values(**columns))
+
+
+def test_verify_finds_a_fork_that_is_older_than_its_messages(chat):
+    finish(begun(chat))
+    assert finish_indexing()
+    move_times(created_at=chat.created_at, last_updated_at=chat.created_at)
+    assert violations().keys() == {"last message"}
+
+
+def test_verify_finds_a_fork_that_is_newer_than_its_own_message(chat):
+    new = finish(begun(chat))
+    run_write(append_message, new.id, owner_id="alice", content="m")
+    assert finish_indexing()
+    assert violations() == {}
+    move_times(last_updated_at=chat.created_at + timedelta(days=1))
+    assert violations().keys() == {"last message"}
+
+
 def test_the_preview_is_the_last_readable_text(db_session, make_session):
     chat = make_session(owner_id="alice", messages=1)
     for content, role in (("\n x ", "assistant"), ("\n", "user"), ("{}", "tool")):
