@@ -10,6 +10,7 @@ from chatstore.db.engine import (
 )
 from chatstore.db.transactions import (
     MAX_RETRIES,
+    copy_turn,
     core_transaction,
     is_in_transaction,
     new_deadline,
@@ -35,6 +36,7 @@ __all__ = (
     "JsonObject",
     "MAX_RETRIES",
     "UtcDateTime",
+    "copy_turn",
     "core_transaction",
     "database_state",
     "db",

@@ -75,6 +75,7 @@ class DatabaseState:
     session_turns: Turns | None
     blocked_turns: Turns
     search_turns: Turns
+    copy_turns: Turns
 
 
 def database_state(app: Flask | None = None) -> DatabaseState:
@@ -130,8 +131,9 @@ def init_database(app: Flask, settings: Settings, *, creates_files: bool) -> Non
             settings.sqlite_path, timeout_seconds=settings.lock_timeout_seconds
         )
         _prepare_sqlite(engine, settings, writer_lock, creates_files)
-    # A search or a wait for a lock holds a connection for seconds. Each may take a
-    # quarter of the connections, so other requests find one.
+    # A search or a wait for a lock holds a connection for seconds, and the copy of a
+    # large session holds a thread for minutes. Each may take a quarter of them, so
+    # other requests find one.
     quarter = max(1, settings.threads // 4)
     state = DatabaseState(
         lock_timeout_seconds=settings.lock_timeout_seconds,
@@ -142,6 +144,7 @@ def init_database(app: Flask, settings: Settings, *, creates_files: bool) -> Non
         session_turns=session_turns,
         blocked_turns=Turns(places=quarter),
         search_turns=Turns(places=quarter, waiters="searches"),
+        copy_turns=Turns(places=quarter, waiters="forks"),
     )
     add_to_app(app, state)
 

@@ -320,6 +320,11 @@ def search_turn() -> AbstractContextManager[None]:
     return database_state().search_turns.taken("connections", new_deadline())
 
 
+def copy_turn() -> AbstractContextManager[None]:
+    """Hold one of the process's places for a copy: a quarter of its threads."""
+    return database_state().copy_turns.taken("threads", new_deadline())
+
+
 def _with_retries(attempt: Callable[[int], T], deadline: Deadline, *, event: str) -> T:
     number, is_blocked = 1, False
     while True:

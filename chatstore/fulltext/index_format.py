@@ -42,6 +42,11 @@ def session_scope(session_id: UUID) -> str:
     return "s" + session_id.hex
 
 
+def session_lexeme(session_id: UUID) -> str:
+    """Return the lexeme of the session's scope in a tsvector."""
+    return _SCOPE_PREFIX + session_scope(session_id)
+
+
 def role_scope(role: str) -> str:
     """Return the scope word of all messages with this role."""
     return "r" + re.sub("[^a-z]", "", role)

@@ -18,8 +18,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
 EXTERNAL_ID_LENGTH = 255
-# Owner id of sessions being deleted. No caller can have it.
-DELETED_OWNER = ""
+# Owner ids of sessions being deleted and of forks being copied. No caller can have
+# them.
+DELETED_OWNER, COPYING_OWNER = "", " "
 # A version without external ids keeps them in the sessions that it hides, which all
 # have one owner, so the unique index leaves hidden sessions out.
 _HAS_EXTERNAL_ID = "external_id IS NOT NULL AND former_owner_id IS NULL"
@@ -114,7 +115,8 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
         BigInteger, unique=True, index=True, default=_default_number
     )
     owner_id: Mapped[str] = mapped_column(Text)
-    # The owner before deletion, until the last message is deleted; else null.
+    # The owner before deletion, until the last message is deleted, or the owner of a
+    # fork that is being copied; else null.
     former_owner_id: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     # Collation C sorts by code point, as SQLite does.

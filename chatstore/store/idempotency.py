@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chatstore.clock import utc_now
-from chatstore.db import cached_per_database, db, is_sqlite, write_connection
+from chatstore.db import (
+    cached_per_database,
+    db,
+    is_sqlite,
+    read_connection,
+    write_connection,
+)
 from chatstore.db.prepared import Prepared
 from chatstore.errors import IdempotencyKeyReused, MessageDeleted
 from chatstore.models import IdempotencyRecord
@@ -133,7 +139,7 @@ def claim_record(
     }
     if _prepare_claim().rows(connection, claim):
         return None
-    record = find_record(owner_id=owner_id, key=key)
+    record = _find_record(connection, owner_id, key)
     if record is not None:
         return record
     # Another transaction has purged the record meanwhile, so the key is free.
@@ -143,8 +149,15 @@ def claim_record(
 
 
 def find_record(*, owner_id: str, key: str) -> StoredAnswer | None:
-    """Return the record of the key, if there is one."""
-    found = _find.rows(write_connection(), _record_parameters(owner_id, key))
+    """Return the record of an earlier request with the key; claim nothing."""
+    with read_connection() as connection:
+        return _find_record(connection, owner_id, key)
+
+
+def _find_record(
+    connection: Connection, owner_id: str, key: str
+) -> StoredAnswer | None:
+    found = _find.rows(connection, _record_parameters(owner_id, key))
     if not found:
         return None
     record = StoredAnswer(*found[0])

@@ -5,11 +5,11 @@ from sqlalchemy import func, select
 from chatstore.clock import format_instant
 from chatstore.db import db, is_sqlite
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import DELETED_OWNER
+from chatstore.models.sessions import COPYING_OWNER, DELETED_OWNER
 from chatstore.store.deletions import count_hidden
 
 # A backup may have an older schema, so we use a column that every schema has.
-_IS_VISIBLE = ChatSession.owner_id != DELETED_OWNER
+_IS_VISIBLE = ChatSession.owner_id.not_in([DELETED_OWNER, COPYING_OWNER])
 
 
 def count_sessions() -> int:

@@ -15,7 +15,7 @@ from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.clock import Deadline
-from chatstore.db import MAX_RETRIES, new_deadline, run_transaction
+from chatstore.db import MAX_RETRIES, new_deadline, run_read, run_transaction
 from chatstore.errors import (
     ChatstoreError,
     MalformedRequest,
@@ -67,6 +67,19 @@ def answer_once(run: Runner, answer: Callable[[], BaseResponse]) -> BaseResponse
     return _run_once(run, keyed, answer)
 
 
+def find_replay() -> BaseResponse | None:
+    """Return the stored answer for the request's key, if there is one.
+
+    A view that works long before its transaction asks first. Raises as `answer_once`
+    does if another request has used the key.
+    """
+    keyed = read_keyed()
+    if keyed is None:
+        return None
+    record = run_read(idempotency.find_record, owner_id=keyed.owner_id, key=keyed.key)
+    return None if record is None else _replay(keyed, record)
+
+
 def _run_once(
     run: Runner, keyed: KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
@@ -112,6 +125,13 @@ def read_keyed() -> KeyedRequest | None:
     )
 
 
+def _replay(keyed: KeyedRequest, record: idempotency.StoredAnswer) -> Response:
+    record.check_request(keyed)
+    replay = Response(record.answer, record.status, record.headers)
+    replay.headers[REPLAYED_HEADER] = "true"
+    return replay
+
+
 def _answer_or_replay(
     keyed: KeyedRequest, answer: Callable[[], BaseResponse]
 ) -> BaseResponse:
@@ -122,10 +142,7 @@ def _answer_or_replay(
         body_sha256=keyed.body_sha256,
     )
     if record is not None:
-        record.check_request(keyed)
-        replay = Response(record.answer, record.status, record.headers)
-        replay.headers[REPLAYED_HEADER] = "true"
-        return replay
+        return _replay(keyed, record)
     try:
         response = answer()
     except ChatstoreError:

@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "schemas/corrections.py": "routes/test_corrections.py",
     "schemas/facets.py": "routes/test_facets.py",
     "schemas/filters.py": "routes/test_session_lists.py",
+    "schemas/forks.py": "routes/test_forks.py",
     "schemas/health.py": "routes/test_health.py",
     "schemas/messages.py": "routes/test_messages.py",
     "schemas/problems.py": "contract/test_error_shape.py",
@@ -41,6 +42,7 @@ TESTED_ELSEWHERE = {
     "services/edits.py": "store/test_edits.py",
     "store/answers.py": "store/test_erasures.py",
     "store/locks.py": "store/test_erasures.py",
+    "store/message_copies.py": "store/test_forks.py",
 }
 
 

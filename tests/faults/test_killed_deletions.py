@@ -1,24 +1,14 @@
-import os
-import signal
 from contextlib import suppress
 from http.client import HTTPException
-from pathlib import Path
 
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
 from chatstore.store.deletions import BOUNDS
 from chatstore.store.verify.checks import CHECKS
 from tests.support import SESSIONS, count, messages_url, session_url, wait_until
+from tests.support.servers import kill_workers
 
 BATCHES, KILLS = 12, 4
-
-
-def kill_workers(server):
-    process = server.process.pid
-    children = Path(f"/proc/{process}/task/{process}/children").read_text()
-    for worker in children.split():
-        with suppress(ProcessLookupError):
-            os.kill(int(worker), signal.SIGKILL)
 
 
 def read(server, path):

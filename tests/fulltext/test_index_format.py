@@ -10,6 +10,7 @@ from chatstore.fulltext.index_format import (
     owner_scope,
     role_scope,
     scopes_of,
+    session_lexeme,
     session_scope,
     tsquery,
     tsvector_words,
@@ -27,6 +28,7 @@ def test_scopes_name_owner_session_and_role():
     assert scopes_of("alice", ID) == [ALICE, session_scope(ID)]
     assert session_scope(ID) == "s12345678123446789234567812345678"
     assert role_scope("tool") == "rtool"
+    assert f"'{session_lexeme(ID)}'" in tsvector_words("", scopes_of("alice", ID))
 
 
 @pytest.mark.parametrize(

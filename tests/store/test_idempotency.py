@@ -6,7 +6,12 @@ from click.testing import CliRunner
 from chatstore.cli import main
 from chatstore.db import run_write
 from chatstore.models import IdempotencyRecord
-from chatstore.store.idempotency import claim_record, finish_record, purge_records
+from chatstore.store.idempotency import (
+    claim_record,
+    find_record,
+    finish_record,
+    purge_records,
+)
 from tests.support import count
 
 
@@ -29,6 +34,14 @@ def test_another_owners_key_is_another(db_session):
     claim = {"key": "k", "request": "POST /x", "body_sha256": "0" * 64}
     assert claim_record(owner_id="alice", **claim) is None
     assert claim_record(owner_id="bob", **claim) is None
+
+
+def test_a_record_is_found_without_a_claim(db_session):
+    assert find_record(owner_id="alice", key="k") is None
+    record("k")
+    found = find_record(owner_id="alice", key="k")
+    assert (found.key, found.status, found.headers) == ("k", 201, {})
+    assert find_record(owner_id="bob", key="k") is None
 
 
 def test_old_records_are_purged_and_young_ones_kept(db_session, clock):

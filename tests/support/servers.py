@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -148,6 +150,13 @@ class LiveServer(Child):
     ) -> "LiveResponse":
         """Send one request on its own connection; the body is sent as JSON."""
         return send_request(self.port, method, path, body, headers)
+
+
+def kill_workers(server: LiveServer) -> None:
+    """Kill all workers of the server at once."""
+    for worker in server.worker_ids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
 
 
 class LiveResponse:

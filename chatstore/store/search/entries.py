@@ -62,7 +62,10 @@ _PUT_FTS5 = {
     )
     for index in (MESSAGES, NAMES)
 }
-_MARK_PENDING = insert(table(PENDING, column("id", BigInteger)))
+_PENDING = table(PENDING, column("id", BigInteger))
+_MARK_PENDING = insert(_PENDING)
+# PostgreSQL's table of the entries of messages.
+MESSAGE_INDEX = table(MESSAGES, column("id", BigInteger), column("words", TSVECTOR))
 _PUT_TSVECTOR = {
     index: text(
         f"INSERT INTO {index} (id, words)"  # nosec B608
@@ -91,9 +94,9 @@ def words_of(content: str, scopes: Sequence[str]) -> Words:
 
 def insert_entry(key: ColumnElement[int]) -> CTE:
     """Return PostgreSQL's CTE that inserts the parameter `words` under a new key."""
-    index = table(MESSAGES, column("id"), column("words"))
     words = cast(bindparam("words", type_=Text), TSVECTOR)
-    return insert(index).from_select(["id", "words"], select(key, words)).cte("indexed")
+    adding = insert(MESSAGE_INDEX).from_select(["id", "words"], select(key, words))
+    return adding.cte("indexed")
 
 
 def words_of_name(name: str | None, owner_id: str, session_id: UUID) -> Words | None:
@@ -172,6 +175,11 @@ def replace_words(keys: Sequence[int], words: Sequence[Words]) -> None:
         write_connection().execute(
             delete(table(PENDING, pending)).where(pending.in_(keys))
         )
+
+
+def mark_pending(ids: Select[Any]) -> None:
+    """Mark messages for `rebuild.index_pending`, which writes their entries."""
+    write_connection().execute(_MARK_PENDING.from_select(["id"], ids))
 
 
 def delete_keys(index: str, keys: Sequence[int] | Select[Any]) -> Delete:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Select, case, column, func, or_, select, table, text
+from sqlalchemy import Select, column, func, or_, select, table, text
 
 from chatstore.db import db, is_sqlite
 from chatstore.enums import Role
@@ -104,18 +104,15 @@ def _find_disorder() -> Iterator[str]:
         yield f"session {chat_id}: message {seq} is not later than its predecessor"
 
 
+# A fork keeps the timestamps of its messages, and was updated when it was created.
+_IS_NEW_FORK = ChatSession.forked_from_id.is_not(None) & (
+    ChatSession.last_updated_at == ChatSession.created_at
+)
+
+
 def _find_wrong_last_messages() -> Iterator[str]:
-    is_late = or_(
-        Message.timestamp != ChatSession.last_updated_at,
-        Message.id.is_(None) & (ChatSession.last_updated_at != ChatSession.created_at),
-        ChatSession.last_updated_at < ChatSession.created_at,
-    )
     query = (
-        select(
-            ChatSession.id,
-            ChatSession.last_message_preview,
-            case((is_late, 1), else_=0),
-        )
+        select(ChatSession.id)
         .outerjoin(
             Message,
             (Message.session_id == ChatSession.id)
@@ -124,7 +121,8 @@ def _find_wrong_last_messages() -> Iterator[str]:
         .where(
             IS_VISIBLE,
             or_(
-                Message.timestamp != ChatSession.last_updated_at,
+                (Message.timestamp != ChatSession.last_updated_at) & ~_IS_NEW_FORK,
+                Message.timestamp > ChatSession.last_updated_at,
                 Message.id.is_(None)
                 & (ChatSession.last_updated_at != ChatSession.created_at),
                 ChatSession.last_updated_at < ChatSession.created_at,
