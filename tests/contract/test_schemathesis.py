@@ -44,6 +44,7 @@ REFUSALS = (
     "validation-failed More than .* sessions match",
     "validation-failed Give offset or cursor, not both",
     "validation-failed It has .* bytes of (UTF-8|JSON)",
+    "validation-failed It must be in the past",
     "validation-failed The (number|integer) is out of range",
 )
 
