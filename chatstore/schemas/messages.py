@@ -51,10 +51,18 @@ class ContentPart(FreeJson):
     """A part of a message's content: an object with a `type`, of any kind."""
 
     json_schema: ClassVar[dict[str, Any]] = {
-        "required": ["type"],
-        "properties": {"type": {"type": "string", "minLength": 1}},
-        "if": {"properties": {"type": {"const": "text"}}},
-        "then": {"required": ["text"], "properties": {"text": {"type": "string"}}},
+        "anyOf": [
+            {
+                "required": ["type", "text"],
+                "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+            },
+            {
+                "required": ["type"],
+                "properties": {
+                    "type": {"type": "string", "minLength": 1, "not": {"const": "text"}}
+                },
+            },
+        ]
     }
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -287,10 +295,9 @@ class TurnSchema(ExtraSchema):
                 "required": ["content"],
                 "properties": {
                     "content": {
-                        "oneOf": [
-                            {"type": "string", "minLength": 1},
-                            {"type": "array", "minItems": 1},
-                        ]
+                        "type": ["string", "array"],
+                        "minLength": 1,
+                        "minItems": 1,
                     }
                 },
             },

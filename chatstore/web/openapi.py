@@ -258,9 +258,8 @@ def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str
         return {"enum": [False, True, Archived.ANY.value]}
     if isinstance(field, Content):
         part = {"type": "object", **_OBJECT, **ContentPart.json_schema}
-        parts = {"type": "array", "items": part}
-        text = {"type": "string", "pattern": _NO_NUL}
-        return {"oneOf": [text, parts, {"type": "null"}]}
+        types = ["string", "array", "null"]
+        return {"type": types, "pattern": _NO_NUL, "items": part}
     if isinstance(field, FreeJson):
         return _OBJECT
     return {}

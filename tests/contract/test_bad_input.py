@@ -175,7 +175,7 @@ BAD_MESSAGES = {
     "content null": ({"content": None}, "/content"),
     "content a number": ({"content": 1}, "/content"),
     "content a boolean": ({"content": True}, "/content"),
-    "content a list": ({"content": ["x"]}, "/content"),
+    "content a list": ({"content": ["x"]}, "/content/0"),
     "content an object": ({"content": {"text": "x"}}, "/content"),
     "content empty": ({"content": ""}, "/content"),
     "content empty, metadata too": ({"content": "", "metadata": {}}, "/content"),

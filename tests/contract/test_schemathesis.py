@@ -47,6 +47,7 @@ REFUSALS = (
     "validation-failed Give offset or cursor, not both",
     "validation-failed Give around or (after|before|role), not both",
     "validation-failed It has .* bytes of (UTF-8|JSON)",
+    "validation-failed It must be in the past",
     "validation-failed The (number|integer) is out of range",
 )
 

@@ -1,0 +1,46 @@
+"""The examples of messages in docs/api.md are accepted and answered as it says."""
+
+import json
+import re
+
+import pytest
+
+from tests.support import ROOT, messages_url
+
+DOC = (ROOT / "docs" / "api.md").read_text("utf-8")
+MESSAGES = DOC.partition("\n## Messages\n")[2].partition("\n## ")[0]
+_, *BODIES = map(json.loads, re.findall(r"```json\n(.*?)```", MESSAGES, re.DOTALL))
+COMMANDS = dict(re.findall(r"\n\$ (curl.*?[^\\])\n(\{[^\n]*\})\n", MESSAGES, re.DOTALL))
+
+
+@pytest.fixture
+def chat(alice, make_session):
+    chat = make_session()
+    for role, content in (
+        ("user", "Which one suits me?"),
+        ("assistant", "It depends."),
+    ):
+        body = {"role": role, "content": content}
+        assert alice.post(messages_url(chat), json=body).status_code == 201
+    return chat
+
+
+@pytest.mark.parametrize("body", BODIES, ids=["tool calls", "parts"])
+def test_an_example_comes_back(alice, chat, body):
+    message = alice.post(messages_url(chat), json=body).json
+    if not isinstance(body["content"], str):
+        body = body | {"parts": body["content"], "content": message["content"]}
+    assert message | body == message
+    sent = alice.get(f"{messages_url(chat)}?format=openai&after=2").json["messages"]
+    assert sent[0]["content"] == body["parts"]
+
+
+def test_the_commands_are_answered_as_the_page_says(alice, chat):
+    (append, appended), (read, listed) = COMMANDS.items()
+    body = json.loads(append.partition(" -d '")[2].rstrip("'"))
+    answer = alice.post(messages_url(chat), json=body).json
+    expected = json.loads(appended)
+    own = {name: answer[name] for name in ("id", "session_id", "timestamp")}
+    assert answer == expected | own
+    query = read.rpartition("?")[2].rstrip("'")
+    assert alice.get(f"{messages_url(chat)}?{query}").json == json.loads(listed)
