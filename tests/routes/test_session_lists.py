@@ -83,7 +83,9 @@ def test_the_total_is_given_when_asked_for(alice, chats):
     assert "total" not in alice.get(f"{SESSIONS}?count=false").json
 
 
-@pytest.mark.parametrize("query", ["", "&pinned_first=true", "&sort=name&tag=red"])
+@pytest.mark.parametrize(
+    "query", ["", "&pinned_first=true", "&sort=name&tag=red", "&metadata=team:a:b"]
+)
 def test_cursors_lead_on_and_back(alice, chats, query):
     first = alice.get(f"{SESSIONS}?limit=1{query}").json
     second = alice.get(f"{SESSIONS}?cursor={first['next_cursor']}&limit=1{query}").json

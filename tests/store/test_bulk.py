@@ -4,7 +4,7 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from chatstore.db import db, run_write, transaction
 from chatstore.enums import Archived, BulkAction
@@ -22,7 +22,7 @@ from chatstore.store.deletions import Bounds as DeletionBounds
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
 from chatstore.store.verify.checks import CHECKS
-from tests.support import count, wait_until
+from tests.support import count, is_held_up, wait_until
 from tests.support.crowd import fill_sessions
 from tests.support.statements import MOST_TO_WRITE, recorded_statements
 
@@ -177,6 +177,8 @@ def test_a_change_costs_few_statements_however_many_sessions(db_session, action)
         ({"tag": ("t",)}, {"metadata_tags": ["kept"]}),
         ({"tag_any": ("t", "u")}, {"metadata_tags": []}),
         ({"document": "d"}, {"rag_document_ids": []}),
+        ({"metadata": ("k:v",)}, {"metadata": {}}),
+        ({"external_id": "e"}, {"external_id": None}),
         ({"pinned": True}, {"pinned": False}),
     ],
 )
@@ -184,8 +186,9 @@ def test_what_stops_matching_while_a_change_waits_is_left_alone(
     app, chats, wanted, changes
 ):
     mine = {"owner_id": "alice"}
-    both = {"pinned": True, "rag_document_ids": ["d"]}
-    run_write(update_session, chats[0].id, changes=both, **mine)
+    all_of_them = {"pinned": True, "rag_document_ids": ["d"]}
+    all_of_them |= {"metadata": {"k": "v"}, "external_id": "e"}
+    run_write(update_session, chats[0].id, changes=all_of_them, **mine)
 
     def delete():
         with app.app_context():
@@ -198,14 +201,6 @@ def test_what_stops_matching_while_a_change_waits_is_left_alone(
             wait_until(partial(is_held_up, deleting))
         deleting.result()
     assert "a" in stored("metadata_tags")
-
-
-def is_held_up(work):
-    """Whether the work waits for a lock; on SQLite, it waits before it begins."""
-    if db.engine.dialect.name == "sqlite":
-        return work.running()
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    return db.session.scalar(text(waiting)) > 0
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from uuid import UUID
+
 import pytest
 
-from chatstore.db import run_write
+from chatstore.db import run_write, transaction
 from chatstore.errors import ExternalIdTaken, SessionIdTaken
 from chatstore.models import ChatSession, Message
 from chatstore.store.conversations import (
     create_conversation,
     get_or_create_conversation,
 )
-from chatstore.store.sessions import SessionJson
-from tests.support import count
+from chatstore.store.sessions import SessionJson, update_session
+from tests.support import MISSING_ID, count, is_held_up, wait_until
 
 TURN = {"role": "user", "content": "hi", "metadata": None}
 NEW = {"owner_id": "alice", "llm_model_name": "m"}
@@ -39,3 +43,52 @@ def test_a_conversation_is_created_once_for_an_external_id(db_session, make_sess
     assert isinstance(found, SessionJson)
     assert found.revision == created.revision == 2
     assert (count(db_session, ChatSession), count(db_session, Message)) == (2, 1)
+
+
+def while_waiting(app, work, held_up):
+    """Run `work` in a transaction that ends when `held_up` waits for it."""
+
+    def other():
+        with app.app_context():
+            return held_up()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction():
+            work()
+            waiting = thread.submit(other)
+            wait_until(partial(is_held_up, waiting))
+        return waiting.result()
+
+
+def test_a_session_that_is_just_being_created_is_waited_for(app, db_session):
+    put = partial(get_or_create_conversation, "e", turns=[TURN], **NEW)
+    found = while_waiting(app, put, partial(run_write, put))
+    assert isinstance(found, SessionJson)
+    assert (count(db_session, ChatSession), count(db_session, Message)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "error"),
+    [
+        ({"session_id": UUID(MISSING_ID)}, SessionIdTaken),
+        ({"external_id": "e"}, ExternalIdTaken),
+    ],
+)
+def test_an_id_that_is_just_being_taken_is_refused(app, db_session, ids, error):
+    create = partial(create_conversation, turns=[TURN], **ids, **NEW)
+    with pytest.raises(error):
+        while_waiting(app, create, partial(run_write, create))
+    assert (count(db_session, ChatSession), count(db_session, Message)) == (1, 1)
+
+
+def test_an_external_id_that_is_just_being_taken_changes_nothing(
+    app, db_session, make_session
+):
+    chat = make_session(owner_id="alice", name="n")
+    create = partial(create_conversation, external_id="e", **NEW)
+    change = partial(update_session, chat.id, owner_id="alice")
+    changes = {"external_id": "e", "name": "m"}
+    with pytest.raises(ExternalIdTaken):
+        while_waiting(app, create, partial(run_write, change, changes=changes))
+    db_session.expire_all()
+    assert db_session.get(ChatSession, chat.id).name == "n"

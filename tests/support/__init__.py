@@ -29,7 +29,7 @@ from tests.support.environment import (
     shared_data,
 )
 from tests.support.servers import Child, LiveResponse, LiveServer
-from tests.support.waiting import wait_for_deletions, wait_until
+from tests.support.waiting import is_held_up, wait_for_deletions, wait_until
 
 __all__ = (
     "ANY_ID",
@@ -49,6 +49,7 @@ __all__ = (
     "clean_environ",
     "count",
     "free_port",
+    "is_held_up",
     "make_settings",
     "messages_url",
     "need",

@@ -3,6 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import text
+
+from chatstore.db import db
 
 
 class Stuck(AssertionError):
@@ -18,6 +24,14 @@ def wait_until(
         if time.monotonic() > deadline:
             raise Stuck(f"{what or 'the condition'}: not within {seconds:.0f} s")
         time.sleep(0.005)
+
+
+def is_held_up(work: Future[Any]) -> bool:
+    """Whether the work waits for a lock; on SQLite, it waits before it begins."""
+    if db.engine.dialect.name == "sqlite":
+        return work.running()
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    return bool(db.session.scalar(text(waiting)))
 
 
 def wait_for_deletions() -> None:

@@ -54,3 +54,14 @@ def test_other_methods_are_not_allowed(alice):
     response = alice.delete(f"{URL}a/b")
     assert_problem(response, 405)
     assert set(response.headers["Allow"]) >= set("GET, PUT")
+
+
+def test_a_server_passes_every_path_on(serve):
+    server = serve(workers="1")
+    for external_id in ODD_IDS:
+        path = URL + quote(external_id, safe="")
+        created = server.request("PUT", path, {})
+        assert (created.status_code, created.json["external_id"]) == (201, external_id)
+        assert server.request("GET", URL + quote(external_id)).json == created.json
+    for path in ("%ff", "a%C3", "%ED%A0%80", "%00"):
+        assert server.request("PUT", URL + path, {}).status_code == 404
