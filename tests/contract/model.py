@@ -6,7 +6,7 @@ by kind of database.
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -126,6 +126,14 @@ class Chat:
         self.last_updated_at = turns[-1].timestamp
         self.revision += 1
         return turns
+
+    def fork(self, body: JsonObject, now: datetime) -> "Chat":
+        turns = self.turns[: body.get("at_seq", len(self.turns))]
+        times = [turn.timestamp for turn in turns[-1:]]
+        name = {"name": body.get("name", self.columns["name"])}
+        fork = Chat(self.columns | name, now, max([now, *times]))
+        fork.turns = [replace(turn, ids={}) for turn in turns]
+        return fork
 
     def as_json(self, kind: str) -> JsonObject:
         read = [t.text.strip() for t in self.turns if t.role in ("user", "assistant")]

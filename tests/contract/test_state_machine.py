@@ -166,6 +166,28 @@ class Machine(Twins):
             self.expect_appended(chat, answers, new)
         return or_nothing(posted)
 
+    @rule(target=chats, chat=chats, at=st.integers(0, 9), keyed=given.KEYED)
+    def fork(self, chat, at, keyed):
+        body = {"at_seq": at} if at else {"name": "fork"}
+        status = 404 if chat.is_deleted or at > len(chat.turns) else 201
+        key = self.model.new_key() if keyed else None
+        answers, _ = self.post(
+            lambda kind: f"{session_path(chat, kind)}/fork", status, body, key
+        )
+        return or_nothing(self.expect_fork(chat, body, answers, status))
+
+    def expect_fork(self, chat, body, answers, status):
+        if status != 201:
+            return None
+        fork = chat.fork(body, self.model.now)
+        self.model.chats.append(fork)
+        fork.ids = {kind: answer.json["id"] for kind, answer in answers.items()}
+        self.expect_chat(answers, fork, Location=partial(session_path, fork))
+        if fork.turns:
+            listed = self.send("GET", partial(messages_path, fork), 200)
+            self.learn_ids(fork.turns, listed, lambda x: x["messages"])
+        return fork
+
     def expect_appended(self, chat, answers, turns):
         is_batch = "messages" in answers[KINDS[0]].json
         self.learn_ids(turns, answers, lambda x: x["messages"] if is_batch else [x])
