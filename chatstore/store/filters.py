@@ -48,7 +48,7 @@ class SessionFilters:
     tag: tuple[str, ...] = ()
     tag_any: tuple[str, ...] = ()
     document: str | None = None
-    metadata: tuple[str, ...] = ()
+    metadata: tuple[str, ...] | None = None
     external_id: str | None = None
     model: str | None = None
     pinned: bool | None = None
@@ -65,7 +65,7 @@ class SessionFilters:
         given = {
             each.name: values[each.name] for each in fields(cls) if each.name in values
         }
-        lists = {name: tuple(given.get(name, ())) for name in _LISTS}
+        lists = {name: tuple(given[name]) for name in _LISTS if name in given}
         return cls(**given | lists)
 
     def facets(self) -> list[tuple[Facet, tuple[str, ...]]]:
@@ -77,7 +77,7 @@ class SessionFilters:
             wanted.append((Facet.TAG, self.tag_any))
         if self.document is not None:
             wanted.append((Facet.DOCUMENT, (self.document,)))
-        wanted += [(Facet.METADATA, (pair,)) for pair in self.metadata]
+        wanted += [(Facet.METADATA, (pair,)) for pair in self.metadata or ()]
         return wanted
 
     def shape(self) -> "SessionFilters":
@@ -93,7 +93,7 @@ class SessionFilters:
             if getattr(self, name) is not None
         }
         for name in _LISTS:
-            others[name] = ("",) * len(getattr(self, name))
+            others[name] = ("",) * len(getattr(self, name) or ())
         return replace(self, **others)
 
     def parameters(self) -> dict[str, Any]:

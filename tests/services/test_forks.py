@@ -30,8 +30,8 @@ KEY = {"Idempotency-Key": "k1"}
 
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch):
-    monkeypatch.setattr(background, "_PAUSE_SECONDS", 0.01)
+def short_pauses(app):
+    background.init_background(app, pause_seconds=0.01)
 
 
 @pytest.fixture
