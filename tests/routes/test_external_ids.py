@@ -43,6 +43,7 @@ def test_put_creates_the_session(alice, clock):
         "metadata": {"team": "a"},
         "external_id": "ticket/1",
         "forked_from": None,
+        "head_seq": None,
     }
     assert response.headers["Location"] == session_url(response.json)
     assert response.headers["ETag"] == '"1"'

@@ -44,7 +44,7 @@ def is_match(row, filters):
         set(filters.tag) <= tags
         and (not filters.tag_any or bool(set(filters.tag_any) & tags))
         and filters.document in (None, *row["rag_document_ids"])
-        and all(pair in pairs for pair in filters.metadata)
+        and all(pair in pairs for pair in filters.metadata or ())
         and filters.external_id in (None, row["external_id"])
         and filters.model in (None, row["llm_model_name"])
         and filters.pinned in (None, row["pinned"])

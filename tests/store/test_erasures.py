@@ -111,7 +111,7 @@ def test_a_batch_counts_the_revisions_of_its_messages(db_session, make_session):
     first = db_session.query(Message.id).filter_by(seq=2).scalar()
     run_write(edit_message, chat.id, first, changes={"content": "x" * 999}, **ME)
     run_write(edit_message, chat.id, first, changes={"content": "m2"}, **ME)
-    batch = {"after": 0, "until": 4, "most_bytes": 500}
+    batch = {"after": 0, "until": 4, "bounds": Bounds(max_bytes=500)}
     assert run_write(delete_next_messages, chat.id, **batch, **ME) == (1, 1)
     batch["after"] = 1
     assert run_write(delete_next_messages, chat.id, **batch, **ME) == (2, 1)

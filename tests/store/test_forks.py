@@ -11,6 +11,7 @@ from chatstore.models import ChatSession, Message, MessageFeedback, SessionFacet
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.store import deletions, forks, stats
+from chatstore.store.deletions import BOUNDS, Bounds
 from chatstore.store.messages import append_message
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.sessions import delete_session, get_session, update_session
@@ -223,13 +224,10 @@ def test_the_preview_is_the_last_readable_text(db_session, make_session):
 
 
 @pytest.mark.parametrize("is_large", [False, True])
-def test_a_session_that_is_deleted_meanwhile_has_no_fork(
-    chat, db_session, monkeypatch, is_large
-):
-    if is_large:
-        monkeypatch.setattr(deletions, "BATCH", BATCH)
+def test_a_session_that_is_deleted_meanwhile_has_no_fork(chat, db_session, is_large):
+    bounds = Bounds(max_messages=BATCH) if is_large else BOUNDS
     fork = begun(chat)
-    run_write(delete_session, chat.id, owner_id="alice")
+    run_write(delete_session, chat.id, owner_id="alice", bounds=bounds)
     for step in (forks.copy_batch, forks.finish_fork):
         with pytest.raises(NotFound):
             run_write(step, fork)

@@ -171,7 +171,11 @@ def test_a_message_is_sent_as_its_schema_dumps_it(db_session, make_session, valu
 
 
 def test_the_order_of_what_is_collected_is_written(db_session):
-    prepared = [(messages._prepare_range(order, has_role=False), 1) for order in Order]
+    prepared = [
+        (messages._prepare_range(order, has_role=False, has_seqs=seqs), 1)
+        for order in Order
+        for seqs in (False, True)
+    ]
     for sort, first in product(SessionSort, (True, False)):
         listing = SessionListing(sort=sort, pinned_first=first)
         walks = session_lists._walks(listing, None)

@@ -112,7 +112,7 @@ def test_a_page_ends_before_it_is_too_large(large_pages, limit):
 def test_a_page_has_as_many_large_sessions_as_fit(large_pages):
     _, read = large_pages
     pages = pages_onward(read, 1000)
-    rest = 5000  # the allowance per session for all but its lists
+    rest = 7000  # the allowance per session for all but its lists
     for page, following in pairwise(pages):
         first = len(following.items[0].encode())
         assert bytes_of(page) + rest * len(page.items) + first + rest > PAGE_BYTES
