@@ -257,7 +257,10 @@ def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str
     if isinstance(field, BodyArchivedField):
         return {"enum": [False, True, Archived.ANY.value]}
     if isinstance(field, Content):
-        part = {"type": "object", **_OBJECT, **ContentPart.json_schema}
+        # Tools that generate examples merge no rules of two levels, so each form of a
+        # part has all rules.
+        forms = [{**form, **_OBJECT} for form in ContentPart.json_schema["anyOf"]]
+        part = {"type": "object", "anyOf": forms}
         types = ["string", "array", "null"]
         return {"type": types, "pattern": _NO_NUL, "items": part}
     if isinstance(field, FreeJson):
