@@ -1,5 +1,5 @@
 import pytest
-from sqlalchemy import bindparam, text, update
+from sqlalchemy import Integer, bindparam, text, update
 
 from chatstore.db import db
 from chatstore.models import ChatSession
@@ -39,17 +39,18 @@ def plan(alice, make_session):
 
 def grow_alternating(chat_id, size):
     """Let each new message follow the one before the last, up to `size` messages."""
-    parameters = {"size": size, "chat": chat_id}
     chat = bindparam("chat", type_=ChatSession.id.type)
     copies = text(
         "INSERT INTO chat_messages"
         " (session_id, seq, timestamp, role, content, parent_seq)"
         " WITH RECURSIVE added(seq) AS"
-        " (SELECT 3 UNION ALL SELECT seq + 1 FROM added WHERE seq < :size)"
+        " (SELECT :first UNION ALL SELECT seq + 1 FROM added WHERE seq < :last)"
         " SELECT session_id, added.seq, timestamp, role, 'x', added.seq - 2"
         " FROM added, chat_messages WHERE session_id = :chat AND chat_messages.seq = 1"
-    ).bindparams(chat)
-    db.session.execute(copies, parameters)
+    ).bindparams(chat, bindparam("first", type_=Integer))
+    for first in range(3, size + 1, 20_000):  # a step stays within statement_timeout
+        last = min(first + 19_999, size)
+        db.session.execute(copies, {"first": first, "last": last, "chat": chat_id})
     db.session.execute(update(ChatSession).values(last_seq=size, message_count=size))
     db.session.commit()
 
