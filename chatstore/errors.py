@@ -86,6 +86,17 @@ class SeqConflict(ChatstoreError):
         self.last_seq = last_seq
 
 
+class SeqMissing(SeqConflict):
+    """`at_seq` names no message of the session."""
+
+    slug = "seq-missing"
+    title = "No such message"
+
+    def __init__(self, at_seq: int, last_seq: int) -> None:
+        super().__init__(last_seq)
+        self.detail = f"There is no message {at_seq}: the last seq is {last_seq}."
+
+
 class HeadConflict(ChatstoreError):
     """`expected_head` is not the session's head: another request moved it."""
 

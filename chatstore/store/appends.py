@@ -17,12 +17,11 @@ from sqlalchemy import Integer, String, bindparam, func, insert, or_, select, up
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, is_sqlite, next_instant, write_connection
 from chatstore.db.prepared import Prepared
-from chatstore.enums import Role
 from chatstore.fulltext.index_format import scopes_of
 from chatstore.interchange.chat_completions import search_text, text_of
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import PREVIEW_LENGTH
 from chatstore.store.json_rows import AppendedMessage, as_instant
+from chatstore.store.previews import preview_of_text
 from chatstore.store.search import entries
 from chatstore.store.sessions import HEAD_SEQ, IS_OWNED, session_parameters
 
@@ -31,7 +30,6 @@ Turn = Mapping[str, Any]
 _TURN_COLUMNS = ("role", "content", "metadata", "extra", "search_text")
 _ROW_COLUMNS = ("session_id", "seq", "timestamp", "parent_seq", *_TURN_COLUMNS)
 # The roles whose text a person reads.
-READABLE = (Role.USER, Role.ASSISTANT)
 _EXPECTED = bindparam("expected", type_=Integer)
 _EXPECTED_HEAD = bindparam("expected_head", type_=Integer)
 _PARENT = bindparam("parent", type_=Integer)
@@ -136,8 +134,8 @@ def _columns_of(turn: Turn) -> dict[str, Any]:
 def _preview_of(turns: Sequence[Turn]) -> str | None:
     """Return the beginning of the last text that a person would read, if any."""
     for turn in reversed(turns):
-        if turn["role"] in READABLE and (text := turn["content"].strip()):
-            return str(text[:PREVIEW_LENGTH])
+        if preview := preview_of_text(turn["role"], turn["content"]):
+            return preview
     return None
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import aliased
 
 from chatstore.clock import utc_now
 from chatstore.db import db, prepared_first, run_read
-from chatstore.errors import DatabaseUnavailable, NotFound
+from chatstore.errors import DatabaseUnavailable, SeqMissing
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.sessions import (
     COPYING_OWNER,
@@ -96,7 +96,8 @@ def plan_fork(
     """Return the branch that ends with the message `at_seq`, or with the head.
 
     The new session keeps the name, unless `changes` has another `name`. Only reads.
-    Raises NotFound if the owner has no such session, or the session no such message.
+    Raises NotFound if the owner has no such session, and SeqMissing if the session has
+    no such message.
     """
     query = select(ChatSession.name, ChatSession.last_seq, HEAD_SEQ)
     source = db.session.execute(query.where(owned(session_id, owner_id))).first()
@@ -105,10 +106,7 @@ def plan_fork(
     name, last_seq, head_seq = source
     at_seq = head_seq if at_seq is None else at_seq
     if at_seq > last_seq:
-        raise NotFound(
-            f"There is no message {at_seq} in session {session_id}: the last seq is"
-            f" {last_seq}."
-        )
+        raise SeqMissing(at_seq, last_seq)
     path = get_path(session_id, owner_id=owner_id, head_seq=at_seq)
     new_id, name = uuid4(), changes.get("name", name)
     fork = Fork(

@@ -91,6 +91,7 @@ class Chat:
     ids: dict[str, str] = field(default_factory=dict)
     is_deleted: bool = False
     head: int = 0
+    forked_from: "tuple[Chat, int] | None" = None
 
     @property
     def next_seq(self) -> int:
@@ -128,11 +129,20 @@ class Chat:
         return turns
 
     def fork(self, body: JsonObject, now: datetime) -> "Chat":
-        turns = self.turns[: body.get("at_seq", len(self.turns))]
+        turns: list[Turn] = []
+        seq = body.get("at_seq", self.head)
+        while seq:
+            turns.insert(0, self.turns[seq - 1])
+            seq = turns[0].parent
         times = [turn.timestamp for turn in turns[-1:]]
         name = {"name": body.get("name", self.columns["name"])}
         fork = Chat(self.columns | name, now, max([now, *times]))
-        fork.turns = [replace(turn, ids={}) for turn in turns]
+        fork.turns = [
+            replace(turn, seq=seq, parent=seq - 1, ids={})
+            for seq, turn in enumerate(turns, 1)
+        ]
+        fork.head = len(turns)
+        fork.forked_from = (self, body.get("at_seq", self.head))
         return fork
 
     def as_json(self, kind: str) -> JsonObject:
@@ -147,7 +157,11 @@ class Chat:
             "pinned": False,
             "archived": False,
             "archived_at": None,
-            "forked_from": None,
+            "forked_from": self.forked_from
+            and {
+                "session_id": self.forked_from[0].ids[kind],
+                "seq": self.forked_from[1],
+            },
             "head_seq": self.head or None,
         }
 

@@ -169,7 +169,8 @@ class Machine(Twins):
     @rule(target=chats, chat=chats, at=st.integers(0, 9), keyed=given.KEYED)
     def fork(self, chat, at, keyed):
         body = {"at_seq": at} if at else {"name": "fork"}
-        status = 404 if chat.is_deleted or at > len(chat.turns) else 201
+        status = 409 if at > len(chat.turns) else 201
+        status = 404 if chat.is_deleted else status
         key = self.model.new_key() if keyed else None
         answers, _ = self.post(
             lambda kind: f"{session_path(chat, kind)}/fork", status, body, key

@@ -153,10 +153,12 @@ def test_lists_and_search_have_the_fork(alice, chat):
     assert {hit["session_id"] for hit in everywhere} == {fork["id"], chat["id"]}
 
 
-def test_a_message_that_is_not_there_is_a_404(alice, chat):
+def test_a_message_that_is_not_there_is_a_conflict(alice, chat):
     for at_seq in (6, 2**53 - 1):
         answer = alice.post(fork_url(chat), json={"at_seq": at_seq})
-        assert_problem(answer, 404, detail="the last seq is 5")
+        problem = assert_problem(answer, 409, detail="the last seq is 5")
+        assert problem["type"].endswith("seq-missing")
+        assert problem["last_seq"] == 5
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_a_key_with_another_body_is_refused(alice, chat):
 
 def test_a_refused_fork_leaves_its_key_unused(app, alice, chat):
     answer = alice.post(fork_url(chat), json={"at_seq": 9}, headers=KEY)
-    assert answer.status_code == 404
+    assert answer.status_code == 409
     with app.app_context():
         assert count(db.session, IdempotencyRecord) == 0
     assert alice.post(fork_url(chat), json={}, headers=KEY).status_code == 201

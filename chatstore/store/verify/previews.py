@@ -8,8 +8,8 @@ from sqlalchemy.orm import aliased
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
-from chatstore.store.appends import READABLE
 from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.previews import READABLE
 
 # The white space that str.strip() removes.
 _WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
