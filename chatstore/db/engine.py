@@ -248,6 +248,9 @@ def _session_settings(settings: Settings) -> dict[str, str]:
         "statement_timeout": f"{settings.statement_timeout_seconds}s",
         # Starting a parallel worker takes 6 ms; most statements take less than 1 ms.
         "max_parallel_workers_per_gather": "0",
+        # The bitmap of a common word takes more than the default of 4 MB. PostgreSQL
+        # would then keep pages instead of rows, and compare all rows of these pages.
+        "work_mem": "16MB",
     }
 
 

@@ -62,12 +62,13 @@ def test_a_session_of_postgresql_is_set_up_as_the_settings_say(make_app):
     with app.app_context():
         shown = {
             name: db.session.scalar(text(f"SHOW {name}"))
-            for name in ("timezone", "statement_timeout", "lock_timeout")
+            for name in ("timezone", "statement_timeout", "lock_timeout", "work_mem")
         }
     assert shown == {
         "timezone": "UTC",
         "statement_timeout": "7s",
         "lock_timeout": "1250ms",  # for one attempt; attempts repeat until 3 s are over
+        "work_mem": "16MB",
     }
 
 

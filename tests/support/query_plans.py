@@ -8,6 +8,7 @@ from chatstore.db import db, run_write
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import Message
 from chatstore.store.search import rebuild
+from chatstore.store.search.criteria import BOUNDS
 from chatstore.store.search.pages import Search, search
 from tests.support.crowd import fill_sessions
 
@@ -50,7 +51,7 @@ def fill_crowd():
     db.session.commit()
 
 
-def plans_of(*, is_free=False, is_run=False, **where):
+def plans_of(*, is_free=False, is_run=False, bounds=BOUNDS, **where):
     """Yield the plan of each SELECT of a search, as one text.
 
     If `is_run`, PostgreSQL runs each SELECT again, and the plan tells how many rows
@@ -64,7 +65,7 @@ def plans_of(*, is_free=False, is_run=False, **where):
 
     event.listen(db.engine, "before_cursor_execute", explain)
     try:
-        search(Search(**where), owner_id="alice", limit=20)
+        search(Search(**where), owner_id="alice", limit=20, bounds=bounds)
     finally:
         event.remove(db.engine, "before_cursor_execute", explain)
     cursor = db.session.connection().connection.cursor()

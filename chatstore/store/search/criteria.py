@@ -30,9 +30,11 @@ _NEWEST_WALK, _BEST_WALK = 30_000, 250_000
 _LONGER = 3
 # The number of entries in a sample.
 SAMPLED = 300
-# A walk for a window pays if the share WINDOW / _BEST_WALK of the sampled entries
-# matches, and 5 more for chance.
+# The newest _BEST_WALK keys are likely to hold a window if the share
+# WINDOW / _BEST_WALK of the sampled entries matches, and 5 more for chance.
 _DENSE_WINDOW = SAMPLED * WINDOW // _BEST_WALK + 5
+# A step of a walk costs as much as to take this many keys out of the index.
+_KEYS_PER_STEP = 4
 # Our own score ranks this many of the best matches at a time.
 BATCH = 100
 # The cursor holds the keys of ranked matches, so at most this many of a window are
@@ -42,12 +44,16 @@ MAX_RANKED = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Bounds of one search, on matches, on the keys of a walk, and on samples."""
+    """Bounds of one search, on matches, on the keys of a walk, and on samples.
+
+    `keys_per_step` is the cost of one step of a walk, in keys taken out of the index.
+    """
 
     window: int = WINDOW
     newest_walk: int = _NEWEST_WALK
     best_walk: int = _BEST_WALK
     dense_window: int = _DENSE_WINDOW
+    keys_per_step: int = _KEYS_PER_STEP
     batch: int = BATCH
     max_ranked: int = MAX_RANKED
 

@@ -19,10 +19,13 @@
      yes |             | no          keys left in the window?
          v             |               yes |             | no
    WALK from the       |                   v             |
-   newest entries      |             WALK from the       |
-   prepare_best_       |             newest entries      |
-   of_walk             |             prepare_newest_     |
-         |             v             of_walk             v
+   newest entries, or  |             WALK from the       |
+   TAKE A RANGE out of |             newest entries      |
+   the index, whichever|             prepare_newest_     |
+   is cheaper          |             of_walk             |
+   prepare_best_of_    |                   |             |
+   walk, …_of_range    |                   |             |
+         |             v                   |             v
          |   TAKE ALL matches              |   TAKE ALL matches
          +-> out of the index              +-> out of the index
     if it    prepare_best            if it     prepare_newest
@@ -32,11 +35,17 @@ On PostgreSQL a walk is fast for common words, and taking all matches is fast fo
 words. Its planner does not know how often words occur together, and some of its walks
 took more than a second. So a sample of the entries decides, and a walk is bounded.
 
-SQLite never walks: FTS5 yields its matches newest first, so its sample counts none.
+A walk compares each entry, also those that do not match. For a range of the newest keys
+PostgreSQL combines two bitmaps, of the range and of all matches, so it reads matching
+entries only. The sample tells how long the range must be. It also tells whether the
+bitmap of all matches costs more than the walk.
+
+SQLite takes all matches: FTS5 yields them newest first, so its sample counts none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import ceil, sqrt
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -44,10 +53,11 @@ import orjson
 from sqlalchemy import Connection
 
 from chatstore.db import is_sqlite
+from chatstore.db.prepared import Prepared
 from chatstore.enums import SearchPart
 from chatstore.fulltext.words import INDEXED_CHARACTERS
 from chatstore.store.search import statements
-from chatstore.store.search.criteria import Criteria, SearchPlace
+from chatstore.store.search.criteria import SAMPLED, Criteria, SearchPlace, Shape
 from chatstore.store.search.rows import MatchRow
 
 # If the filters let at most this many sessions pass, the index query names these
@@ -55,6 +65,9 @@ from chatstore.store.search.rows import MatchRow
 FEW_SESSIONS = 100
 # A walk for the newest hundred matches pays if 2 of the sampled entries match.
 _DENSE = 2
+# A range allows for this many standard errors of the sample, so that 95 of 100 ranges
+# hold their window.
+_STANDARD_ERRORS = 1.65
 # Each text may be long, so only this many are read at a time.
 _TEXTS_AT_ONCE = 4
 
@@ -97,7 +110,7 @@ def take_first_look(
         parameters = {
             **criteria.parameters(place),
             "max_sessions": FEW_SESSIONS + 1 if sessions else None,
-            "max_sampled": criteria.bounds.dense_window if shape.by_rank else _DENSE,
+            "max_sampled": None if shape.by_rank else _DENSE,
         }
         for kind, *row in prepared.rows(connection, parameters):
             found[kind].append(tuple(row))
@@ -147,17 +160,42 @@ def _find_best(
     if place.high is None and look.newest is not None and not criteria.session_ids:
         start = replace(place, high=look.newest + 1)
     shape, parameters = criteria.shape(start), criteria.parameters(start)
-    if start.high and _is_dense(criteria, look, criteria.bounds.dense_window):
-        first = start.low or 1
-        floor = max(first, start.high - shape.walk)
-        if floor == first or start.low is None:
-            walk = statements.prepare_best_of_walk(shape)
-            rows = walk.rows(connection, {**parameters, "floor": floor})
+    if _is_dense(criteria, look, criteria.bounds.dense_window):
+        for prepare, floor in _bounded_ways(criteria, start, look, shape.walk):
+            prepared = prepare(shape)
+            rows = prepared.rows(connection, {**parameters, "floor": floor})
             best, end = _best_of(rows, criteria, place)
-            if floor == first or end.low:
+            if floor == (start.low or 1) or end.low:
                 return best, end
     rows = statements.prepare_best(shape).rows(connection, parameters)
     return _best_of(rows, criteria, place)
+
+
+def _bounded_ways(
+    criteria: Criteria, place: SearchPlace, look: FirstLook, walk: int
+) -> Iterator[tuple[Callable[[Shape], Prepared], int]]:
+    """Yield up to two ways to find a window of dense matches, as (prepare, floor).
+
+    Each looks at the keys with `floor <= key < place.high`, at most `walk` of them, so
+    it may find too few. Yields nothing if the window may have more keys.
+    """
+    if place.high is None:
+        return
+    bounds, first = criteria.bounds, place.low or 1
+    last = max(first, place.high - walk)
+    if place.low is not None and last > first:
+        return
+    # The standard error of the number of sampled matches is about its square root.
+    surely = look.matching - _STANDARD_ERRORS * sqrt(look.matching)
+    length = ceil(bounds.window * SAMPLED / max(surely, 1))
+    listed = place.high * look.matching // SAMPLED
+    if listed > bounds.keys_per_step * length:
+        yield statements.prepare_best_of_walk, last
+        return
+    floor = last if place.low is not None else max(last, place.high - length)
+    yield statements.prepare_best_of_range, floor
+    if floor > last:
+        yield statements.prepare_best_of_range, max(last, place.high - 2 * length)
 
 
 def _find_newest(

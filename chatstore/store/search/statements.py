@@ -17,10 +17,12 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
+    and_,
     bindparam,
     column,
     func,
     literal_column,
+    or_,
     select,
     table,
     true,
@@ -112,6 +114,25 @@ def prepare_best_of_walk(shape: Shape) -> Prepared:
     edge = _window_edge(matches.c.id, shape)
     ranked = select(matches.c.id.label("key"), _bm25(matches.c.words).label("rank"))
     best = _select_best_rows(MESSAGES, shape, edge, ranked, matches.c.id)
+    return Prepared(_join_edge(edge, best), plans_each_run=True)
+
+
+@cached_per_database(maxsize=64)
+def prepare_best_of_range(shape: Shape) -> Prepared:
+    """Return `prepare_best` for PostgreSQL, for matches with `floor <= id < high`.
+
+    It ranks all of them, so the caller must choose a `floor` near the window's end.
+    """
+    entries = index_entries(MESSAGES)
+    key, words = entries.c
+    rank = _bm25(words).label("rank")
+    within = select(key.label("key"), rank).where(
+        matches_query(words), _is_in_range(key)
+    )
+    matching = within.cte("matching").prefix_with("MATERIALIZED")
+    edge = _window_edge(matching.c.key, shape)
+    ranked = select(matching)
+    best = _select_best_rows(MESSAGES, shape, edge, ranked, matching.c.key)
     return Prepared(_join_edge(edge, best), plans_each_run=True)
 
 
@@ -314,6 +335,16 @@ def _join_edge(edge: CTE, best: Subquery) -> Select[Any]:
     return select(edge.c.low, best.c.rank, *found).select_from(
         edge.outerjoin(best, true())
     )
+
+
+def _is_in_range(key: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition `floor <= key < high` in a form with OR.
+
+    PostgreSQL underestimates the cost of `@@`, so it would read and compare all entries
+    of a plain range. It can look up an OR only with a bitmap. It combines that bitmap
+    with the bitmap of the words, and so reads only the entries that match.
+    """
+    return or_(key == _FLOOR, and_(key > _FLOOR, key < HIGH))
 
 
 def _bm25(words: ColumnElement[Any]) -> ColumnElement[float]:

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from chatstore.db import db, transaction
 from chatstore.fulltext.index_format import MESSAGES, NAMES, scopes_of
 from chatstore.models import ChatSession, Message
 from chatstore.store.search.entries import put_entries, put_words, words_of
+from tests.support import on_postgresql
 from tests.support.crowd import number_after
 from tests.support.searches import hits, new_chat, violations
 from tests.support.statements import recorded_statements
@@ -63,3 +65,16 @@ def test_a_large_batch_is_indexed_by_several_statements(db_session):
     )
     assert len(hits("plan")) == 3
     assert violations() == []
+
+
+@on_postgresql
+def test_an_entry_of_up_to_8_kb_stays_in_its_row(db_session):
+    chat = new_chat(None, " ".join(f"word{number**2}" for number in range(300)))
+    entry = text("SELECT pg_column_size(words) FROM message_index")
+    moved = text(
+        "SELECT pg_relation_size(reltoastrelid) FROM pg_class"
+        " WHERE relname = 'message_index'"
+    )
+    assert db_session.scalar(entry) > 4000
+    assert db_session.scalar(moved) == 0
+    assert {hit.session_id for hit in hits("word9")} == {chat.id}

@@ -1,14 +1,17 @@
 """Which of its strategies a search uses, according to each database's query plan."""
 
+import re
+
 import pytest
 from sqlalchemy import event
 
-from chatstore.db import db
+from chatstore.db import db, run_write
 from chatstore.enums import Archived, SearchSort
 from chatstore.fulltext.index_format import owner_scope
 from chatstore.store.filters import SessionFilters
-from chatstore.store.search.criteria import Bounds
+from chatstore.store.search.criteria import SAMPLED, Bounds
 from chatstore.store.search.pages import Search, search
+from chatstore.store.sessions import delete_session
 from tests.support import on_postgresql
 from tests.support.query_plans import plans_of
 from tests.support.searches import new_chat, pages, say
@@ -26,9 +29,24 @@ def test_rare_words_come_from_the_index_and_common_ones_from_the_newest(crowd):
         (*_, plan) = plans_of(is_free=True, q=q)
         assert "ix_message_index_words" in plan, q
     for q in ("often", '"often odd"', "often -word3", "often word*"):
-        (*_, plan) = plans_of(is_free=True, q=q)
+        # All matches are many times this window.
+        (*_, plan) = plans_of(is_free=True, q=q, bounds=Bounds(window=500))
         assert "Index Scan Backward using pk_message_index" in plan, q
         assert "ix_message_index_words" not in plan, q
+
+
+@on_postgresql
+@pytest.mark.parametrize("q", ["word3", "word3 OR word4"])
+def test_of_fairly_common_words_only_a_range_is_read(crowd, q):
+    bounds = Bounds(window=100, dense_window=1)
+    (_, plan, *more) = plans_of(is_free=True, is_run=True, q=q, bounds=bounds)
+    assert not more
+    (read,) = re.findall(
+        r"Bitmap Heap Scan on message_index .*actual .*rows=(\d+)", plan
+    )
+    assert 100 < int(read) < 400
+    assert "BitmapAnd" in plan
+    assert "Rows Removed by" not in plan.split("CTE edge")[0]
 
 
 @on_postgresql
@@ -40,17 +58,64 @@ def test_words_that_never_meet_are_not_sought_in_all_messages(crowd):
     assert "Seq Scan" not in plan, plan
 
 
+FLOOR = re.compile(r"id = '(\d+)'")
+WALK, RANGE, ALL = "AS newest", " OR message_index.id", "newest AS MATERIALIZED"
+
+
 @on_postgresql
-@pytest.mark.parametrize("sort", SearchSort)
-def test_what_a_walk_does_not_come_to_is_found_too(crowd, sort):
+@pytest.mark.parametrize(
+    ("sort", "window", "way"),
+    [
+        (SearchSort.NEWEST, 10_000, WALK),
+        (SearchSort.RELEVANCE, 5, WALK),
+        (SearchSort.RELEVANCE, 10_000, RANGE),
+    ],
+)
+def test_what_a_walk_or_range_does_not_come_to_is_found_too(crowd, sort, window, way):
     # The sample overestimates: 50 of the newest messages match, and 100 old ones.
-    bounds = Bounds(newest_walk=500, best_walk=500, dense_window=2)
+    bounds = Bounds(window=window, newest_walk=500, best_walk=500, dense_window=2)
     with recorded_statements() as sent:
         everywhere = {"filters": SessionFilters(archived=Archived.ANY)}
         listed = list(pages("ends", sort=sort, bounds=bounds, **everywhere))
     found = [hit.message_id for page in listed for hit in page]
     assert sorted(found) == [*range(1, 101), *range(19_951, 20_001)]
-    assert any("AS newest" in each for each in sent)  # the walk was used
+    assert any(way in each for each in sent)
+
+
+@on_postgresql
+def test_a_range_that_is_too_short_is_taken_twice_as_long(crowd):
+    everywhere = SessionFilters(archived=Archived.ANY)
+    # The window ends before the newest 50 matches; the next ones are the oldest.
+    bounds = Bounds(window=50, best_walk=20_000, dense_window=1)
+    (_, *plans) = plans_of(is_free=True, q="ends", filters=everywhere, bounds=bounds)
+    floors = [int(each) for plan in plans for each in FLOOR.findall(plan)]
+    assert floors == [5001, 1]
+
+
+@on_postgresql
+def test_all_strategies_find_the_same_in_the_same_order(db_session):
+    mine, gone, theirs = new_chat("a"), new_chat("b"), new_chat("c", owner_id="bob")
+    for number in range(60):
+        say(mine, "plan " * (number % 7 + 1), "other", "plan b")
+        say(gone, "plan plan", "other")
+        say(theirs, "plan plan plan", "other")
+    run_write(delete_session, gone.id, owner_id="alice")
+    found = {}
+    for way, more in {
+        WALK: {"keys_per_step": 0},
+        RANGE: {"keys_per_step": 10**6},
+        ALL: {"dense_window": SAMPLED + 1},
+    }.items():
+        bounds = Bounds(**{"window": 40, "batch": 10, "dense_window": 1} | more)
+        with recorded_statements() as sent:
+            found[way] = [
+                [(hit.message_id, hit.score) for hit in page]
+                for page in pages("plan", limit=7, bounds=bounds)
+            ]
+        looks = [each for each in sent if "'sample'" in each]
+        assert any(way in each for each in sent if each not in looks), way
+    assert sum(map(len, found[ALL])) == 120
+    assert found[WALK] == found[RANGE] == found[ALL]
 
 
 def asked_of_the_index(q):
