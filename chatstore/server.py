@@ -248,9 +248,10 @@ def _write_problem(
 def _send_problem(client: Any, status: int, reason: str, detail: str) -> None:
     """Send problem details (RFC 9457) without the application."""
     request_id = uuid4().hex
+    slug = "malformed-request" if status == 400 else reason.lower().replace(" ", "-")
     body = json.dumps(
         {
-            "type": f"urn:chatstore:problem:{reason.lower().replace(' ', '-')}",
+            "type": f"urn:chatstore:problem:{slug}",
             "title": reason,
             "status": status,
             "detail": detail,
@@ -297,10 +298,10 @@ def post_fork(server: Any, worker: Any) -> None:
     if _has_served[0]:
         # gunicorn stops the whole server if a worker cannot start. This worker replaces
         # another, perhaps between an installation and its migration, so it retries.
-        worker.load_wsgi = partial(_load_with_retries, worker, worker.load_wsgi)
+        worker.load_wsgi = partial(_reload_with_retries, worker, worker.load_wsgi)
 
 
-def _load_with_retries(worker: Any, load: Callable[[], None]) -> None:
+def _reload_with_retries(worker: Any, load: Callable[[], None]) -> None:
     """Load the application; retry until that succeeds."""
     _unload_old_modules()
 

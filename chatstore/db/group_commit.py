@@ -180,7 +180,7 @@ def group_commit(
 
     The work must be short, must use neither the request nor ORM objects, and must have
     written nothing when it raises a ChatstoreError. `turn` and `deadline` are those of
-    `run_transaction`, `size_bytes` of `Group.run`.
+    `run_transaction`, `size_bytes` of `CommitGroup.run`.
     """
     group = find_in_app(CommitGroup)
     if group is None or is_in_transaction():

@@ -3,7 +3,9 @@
 `run_write(work, ...)` runs work in a transaction and retries it if the database asks
 for that. `with transaction():` does not retry. `run_core_write` costs less, for work
 without the ORM. `run_read(work, ...)` runs and retries work that only reads.
-`prepared_first` splits off work that can precede the transaction.
+`prepared_first` splits off work that can precede the transaction. `db.errors` knows
+the errors that a retry can help, and `web.idempotency` repeats a commit whose outcome
+is unknown.
 """
 
 import random

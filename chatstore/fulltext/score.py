@@ -19,6 +19,7 @@ _RANKED_CHARACTERS = 4000
 _RANKED_WORDS = 4000
 _RANKED_FOLDED_CHARACTERS = 2 * _RANKED_CHARACTERS
 _USUAL_CHARACTERS = 600
+# As in `store.search.statements`, which ranks the matches first.
 _SATURATION = 1.2
 _LENGTH_WEIGHT = 0.75
 

@@ -1,4 +1,4 @@
-"""Messages of the Chat Completions format, as clients send and store them.
+"""Converts messages from and to the Chat Completions format.
 
 The format is that of https://platform.openai.com/docs/api-reference/chat, which many
 servers of language models share.

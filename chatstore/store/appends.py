@@ -29,7 +29,6 @@ Turn = Mapping[str, Any]
 
 _TURN_COLUMNS = ("role", "content", "metadata", "extra", "search_text")
 _ROW_COLUMNS = ("session_id", "seq", "timestamp", "parent_seq", *_TURN_COLUMNS)
-# The roles whose text a person reads.
 _EXPECTED = bindparam("expected", type_=Integer)
 _EXPECTED_HEAD = bindparam("expected_head", type_=Integer)
 _PARENT = bindparam("parent", type_=Integer)

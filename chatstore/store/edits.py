@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy import func, literal, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, db, prepared_first, read_connection
@@ -31,6 +31,7 @@ from chatstore.store.messages import (
     no_such_message,
 )
 from chatstore.store.previews import refresh_session
+from chatstore.store.revisions import keep_revision
 from chatstore.store.search import entries
 from chatstore.store.sessions import owned
 
@@ -104,7 +105,8 @@ def edit_message(
             return None
         if words is not None:
             _check_revisions(message_id, bounds)
-            _write(message_id, locked.revision, after)
+            keep_revision(message_id, locked.revision)
+            _overwrite(message_id, after)
             entries.replace_words([message_id], [words])
             refresh_session(session_id)
         return get_message_json(session_id, message_id, owner_id=owner_id)
@@ -197,21 +199,14 @@ def _check_revisions(message_id: int, bounds: EditBounds) -> None:
         )
 
 
-def _write(message_id: int, revision: int, after: Values) -> None:
-    row = Message.id == message_id
-    columns = [getattr(Message, name) for name in _KEPT]
-    written_at = func.coalesce(Message.edited_at, Message.timestamp)
-    # The database copies the text before, so that it stays as it was to the last digit.
-    before = select(Message.id, literal(revision), *columns, written_at).where(row)
-    names = ["message_id", "revision", "content", "extra", "metadata", "written_at"]
-    db.session.execute(insert(MessageRevision.__table__).from_select(names, before))
+def _overwrite(message_id: int, after: Values) -> None:
     values = {getattr(Message, name): value for name, value in after.items()} | {
         Message.revision: Message.revision + 1,
         Message.edited_at: literal(utc_now(), UtcDateTime()),
     }
     db.session.execute(
         update(Message)
-        .where(row)
+        .where(Message.id == message_id)
         .values(values)
         .execution_options(synchronize_session=False)
     )

@@ -1,4 +1,7 @@
-"""Finds the preview of a session again after its messages changed; no commit."""
+"""Finds the preview of a session: the beginning of its last readable text.
+
+An append takes the preview of its own texts. An edit or a deletion looks back for it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""Reads what messages said before they were edited; no HTTP."""
+"""Keeps and reads what messages said before they were edited; no HTTP, no commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, insert, literal, select
 
 from chatstore.db import db
 from chatstore.models import ChatSession, Message, MessageRevision
@@ -82,3 +82,20 @@ def _check_message(session_id: UUID, message_id: int, owner_id: str) -> None:
     )
     if message_id > MAX_ID or db.session.scalar(query) is None:
         raise no_such_message(session_id, message_id)
+
+
+def keep_revision(message_id: int, revision: int) -> None:
+    """Copy what the message says now, its `revision`, to the earlier revisions.
+
+    The database copies the row, so that each number keeps its digits.
+    """
+    current = select(
+        Message.id,
+        literal(revision),
+        Message.content,
+        Message.extra,
+        Message.metadata_,
+        func.coalesce(Message.edited_at, Message.timestamp),
+    ).where(Message.id == message_id)
+    names = ["message_id", "revision", "content", "extra", "metadata", "written_at"]
+    db.session.execute(insert(MessageRevision.__table__).from_select(names, current))

@@ -17,6 +17,17 @@ from werkzeug.routing import Rule
 from chatstore import __version__
 from chatstore.app_state import add_to_app, get_from_app
 from chatstore.enums import Archived
+from chatstore.errors import (
+    ChatstoreError,
+    DatabaseUnavailable,
+    MalformedRequest,
+    MessageDeleted,
+    NotFound,
+    PreconditionFailed,
+    SeqConflict,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from chatstore.schemas.fields import (
     EXTERNAL_ID_LENGTH,
     FreeJson,
@@ -83,6 +94,20 @@ _PATH_TYPES: dict[str, dict[str, Any]] = {
         "maxLength": EXTERNAL_ID_LENGTH,
         "pattern": _NO_NUL,
     },
+}
+# The examples of answers show these errors, by status.
+_USUAL_ERRORS: dict[int, type[ChatstoreError]] = {
+    error.status: error
+    for error in (
+        MalformedRequest,
+        NotFound,
+        SeqConflict,
+        MessageDeleted,
+        PreconditionFailed,
+        UnsupportedMediaType,
+        ValidationFailed,
+        DatabaseUnavailable,
+    )
 }
 # OpenAPI's keyword for the greatest size or value of a field.
 _LIMIT_NAMES = (
@@ -213,9 +238,11 @@ def _success(operation: Operation, status: int) -> dict[str, Any]:
 def _response(status: HTTPStatus) -> dict[str, Any]:
     response: dict[str, Any] = {"description": status.phrase}
     if status >= 400:
+        error = _USUAL_ERRORS.get(status)
+        slug = error.slug if error else slug_of(status.phrase)
         example: dict[str, Any] = {
-            "type": f"{TYPE_PREFIX}{slug_of(status.phrase)}",
-            "title": status.phrase,
+            "type": f"{TYPE_PREFIX}{slug}",
+            "title": error.title if error else status.phrase,
             "status": status.value,
             "detail": "A sentence that says what went wrong.",
             "request_id": "0f0e5b6d5f6c4c7f8f0a0d9e8c7b6a51",

@@ -1,4 +1,7 @@
-"""Answers every error in one shape: problem details (RFC 9457)."""
+"""Answers every error in one shape: problem details (RFC 9457).
+
+The slugs of their types are in `chatstore.errors`.
+"""
 
 from typing import Any
 

@@ -362,7 +362,7 @@ def _bm25(words: ColumnElement[Any]) -> ColumnElement[float]:
     return sql_cast(1 / (1 + _SATURATION * usual / count), Double)
 
 
-# The newest
+# Statements for the newest matches
 
 
 def _select_newest_fts5(index: str, shape: Shape) -> Select[Any]:
