@@ -5,7 +5,7 @@ from marshmallow import Schema, fields, validate
 from chatstore.schemas.fields import QueryInteger, at_most
 
 _COUNT = {
-    "description": "Number of sessions that have it, including archived ones.",
+    "description": "Number of sessions with this tag or model, including archived ones.",
     "example": 3,
 }
 
@@ -46,6 +46,6 @@ class FacetQuerySchema(Schema):
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
         metadata={
-            "description": "Most items to list; CHATSTORE_MAX_PAGE_SIZE by default."
+            "description": "Maximum number of items; CHATSTORE_MAX_PAGE_SIZE by default."
         },
     )

@@ -38,11 +38,11 @@ _METADATA = {
 }
 
 
-# Ids and names that models and their servers give.
+# Models and servers assign these ids and names, so we bound only the length.
 _NAME = validate.Length(min=1, max=255)
 
 
-def _in_the_past(instant: datetime) -> None:
+def _reject_future(instant: datetime) -> None:
     if instant > utc_now():
         raise ValidationError("It must be in the past.")
 
@@ -134,14 +134,17 @@ class ExtraSchema(Schema):
         allow_none=True,
         validate=_NAME,
         metadata={
-            "description": "The author's name, of several with one role.",
+            "description": "The author's name, which tells authors of one role apart.",
             "example": "ada",
         },
     )
     model = Text(
         allow_none=True,
         validate=_NAME,
-        metadata={"description": "The model that wrote it.", "example": "gpt-4o-mini"},
+        metadata={
+            "description": "The model that wrote the message.",
+            "example": "gpt-4o-mini",
+        },
     )
     refusal = Text(allow_none=True, metadata={"example": "I cannot help with that."})
     annotations = fields.List(FreeJson(), allow_none=True)
@@ -151,9 +154,9 @@ class ExtraSchema(Schema):
     finish_reason = Text(allow_none=True, validate=_NAME, metadata={"example": "stop"})
     created_at = Instant(
         allow_none=True,
-        validate=_in_the_past,
+        validate=_reject_future,
         metadata={
-            "description": "When it was written, for history that is carried over.",
+            "description": "When the message was written, for imported history.",
             "example": "2026-01-31T09:00:00.000000Z",
         },
     )
@@ -187,14 +190,14 @@ class MessageStateSchema(Schema):
 
     parent_seq = fields.Integer(
         metadata={
-            "description": "The seq of the message that this one follows, 0 if none."
-            " Left out where that is the seq before.",
+            "description": "Seq of the message that this one follows, 0 if none. Absent if"
+            " it is the message before.",
             "example": 1,
         }
     )
     revision = fields.Integer(
         metadata={
-            "description": "How often it was changed, plus 1. Left out if 1.",
+            "description": "Number of changes plus 1. Absent if 1.",
             "example": 2,
         }
     )
@@ -209,9 +212,9 @@ class MessageSchema(PlainMessageSchema, MessageStateSchema, ExtraSchema):
     siblings = fields.List(
         fields.Integer(),
         metadata={
-            "description": "With `siblings=true`, if it has some: the seqs of the"
-            " messages that follow the same message, in order, its own included. Of"
-            " more, the 50 before it and the 50 after it."
+            "description": "With `siblings=true`, if the message has siblings: the seqs"
+            " of all messages with the same parent, this one included, ascending. A"
+            " longer list is cut to the 50 before this message and the 50 after it."
         },
     )
 
@@ -267,15 +270,16 @@ _EXPECTED_SEQ: dict[str, Any] = {
 _EXPECTED_HEAD: dict[str, Any] = {
     "validate": validate.Range(min=0, max=MAX_INTEGER),
     "metadata": {
-        "description": "The session's head_seq, 0 if it is empty; 409 if it is not.",
+        "description": "The session's current head_seq, 0 for an empty session. 409 if"
+        " another message is the head.",
         "example": 0,
     },
 }
 _PARENT_SEQ: dict[str, Any] = {
     "validate": validate.Range(min=0, max=MAX_INTEGER),
     "metadata": {
-        "description": "The seq of the message that the (first) message follows, 0 if"
-        " it begins the conversation again; the session's head by default.",
+        "description": "Seq of the message that the (first) message follows, 0 to begin"
+        " the conversation again. By default it is the session's head.",
         "example": 0,
     },
 }
@@ -347,7 +351,7 @@ class TurnSchema(ExtraSchema):
 
     @post_load
     def _gather_extra(self, message: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return `message` with the fields that most messages lack in `extra`."""
+        """Return `message` with its `EXTRA_FIELDS` in `extra`; null counts as absent."""
         given = {name: message.pop(name) for name in EXTRA_FIELDS if name in message}
         message.setdefault("content", None)
         extra = {name: value for name, value in given.items() if value is not None}
@@ -409,7 +413,7 @@ class MessageQuerySchema(Schema):
 
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
-        metadata={"description": "Most messages to return; all of them by default."},
+        metadata={"description": "Maximum number of messages; no limit by default."},
     )
     after = QueryInteger(
         validate=validate.Range(min=0, max=MAX_INTEGER),

@@ -209,9 +209,11 @@ def _why_refused(
     expected_head: int | None,
     parent: int | None,
 ) -> ChatstoreError:
+    """Return the error for a refused append. Raises NotFound."""
     last_seq, head_seq = get_position(session_id, owner_id=owner_id)
     if parent is not None and parent > last_seq:
         return ParentMissing(parent, last_seq)
+    # A wrong seq is reported before a wrong head.
     if expected_head is not None and expected in (None, last_seq):
         return HeadConflict(head_seq)
     return SeqConflict(last_seq)

@@ -1,8 +1,8 @@
 """Walks the path of a branch: from its head, by parents, to the beginning.
 
-A message with a `parent_seq` is a fork: there a path leaves the log. Between two forks
-a path has consecutive seqs, which are a run. So a walk costs one index look-up per run,
-whatever the number of messages.
+A fork is a message with a `parent_seq`: its parent is not the message before it. From
+one fork to the next, a path has consecutive seqs, a run. The index of the forks finds
+each run, so a walk costs one look-up per run, whatever the number of messages.
 """
 
 from array import array
@@ -40,7 +40,7 @@ from chatstore.store.sessions import (
 
 @dataclass(frozen=True)
 class WalkBounds:
-    """The most forks that one statement, and one walk, may visit."""
+    """The maximum number of forks that a statement, and a walk, may visit."""
 
     forks_per_statement: int = 1000
     max_forks: int = 100_000
@@ -90,7 +90,7 @@ def get_path(
     start, found = _read_runs(parameters, session_id)
     if start.head_seq > start.last_seq:
         raise no_such_seq(session_id, head_seq or 0, start.last_seq)
-    runs = found
+    runs = list(found)
     while _is_incomplete(found, parameters):
         if len(runs) >= bounds.max_forks:
             raise TooManyForks(bounds.max_forks)
@@ -161,13 +161,16 @@ def no_such_seq(session_id: UUID, seq: int, last_seq: int) -> NotFound:
 def _prepare_walk() -> Prepared:
     """Return the statement that walks from `head` down to the next `most` forks.
 
-    Its first row has the head and the session's last seq. Each other row has a run: its
+    Its first row has the session's last seq, and the head as the parent of an empty
+    run. Each other row has a run: its
     last seq and its fork, or null if the log has no fork before. A fork is one number,
     `seq * 2**32 + parent_seq`, because SQLite has no LATERAL: two columns would cost
     two look-ups.
     """
     shift = literal_column(str(_SHIFT), BigInteger)
     zero = literal_column("0", Integer)
+    # The first row is an empty run, seq 1 to 0, whose parent is the head, so that the
+    # recursive step needs no special case.
     head = func.coalesce(bindparam("head", type_=Integer), HEAD_SEQ)
     walk = (
         select(
@@ -205,18 +208,18 @@ def _prepare_walk() -> Prepared:
 
 def _latest_fork(seq: ColumnElement[int]) -> ColumnElement[int]:
     """Return SQL for the last fork up to `seq`, as one number."""
-    # A damaged parent must not change the seq of the fork, too.
+    # A negative parent would change the seq of the fork, so it counts as 0.
     parent = case((Message.parent_seq > 0, Message.parent_seq), else_=0)
     shift = literal_column(str(_SHIFT), BigInteger)
     return (
-        # Only the index of the forks has this order: PostgreSQL must not read backward
-        # through all messages of a session that has few forks.
         select(Message.seq * shift + parent)
         .where(
             Message.session_id == bindparam("the_session"),
             Message.parent_seq.is_not(None),
             Message.seq <= seq,
         )
+        # In the order of seq alone, PostgreSQL may read backward through all messages.
+        # Only the index of the forks has this order, so PostgreSQL uses it.
         .order_by(Message.seq.desc(), Message.parent_seq.desc())
         .limit(literal_column("1"))
         .scalar_subquery()
