@@ -5,7 +5,7 @@ from marshmallow import Schema, fields, validate
 from chatstore.schemas.fields import QueryInteger, at_most
 
 _COUNT = {
-    "description": "Number of sessions with this tag or model, including archived ones.",
+    "description": "Number of sessions with this tag or model, archived ones too.",
     "example": 3,
 }
 
@@ -46,6 +46,7 @@ class FacetQuerySchema(Schema):
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
         metadata={
-            "description": "Maximum number of items; CHATSTORE_MAX_PAGE_SIZE by default."
+            "description": "Maximum number of items; by default"
+            " CHATSTORE_MAX_PAGE_SIZE."
         },
     )

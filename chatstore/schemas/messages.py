@@ -190,8 +190,8 @@ class MessageStateSchema(Schema):
 
     parent_seq = fields.Integer(
         metadata={
-            "description": "Seq of the message that this one follows, 0 if none. Absent if"
-            " it is the message before.",
+            "description": "Seq of the message that this one follows, 0 if none."
+            " Absent if it is the message before.",
             "example": 1,
         }
     )
@@ -351,7 +351,7 @@ class TurnSchema(ExtraSchema):
 
     @post_load
     def _gather_extra(self, message: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return `message` with its `EXTRA_FIELDS` in `extra`; null counts as absent."""
+        """Return `message` with its `EXTRA_FIELDS` in `extra`; null is absent."""
         given = {name: message.pop(name) for name in EXTRA_FIELDS if name in message}
         message.setdefault("content", None)
         extra = {name: value for name, value in given.items() if value is not None}
