@@ -51,8 +51,8 @@ _ADVANCE_SEQ = (
         last_message_preview=func.coalesce(
             bindparam("preview", type_=String), ChatSession.last_message_preview
         ),
-        # SQL computes every value from the old row, so `last_seq` is the seq before this
-        # append here. A null `head_seq` means that the last message is the head.
+        # SQL computes every value from the old row, so `last_seq` is the seq before
+        # this append. A null `head_seq` means that the last message is the head.
         latest_parent_seq=func.nullif(
             func.coalesce(_PARENT, ChatSession.head_seq), ChatSession.last_seq
         ),
