@@ -16,11 +16,10 @@ COMMANDS = dict(re.findall(r"\n\$ (curl.*?[^\\])\n(\{[^\n]*\})\n", MESSAGES, re.
 @pytest.fixture
 def chat(alice, make_session):
     chat = make_session()
-    for role, content in (
-        ("user", "Which one suits me?"),
-        ("assistant", "It depends."),
+    for body in (
+        {"content": "Which one suits me?", "metadata": {"tokens": 5}},
+        {"role": "assistant", "content": "It depends."},
     ):
-        body = {"role": role, "content": content}
         assert alice.post(messages_url(chat), json=body).status_code == 201
     return chat
 
@@ -35,12 +34,19 @@ def test_an_example_comes_back(alice, chat, body):
     assert sent[0]["content"] == body["parts"]
 
 
+def own_members(answer):
+    own = {"id", "session_id", "timestamp", "edited_at"}
+    return {name: answer[name] for name in own & answer.keys()}
+
+
 def test_the_commands_are_answered_as_the_page_says(alice, chat):
-    (append, appended), (read, listed) = COMMANDS.items()
+    (append, appended), (read, listed), (edit, edited) = COMMANDS.items()
     body = json.loads(append.partition(" -d '")[2].rstrip("'"))
     answer = alice.post(messages_url(chat), json=body).json
-    expected = json.loads(appended)
-    own = {name: answer[name] for name in ("id", "session_id", "timestamp")}
-    assert answer == expected | own
+    assert answer == json.loads(appended) | own_members(answer)
     query = read.rpartition("?")[2].rstrip("'")
     assert alice.get(f"{messages_url(chat)}?{query}").json == json.loads(listed)
+    first = alice.get(f"{messages_url(chat)}?limit=1").json["messages"][0]
+    changes = json.loads(edit.partition(" -d '")[2].rstrip("'"))
+    answer = alice.patch(f"{messages_url(chat)}/{first['id']}", json=changes).json
+    assert answer == json.loads(edited) | own_members(answer)
