@@ -60,7 +60,7 @@ def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     )
     path = url_for("messages.append_message", session_id=session_id)
     return _append(
-        partial(group_commit, size_bytes=len(request.get_data())),
+        partial(group_commit, size_bytes=_size_of(body)),
         session_id,
         lambda: _answer_message(append(), path),
         count=1,
@@ -94,6 +94,12 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     )
     index_pending_messages()
     return response
+
+
+def _size_of(body: dict[str, Any]) -> int:
+    """Return about how many bytes of its request a message holds in memory."""
+    content = body["content"]
+    return len(content) if isinstance(content, str) else len(request.get_data())
 
 
 def _answer_message(message: AppendedMessage, path: str) -> Response:

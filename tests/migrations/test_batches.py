@@ -237,7 +237,7 @@ def test_checks_are_added_to_a_sound_file_without_copying_it(app):
     migrate("0006")
     before = db.session.scalar(sa.text("PRAGMA page_count"))
     db.session.remove()
-    migrate()
+    migrate("0007")
     assert db.session.scalar(sa.text("PRAGMA integrity_check")) == "ok"
     assert db.session.scalar(sa.text("PRAGMA page_count")) <= before + 1
 

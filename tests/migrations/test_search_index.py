@@ -166,7 +166,8 @@ def test_progress_is_shown_on_a_terminal(app, empty_database_url):
     os.close(theirs)
     with closing(os.fdopen(ours, "rb", buffering=0)) as terminal:
         shown = terminal.read(4096).decode()
-    assert [each for each in shown.split("\r\033[K") if "messages" in each] == [
+    steps = shown.split("\r\033[K")
+    assert [each for each in steps if each.startswith("messages")] == [
         f"messages: {count}" for count in (BATCH, 2 * BATCH, MESSAGES)
     ]
     assert shown.endswith("\r\033[K")

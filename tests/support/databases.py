@@ -59,6 +59,22 @@ def _emptying(*, is_large: bool) -> str:
     return "; ".join([*(f"DELETE FROM {each}" for each in tables), restart])
 
 
+def _empty(connection: Any) -> None:
+    """Delete all rows, and end the clients that hold locks on them."""
+    from psycopg.errors import DeadlockDetected
+
+    (size,) = connection.execute(SIZE).fetchone()
+    for attempt in range(3):
+        connection.execute(END_OTHERS)
+        try:
+            connection.execute(_emptying(is_large=size > MOST_TO_DELETE))
+            return
+        except DeadlockDetected:
+            # A background thread of the test has connected again, to delete rows too.
+            if attempt == 2:
+                raise
+
+
 class PostgresServer:
     """A PostgreSQL server for this run, and the databases in it."""
 
@@ -100,11 +116,9 @@ class PostgresServer:
             with self.connected(template) as connection:
                 self.schemas[template] = connection.execute(SCHEMA).fetchall()
         with self.connected(name) as connection:
-            connection.execute(END_OTHERS)
             is_same = connection.execute(SCHEMA).fetchall() == self.schemas[template]
             if is_same:
-                (size,) = connection.execute(SIZE).fetchone()
-                connection.execute(_emptying(is_large=size > MOST_TO_DELETE))
+                _empty(connection)
         if is_same:
             self.used.append(name)
         else:
