@@ -188,7 +188,8 @@ class in_list(FunctionElement[Any]):
 @compiles(in_list)
 def _in_list(element: Any, compiler: Any, **options: Any) -> str:
     column, values = (compiler.process(each, **options) for each in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each('[' || {values} || ']'))"
+    numbers = f"json_each('[' || {values} || ']')"
+    return f"{column} IN (SELECT value FROM {numbers})"  # nosec B608
 
 
 @compiles(in_list, "postgresql")
