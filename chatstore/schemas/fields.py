@@ -17,6 +17,8 @@ from chatstore.strict_json import text_flaw
 
 EXTERNAL_ID_LENGTH = 255
 
+# The pattern of text that can be stored, for JSON Schema.
+NO_NUL = r"^[^\x00]*$"
 # Limits are settings, which are known when a request comes in, not at import.
 Limits = Context[Settings]
 

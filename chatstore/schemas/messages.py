@@ -18,6 +18,7 @@ from chatstore.enums import MessageFormat, Order, Role
 from chatstore.interchange.chat_completions import EXTRA_FIELDS, text_of
 from chatstore.schemas.branches import PathHead
 from chatstore.schemas.fields import (
+    NO_NUL,
     BodyInteger,
     FreeJson,
     Instant,
@@ -54,12 +55,20 @@ class ContentPart(FreeJson):
         "anyOf": [
             {
                 "required": ["type", "text"],
-                "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+                "properties": {
+                    "type": {"const": "text"},
+                    "text": {"type": "string", "pattern": NO_NUL},
+                },
             },
             {
                 "required": ["type"],
                 "properties": {
-                    "type": {"type": "string", "minLength": 1, "not": {"const": "text"}}
+                    "type": {
+                        "type": "string",
+                        "minLength": 1,
+                        "pattern": NO_NUL,
+                        "not": {"const": "text"},
+                    }
                 },
             },
         ]

@@ -30,6 +30,7 @@ from chatstore.errors import (
 )
 from chatstore.schemas.fields import (
     EXTERNAL_ID_LENGTH,
+    NO_NUL,
     FreeJson,
     QueryString,
     SettingLimit,
@@ -49,16 +50,15 @@ _INFO = {
     " without NUL.",
     "license": {"name": "MIT", "identifier": "MIT"},
 }
-_NO_NUL = r"^[^\x00]*$"
 # JSON Schema counts 1e300 as an integer. We accept it but refuse 2**53, so no bound
 # can be stated here.
 _JSON_VALUE = {"$ref": "#/components/schemas/JsonValue"}
 _JSON: dict[str, Any] = {
     "description": "Any value; an integer from -(2**53 - 1) to 2**53 - 1 (RFC 7493).",
     "type": ["null", "boolean", "number", "string", "array", "object"],
-    "pattern": _NO_NUL,
+    "pattern": NO_NUL,
     "items": _JSON_VALUE,
-    "propertyNames": {"pattern": _NO_NUL},
+    "propertyNames": {"pattern": NO_NUL},
     "additionalProperties": _JSON_VALUE,
 }
 _OBJECT = {key: _JSON[key] for key in ("propertyNames", "additionalProperties")}
@@ -92,7 +92,7 @@ _PATH_TYPES: dict[str, dict[str, Any]] = {
         "type": "string",
         "minLength": 1,
         "maxLength": EXTERNAL_ID_LENGTH,
-        "pattern": _NO_NUL,
+        "pattern": NO_NUL,
     },
 }
 # The examples of answers show these errors, by status.
@@ -280,7 +280,7 @@ def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str
     if isinstance(field, MetadataPair):
         return {"pattern": r"^[^\x00:]*:[^\x00]*$"}
     if isinstance(field, Text | QueryString):
-        return {"pattern": _NO_NUL}
+        return {"pattern": NO_NUL}
     if isinstance(field, BodyArchivedField):
         return {"enum": [False, True, Archived.ANY.value]}
     if isinstance(field, Content):
@@ -289,7 +289,7 @@ def _strict_text(converter: Any, field: fields.Field[Any], **_: Any) -> dict[str
         forms = [{**form, **_OBJECT} for form in ContentPart.json_schema["anyOf"]]
         part = {"type": "object", "anyOf": forms}
         types = ["string", "array", "null"]
-        return {"type": types, "pattern": _NO_NUL, "items": part}
+        return {"type": types, "pattern": NO_NUL, "items": part}
     if isinstance(field, FreeJson):
         return _OBJECT
     return {}
