@@ -81,7 +81,17 @@ def filter_failure(context, failure, case, response):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Make each key unique, because a known key hides the check of the body."""
+    """Make each key unique, because a known key hides the check of the body.
+
+    Few sessions have the head, the free external id or the revision that a generated
+    change names. That would hide all other changes, so three of four go without them.
+    """
+    if case.method == "PATCH" and next(NUMBERS) % 4:
+        for name in ("head_seq", "external_id"):
+            if isinstance(case.body, dict):
+                case.body.pop(name, None)
+        if case.headers:
+            case.headers.pop("If-Match", None)
     key = (case.headers or {}).get("Idempotency-Key", "")
     if re.fullmatch("[!#-~][ -~]{0,200}", key):
         case.headers["Idempotency-Key"] = f"{key}-{next(NUMBERS)}"
