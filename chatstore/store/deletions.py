@@ -158,7 +158,11 @@ _REVISION_BYTES = (
 )
 # The bytes of a message with its earlier revisions, which are deleted with it.
 _OWN_BYTES = stored_bytes(
-    Message.content, Message.metadata_, Message.extra, Message.search_text
+    Message.content,
+    Message.metadata_,
+    Message.extra,
+    Message.search_text,
+    Message.feedback,
 )
 # SQLite would read a large text to reach the column `revision`, so we do not ask it
 # whether there are revisions.

@@ -17,9 +17,14 @@ from chatstore.schemas.messages import MessageStateSchema, PlainMessageSchema
 from chatstore.store.batches import fitting
 from chatstore.store.edits import message_deleted
 from chatstore.store.filters import SessionFilters, select_matching
-from chatstore.store.json_rows import as_json, columns_by_attribute, stored_bytes
+from chatstore.store.json_rows import as_json, columns_by_attribute
 from chatstore.store.locks import lock_message
-from chatstore.store.messages import MAX_ID, MessageJson, get_message_json
+from chatstore.store.messages import (
+    MAX_ID,
+    MESSAGE_BYTES,
+    MessageJson,
+    get_message_json,
+)
 from chatstore.store.sessions import get_session_json
 
 _MESSAGE_JSON = as_json(
@@ -30,9 +35,6 @@ _MESSAGE_JSON = as_json(
     },
     optional=members_of(MessageStateSchema()),
     extra=Message.extra,
-)
-_BYTES = stored_bytes(
-    Message.content, Message.metadata_, Message.extra, Message.feedback
 )
 
 
@@ -142,7 +144,7 @@ def list_feedback(
     looked_at, oldest = db.session.execute(window).one()
     if not looked_at:
         return FeedbackPage([], None)
-    columns: tuple[Any, ...] = (Message.id, _BYTES)
+    columns: tuple[Any, ...] = (Message.id, MESSAGE_BYTES)
     query = (
         select(*columns)
         .join_from(MessageFeedback, Message)

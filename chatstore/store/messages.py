@@ -94,7 +94,9 @@ _ONE_AS_JSON = Prepared(
     .where(IS_OWNED, Message.id == bindparam("the_message", type_=Message.id.type))
 )
 # Bytes as stored: JSON's escapes turn one byte into at most six.
-_BYTES = stored_bytes(Message.content, Message.metadata_, Message.extra)
+MESSAGE_BYTES = stored_bytes(
+    Message.content, Message.metadata_, Message.extra, Message.feedback
+)
 
 
 @dataclass(frozen=True)
@@ -374,7 +376,9 @@ def _prepare_range(order: Order, *, has_role: bool, has_seqs: bool) -> Prepared:
     def rows(*columns: Any) -> Select[Any]:
         return select(*columns).where(*conditions).order_by(by_seq)
 
-    sizes = bounded(rows(Message.seq, _BYTES.label("bytes")), size + 1).subquery()
+    sizes = bounded(
+        rows(Message.seq, MESSAGE_BYTES.label("bytes")), size + 1
+    ).subquery()
     whole = (
         select(func.count().label("found"), func.sum(sizes.c.bytes).label("bytes"))
         .select_from(sizes)

@@ -2,6 +2,7 @@ import pytest
 
 from chatstore.db import db
 from chatstore.models import ChatSession, IdempotencyRecord, Message
+from chatstore.store.verify.corrections import find_deleted_texts
 from tests.support import (
     MISSING_ID,
     SESSIONS,
@@ -214,3 +215,11 @@ def test_a_refused_fork_leaves_its_key_unused(app, alice, chat):
     with app.app_context():
         assert count(db.session, IdempotencyRecord) == 0
     assert alice.post(fork_url(chat), json={}, headers=KEY).status_code == 201
+
+
+def test_a_keyed_fork_may_copy_a_deleted_message(app, alice, chat):
+    first = messages_of(alice, chat)[0]
+    assert alice.delete(f"{messages_url(chat)}/{first['id']}").status_code == 204
+    assert alice.post(fork_url(chat), json={}, headers=KEY).status_code == 201
+    with app.app_context():
+        assert list(find_deleted_texts()) == []

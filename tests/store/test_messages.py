@@ -3,7 +3,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, select, text, update
 
 from chatstore.db import db, run_write
 from chatstore.enums import Order, Role
@@ -306,3 +306,17 @@ def test_a_chunk_counts_metadata(make_session, db_session):
         wanted = chunk.rest
     assert sum(sizes) > 30 * 65_000
     assert max(sizes) < messages.CHUNK_BYTES + 70_000
+
+
+def test_a_chunk_counts_feedback(make_session, db_session):
+    chat = make_session(owner_id="alice", messages=100)
+    feedback = {"comment": "😀" * 10_000}
+    db_session.execute(update(Message).values(feedback=feedback))
+    db_session.commit()
+    wanted, sizes = messages.MessageRange(), []
+    while wanted is not None:
+        chunk = messages.list_messages(chat.id, owner_id="alice", wanted=wanted)
+        sizes.append(sum(len(each.encode()) for each in chunk.messages))
+        wanted = chunk.rest
+    assert len(sizes) > 1
+    assert max(sizes) < messages.CHUNK_BYTES + 130_000

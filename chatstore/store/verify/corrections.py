@@ -90,6 +90,7 @@ def _has_something() -> ColumnElement[bool]:
 def _answers_with_deleted(session_id: UUID, owner_id: str) -> Any:
     record = IdempotencyRecord
     deleted = exists().where(Message.session_id == session_id, _IS_DELETED)
+    held = deleted.where(Message.seq.between(record.first_seq, record.last_seq))
     message_id = sql_cast(Message.id, Text)
     text = literal('%"id":') + message_id + f',"session_id":"{session_id}"%'
     return select(record.key).where(
@@ -97,11 +98,14 @@ def _answers_with_deleted(session_id: UUID, owner_id: str) -> Any:
         or_(
             and_(
                 record.answer != "",
-                or_(
-                    record.request.in_(append_requests(session_id)),
-                    record.session_id == session_id,
-                ),
-                deleted.where(Message.seq.between(record.first_seq, record.last_seq)),
+                record.request.in_(append_requests(session_id)),
+                held,
+            ),
+            and_(
+                record.answer != "",
+                record.session_id == session_id,
+                # A fork copies deleted messages too, which its answer never held.
+                held.where(Message.deleted_at >= record.created_at),
             ),
             and_(
                 is_old_answer(session_id, owner_id=owner_id),
