@@ -75,6 +75,8 @@ def run_in_app() -> None:
         if settings.sqlite_path is not None:
             set_foreign_keys(connection, "OFF")
             stack.callback(set_foreign_keys, connection, "ON")
+            set_legacy_renames(connection, "ON")
+            stack.callback(set_legacy_renames, connection, "OFF")
         else:
             connection.execution_options(isolation_level="READ COMMITTED")
         lock = current_app.extensions.get("chatstore-writer-lock")
@@ -173,6 +175,13 @@ def set_foreign_keys(connection: Connection, state: str) -> None:
     # SQLAlchemy would begin a transaction, so we use the driver's own connection.
     driver = connection.connection.dbapi_connection
     driver.execute(f"PRAGMA foreign_keys = {state}")
+
+
+def set_legacy_renames(connection: Connection, state: str) -> None:
+    # A batch alteration renames its new table, which fails if triggers of other tables
+    # name the old one, unless SQLite leaves triggers alone as it did before 3.25.
+    driver = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA legacy_alter_table = {state}")
 
 
 def check_foreign_keys(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """The declarative models; importing this package registers them all for Alembic."""
 
+from chatstore.models.changes import ChangeFeed, MessageChange, SessionTombstone
 from chatstore.models.facets import SessionFacet
 from chatstore.models.feedback import MessageFeedback
 from chatstore.models.idempotency import IdempotencyRecord
@@ -8,10 +9,13 @@ from chatstore.models.revisions import MessageRevision
 from chatstore.models.sessions import ChatSession
 
 __all__ = [
+    "ChangeFeed",
     "ChatSession",
     "IdempotencyRecord",
     "Message",
+    "MessageChange",
     "MessageFeedback",
     "MessageRevision",
     "SessionFacet",
+    "SessionTombstone",
 ]

@@ -18,9 +18,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAME_LENGTH = 255
 PREVIEW_LENGTH = 200
 EXTERNAL_ID_LENGTH = 255
-# Owner ids of sessions being deleted and of forks being copied. No caller can have
-# them.
-DELETED_OWNER, COPYING_OWNER = "", " "
+# Owner ids of sessions being deleted, of forks being copied and of sessions in the
+# trash. No caller can have them.
+DELETED_OWNER, COPYING_OWNER, TRASH_OWNER = "", " ", "  "
 # A version without external ids keeps them in the sessions that it hides, which all
 # have one owner, so the unique index leaves hidden sessions out.
 _HAS_EXTERNAL_ID = "external_id IS NOT NULL AND former_owner_id IS NULL"
@@ -106,6 +106,20 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
         _listing_index(
             "pinned", "owner_id", "last_updated_at", "id", where="pinned = true"
         ),
+        _listing_index("changes", "owner_id", "change_id", "id"),
+        _listing_index(
+            "trash",
+            "former_owner_id",
+            "trashed_at",
+            "id",
+            where="trashed_at IS NOT NULL",
+        ),
+        _listing_index(
+            "trashed_at", "trashed_at", "id", where="trashed_at IS NOT NULL"
+        ),
+        _listing_index(
+            "expires_at", "expires_at", "id", where="expires_at IS NOT NULL"
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -115,8 +129,8 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
         BigInteger, unique=True, index=True, default=_default_number
     )
     owner_id: Mapped[str] = mapped_column(Text)
-    # The owner before deletion, until the last message is deleted, or the owner of a
-    # fork that is being copied; else null.
+    # The owner of a session that is hidden from its owner: in the trash, while its
+    # messages are deleted, or as a fork that is being copied. Else null.
     former_owner_id: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     # Collation C sorts by code point, as SQLite does.
@@ -150,6 +164,20 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     latest_parent_seq: Mapped[int | None]
     forked_from_id: Mapped[UUID | None]
     forked_from_seq: Mapped[int | None]
+    # A trigger numbers each change of the row; see `models.changes`.
+    change_id: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("0"), deferred=True
+    )
+    # Tokens that the models counted for the messages, by their `usage`.
+    input_tokens: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default=text("0")
+    )
+    output_tokens: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default=text("0")
+    )
+    # When the session was put into the trash. `TRASH_OWNER` owns it then.
+    trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     messages: Mapped[list["Message"]] = relationship(
         back_populates="session",

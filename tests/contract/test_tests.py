@@ -21,6 +21,7 @@ TESTED_ELSEWHERE = {
     "enums.py": "contract/test_openapi.py",
     "errors.py": "contract/test_error_shape.py",
     # Tables and shapes without functions: the queries and routes use each column.
+    "models/changes.py": "migrations/test_changes.py",
     "models/facets.py": "store/test_facets.py",
     "models/idempotency.py": "store/test_idempotency.py",
     "schemas/branches.py": "routes/test_branches.py",

@@ -19,6 +19,7 @@ from chatstore.store.verify.checks import CHECKS
 from tests.contract.model import KINDS, Chat, Model, Posted, Turn, place
 from tests.contract.strategies import LIMITS
 from tests.support import API, JSON, SESSIONS, assert_problem
+from tests.support.databases import tables_to_empty
 
 # A value that differs between the databases is a function of the kind.
 Path = Callable[[str], str]
@@ -65,7 +66,7 @@ class Twins(RuleBasedStateMachine):
         for app in self.apps.values():
             with app.app_context(), transaction():
                 delete_entries(true())
-                for table in reversed(db.metadata.sorted_tables):
+                for table in tables_to_empty():
                     db.session.execute(table.delete())
 
     def teardown(self) -> None:

@@ -174,8 +174,8 @@ def tables():
 def fill(number):
     """Add three rows to every table, with the columns of this revision."""
     for table in tables():
-        if table.name in ("message_revisions", "message_feedback"):
-            continue  # 0009 refuses the way down if there are any
+        if table.name in NOT_FILLED:
+            continue
         for seed in range(10 * number + 1, 10 * number + 4):
             values = {
                 column.name: value_for(column, seed)
@@ -187,6 +187,13 @@ def fill(number):
     db.session.commit()
 
 
+# 0009 refuses the way down if there are any of the first two, and triggers write the
+# others.
+NOT_FILLED = {"message_revisions", "message_feedback"} | {
+    "change_feed",
+    "message_changes",
+    "session_tombstones",
+}
 REFUSED_ON_THE_WAY_DOWN = {
     *product(
         ["chat_messages"],
@@ -196,6 +203,8 @@ REFUSED_ON_THE_WAY_DOWN = {
     *product(["sessions"], ["metadata", "external_id", "head_seq"]),
     *product(["sessions"], ["latest_parent_seq", "forked_from_id"]),
     ("sessions", "forked_from_seq"),
+    *product(["sessions"], ["input_tokens", "output_tokens"]),
+    *product(["sessions"], ["trashed_at", "expires_at"]),
 }
 
 
@@ -285,7 +294,9 @@ def test_what_the_version_before_cannot_hold_stays(chats, table, column):
     before = contents()
     with pytest.raises(RuntimeError, match="cannot be downgraded"):
         move("down", "0008")
-    assert contents() == before
+    # The steps after the one that refused may have taken their tables away.
+    assert before["chat_messages"]
+    assert losses(before, contents()) == []
 
 
 def test_what_is_half_deleted_is_deleted_on_the_way_down(chats):
@@ -405,6 +416,7 @@ def test_altering_sessions_in_batch_keeps_their_messages(chats, add_step):
 @on_sqlite
 def test_altering_sessions_with_foreign_keys_on_would_lose_all_messages(chats):
     with db.engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
         operations = Operations(MigrationContext.configure(connection))
         with operations.batch_alter_table("sessions", recreate="always") as batch:
             batch.add_column(sa.Column("note", sa.Text()))

@@ -51,8 +51,15 @@ SIZE = (
 MOST_TO_DELETE = 1024 * 1024
 
 
+def tables_to_empty() -> list[Any]:
+    """Return all tables of the models in an order in which each can be emptied."""
+    # The deletion of a session writes a tombstone, so tombstones are deleted last.
+    tables = reversed(db.metadata.sorted_tables)
+    return sorted(tables, key=lambda each: each.name == "session_tombstones")
+
+
 def _emptying(*, is_large: bool) -> str:
-    tables = [MESSAGES, NAMES, *map(str, reversed(db.metadata.sorted_tables))]
+    tables = [MESSAGES, NAMES, *map(str, tables_to_empty())]
     if is_large:
         return f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"
     restart = "SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence"
