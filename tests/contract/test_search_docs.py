@@ -8,7 +8,7 @@ import pytest
 from chatstore.fulltext import positions, query, words
 from chatstore.fulltext.snippets import LENGTH, PAGE_CHARACTERS
 from chatstore.store.search.criteria import BATCH, MAX_RANKED, WINDOW
-from chatstore.store.search.pages import CHECKED_CHARACTERS
+from chatstore.store.search.hits import CHECKED_CHARACTERS
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
