@@ -151,8 +151,8 @@ class SearchQuerySchema(SessionFilterSchema):
         SearchSort,
         by_value=True,
         metadata={
-            "description": "relevance, the default; newest; or seq, with session_id: only"
-            " messages, in the order of their seq."
+            "description": "relevance, the default; newest; or seq, with session_id:"
+            " only messages, in the order of their seq."
         },
     )
     session_id = Id(metadata={"description": "Search only this session."})
