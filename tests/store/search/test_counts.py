@@ -184,7 +184,7 @@ def test_postgresql_looks_up_the_hits_of_a_session_only(long_chat, where):
         )
     )
     plans = [plan for plan in plans if "message_index" in plan]
-    assert len(plans) == 2  # the count and the page
+    assert len(plans) >= 2  # the count and the page, and for a phrase what is in doubt
     for plan in plans:
         assert "ix_message_index_words" in plan, plan
         assert "Seq Scan" not in plan, plan
