@@ -1,18 +1,30 @@
 """Finds all places where a text matches a query; knows no database."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import islice
 from operator import itemgetter
 
 from chatstore.fulltext.candidates import candidate_parts
 from chatstore.fulltext.folded_text import FoldedText, Range
 from chatstore.fulltext.folding import fold
-from chatstore.fulltext.matching import Finder
+from chatstore.fulltext.matching import Finder, Term
 from chatstore.fulltext.query import MAX_WORDS, Query
 from chatstore.fulltext.snippets import first_candidate
-from chatstore.fulltext.words import INDEXED_CHARACTERS, compounds_of, spans_of
+from chatstore.fulltext.words import (
+    INDEXED_CHARACTERS,
+    WORD_LENGTH,
+    compounds_of,
+    spans_of,
+)
 
 MAX_MATCHES = 1000
+# In a text of up to this length, many small parts cost more than one.
+_SHORT_TEXT = 4096
+
+# The [start, end) of a match, and the index of its term.
+_Match = tuple[int, int, int]
 
 
 class Highlighter:
@@ -22,6 +34,8 @@ class Highlighter:
         """Prepare to find up to `max_matches` matches in each text."""
         self._query, self._max_matches = query, max_matches
         self._finder = Finder(query.terms)
+        self._pattern = _word_pattern(query.terms)
+        self._beginnings = sorted({term.words[0] for term in query.terms})
 
     def matches(self, text: str, searched: str | None = None) -> list[Range]:
         """Return the [start, end) of each match in the indexed part of `text`.
@@ -58,16 +72,34 @@ class Highlighter:
             return False
         return self._query.holds(text if searched is None else searched)
 
-    def _find(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, end, index of the term) of each match, ordered by the end."""
-        for start, end in candidate_parts(text, self._query.terms):
+    def _find(self, text: str) -> Iterator[_Match]:
+        """Yield the matches in the order of their ends."""
+        for start, end in self._parts(text):
             part = text[start:end]
             for match in merge(
                 self._find_words(part), self._find_parts(part), key=itemgetter(1)
             ):
                 yield match[0] + start, match[1] + start, match[2]
 
-    def _find_words(self, text: str) -> Iterator[tuple[int, int, int]]:
+    def _parts(self, text: str) -> Iterator[Range]:
+        """Yield the [start, end) of the parts of a text that may have matches."""
+        if text.isascii():  # folding it costs less than to search for candidates
+            lower = text.lower()
+            if any(beginning in lower for beginning in self._beginnings):
+                yield 0, len(text)
+        elif len(text) > _SHORT_TEXT:
+            yield from candidate_parts(text, self._query.terms)
+        else:
+            for start, _ in islice(candidate_parts(text, self._query.terms), 1):
+                yield start, len(text)
+
+    def _find_words(self, text: str) -> Iterator[_Match]:
+        if self._pattern is not None and text.isascii():
+            spans = (
+                (word[0], *word.span()) for word in self._pattern.finditer(text.lower())
+            )
+            yield from self._finder.find_spans(spans)
+            return
         folded = FoldedText(text)
         begin = first_candidate(folded.folded, self._query.terms)
         if begin is None:
@@ -77,12 +109,27 @@ class Highlighter:
         ):
             yield (*folded.origin(start, end), number)
 
-    def _find_parts(self, text: str) -> Iterator[tuple[int, int, int]]:
+    def _find_parts(self, text: str) -> Iterator[_Match]:
         """Yield the matches in parts of identifiers, dates and versions."""
         for parts in compounds_of(text):
             yield from self._finder.find_spans(
                 (fold(part), start, end) for part, start, end in parts
             )
+
+
+def _word_pattern(terms: Sequence[Term]) -> re.Pattern[str] | None:
+    """Return a pattern of the words of ASCII text that match one of the terms.
+
+    None if a term is a phrase, so that its words must be found among all words. A word
+    of the greatest length may be the beginning of a longer one.
+    """
+    words: list[str] = []
+    for term in terms:
+        if len(term.words) > 1:
+            return None
+        is_whole = not term.is_prefix and len(term.words[0]) < WORD_LENGTH
+        words.append(re.escape(term.words[0]) + "(?![a-z0-9])" * is_whole)
+    return re.compile(f"(?<![a-z0-9])(?:{'|'.join(words)})[a-z0-9]*")
 
 
 def _append(ranges: list[Range], start: int, end: int) -> None:
