@@ -67,6 +67,13 @@ class SearchSort(StrEnum):
 
     RELEVANCE = "relevance"
     NEWEST = "newest"
+    SEQ = "seq"
+
+
+class SearchGroup(StrEnum):
+    """What search hits are listed under."""
+
+    SESSION = "session"
 
 
 class SearchPart(StrEnum):

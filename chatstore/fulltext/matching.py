@@ -11,6 +11,8 @@ from functools import cached_property
 
 MAX_REPEATS = 2
 
+Span = tuple[str, int, int]
+
 
 @dataclass(frozen=True)
 class Term:
@@ -53,7 +55,7 @@ class Finder:
         # For each state, the prefixes that may complete a term, and the term's index.
         self._prefixes: list[list[tuple[str, int]]] = [[]]
         self._fallback = [0]
-        self._count = len(terms)
+        self._lengths = [len(term.words) for term in terms]
         for number, term in enumerate(terms):
             self._add(number, term)
         self._link()
@@ -75,9 +77,24 @@ class Finder:
             for number in self._ends[state]:
                 yield place, number
 
+    def find_spans(self, spans: Iterable[Span]) -> Iterator[tuple[int, int, int]]:
+        """Yield (start, end, index of the term) for each match in (word, start, end).
+
+        The matches are in the order of their ends.
+        """
+        recent: deque[Span] = deque(maxlen=max(self._lengths, default=1))
+
+        def words() -> Iterator[str]:
+            for span in spans:
+                recent.append(span)
+                yield span[0]
+
+        for _, number in self.find(words()):
+            yield recent[-self._lengths[number]][1], recent[-1][2], number
+
     def counts(self, words: Iterable[str]) -> list[int]:
         """Return how often each term occurs, in the order of the terms."""
-        counts = [0] * self._count
+        counts = [0] * len(self._lengths)
         for _, number in self.find(words):
             counts[number] += 1
         return counts

@@ -1,7 +1,6 @@
 """Cuts a snippet around the first match out of a text; knows no database."""
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
@@ -125,22 +124,14 @@ class _Part:
                     yield match
 
     def _first_word(self) -> Range | None:
-        begin = _first_candidate(self._folded.folded, self._terms)
+        begin = first_candidate(self._folded.folded, self._terms)
         if begin is None:
             return None
         return next(self._find(spans_of(self._folded.folded, begin)), None)
 
     def _find(self, spans: Iterable[tuple[str, int, int]]) -> Iterator[Range]:
-        longest = max((len(term.words) for term in self._terms), default=1)
-        recent: deque[tuple[str, int, int]] = deque(maxlen=longest)
-
-        def words() -> Iterator[str]:
-            for span in spans:
-                recent.append(span)
-                yield span[0]
-
-        for _, number in self._finder.find(words()):
-            yield recent[-len(self._terms[number].words)][1], recent[-1][2]
+        for start, end, _ in self._finder.find_spans(spans):
+            yield start, end
 
     def _find_parts(self, end: int) -> Iterator[Range]:
         for parts in compounds_of(self._text[:end]):
@@ -149,7 +140,7 @@ class _Part:
             )
 
 
-def _first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
+def first_candidate(folded: str, terms: Sequence[Term]) -> int | None:
     """Return a place before which no term begins; None if no term begins at all."""
     first_words = {term.words[0] for term in terms}
     if (

@@ -1,6 +1,6 @@
 """Routes of messages, within a session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from chatstore.db import prepared, run_read, run_transaction
 from chatstore.db.group_commit import group_commit
 from chatstore.enums import MessageFormat
+from chatstore.fulltext.query import parse_query
 from chatstore.interchange.chat_completions import request_messages
+from chatstore.interchange.matches import add_matches
 from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
     MessageBatchSchema,
@@ -145,10 +147,14 @@ def _append(
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
-    Without `limit`, all of them are streamed. With `path`, only those of a branch.
+    Without `limit`, all of them are streamed. With `path`, only those of a branch. With
+    `q`, each message tells where it matches.
     """
-    is_openai = query.pop("format", None) is MessageFormat.OPENAI
-    convert = request_messages if is_openai else None
+    convert: Callable[[Sequence[str]], Sequence[str]] | None = None
+    if query.pop("format", None) is MessageFormat.OPENAI:
+        convert = request_messages
+    if "q" in query:
+        convert = partial(add_matches, query=parse_query(query.pop("q")))
     if query.keys() & _OF_BRANCHES:
         if "around" in query:
             query.setdefault("limit", current_app.config["CHATSTORE"].default_page_size)

@@ -227,6 +227,15 @@ class MessageSchema(PlainMessageSchema, MessageStateSchema, ExtraSchema):
         },
     )
 
+    matches = fields.List(
+        fields.List(fields.Integer(), validate=validate.Length(equal=2)),
+        metadata={
+            "description": "With `q`: the matches in `content` as [from, to] with an"
+            " exclusive end, in Unicode code points; at most 1,000.",
+            "example": [[24, 28]],
+        },
+    )
+
     parts = fields.List(
         FreeJson(),
         allow_none=True,
@@ -464,9 +473,19 @@ class MessageQuerySchema(Schema):
             "description": "true: messages with siblings say which, see `siblings`."
         }
     )
+    q = fields.String(
+        validate=within("max_query_length", len, "characters"),
+        metadata={
+            "description": "A query as in the search. Messages tell where they match,"
+            " see `matches`; not with format.",
+            "example": "pension plan",
+        },
+    )
 
     @validates_schema
     def _check_window(self, query: dict[str, Any], **kwargs: Any) -> None:
         for name in ("after", "before", "role"):
             if "around" in query and name in query:
                 raise ValidationError(f"Give around or {name}, not both.", name)
+        if "q" in query and "format" in query:
+            raise ValidationError("Give format or q, not both.", "q")

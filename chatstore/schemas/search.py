@@ -1,10 +1,21 @@
 """The shapes of a search query and of its hits."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
 
-from chatstore.enums import Role, SearchSort
-from chatstore.schemas.fields import Id, Instant, QueryInteger, at_most, within
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from chatstore.enums import Role, SearchGroup, SearchSort
+from chatstore.schemas.fields import (
+    Id,
+    Instant,
+    QueryFlag,
+    QueryInteger,
+    at_most,
+    within,
+)
 from chatstore.schemas.filters import SessionFilterSchema
+
+MAX_PER_GROUP = 10
 
 
 class HitSchema(Schema):
@@ -59,10 +70,65 @@ class HitSchema(Schema):
     )
 
 
-class HitPageSchema(Schema):
+class _TotalSchema(Schema):
+    """The number of hits, which an answer has only with `count=true`."""
+
+    total = fields.Integer(
+        metadata={
+            "description": "With `count=true`: the number of hits on all pages, or at"
+            " least so many.",
+            "example": 41,
+        }
+    )
+    total_is_exact = fields.Boolean(
+        metadata={
+            "description": "With `count=true`: whether `total` is exact, as it is up to"
+            " 10,000 matches.",
+            "example": True,
+        }
+    )
+
+
+class HitPageSchema(_TotalSchema):
     """A page of hits; `hits` may be fewer than `limit` on any page."""
 
     hits = fields.List(fields.Nested(HitSchema), required=True)
+    next_cursor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The `cursor` of the next page; null on the last."},
+    )
+
+
+class GroupSchema(Schema):
+    """A session with its best hits."""
+
+    session_id = fields.UUID(required=True)
+    session_name = fields.String(
+        required=True, allow_none=True, metadata={"example": "Choosing a pension plan"}
+    )
+    count = fields.Integer(
+        required=True,
+        metadata={
+            "description": "The number of hits in the session, or at least so many.",
+            "example": 7,
+        },
+    )
+    count_is_exact = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether `count` is exact, as it is up to 10,000 matches in"
+            " all sessions.",
+            "example": True,
+        },
+    )
+    hits = fields.List(fields.Nested(HitSchema), required=True)
+
+
+class GroupPageSchema(_TotalSchema):
+    """A page of sessions with hits; `groups` may be fewer than `limit` on any page."""
+
+    groups = fields.List(fields.Nested(GroupSchema), required=True)
     next_cursor = fields.String(
         required=True,
         allow_none=True,
@@ -84,7 +150,10 @@ class SearchQuerySchema(SessionFilterSchema):
     sort = fields.Enum(
         SearchSort,
         by_value=True,
-        metadata={"description": "relevance, the default, or newest."},
+        metadata={
+            "description": "relevance, the default; newest; or seq, with session_id:"
+            " only messages, in the order of their seq."
+        },
     )
     session_id = Id(metadata={"description": "Search only this session."})
     role = fields.Enum(Role, by_value=True)
@@ -92,8 +161,30 @@ class SearchQuerySchema(SessionFilterSchema):
     before = Instant(metadata={"description": "Only hits with an earlier timestamp."})
     limit = QueryInteger(
         validate=[validate.Range(min=1), at_most("max_page_size")],
-        metadata={"description": "Most hits to return; 20 by default."},
+        metadata={"description": "Most hits or groups to return; 20 by default."},
     )
     cursor = fields.String(
         metadata={"description": "The `next_cursor` of the previous page."}
     )
+    count = QueryFlag(
+        metadata={"description": "true: the answer has the `total` of hits."}
+    )
+    group = fields.Enum(
+        SearchGroup,
+        by_value=True,
+        metadata={"description": "session: hits under their sessions."},
+    )
+    per_group = QueryInteger(
+        validate=validate.Range(min=1, max=MAX_PER_GROUP),
+        metadata={"description": "Most hits of a group; 3 by default."},
+    )
+
+    @validates_schema
+    def _check_order(self, query: dict[str, Any], **kwargs: Any) -> None:
+        if query.get("sort") is SearchSort.SEQ:
+            if "session_id" not in query:
+                raise ValidationError("The order by seq needs a session_id.", "sort")
+            if "group" in query:
+                raise ValidationError("Groups are not in the order of seq.", "sort")
+        if "per_group" in query and "group" not in query:
+            raise ValidationError("Give it together with group=session.", "per_group")

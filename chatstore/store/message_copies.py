@@ -57,7 +57,8 @@ def copy_messages(source_id: UUID, seqs: Sequence[int], *, to: UUID, after: int)
 def _copying(source_id: UUID, seqs: Sequence[int], to: UUID, after: int) -> Insert:
     session_id = literal(to, _TABLE.c.session_id.type)
     kept = (_TABLE.c[name] for name in _KEPT)
-    rows = _numbered(source_id, seqs, after, session_id, *kept)
+    # The ids of a session's messages ascend with the seq; search sorts by them.
+    rows = _numbered(source_id, seqs, after, session_id, *kept).order_by(_TABLE.c.seq)
     return insert(_TABLE).from_select(["seq", "session_id", *_KEPT], rows)
 
 

@@ -149,14 +149,21 @@ def test_every_operation_has_the_name_of_its_view(document, offline):
     assert {"append_message", "list_sessions", "search_all"} <= set(ids)
 
 
-def test_a_list_has_one_of_two_forms(document):
+@pytest.mark.parametrize(
+    ("operation_id", "forms"),
+    [
+        ("list_messages", ["MessageList", "RequestMessageList"]),
+        ("search_all", ["HitPage", "GroupPage"]),
+    ],
+)
+def test_a_list_has_one_of_two_forms(document, operation_id, forms):
     (schema,) = [
         operation["responses"]["200"]["content"]["application/json"]["schema"]
         for _, operation in operations(document)
-        if operation["operationId"] == "list_messages"
+        if operation["operationId"] == operation_id
     ]
     names = [each["$ref"].rpartition("/")[2] for each in schema["anyOf"]]
-    assert names == ["MessageList", "RequestMessageList"]
+    assert names == forms
 
 
 def test_every_parameter_is_declared(document):
@@ -165,7 +172,8 @@ def test_every_parameter_is_declared(document):
         in_path = {each["name"] for each in given if each["in"] == "path"}
         assert in_path == set(re.findall(r"\{(\w+)\}", route)), route
         for each in given:
-            is_needed = each["in"] == "path" or each["name"] == "q"
+            is_query = route.endswith("/search") and each["name"] == "q"
+            is_needed = each["in"] == "path" or is_query
             assert each["required"] == is_needed, route
             assert {"type", "enum"} & set(each["schema"]), (route, each["name"])
 

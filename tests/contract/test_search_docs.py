@@ -6,9 +6,11 @@ import re
 import pytest
 
 from chatstore.fulltext import positions, query, words
+from chatstore.fulltext.highlights import MAX_MATCHES
 from chatstore.fulltext.snippets import LENGTH, PAGE_CHARACTERS
+from chatstore.store.messages import CHUNK_BYTES, CHUNK_MESSAGES
 from chatstore.store.search.criteria import BATCH, MAX_RANKED, WINDOW
-from chatstore.store.search.pages import CHECKED_CHARACTERS
+from chatstore.store.search.hits import CHECKED_CHARACTERS
 from tests.support import API, ROOT, SESSIONS, messages_url
 
 DOC = (ROOT / "docs" / "search.md").read_text("utf-8")
@@ -72,7 +74,13 @@ def test_the_numbers_are_those_of_the_code():
     assert (BATCH, query.MAX_WORDS) == (100, 100)
     assert f"newest {WINDOW:,} matches" in DOC
     assert f"up to {MAX_RANKED};" in DOC
-    assert f"checks {CHECKED_CHARACTERS:,} characters" in DOC
+    assert DOC.count(f"{CHECKED_CHARACTERS:,} characters") == 2
+    assert f"up to {WINDOW:,} matches in messages and {WINDOW:,} in names" in DOC
+    assert f"the newest {WINDOW:,} matches. If" in DOC
+    assert f"best {BATCH} sessions" in DOC
+    assert f"at most {BATCH} hits: {BATCH // 3} groups of three" in DOC
+    assert f"first {MAX_MATCHES:,} matches" in DOC
+    assert f"{CHUNK_MESSAGES} messages or {CHUNK_BYTES // 1024} KiB" in DOC
     assert f"first {words.INDEXED_CHARACTERS:,} characters" in DOC
     assert f"{words.FOLDED_CHARACTERS:,} characters at most" in DOC
     assert f"{PAGE_CHARACTERS:,} characters in all" in DOC

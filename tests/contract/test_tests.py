@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     # Parts of one use case, tested as a whole.
     "services/backup/whole_database.py": "services/backup/test_backup.py",
     "store/search/rows.py": "store/search/test_plans.py",
+    "store/search/hits.py": "store/search/test_pages.py",
     "services/clearing.py": "store/test_clearing.py",
     "services/edits.py": "store/test_edits.py",
     "store/answers.py": "store/test_erasures.py",

@@ -80,3 +80,10 @@ def count_slowly(term, words):
 @given(st.lists(TERMS, min_size=1, max_size=8), st.lists(WORD, max_size=30))
 def test_all_terms_are_counted_in_one_pass(terms, words):
     assert Finder(terms).counts(words) == [count_slowly(term, words) for term in terms]
+
+
+def test_matches_have_the_place_of_their_words():
+    finder = Finder([Term(("a", "b")), Term(("b",)), Term(("c", "d"), is_prefix=True)])
+    words = [("a", 0, 1), ("b", 3, 4), ("c", 6, 7), ("dog", 8, 11)]
+    assert list(finder.find_spans(words)) == [(0, 4, 0), (3, 4, 1), (6, 11, 2)]
+    assert list(Finder([]).find_spans(words)) == []

@@ -261,6 +261,120 @@ def test_a_cursor_of_the_list_of_sessions_is_refused(alice, chats):
     assert_problem(alice.get(SEARCH, query_string=query), 400, detail="other filters")
 
 
+# One conversation, counts and groups
+
+
+def test_a_conversation_is_searched_in_order_with_its_total(alice, make_session, say):
+    chat = make_session(name="plan")
+    for content in ("plan 1", "other", "plan 3", "plan 4"):
+        say(chat, content)
+    query = {"q": "plan", "session_id": chat.id, "sort": "seq", "count": "true"}
+    page = search(alice, **query, limit=2)
+    assert [hit["seq"] for hit in page["hits"]] == [1, 3]
+    assert (page["total"], page["total_is_exact"]) == (3, True)
+    rest = search(alice, **query, limit=2, cursor=page["next_cursor"])
+    assert [hit["seq"] for hit in rest["hits"]] == [4]
+    assert (rest["total"], rest["next_cursor"]) == (3, None)
+    del query["sort"]
+    assert search(alice, **query)["total"] == 4  # the name too
+    for q in ("nothing", "*"):
+        page = search(alice, **(query | {"q": q}))
+        assert (page["hits"], page["total"], page["total_is_exact"]) == ([], 0, True)
+
+
+def test_a_page_has_a_total_only_if_it_is_asked_for(alice, chats):
+    for query in ({}, {"count": "false"}):
+        assert search(alice, q="plan", **query).keys() == {"hits", "next_cursor"}
+    page = search(alice, q="plan", count="true", limit=1)
+    assert (page["total"], page["total_is_exact"]) == (4, True)
+    cursor = page["next_cursor"]
+    assert "total" not in search(alice, q="plan", cursor=cursor)
+    assert search(alice, q="plan", count="true", tag="red")["total"] == 3
+
+
+def test_the_whole_answer_of_groups(alice, make_session, clock, say):
+    chat = make_session(name="My plans")
+    first, second = say(chat, "Plan one"), say(chat, "Plan two")
+    other = make_session(name=None)
+    third = say(other, "no plan")
+    page = search(alice, q="plan", group="session", per_group=1, sort="newest")
+    hits = search(alice, q="plan", sort="newest")["hits"]
+    assert [hit["message_id"] for hit in hits] == [
+        each["id"] for each in (third, second, first)
+    ]
+    assert page == {
+        "groups": [
+            {
+                "session_id": str(other.id),
+                "session_name": None,
+                "count": 1,
+                "count_is_exact": True,
+                "hits": [hits[0]],
+            },
+            {
+                "session_id": str(chat.id),
+                "session_name": "My plans",
+                "count": 2,
+                "count_is_exact": True,
+                "hits": [hits[1]],
+            },
+        ],
+        "next_cursor": None,
+    }
+
+
+@pytest.mark.parametrize("sort", ["relevance", "newest"])
+def test_pages_of_groups_lead_on_to_the_last(alice, chats, sort):
+    query = {"q": "plan", "group": "session", "sort": sort, "archived": "any"}
+    page, seen = search(alice, **query, limit=1, count="true"), []
+    assert page["total"] == 5
+    for _ in range(9):
+        seen += page["groups"]
+        if page["next_cursor"] is None:
+            break
+        page = search(alice, **query, limit=1, cursor=page["next_cursor"])
+    assert page["next_cursor"] is None
+    assert [group["session_id"] for group in seen] == [
+        str(chats[name].id) for name in "axcb"
+    ]
+    assert [group["count"] for group in seen] == [2, 1, 1, 1]
+    assert [hit["snippet"] for hit in seen[0]["hits"]] == ["Plan a", A]
+    assert seen == search(alice, **query)["groups"]
+
+
+def test_groups_hold_three_hits_unless_another_number_is_asked_for(
+    alice, make_session, say
+):
+    chat = make_session()
+    for number in range(12):
+        say(chat, f"plan {number}")
+    for query, expected in (({}, 3), ({"per_group": 1}, 1), ({"per_group": 10}, 10)):
+        (group,) = search(alice, q="plan", group="session", **query)["groups"]
+        assert (len(group["hits"]), group["count"]) == (expected, 12)
+
+
+def test_groups_of_a_missing_session_and_of_no_word(alice, chats):
+    query = {"q": "plan", "group": "session"}
+    where = {"session_id": MISSING_ID}
+    assert_problem(alice.get(SEARCH, query_string=query | where), 404)
+    assert search(alice, **query, session_id=chats["x"].id)["groups"][0]["count"] == 1
+    empty = {"groups": [], "next_cursor": None}
+    assert search(alice, q="*", group="session") == empty
+    assert search(alice, q="nothing", group="session") == empty
+
+
+def test_cursors_of_hits_and_of_groups_are_not_mixed(alice, chats):
+    flat, grouped = {"q": "plan", "limit": 1}, {"q": "plan", "group": "session"}
+    hits = search(alice, **flat)["next_cursor"]
+    groups = search(alice, **grouped, limit=1)["next_cursor"]
+    for query, cursor in ((grouped, hits), (flat, groups)):
+        answer = alice.get(SEARCH, query_string=query | {"cursor": cursor})
+        assert_problem(answer, 400, detail="other filters")
+    seq = flat | {"sort": "seq", "session_id": chats["a"].id}
+    answer = alice.get(SEARCH, query_string=seq | {"cursor": hits})
+    assert_problem(answer, 400, detail="other filters")
+
+
 # Valid and invalid queries
 
 
@@ -335,6 +449,18 @@ def test_the_limits_are_settings(make_app, chats):
         ("q=a&archived=maybe", "/archived"),
         ("q=a&created_after=2026", "/created_after"),
         ("q=a&updated_before=2026", "/updated_before"),
+        ("q=a&sort=seq", "/sort"),
+        (f"q=a&sort=seq&group=session&session_id={MISSING_ID}", "/sort"),
+        ("q=a&count=1", "/count"),
+        ("q=a&count=", "/count"),
+        ("q=a&count=true&count=true", "/count"),
+        ("q=a&group=role", "/group"),
+        ("q=a&group=", "/group"),
+        ("q=a&group=session&per_group=0", "/per_group"),
+        ("q=a&group=session&per_group=11", "/per_group"),
+        ("q=a&group=session&per_group=x", "/per_group"),
+        ("q=a&per_group=3", "/per_group"),
+        ("q=a&group=session&sort=oldest", "/sort"),
     ],
 )
 def test_a_bad_query_is_refused(alice, query, pointer):

@@ -51,12 +51,15 @@ def fill_crowd():
     db.session.commit()
 
 
-def plans_of(*, is_free=False, is_run=False, bounds=BOUNDS, **where):
+def plans_of(
+    *, is_free=False, is_run=False, bounds=BOUNDS, find=search, more=None, **where
+):
     """Yield the plan of each SELECT of a search, as one text.
 
     If `is_run`, PostgreSQL runs each SELECT again, and the plan tells how many rows
-    each node returned.
+    each node returned. `find` gets the keyword arguments `more`.
     """
+    arguments = {"owner_id": "alice", "limit": 20, "bounds": bounds} | (more or {})
     found = []
 
     def explain(connection, cursor, statement, parameters, *_):
@@ -65,7 +68,7 @@ def plans_of(*, is_free=False, is_run=False, bounds=BOUNDS, **where):
 
     event.listen(db.engine, "before_cursor_execute", explain)
     try:
-        search(Search(**where), owner_id="alice", limit=20, bounds=bounds)
+        find(Search(**where), **arguments)
     finally:
         event.remove(db.engine, "before_cursor_execute", explain)
     cursor = db.session.connection().connection.cursor()

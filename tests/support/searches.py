@@ -12,6 +12,7 @@ from chatstore.fulltext.query import parse_query
 from chatstore.store.messages import append_messages
 from chatstore.store.search import rebuild
 from chatstore.store.search.criteria import BOUNDS
+from chatstore.store.search.groups import search_groups
 from chatstore.store.search.pages import Search, search
 from chatstore.store.sessions import create_session
 from chatstore.store.verify.checks import CHECKS
@@ -61,6 +62,40 @@ def hits(q, **where):
 def found(q, **where):
     """Return the set of snippets found, in names and in messages."""
     return {hit.snippet for hit in hits(q, **where)}
+
+
+def holds(q, content):
+    """Whether Python finds the query in the words of the index."""
+    query = parse_query(q)
+    return query.can_match and query.holds_words(known_words(content))
+
+
+def groups(q, *, limit=100, per_session=3, owner_id="alice", bounds=BOUNDS, **where):
+    """Return the groups of every page of a search."""
+    place, found = None, []
+    while True:
+        page = search_groups(
+            Search(q=q, **where),
+            owner_id=owner_id,
+            limit=limit,
+            per_session=per_session,
+            place=place,
+            bounds=bounds,
+        )
+        db.session.rollback()
+        found += page.groups
+        place = page.next_place
+        if place is None:
+            return found
+
+
+def total(q, *, owner_id="alice", bounds=BOUNDS, **where):
+    """Return the number of hits, and whether it is exact."""
+    page = search(
+        Search(q=q, **where), owner_id=owner_id, limit=1, counts=True, bounds=bounds
+    )
+    db.session.rollback()
+    return tuple(page.total)
 
 
 def assert_finds_what_python_finds(q, contents):

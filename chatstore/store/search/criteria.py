@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from chatstore.db import is_sqlite
-from chatstore.enums import Archived, Role, SearchPart
+from chatstore.enums import Archived, Role, SearchPart, SearchSort
 from chatstore.fulltext.index_format import (
     any_tsquery,
     fts5_query,
@@ -94,6 +94,8 @@ class Shape:
     has_low: bool
     has_high: bool
     has_ranked: bool
+    by_seq: bool = False
+    group_sort: SearchSort | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,8 @@ class Criteria:
     within all sessions of the owner. Without `has_owner_scope` only the join with the
     sessions checks the owner, not the index. `after` and `before` are exclusive bounds.
     The index is right about phrases in texts of up to `sure_characters`, and in all
-    texts if that is None.
+    texts if that is None. With `by_seq` the matches of a session come in the order of
+    their seq. With `group_sort` the sessions of a window are sought, in this order.
     """
 
     owner_id: str
@@ -120,6 +123,13 @@ class Criteria:
     sure_characters: int | None
     has_owner_scope: bool = True
     bounds: Bounds = BOUNDS
+    by_seq: bool = False
+    group_sort: SearchSort | None = None
+
+    @property
+    def has_names(self) -> bool:
+        """Whether names can be hits; they have neither role nor seq."""
+        return self.role is None and not self.by_seq
 
     @property
     def is_narrow(self) -> bool:
@@ -166,6 +176,8 @@ class Criteria:
             has_low=place.low is not None,
             has_high=place.high is not None,
             has_ranked=bool(place.ranked),
+            by_seq=self.by_seq,
+            group_sort=self.group_sort,
         )
 
     def parameters(self, place: SearchPlace) -> dict[str, Any]:

@@ -13,7 +13,7 @@
         within a window        |            the rest of a window
               +----------------+----------------+
               v                                 v
-         _find_best                        _find_newest
+       _rows_of_window                     _find_newest
    do bounds.dense_window or         do 2 or more of the sampled
    more sampled entries match?       entries match, or are few
      yes |             | no          keys left in the window?
@@ -43,7 +43,7 @@ bitmap of all matches costs more than the walk.
 SQLite takes all matches: FTS5 yields them newest first, so its sample counts none.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import ceil, sqrt
 from typing import Any, NamedTuple
@@ -96,10 +96,10 @@ def take_first_look(
 ) -> FirstLook:
     """Return names, sessions and a sample; runs no statement if it needs none.
 
-    It asks for names in the part of names, unless a role is asked for. It asks for
-    sessions if the criteria are narrow, and for a sample unless sessions are given.
+    It asks for names in the part of names, if they can be hits. It asks for sessions if
+    the criteria are narrow, and for a sample unless sessions are given.
     """
-    names = place.part is SearchPart.NAMES and criteria.role is None
+    names = place.part is SearchPart.NAMES and criteria.has_names
     sessions, sample = criteria.is_narrow, not criteria.session_ids
     found: dict[str, Rows] = {"name": [], "session": [], "sample": []}
     if names or sessions or sample:
@@ -142,16 +142,55 @@ def find_matches(
     """Return the next matching messages, and `place` with the window's low and end.
 
     If `criteria.ranks(place)`, these are the best of the window in no order, otherwise
-    the newest in order.
+    the newest in order, or the first if `criteria.by_seq`.
     """
-    find = _find_best if criteria.ranks(place) else _find_newest
-    return find(connection, criteria, place, look)
+    if not criteria.ranks(place):
+        return _find_newest(connection, criteria, place, look)
+    rows = _rows_of_window(connection, criteria, place, look)
+    return _best_of(rows, criteria, place)
 
 
-def _find_best(
-    connection: Connection, criteria: Criteria, place: SearchPlace, look: FirstLook
-) -> tuple[list[MatchRow], SearchPlace]:
-    """Return the best matches of the window.
+class FoundSession(NamedTuple):
+    """The key of a match, and how many hits of its session the window has."""
+
+    key: int
+    session_id: UUID
+    hits: int
+
+
+def find_sessions(
+    connection: Connection,
+    criteria: Criteria,
+    place: SearchPlace,
+    look: FirstLook,
+    *,
+    per_session: int,
+    limit: int,
+) -> tuple[list[FoundSession], int]:
+    """Return up to `per_session` matches of each session, best first, and the low.
+
+    These are matches of one window, whose lowest key is `low`, 0 if no match is below.
+    `criteria.group_sort` says which matches and sessions are the best. Returns at most
+    `limit` matches.
+    """
+    more = {"per_session": per_session, "limit": limit}
+    rows = _rows_of_window(connection, criteria, place, look, more)
+    found = [row for row in rows if row[2] is not None]
+    found.sort(key=lambda row: (row[1], row[2]), reverse=True)
+    return [
+        FoundSession(key, as_uuid(session_id), hits)
+        for _, _, key, session_id, hits in found
+    ], _low_of(rows)
+
+
+def _rows_of_window(
+    connection: Connection,
+    criteria: Criteria,
+    place: SearchPlace,
+    look: FirstLook,
+    more: Mapping[str, Any] | None = None,
+) -> Rows:
+    """Return the rows (low, rank, …) of the best matches of the window.
 
     A window holds the newest `bounds.window` matches below `high`, or those between
     `low` and `high` when both are given. The filters may let few of them pass.
@@ -159,16 +198,15 @@ def _find_best(
     start = place
     if place.high is None and look.newest is not None and not criteria.session_ids:
         start = replace(place, high=look.newest + 1)
-    shape, parameters = criteria.shape(start), criteria.parameters(start)
+    shape = criteria.shape(start)
+    parameters = {**criteria.parameters(start), **(more or {})}
     if _is_dense(criteria, look, criteria.bounds.dense_window):
         for prepare, floor in _bounded_ways(criteria, start, look, shape.walk):
             prepared = prepare(shape)
             rows = prepared.rows(connection, {**parameters, "floor": floor})
-            best, end = _best_of(rows, criteria, place)
-            if floor == (start.low or 1) or end.low:
-                return best, end
-    rows = statements.prepare_best(shape).rows(connection, parameters)
-    return _best_of(rows, criteria, place)
+            if floor == (start.low or 1) or _low_of(rows):
+                return rows
+    return statements.prepare_best(shape).rows(connection, parameters)
 
 
 def _bounded_ways(
@@ -228,12 +266,16 @@ def _best_of(
     rows: Rows, criteria: Criteria, place: SearchPlace
 ) -> tuple[list[MatchRow], SearchPlace]:
     """Return the best of rows (low, rank, *MatchRow); a row may have only `low`."""
-    low = next((row[0] for row in rows), None) or 0
     found = [row for row in rows if row[2] is not None]
     found.sort(key=lambda row: (row[1], row[2]), reverse=True)
     size = criteria.size(place)
     best = [MatchRow(*row[2:]) for row in found[:size]]
-    return best, replace(place, low=low, is_exhausted=len(found) <= size)
+    return best, replace(place, low=_low_of(rows), is_exhausted=len(found) <= size)
+
+
+def _low_of(rows: Rows) -> int:
+    low: int | None = next((row[0] for row in rows), None)
+    return low or 0
 
 
 def find_by_keys(

@@ -1,5 +1,6 @@
 """Parts that the statements of search share: the rows of matches, and conditions."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -134,14 +135,17 @@ def select_rows(
     entries: FromClause | None,
     key: ColumnElement[int] | None,
     shape: Shape,
+    columns: Sequence[ColumnElement[Any]] | None = None,
 ) -> Select[Any]:
     """Select the columns of `MatchRow` for the rows of `entries`, joined by `key`.
 
     Without `entries`, the row of a `key` of an outer query; without `key`, all rows.
+    `columns` replace those after the key.
     """
     own = key_of(index)
     rows = Message.__table__ if index == MESSAGES else ChatSession.__table__
-    columns = _message_columns() if index == MESSAGES else name_columns()
+    if columns is None:
+        columns = _message_columns() if index == MESSAGES else name_columns()
     found = select((own if key is None else key).label("key"), *columns)
     if entries is not None:
         rows = _InOrder(entries, rows, own == key)

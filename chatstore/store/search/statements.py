@@ -5,6 +5,7 @@ PostgreSQL plans it for its parameters at every run, because the right plan depe
 the words.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Double,
+    FromClause,
     Integer,
     Select,
     Subquery,
@@ -34,6 +36,7 @@ from sqlalchemy.types import NullType
 
 from chatstore.db import cached_per_database, is_sqlite
 from chatstore.db.prepared import Prepared, bounded
+from chatstore.enums import SearchSort
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
 from chatstore.store.search.criteria import SAMPLED, Shape
@@ -53,7 +56,7 @@ from chatstore.store.search.rows import (
     session_conditions,
     typed_null,
 )
-from chatstore.store.search.searched import SEARCHED
+from chatstore.store.search.searched import SEARCHED, SEARCHED_BYTES
 
 # The number of messages that are probed for their owner.
 PROBES = 16
@@ -69,6 +72,7 @@ _LIMIT = bindparam("limit", type_=Integer)
 _FLOOR = bindparam("floor", type_=BigInteger)
 _WINDOW = bindparam("window", type_=Integer)
 _ANY_WORD = bindparam("any_word", type_=Text)
+_PER_SESSION = bindparam("per_session", type_=Integer)
 
 
 # Prepared statements
@@ -100,6 +104,8 @@ def prepare_first_look(
 def prepare_best(shape: Shape) -> Prepared:
     """Return a statement with rows (low, rank, *MatchRow): the best of a window.
 
+    With `shape.group_sort` the rows are (low, rank, key, session id, count): up to
+    `per_session` matches of each session, and how many the window has of the session.
     There is at least one row; its key is null if nothing was found.
     """
     return Prepared(_select_best(MESSAGES, shape), plans_each_run=True)
@@ -146,12 +152,42 @@ def prepare_newest_of_walk(shape: Shape) -> Prepared:
 
 @cached_per_database(maxsize=64)
 def prepare_newest(shape: Shape) -> Prepared:
-    """Return a statement for the newest matching messages, newest first."""
+    """Return a statement for the newest matching messages, newest first.
+
+    If `shape.by_seq`, for the first messages, in the order of their seq.
+    """
     if is_sqlite():
         return Prepared(_select_newest_fts5(MESSAGES, shape))
     if shape.is_narrow:
         return Prepared(_select_newest_planned(MESSAGES, shape), plans_each_run=True)
     return Prepared(_select_newest_of_all(shape), plans_each_run=True)
+
+
+@cached_per_database(maxsize=64)
+def prepare_count(shape: Shape, *, names: bool) -> Prepared:
+    """Return a statement with a row (examined, counted) of up to `window + 1` matches.
+
+    Of the matches that it examines, it counts those that meet the conditions.
+    """
+    index = NAMES if names else MESSAGES
+    examined = _select_some(index, shape).cte("examined").prefix_with("MATERIALIZED")
+    shown = _look_up(examined, examined.c.key, index, shape, []).subquery("shown")
+    counts = [select(func.count()).select_from(each) for each in (examined, shown)]
+    whole = select(*(each.scalar_subquery() for each in counts))
+    return Prepared(whole, plans_each_run=True)
+
+
+@cached_per_database(maxsize=64)
+def prepare_sizes(shape: Shape, *, names: bool) -> Prepared:
+    """Return a statement with rows (key, bytes) of up to `window + 1` newest matches.
+
+    The rows meet the conditions.
+    """
+    index = NAMES if names else MESSAGES
+    size = name_columns()[1] if names else SEARCHED_BYTES.label("bytes")
+    examined = _select_some(index, shape).cte("examined").prefix_with("MATERIALIZED")
+    rows = _look_up(examined, examined.c.key, index, shape, [size])
+    return Prepared(rows.order_by(examined.c.key.desc()), plans_each_run=True)
 
 
 @cached_per_database(maxsize=64)
@@ -167,6 +203,30 @@ def prepare_texts() -> Prepared:
     """Return a statement with rows (key, first `length` characters) of messages."""
     text = func.substr(SEARCHED, 1, bindparam("length", type_=Integer))
     return Prepared(select(Message.id, text).where(is_listed(message_key(), "keys")))
+
+
+# Some matches, to count them
+
+
+def _select_some(index: str, shape: Shape) -> Select[Any]:
+    """Select the keys of up to `window + 1` matches, on SQLite the newest.
+
+    PostgreSQL reads its materialized matches only as far as they are asked for, and it
+    plans them as if all were read. So it starts from the index of words.
+    """
+    if is_sqlite():
+        key: ColumnElement[int] = table(index, column("rowid", BigInteger)).c.rowid
+        condition: ColumnElement[bool] = literal_column(index).op("MATCH")(INDEX_QUERY)
+    else:
+        key, words = index_entries(index).c
+        condition = matches_query(words)
+    matching = select(key.label("key")).where(condition, *is_in_window(key, shape))
+    if shape.has_ranked:
+        matching = matching.where(~is_listed(key, "ranked_keys"))
+    if is_sqlite():
+        return bounded(matching.order_by(key.desc()), _WINDOW + 1)
+    found = matching.cte("matching").prefix_with("MATERIALIZED")
+    return bounded(select(found), _WINDOW + 1)
 
 
 # The first look
@@ -315,6 +375,8 @@ def _select_best_rows(
     if shape.has_ranked:
         matches = matches.where(~is_listed(match_key, "ranked_keys"))
     found = matches.cte("matches").prefix_with("MATERIALIZED")
+    if shape.group_sort is not None:
+        return _select_sessions_of(found, index, shape)
     in_order = (found.c.rank.desc(), found.c.key.desc())
     best_first: Select[Any] = select(found).order_by(*in_order)
     ranked = bounded(best_first, _WINDOW).subquery("ranked")
@@ -327,6 +389,48 @@ def _select_best_rows(
     shown = shown.select_from(ranked.join(row, true()))
     in_order = (ranked.c.rank.desc(), ranked.c.key.desc())
     return bounded(shown.order_by(*in_order), _LIMIT).subquery("best")
+
+
+def _select_sessions_of(matches: CTE, index: str, shape: Shape) -> Subquery:
+    """Select the best rows (key, session_id, count, rank) of each session."""
+    rows = _look_up(matches, matches.c.key, index, shape, [ChatSession.id])
+    rows = rows.add_columns(matches.c.rank)
+    found = rows.subquery("found")
+    key, session_id, rank = found.c
+    if shape.group_sort is SearchSort.NEWEST:
+        rank = sql_cast(key, Double).label("rank")
+    in_order = (rank.desc(), key.desc())
+    number = func.row_number().over(partition_by=session_id, order_by=in_order)
+    count = func.count().over(partition_by=session_id)
+    numbered = select(
+        key,
+        session_id.label("session_id"),
+        count.label("count"),
+        rank.label("rank"),
+        number.label("number"),
+    ).subquery("numbered")
+    best = select(*[each for each in numbered.c if each.name != "number"])
+    best = best.where(numbered.c.number <= _PER_SESSION)
+    best = best.order_by(numbered.c.rank.desc(), numbered.c.key.desc())
+    return bounded(best, _LIMIT).subquery("best")
+
+
+def _look_up(
+    matches: FromClause,
+    key: ColumnElement[int],
+    index: str,
+    shape: Shape,
+    columns: Sequence[Any],
+) -> Select[Any]:
+    """Select the key and `columns` of each match that meets the conditions.
+
+    PostgreSQL overestimates the number of matches, and a plain join would read all
+    messages. So each row is looked up in a lateral join.
+    """
+    if is_sqlite():
+        return select_rows(index, matches, key, shape, columns)
+    row = select_rows(index, None, key, shape, columns).limit(1).lateral("row")
+    return select(*row.c).select_from(matches.join(row, true()))
 
 
 def _join_edge(edge: CTE, best: Subquery) -> Select[Any]:
@@ -374,7 +478,12 @@ def _select_newest_fts5(index: str, shape: Shape) -> Select[Any]:
     )
     if shape.has_ranked:
         rows = rows.where(~is_listed(key, "ranked_keys"))
-    return bounded(rows.order_by(key.desc()), _LIMIT)
+    return bounded(rows.order_by(_in_turn(key, shape)), _LIMIT)
+
+
+def _in_turn(key: ColumnElement[int], shape: Shape) -> ColumnElement[int]:
+    # The keys of a session's messages are their ids, which ascend with the seq.
+    return key.asc() if shape.by_seq else key.desc()
 
 
 def _select_newest_planned(index: str, shape: Shape) -> Select[Any]:
@@ -408,7 +517,7 @@ def _select_newest_of_all(shape: Shape) -> Select[Any]:
     key, words = index_entries(MESSAGES).c
     matching = select(key).where(matches_query(words), *is_in_window(key, shape))
     found = matching.cte("matching").prefix_with("MATERIALIZED")
-    newest = select(found).order_by(found.c.id.desc()).subquery("newest")
+    newest = select(found).order_by(_in_turn(found.c.id, shape)).subquery("newest")
     return _look_up_rows(newest, shape)
 
 
@@ -423,4 +532,4 @@ def _look_up_rows(newest: Subquery, shape: Shape) -> Select[Any]:
     rows = select(*row.c).select_from(newest.join(row, true()))
     if shape.has_ranked:
         rows = rows.where(~is_listed(key, "ranked_keys"))
-    return bounded(rows.order_by(key.desc()), _LIMIT)
+    return bounded(rows.order_by(_in_turn(key, shape)), _LIMIT)

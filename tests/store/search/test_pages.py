@@ -7,25 +7,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text, update
 
-from chatstore.db import db, run_write, transaction
+from chatstore.db import db, run_read, run_write, transaction
 from chatstore.enums import Archived, Role, SearchSort
 from chatstore.errors import NotFound
 from chatstore.fulltext.words import words_of
 from chatstore.models import ChatSession, Message
 from chatstore.services.background_indexing import finish_indexing
+from chatstore.store import forks
 from chatstore.store.filters import SessionFilters
 from chatstore.store.messages import append_message, append_messages
 from chatstore.store.search.criteria import BATCH, Bounds
-from chatstore.store.search.pages import CHECKED_CHARACTERS, Search, search
+from chatstore.store.search.hits import CHECKED_CHARACTERS
+from chatstore.store.search.pages import Search, search
 from chatstore.store.sessions import create_session, delete_session, update_session
 from tests.support.searches import (
     TEXTS,
     assert_finds_what_python_finds,
     found,
     hits,
+    holds,
     new_chat,
     pages,
     say,
+    total,
 )
 from tests.support.statements import (
     MOST_TO_READ,
@@ -39,7 +43,7 @@ FUZZED = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-SORTS = list(SearchSort)
+SORTS = [SearchSort.RELEVANCE, SearchSort.NEWEST]
 NEWEST = SearchSort.NEWEST
 
 
@@ -108,6 +112,71 @@ def test_the_better_match_comes_first_or_the_newer(db_session):
     new_chat(None, best, worst)
     assert [hit.message_id for hit in hits("plan")] == [1, 2]
     assert [hit.message_id for hit in hits("plan", sort=SearchSort.NEWEST)] == [2, 1]
+
+
+# The order of seq
+
+
+def in_order(q, chat, **where):
+    return [
+        hit.seq for hit in hits(q, sort=SearchSort.SEQ, session_id=chat.id, **where)
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100, 1000])
+def test_the_hits_of_a_session_come_in_the_order_of_their_seq(db_session, limit):
+    chance = random.Random(limit)
+    contents = [
+        " ".join(chance.choices(["plan", "fees", "数据库", "x"], k=chance.randrange(5)))
+        for _ in range(2 * BATCH + 30)
+    ]
+    chat, other = new_chat("plan"), new_chat("plan")
+    for start in range(0, len(contents), 50):  # the sessions take turns
+        say(chat, *contents[start : start + 50])
+        say(other, "plan fees", "数据库")
+    for q in ("plan", "plan fees", "plan -fees", "数据", "fees OR 库", '"fees plan"'):
+        expected = [seq for seq, content in enumerate(contents, 1) if holds(q, content)]
+        assert in_order(q, chat, limit=limit) == expected, q
+        assert total(q, sort=SearchSort.SEQ, session_id=chat.id) == (
+            len(expected),
+            True,
+        )
+
+
+def test_the_order_of_seq_heeds_roles_and_times_and_has_no_names(db_session):
+    chat = new_chat("plan", "plan 1", "plan 2")
+    say(chat, "plan 3", role=Role.ASSISTANT)
+    say(chat, "plan 4")
+    assert in_order("plan", chat) == [1, 2, 3, 4]
+    assert in_order("plan", chat, role=Role.USER) == [1, 2, 4]
+    messages = db.session.scalars(db.select(Message).order_by(Message.seq)).all()
+    times = [message.timestamp for message in messages]
+    assert in_order("plan", chat, after=times[0], before=times[3]) == [2, 3]
+
+
+def test_pages_in_the_order_of_seq_reach_what_is_appended_meanwhile(db_session):
+    chat = new_chat(None, *[f"plan {number}" for number in range(1, 11)])
+    seen = []
+    for page in pages("plan", sort=SearchSort.SEQ, session_id=chat.id, limit=3):
+        seen += [hit.seq for hit in page]
+        if len(seen) < 12:
+            say(chat, "plan")
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) == chat_length(chat)
+
+
+def chat_length(chat):
+    return db.session.scalar(
+        db.select(db.func.count()).where(Message.session_id == chat.id)
+    )
+
+
+def test_a_copy_is_found_in_the_order_of_seq(db_session):
+    chat = new_chat(None, *["plan"] * 20)
+    fork = run_read(forks.plan_fork, chat.id, owner_id="alice")
+    copy = run_write(forks.finish_fork, fork)
+    assert finish_indexing()
+    assert in_order("plan", copy) == list(range(1, 21))
 
 
 # Ownership and deletion
