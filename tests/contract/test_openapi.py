@@ -149,14 +149,14 @@ def test_every_operation_has_the_name_of_its_view(document, offline):
     assert {"append_message", "list_sessions", "search_all"} <= set(ids)
 
 
-def test_a_list_has_one_of_two_forms(document):
+def test_a_list_has_one_of_three_forms(document):
     (schema,) = [
         operation["responses"]["200"]["content"]["application/json"]["schema"]
         for _, operation in operations(document)
         if operation["operationId"] == "list_messages"
     ]
     names = [each["$ref"].rpartition("/")[2] for each in schema["anyOf"]]
-    assert names == ["MessageList", "RequestMessageList"]
+    assert names == ["MessageList", "RequestMessageList", "ChosenMessageList"]
 
 
 def test_every_parameter_is_declared(document):
