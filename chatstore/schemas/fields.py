@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from marshmallow.experimental.context import Context
 
 from chatstore.clock import format_instant
+from chatstore.fulltext.folding import fold_case
 from chatstore.settings import PREFIX, Settings
 from chatstore.strict_json import text_flaw
 
@@ -164,7 +165,7 @@ class Tag(QueryString):
 
 
 class Tags(fields.List[Any]):
-    """A list of tags; later duplicates are dropped."""
+    """A list of tags; of equal ones, whatever their case and form, the first stays."""
 
     def __init__(self, **options: Any) -> None:
         limit = within("max_tags", len, "items")
@@ -172,7 +173,12 @@ class Tags(fields.List[Any]):
 
     def deserialize(self, *args: Any, **kwargs: Any) -> Any:
         tags = super().deserialize(*args, **kwargs)  # max_tags bounds duplicates too
-        return list(dict.fromkeys(tags)) if isinstance(tags, list) else tags
+        if not isinstance(tags, list):
+            return tags
+        first: dict[str, str] = {}
+        for tag in tags:
+            first.setdefault(fold_case(tag), tag)
+        return list(first.values())
 
 
 class FieldNames(fields.String):

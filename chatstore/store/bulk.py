@@ -16,7 +16,7 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
 from chatstore.store.batches import in_batches
-from chatstore.store.facets import COLUMNS, add_tags, remove_tags
+from chatstore.store.facets import COLUMNS, add_tags, remove_tags, tag_value
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import disk_bytes
 
@@ -46,7 +46,10 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True)
 class BulkChange:
-    """An action on sessions; `tags`, in order, are for the actions on tags."""
+    """An action on sessions; `tags`, in order, are for the actions on tags.
+
+    No two tags are equal.
+    """
 
     action: BulkAction
     tags: tuple[str, ...] = ()
@@ -276,7 +279,8 @@ def _change_tags(
 
 
 def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str]:
-    tags = list(dict.fromkeys([*old, *change.tags]))
+    known = {tag_value(tag) for tag in old}
+    tags = [*old, *(tag for tag in change.tags if tag_value(tag) not in known)]
     if len(tags) > max(change.max_tags, len(old)):
         detail = (
             f"Session {session_id} would have {len(tags)} tags, more than"
@@ -287,7 +291,8 @@ def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list
 
 
 def _reduced_tags(change: BulkChange, old: list[str]) -> list[str]:
-    return [tag for tag in old if tag not in change.tags]
+    removed = {tag_value(tag) for tag in change.tags}
+    return [tag for tag in old if tag_value(tag) not in removed]
 
 
 def _id_column(change: BulkChange, chat: Row[Any]) -> Columns:

@@ -29,7 +29,7 @@ from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Archived, Facet
 from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.facets import COLUMNS
+from chatstore.store.facets import COLUMNS, tag_value
 from chatstore.store.json_rows import in_id_list
 
 Named = BindParameter[Any]
@@ -78,10 +78,10 @@ class SessionFilters:
     def facets(self) -> list[tuple[Facet, tuple[str, ...]]]:
         """Return (kind, values) pairs; a session must have one value of each pair."""
         wanted: list[tuple[Facet, tuple[str, ...]]] = [
-            (Facet.TAG, (tag,)) for tag in self.tag
+            (Facet.TAG, (tag_value(tag),)) for tag in self.tag
         ]
         if self.tag_any:
-            wanted.append((Facet.TAG, self.tag_any))
+            wanted.append((Facet.TAG, tuple(map(tag_value, self.tag_any))))
         if self.document is not None:
             wanted.append((Facet.DOCUMENT, (self.document,)))
         wanted += [(Facet.METADATA, (pair,)) for pair in self.metadata or ()]
@@ -278,16 +278,16 @@ def _one_of(having: Select[Any]) -> ColumnElement[bool]:
 
 def _shows_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
     """Return the condition that a session has one of the values, for a walk."""
-    if kind is Facet.METADATA:
-        return _is_indexed_with_one_of(kind, values)
-    return _lists_one_of(kind, values)
+    if kind is Facet.DOCUMENT:
+        return _lists_one_of(kind, values)
+    return _is_indexed_with_one_of(kind, values)
 
 
 def _is_indexed_with_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
     """Return the condition that the session's own facets include one of the values.
 
-    Metadata can be long, and SQL cannot compare all its numbers exactly, so a walk
-    looks up the primary key of `session_facets` instead.
+    SQL cannot fold tags. Metadata can be long, and SQL cannot compare all its numbers
+    exactly. So a walk looks up the primary key of `session_facets` instead.
     """
     one: ColumnElement[int] = literal_column("1")
     found = (
