@@ -16,7 +16,13 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
 from chatstore.store.batches import in_batches
-from chatstore.store.facets import COLUMNS, add_tags, remove_tags, tag_value
+from chatstore.store.facets import (
+    COLUMNS,
+    add_tags,
+    distinct_tags,
+    remove_tags,
+    tag_value,
+)
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import disk_bytes
 
@@ -46,10 +52,7 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True)
 class BulkChange:
-    """An action on sessions; `tags`, in order, are for the actions on tags.
-
-    No two tags are equal.
-    """
+    """An action on sessions; `tags`, in order, are for the actions on tags."""
 
     action: BulkAction
     tags: tuple[str, ...] = ()
@@ -280,7 +283,8 @@ def _change_tags(
 
 def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str]:
     known = {tag_value(tag) for tag in old}
-    tags = [*old, *(tag for tag in change.tags if tag_value(tag) not in known)]
+    gained = (tag for tag in change.tags if tag_value(tag) not in known)
+    tags = [*old, *distinct_tags(gained)]
     if len(tags) > max(change.max_tags, len(old)):
         detail = (
             f"Session {session_id} would have {len(tags)} tags, more than"
