@@ -224,6 +224,8 @@ def test_errors_are_documented_where_they_occur(document):
         ("POST /api/v1/sessions/bulk", "200"),
         ("GET /api/v1/sessions/by-external-id/{external_id}", "200"),
         ("GET /api/v1/tags", "200"),
+        ("POST /api/v1/tags/rename", "200"),
+        ("POST /api/v1/tags/delete", "200"),
         ("GET /api/v1/models", "200"),
         ("GET /api/v1/sessions/{session_id}", "200"),
         ("PATCH /api/v1/sessions/{session_id}", "200"),
