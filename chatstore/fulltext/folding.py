@@ -41,6 +41,19 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
+def fold_case(text: str) -> str:
+    """Return `text` in one form for every case and Unicode form; accents stay.
+
+    Texts with equal forms are a compatibility caseless match (Unicode, section 3.13,
+    D146). The form of a text that is not empty is not empty.
+    """
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFD", text).casefold()
+    folded = unicodedata.normalize("NFKD", folded).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
 def limit_marks(text: str) -> str:
     """Return `text` with at most 30 combining marks in a row."""
     # Any 31 characters in a row include one of the sample.

@@ -1,24 +1,77 @@
-"""Routes that list tags and models, which are filters of session lists."""
+"""Routes of tags and models, which are filters of session lists."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, current_app
+from werkzeug.wrappers import Response as BaseResponse
 
-from chatstore.db import run_read
-from chatstore.schemas.facets import FacetQuerySchema, ModelListSchema, TagListSchema
-from chatstore.store import facets
+from chatstore.db import run_read, run_transaction
+from chatstore.enums import Archived
+from chatstore.schemas.facets import (
+    FacetQuerySchema,
+    ModelListSchema,
+    TagChangedSchema,
+    TagDeleteSchema,
+    TagListSchema,
+    TagQuerySchema,
+    TagRenameSchema,
+)
+from chatstore.services.tags import change_tag
+from chatstore.store import facets, tags
+from chatstore.store.filters import SessionFilters
+from chatstore.store.tags import TagChange
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
+from chatstore.web.idempotency import (
+    IDEMPOTENCY_KEY,
+    answer_once,
+    find_replay,
+    read_key,
+)
+from chatstore.web.responses import json_response
 
 bp = Blueprint("facets", __name__, url_prefix="/api/v1")
 bp.before_request(identify_caller)
 
 
 @bp.get("/tags")
-@Operation(query=FacetQuerySchema, answer=TagListSchema)
+@Operation(query=TagQuerySchema, answer=TagListSchema)
 def list_tags(query: dict[str, Any]) -> dict[str, Any]:
-    """List the tags of sessions, the most common first."""
-    return {"tags": run_read(facets.list_tags, **_list_arguments(query))}
+    """List the tags of sessions, the most common first.
+
+    Tags are equal whatever their case and Unicode form. Each is spelled as in the
+    oldest session that has it.
+    """
+    filters = SessionFilters.among({"archived": Archived.ANY, **query})
+    found = run_read(
+        tags.list_tags,
+        **_list_arguments(query),
+        prefix=query.get("prefix", ""),
+        filters=filters,
+    )
+    return {"tags": found}
+
+
+@bp.post("/tags/rename")
+@Operation(
+    body=TagRenameSchema, request_headers=(IDEMPOTENCY_KEY,), answer=TagChangedSchema
+)
+def rename_tag(body: dict[str, Any]) -> BaseResponse:
+    """Rename a tag in all sessions that have it.
+
+    A session that has both tags keeps one, at the first place. last_updated_at stays.
+    """
+    return _change_tag(TagChange(current_owner(), body["from_"], body["to"]))
+
+
+@bp.post("/tags/delete")
+@Operation(
+    body=TagDeleteSchema, request_headers=(IDEMPOTENCY_KEY,), answer=TagChangedSchema
+)
+def delete_tag(body: dict[str, Any]) -> BaseResponse:
+    """Remove a tag from all sessions that have it; last_updated_at stays."""
+    return _change_tag(TagChange(current_owner(), body["tag"]))
 
 
 @bp.get("/models")
@@ -31,3 +84,16 @@ def list_models(query: dict[str, Any]) -> dict[str, Any]:
 def _list_arguments(query: dict[str, Any]) -> dict[str, Any]:
     max_page_size = current_app.config["CHATSTORE"].max_page_size
     return {"owner_id": current_owner(), "limit": query.get("limit", max_page_size)}
+
+
+def _change_tag(change: TagChange) -> BaseResponse:
+    replay = find_replay()
+    if replay is not None:
+        return replay
+    finish = change_tag(change)
+    key = read_key()
+    turn = None if key is None else (change.owner_id, key)
+    return answer_once(
+        partial(run_transaction, turn=turn),
+        lambda: json_response(TagChangedSchema, {"changed": finish()}),
+    )

@@ -15,16 +15,19 @@ from chatstore.fulltext.query import parse_query
 from chatstore.interchange.chat_completions import request_messages
 from chatstore.interchange.matches import add_matches
 from chatstore.schemas.messages import (
+    ChosenMessageListSchema,
+    ChosenMessageSchema,
     MessageBatchAnswerSchema,
     MessageBatchSchema,
     MessageCreateSchema,
+    MessageFieldsSchema,
     MessageListSchema,
     MessageQuerySchema,
     MessageSchema,
     RequestMessageListSchema,
 )
 from chatstore.services.background import index_pending_messages
-from chatstore.store import messages, path_messages
+from chatstore.store import message_times, messages, path_messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
@@ -45,6 +48,7 @@ bp.before_request(identify_caller)
 _PLACE = ("parent_seq", "expected_seq", "expected_head")
 # Parameters that plain listings lack; without them a listing costs as before.
 _OF_BRANCHES = {"path", "around", "siblings"}
+_OF_TIMES = {"since", "until"}
 
 
 @bp.post("")
@@ -141,7 +145,7 @@ def _append(
 @Operation(
     query=MessageQuerySchema,
     answer=MessageListSchema,
-    other_answer=RequestMessageListSchema,
+    other_answers=(RequestMessageListSchema, ChosenMessageListSchema),
     errors=(409,),
 )
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
@@ -155,6 +159,8 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
         convert = request_messages
     if "q" in query:
         convert = partial(add_matches, query=parse_query(query.pop("q")))
+    if query.keys() & _OF_TIMES:
+        query = _with_seqs(query, session_id)
     if query.keys() & _OF_BRANCHES:
         if "around" in query:
             query.setdefault("limit", current_app.config["CHATSTORE"].default_page_size)
@@ -168,18 +174,39 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 
 @bp.get("/<int:message_id>")
 @Operation(
-    request_headers=("If-None-Match",), answer=MessageSchema, answer_headers=("ETag",)
+    query=MessageFieldsSchema,
+    request_headers=("If-None-Match",),
+    answer=MessageSchema,
+    other_answers=(ChosenMessageSchema,),
+    answer_headers=("ETag",),
 )
 def get_message(
-    session_id: UUID, message_id: int
+    query: dict[str, Any], session_id: UUID, message_id: int
 ) -> tuple[str, dict[str, str]] | Response:
     """Read one message."""
     message = run_read(
-        messages.get_message_json, session_id, message_id, owner_id=current_owner()
+        messages.get_message_json,
+        session_id,
+        message_id,
+        owner_id=current_owner(),
+        **query,
     )
     if is_not_modified(message):
         return Response(status=304, headers=etag_header(message))
     return message.text, etag_header(message)
+
+
+def _with_seqs(query: dict[str, Any], session_id: UUID) -> dict[str, Any]:
+    """Return the query with bounds of seqs instead of those of times."""
+    times = {name: query[name] for name in _OF_TIMES if name in query}
+    bounds = run_read(
+        message_times.find_seq_bounds, session_id, owner_id=current_owner(), **times
+    )
+    rest = {name: value for name, value in query.items() if name not in times}
+    return rest | {
+        "after": max(query.get("after", 0), bounds.after),
+        "before": min(query.get("before", bounds.before), bounds.before),
+    }
 
 
 def _read_chunk(

@@ -11,6 +11,9 @@ from chatstore.db import prepared, run_read, run_transaction, run_write
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
+    ChosenQuerySchema,
+    ChosenSessionPageSchema,
+    ChosenSessionSchema,
     SessionBulkAnswerSchema,
     SessionBulkSchema,
     SessionCreateSchema,
@@ -101,14 +104,21 @@ def get_or_create_session(body: dict[str, Any], external_id: str) -> BaseRespons
 
 @bp.get("/by-external-id/<external_id:external_id>")
 @Operation(
-    request_headers=("If-None-Match",), answer=SessionSchema, answer_headers=("ETag",)
+    query=ChosenQuerySchema,
+    request_headers=("If-None-Match",),
+    answer=SessionSchema,
+    other_answers=(ChosenSessionSchema,),
+    answer_headers=("ETag",),
 )
 def get_session_by_external_id(
-    external_id: str,
+    query: dict[str, Any], external_id: str
 ) -> tuple[str, dict[str, str]] | Response:
     """Read the session with your external id."""
     chat = run_read(
-        sessions.get_external_session_json, external_id, owner_id=current_owner()
+        sessions.get_external_session_json,
+        external_id,
+        owner_id=current_owner(),
+        **query,
     )
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
@@ -117,7 +127,11 @@ def get_session_by_external_id(
 
 @bp.get("")
 @bp.get("/")
-@Operation(query=SessionQuerySchema, answer=SessionPageSchema)
+@Operation(
+    query=SessionQuerySchema,
+    answer=SessionPageSchema,
+    other_answers=(ChosenSessionPageSchema,),
+)
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """List sessions, newest activity first unless asked otherwise.
 
@@ -138,6 +152,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
         limit=query.get("limit", current_app.config["CHATSTORE"].default_page_size),
         offset=query.get("offset", 0),
         place=decode_cursor(query.get("cursor"), listing),
+        fields=query.get("fields"),
     )
     return {
         "sessions": page.items,
@@ -175,11 +190,19 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
 
 @bp.get("/<uuid:session_id>")
 @Operation(
-    request_headers=("If-None-Match",), answer=SessionSchema, answer_headers=("ETag",)
+    query=ChosenQuerySchema,
+    request_headers=("If-None-Match",),
+    answer=SessionSchema,
+    other_answers=(ChosenSessionSchema,),
+    answer_headers=("ETag",),
 )
-def get_session(session_id: UUID) -> tuple[str, dict[str, str]] | Response:
+def get_session(
+    query: dict[str, Any], session_id: UUID
+) -> tuple[str, dict[str, str]] | Response:
     """Read a session."""
-    chat = run_read(sessions.get_session_json, session_id, owner_id=current_owner())
+    chat = run_read(
+        sessions.get_session_json, session_id, owner_id=current_owner(), **query
+    )
     if is_not_modified(chat):
         return Response(status=304, headers=etag_header(chat))
     return chat.text, etag_header(chat)

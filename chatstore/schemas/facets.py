@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields, validate
 
-from chatstore.schemas.fields import QueryInteger, at_most
+from chatstore.schemas.fields import QueryInteger, QueryString, Tag, at_most, within
+from chatstore.schemas.filters import ArchivedField, SessionFilterSchema
 
 _COUNT = {
     "description": "Number of sessions with this tag or model, archived ones too.",
@@ -17,6 +18,28 @@ class TagCountSchema(Schema):
         attribute="value", required=True, metadata={"example": "support"}
     )
     sessions = fields.Integer(required=True, metadata=_COUNT)
+
+
+class TagRenameSchema(Schema):
+    """The body that renames a tag in all sessions."""
+
+    from_ = Tag(data_key="from", required=True, metadata={"example": "suport"})
+    to = Tag(required=True, metadata={"example": "support"})
+
+
+class TagDeleteSchema(Schema):
+    """The body that removes a tag from all sessions."""
+
+    tag = Tag(required=True, metadata={"example": "support"})
+
+
+class TagChangedSchema(Schema):
+    """The result of a change of a tag."""
+
+    changed = fields.Integer(
+        required=True,
+        metadata={"description": "Number of sessions that changed.", "example": 3},
+    )
 
 
 class TagListSchema(Schema):
@@ -49,4 +72,19 @@ class FacetQuerySchema(Schema):
             "description": "Maximum number of items; by default"
             " CHATSTORE_MAX_PAGE_SIZE."
         },
+    )
+
+
+class TagQuerySchema(SessionFilterSchema, FacetQuerySchema):
+    """The query string of the list of tags."""
+
+    archived = ArchivedField(
+        metadata={
+            "description": "any, the default; true or false: only tags of sessions that"
+            " are archived or not."
+        },
+    )
+    prefix = QueryString(
+        validate=within("max_tag_length", len, "characters"),
+        metadata={"description": "Only tags that begin with this text, in any case."},
     )

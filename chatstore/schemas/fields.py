@@ -1,17 +1,18 @@
 """Field types and limits that several shapes share."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
 import orjson
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 from marshmallow.experimental.context import Context
 
 from chatstore.clock import format_instant
+from chatstore.fulltext.folding import fold_case
 from chatstore.settings import PREFIX, Settings
 from chatstore.strict_json import text_flaw
 
@@ -164,7 +165,7 @@ class Tag(QueryString):
 
 
 class Tags(fields.List[Any]):
-    """A list of tags; later duplicates are dropped."""
+    """A list of tags; of equal ones, whatever their case and form, the first stays."""
 
     def __init__(self, **options: Any) -> None:
         limit = within("max_tags", len, "items")
@@ -172,7 +173,48 @@ class Tags(fields.List[Any]):
 
     def deserialize(self, *args: Any, **kwargs: Any) -> Any:
         tags = super().deserialize(*args, **kwargs)  # max_tags bounds duplicates too
-        return list(dict.fromkeys(tags)) if isinstance(tags, list) else tags
+        if not isinstance(tags, list):
+            return tags
+        first: dict[str, str] = {}
+        for tag in tags:
+            first.setdefault(fold_case(tag), tag)
+        return list(first.values())
+
+
+class FieldNames(fields.String):
+    """Names of fields, separated by commas; loaded as a tuple in the order of `names`.
+
+    Equal sets of fields load as equal tuples, so they share a prepared statement.
+    """
+
+    def __init__(self, names: Iterable[str], what: str) -> None:
+        self._names = tuple(names)
+        name = f"({'|'.join(self._names)})"
+        super().__init__(
+            data_key="fields",
+            attribute="fields",
+            metadata={
+                "description": f"Names of fields of {what}, separated by commas. The"
+                " answer leaves the others out.",
+                "pattern": f"^{name}(,{name})*$",
+            },
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        wanted = set(text.split(","))
+        if not wanted <= set(self._names):
+            names = ", ".join(self._names)
+            raise ValidationError(f"Write some of these, separated by commas: {names}.")
+        return tuple(name for name in self._names if name in wanted)
+
+
+class ChosenFieldsSchema(Schema):
+    """An answer that has only the fields that the request names."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """Make each field optional in the document."""
+        field_obj.required = False
 
 
 class QueryInteger(fields.Integer):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import combinations
 from typing import Any, ClassVar
 
 from marshmallow import (
@@ -20,6 +21,8 @@ from chatstore.schemas.branches import PathHead
 from chatstore.schemas.fields import (
     NO_NUL,
     BodyInteger,
+    ChosenFieldsSchema,
+    FieldNames,
     FreeJson,
     Instant,
     QueryFlag,
@@ -255,6 +258,24 @@ class MessageListSchema(Schema):
     )
 
 
+class ChosenMessageSchema(ChosenFieldsSchema, MessageSchema):
+    """A message in an answer, with the fields that the request names."""
+
+    preview = fields.String(
+        metadata={"description": "First 200 characters of the content."}
+    )
+
+
+class ChosenMessageListSchema(Schema):
+    """A list of messages with the fields that the request names."""
+
+    messages = fields.List(fields.Nested(ChosenMessageSchema), required=True)
+    has_more = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether `limit` cut the list."},
+    )
+
+
 class RequestMessageSchema(Schema):
     """A message as a request to a chat completions endpoint takes it."""
 
@@ -426,7 +447,22 @@ class MessageBatchAnswerSchema(Schema):
     messages = fields.List(fields.Nested(MessageSchema), required=True)
 
 
-class MessageQuerySchema(Schema):
+# The fields that a reader may choose. `siblings` has a parameter of its own.
+_CHOSEN_FIELDS = [
+    *PlainMessageSchema().fields,
+    "preview",
+    *MessageStateSchema().fields,
+    *EXTRA_FIELDS,
+]
+
+
+class MessageFieldsSchema(Schema):
+    """The query string of one message."""
+
+    chosen = FieldNames(_CHOSEN_FIELDS, "a message, or `preview`")
+
+
+class MessageQuerySchema(MessageFieldsSchema):
     """The query string of a list of messages."""
 
     limit = QueryInteger(
@@ -445,6 +481,12 @@ class MessageQuerySchema(Schema):
         Order,
         by_value=True,
         metadata={"description": "asc, the default: oldest first; desc: newest first."},
+    )
+    since = Instant(
+        metadata={"description": "Only messages with this `timestamp` or a later one."}
+    )
+    until = Instant(
+        metadata={"description": "Only messages with an earlier `timestamp`."}
     )
     role = fields.Enum(Role, by_value=True)
     format = fields.Enum(
@@ -465,7 +507,7 @@ class MessageQuerySchema(Schema):
         validate=validate.Range(min=1, max=MAX_INTEGER),
         metadata={
             "description": "A window of `limit` messages with this seq in the middle;"
-            " not with after, before or role."
+            " not with after, before, since, until or role."
         },
     )
     siblings = QueryFlag(
@@ -484,8 +526,12 @@ class MessageQuerySchema(Schema):
 
     @validates_schema
     def _check_window(self, query: dict[str, Any], **kwargs: Any) -> None:
-        for name in ("after", "before", "role"):
+        for name in ("after", "before", "since", "until", "role"):
             if "around" in query and name in query:
                 raise ValidationError(f"Give around or {name}, not both.", name)
-        if "q" in query and "format" in query:
-            raise ValidationError("Give format or q, not both.", "q")
+
+    @validates_schema
+    def _check_form(self, query: dict[str, Any], **kwargs: Any) -> None:
+        for one, other in combinations(("format", "fields", "q"), 2):
+            if one in query and other in query:
+                raise ValidationError(f"Give {one} or {other}, not both.", other)

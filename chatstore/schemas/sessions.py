@@ -8,6 +8,8 @@ from chatstore.enums import BulkAction, Order, SessionSort
 from chatstore.schemas.fields import (
     EXTERNAL_ID_LENGTH,
     BodyInteger,
+    ChosenFieldsSchema,
+    FieldNames,
     Flag,
     FreeJson,
     Id,
@@ -94,10 +96,11 @@ class SessionSchema(Schema):
     )
 
 
-class SessionPageSchema(Schema):
-    """A page of the list of sessions."""
+class ChosenSessionSchema(ChosenFieldsSchema, SessionSchema):
+    """A session in an answer, with the fields that the request names."""
 
-    sessions = fields.List(fields.Nested(SessionSchema), required=True)
+
+class _PageSchema(Schema):
     next_cursor = fields.String(
         required=True,
         allow_none=True,
@@ -113,6 +116,24 @@ class SessionPageSchema(Schema):
     total = fields.Integer(
         metadata={"description": "With `count=true`: number of matches.", "example": 2}
     )
+
+
+class SessionPageSchema(_PageSchema):
+    """A page of the list of sessions."""
+
+    sessions = fields.List(fields.Nested(SessionSchema), required=True)
+
+
+class ChosenSessionPageSchema(_PageSchema):
+    """A page of sessions with the fields that the request names."""
+
+    sessions = fields.List(fields.Nested(ChosenSessionSchema), required=True)
+
+
+class ChosenQuerySchema(Schema):
+    """The query string of one session."""
+
+    chosen = FieldNames(SessionSchema().fields, "a session")
 
 
 class SessionFieldsSchema(Schema):
@@ -169,8 +190,21 @@ class SessionUpdateSchema(SessionFieldsSchema):
     )
 
 
-class SessionQuerySchema(SessionFilterSchema):
+# Ids in a URL, which a session list looks up one by one.
+MAX_IDS = 100
+
+
+class SessionQuerySchema(SessionFilterSchema, ChosenQuerySchema):
     """The query string of the list of sessions."""
+
+    id = fields.List(
+        Id(),
+        validate=validate.Length(min=1, max=MAX_IDS),
+        metadata={
+            "description": "Only the session with this id. If repeated, only sessions"
+            " with one of them. Ids of missing sessions are ignored."
+        },
+    )
 
     sort = fields.Enum(
         SessionSort,

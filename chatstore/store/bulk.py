@@ -16,7 +16,13 @@ from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
 from chatstore.store import deletions
 from chatstore.store.batches import in_batches
-from chatstore.store.facets import COLUMNS, add_tags, remove_tags
+from chatstore.store.facets import (
+    COLUMNS,
+    add_tags,
+    distinct_tags,
+    remove_tags,
+    tag_value,
+)
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import disk_bytes
 
@@ -276,7 +282,9 @@ def _change_tags(
 
 
 def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list[str]:
-    tags = list(dict.fromkeys([*old, *change.tags]))
+    known = {tag_value(tag) for tag in old}
+    gained = (tag for tag in change.tags if tag_value(tag) not in known)
+    tags = [*old, *distinct_tags(gained)]
     if len(tags) > max(change.max_tags, len(old)):
         detail = (
             f"Session {session_id} would have {len(tags)} tags, more than"
@@ -287,7 +295,8 @@ def _extended_tags(change: BulkChange, session_id: UUID, old: list[str]) -> list
 
 
 def _reduced_tags(change: BulkChange, old: list[str]) -> list[str]:
-    return [tag for tag in old if tag not in change.tags]
+    removed = {tag_value(tag) for tag in change.tags}
+    return [tag for tag in old if tag_value(tag) not in removed]
 
 
 def _id_column(change: BulkChange, chat: Row[Any]) -> Columns:

@@ -1,20 +1,23 @@
 """Queries over tags, documents, metadata and models of sessions; no HTTP, no commit."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import Text, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import InstrumentedAttribute
 
 from chatstore.db import db, is_sqlite
 from chatstore.enums import Facet
+from chatstore.fulltext.folding import fold_case
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import MAX_FACET_LENGTH
 
+# The characters of a long folded tag that its value has before the digest.
+COMPARED_LENGTH = MAX_FACET_LENGTH - 64
 # The column of a session that has its facets of each kind.
 COLUMNS = {
     Facet.TAG: "metadata_tags",
@@ -31,10 +34,41 @@ class FacetCount:
     sessions: int
 
 
-def facet_values(kind: str, column: Any) -> Iterable[str]:
-    """Return the values of the facets that a session has by its column of the kind."""
+def tag_value(tag: str) -> str:
+    """Return the text that equal tags have in common, whatever their spelling.
+
+    Folding can make a tag 18 times as long. An entry of an index has a bound, so the
+    end of a long text is replaced by a digest of all of it.
+    """
+    folded = fold_case(tag)
+    if len(folded) <= MAX_FACET_LENGTH:
+        return folded
+    digest = hashlib.sha256(folded.encode()).hexdigest()
+    return folded[:COMPARED_LENGTH] + digest
+
+
+def distinct_tags(tags: Iterable[str]) -> list[str]:
+    """Return the first of equal tags each, in order."""
+    first: dict[str, str] = {}
+    for tag in tags:
+        first.setdefault(tag_value(tag), tag)
+    return list(first.values())
+
+
+def facet_values(kind: str, column: Any) -> dict[str, str | None]:
+    """Return the values of the facets that a session has by its column of the kind.
+
+    They are the keys. A tag's value has the session's spelling as its label, or None if
+    that is the value.
+    """
     if kind == Facet.METADATA:
-        return _metadata_pairs(column or {})
+        return dict.fromkeys(_metadata_pairs(column or {}))
+    if kind == Facet.TAG:
+        return {
+            value: None if tag == value else tag
+            for tag in distinct_tags(column or ())
+            for value in [tag_value(tag)]
+        }
     return dict.fromkeys(column or ())
 
 
@@ -80,7 +114,7 @@ def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
 
     So no session may keep a tag that another one loses.
     """
-    values = set[str]().union(*tags.values())
+    values = {tag_value(tag) for lost in tags.values() for tag in lost}
     db.session.execute(
         delete(SessionFacet).where(
             SessionFacet.owner_id == owner_id,
@@ -93,44 +127,45 @@ def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
 
 def _add(columns: Mapping[UUID, Mapping[str, Any]], owner_id: str) -> None:
     rows = [
-        {"session_id": session_id, "kind": kind, "value": value, "owner_id": owner_id}
+        {
+            "of_session": session_id,
+            "of_kind": kind,
+            "of_value": value,
+            "of_label": label,
+            "of_owner": owner_id,
+            "numbered": session_id if kind == Facet.TAG else None,
+        }
         for session_id, given in columns.items()
         for kind, column in COLUMNS.items()
-        for value in facet_values(kind, given.get(column))
+        for value, label in facet_values(kind, given.get(column)).items()
     ]
     if rows:
         insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
+        adding = insert(SessionFacet.__table__).values(_VALUES)
         # A version without facets may have left stray facets, so we ignore conflicts.
-        adding = insert(SessionFacet.__table__).on_conflict_do_nothing()
-        db.session.execute(adding, rows)
+        db.session.execute(adding.on_conflict_do_nothing(), rows)
 
 
-def list_tags(*, owner_id: str, limit: int) -> list[FacetCount]:
-    """Return up to `limit` tags: the most common first, equals by name."""
-    return _count_values(
-        SessionFacet.value,
-        [SessionFacet.owner_id == owner_id, SessionFacet.kind == Facet.TAG],
-        limit,
-    )
+_VALUES: dict[str, Any] = {
+    "session_id": bindparam("of_session", type_=SessionFacet.session_id.type),
+    "kind": bindparam("of_kind", type_=SessionFacet.kind.type),
+    "value": bindparam("of_value", type_=Text),
+    "label": bindparam("of_label", type_=Text),
+    "owner_id": bindparam("of_owner", type_=Text),
+    "number": select(ChatSession.number)
+    .where(ChatSession.id == bindparam("numbered", type_=ChatSession.id.type))
+    .scalar_subquery(),
+}
 
 
 def list_models(*, owner_id: str, limit: int) -> list[FacetCount]:
     """Return up to `limit` models: the most common first, equals by name."""
-    return _count_values(
-        ChatSession.llm_model_name, [ChatSession.owner_id == owner_id], limit
-    )
-
-
-def _count_values(
-    column: InstrumentedAttribute[str],
-    conditions: list[ColumnElement[bool]],
-    limit: int,
-) -> list[FacetCount]:
+    model = ChatSession.llm_model_name
     query = (
-        select(column, func.count())
-        .where(*conditions)
-        .group_by(column)
-        .order_by(func.count().desc(), column)
+        select(model, func.count())
+        .where(ChatSession.owner_id == owner_id)
+        .group_by(model)
+        .order_by(func.count().desc(), model)
         .limit(limit)
     )
     return [FacetCount(*row) for row in db.session.execute(query)]

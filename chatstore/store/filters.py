@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
@@ -28,7 +29,8 @@ from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Archived, Facet
 from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.facets import COLUMNS
+from chatstore.store.facets import COLUMNS, tag_value
+from chatstore.store.json_rows import in_id_list
 
 Named = BindParameter[Any]
 
@@ -41,10 +43,12 @@ FEW = 2000
 class SessionFilters:
     """Conditions on a session; it must meet all that are given.
 
-    It has every `tag`, at least one `tag_any` and every `key:value` of `metadata`. Its
-    name contains `name`, ignoring case and accents. Instants are exclusive bounds.
+    It has one of the ids `id`, every `tag`, at least one `tag_any` and every
+    `key:value` of `metadata`. Its name contains `name`, ignoring case and accents.
+    Instants are exclusive bounds.
     """
 
+    id: tuple[UUID, ...] | None = None
     tag: tuple[str, ...] = ()
     tag_any: tuple[str, ...] = ()
     document: str | None = None
@@ -66,15 +70,18 @@ class SessionFilters:
             each.name: values[each.name] for each in fields(cls) if each.name in values
         }
         lists = {name: tuple(given[name]) for name in _LISTS if name in given}
+        if "id" in given:
+            # Equal sets of ids are the same filter, so a cursor fits them.
+            lists["id"] = tuple(sorted(set(given["id"])))
         return cls(**given | lists)
 
     def facets(self) -> list[tuple[Facet, tuple[str, ...]]]:
         """Return (kind, values) pairs; a session must have one value of each pair."""
         wanted: list[tuple[Facet, tuple[str, ...]]] = [
-            (Facet.TAG, (tag,)) for tag in self.tag
+            (Facet.TAG, (tag_value(tag),)) for tag in self.tag
         ]
         if self.tag_any:
-            wanted.append((Facet.TAG, self.tag_any))
+            wanted.append((Facet.TAG, tuple(map(tag_value, self.tag_any))))
         if self.document is not None:
             wanted.append((Facet.DOCUMENT, (self.document,)))
         wanted += [(Facet.METADATA, (pair,)) for pair in self.metadata or ()]
@@ -94,6 +101,8 @@ class SessionFilters:
         }
         for name in _LISTS:
             others[name] = ("",) * len(getattr(self, name) or ())
+        if self.id is not None:
+            others["id"] = ()
         return replace(self, **others)
 
     def parameters(self) -> dict[str, Any]:
@@ -101,6 +110,7 @@ class SessionFilters:
         values = {f"filter_{name}": getattr(self, name) for name in _INSTANTS}
         values |= {"filter_model": self.model, "filter_name": _escaped(self.name)}
         values["filter_external_id"] = self.external_id
+        values["filter_ids"] = ",".join(each.hex for each in self.id or ())
         for place, (_, facets) in enumerate(self.facets()):
             for number, value in enumerate(facets):
                 values[f"filter_facet_{place}_{number}"] = value
@@ -127,7 +137,8 @@ def find_rare_facet(
     there are any facets.
     """
     wanted = filters.facets()
-    if not wanted:
+    # The database starts from the ids, if there are any.
+    if not wanted or filters.id is not None:
         return None
     parameters = {"the_owner": owner_id, **filters.parameters()}
     counts = _prepare_counts(_only_facets(filters).shape(), few + 1)
@@ -164,15 +175,12 @@ def select_matching(
 ) -> Select[Any]:
     """Return `query` restricted to the owner's sessions that match the filters.
 
-    The database starts from the sessions with the rare facet, if there is one.
+    The database starts from the sessions with the ids or with the rare facet, if there
+    are any.
     """
-    owner: ColumnElement[str] = ChatSession.owner_id.expression
-    if rare_facet is not None and is_sqlite():
-        # Without the plus, SQLite uses an index on the owner and walks through all of
-        # the owner's sessions to find the few.
-        owner = literal_column("+sessions.owner_id", owner.type)
+    starts_from_few = rare_facet is not None or filters.id is not None
     return query.where(
-        owner == owner_id,
+        _owner_column(starts_from_few=starts_from_few) == owner_id,
         *_column_conditions(filters),
         *(
             _one_of(_having(kind, values, owner_id))
@@ -183,6 +191,15 @@ def select_matching(
     )
 
 
+def _owner_column(*, starts_from_few: bool) -> ColumnElement[str]:
+    owner: ColumnElement[str] = ChatSession.owner_id.expression
+    if starts_from_few and is_sqlite():
+        # Without the plus, SQLite uses an index on the owner and walks through all of
+        # the owner's sessions to find the few.
+        owner = literal_column("+sessions.owner_id", owner.type)
+    return owner
+
+
 def select_all_matching(
     query: Select[Any], filters: SessionFilters, *, owner_id: str
 ) -> Select[Any]:
@@ -191,7 +208,7 @@ def select_all_matching(
     Such a query has no first page to find early, so it needs no rare facet.
     """
     return query.where(
-        ChatSession.owner_id == owner_id,
+        _owner_column(starts_from_few=filters.id is not None) == owner_id,
         *_column_conditions(filters),
         *(ChatSession.id.in_(each) for each in _having_each(filters, owner_id)),
     )
@@ -225,6 +242,9 @@ def _column_conditions(filters: SessionFilters) -> Iterable[ColumnElement[bool]]
             f"filter_{name}", parameters[f"filter_{name}"], type_=column.type
         )
 
+    if filters.id is not None:
+        ids = bindparam("filter_ids", parameters["filter_ids"], type_=Text)
+        yield in_id_list(ChatSession.id, ids)
     if filters.model is not None:
         column = ChatSession.llm_model_name
         yield column == given("model", column)
@@ -258,16 +278,16 @@ def _one_of(having: Select[Any]) -> ColumnElement[bool]:
 
 def _shows_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
     """Return the condition that a session has one of the values, for a walk."""
-    if kind is Facet.METADATA:
-        return _is_indexed_with_one_of(kind, values)
-    return _lists_one_of(kind, values)
+    if kind is Facet.DOCUMENT:
+        return _lists_one_of(kind, values)
+    return _is_indexed_with_one_of(kind, values)
 
 
 def _is_indexed_with_one_of(kind: Facet, values: list[Named]) -> ColumnElement[bool]:
     """Return the condition that the session's own facets include one of the values.
 
-    Metadata can be long, and SQL cannot compare all its numbers exactly, so a walk
-    looks up the primary key of `session_facets` instead.
+    SQL cannot fold tags. Metadata can be long, and SQL cannot compare all its numbers
+    exactly. So a walk looks up the primary key of `session_facets` instead.
     """
     one: ColumnElement[int] = literal_column("1")
     found = (

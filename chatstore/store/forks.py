@@ -18,11 +18,12 @@ from itertools import chain, islice
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy import case, func, insert, literal, select, update
 from sqlalchemy.orm import aliased
 
 from chatstore.clock import utc_now
 from chatstore.db import db, prepared_first, run_read
+from chatstore.enums import Facet
 from chatstore.errors import DatabaseUnavailable, SeqMissing
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.sessions import (
@@ -197,7 +198,7 @@ def finish_fork(fork: Fork) -> ChatSession:
     # The source keeps its row until the commit, so the facets fit the lists.
     _require_source(fork, is_locking=True)
     chat = _reveal(fork)
-    _copy_facets(fork)
+    _copy_facets(fork, chat)
     if fork.name_words is not None:
         entries.put_name(chat, fork.name_words)
     return chat
@@ -275,14 +276,17 @@ def _given_up() -> DatabaseUnavailable:
     )
 
 
-def _copy_facets(fork: Fork) -> None:
+def _copy_facets(fork: Fork, chat: ChatSession) -> None:
+    number = literal(chat.number, SessionFacet.number.type)
     facets = select(
         literal(fork.id, SessionFacet.session_id.type),
         SessionFacet.kind,
         SessionFacet.value,
         SessionFacet.owner_id,
+        SessionFacet.label,
+        case((SessionFacet.kind == Facet.TAG, number)),
     ).where(SessionFacet.session_id == fork.source_id)
-    columns = ["session_id", "kind", "value", "owner_id"]
+    columns = ["session_id", "kind", "value", "owner_id", "label", "number"]
     db.session.execute(insert(SessionFacet).from_select(columns, facets))
 
 

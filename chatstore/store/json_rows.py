@@ -198,6 +198,30 @@ def _in_list_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"{column} = ANY (CAST(string_to_array({values}, ',') AS integer[]))"
 
 
+class in_id_list(FunctionElement[Any]):
+    """SQL for a condition: the column is one of the UUIDs in a text as "hex,hex".
+
+    PostgreSQL and SQLite look up each UUID in an index.
+    """
+
+    name = "in_id_list"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(in_id_list)
+def _in_id_list(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    ids = f"""json_each('["' || replace({values}, ',', '","') || '"]')"""
+    return f"{column} IN (SELECT value FROM {ids})"  # nosec B608
+
+
+@compiles(in_id_list, "postgresql")
+def _in_id_list_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = ANY (CAST(string_to_array({values}, ',') AS uuid[]))"
+
+
 class given_member(FunctionElement[str]):
     """SQL for the JSON text of a member of a kind after a comma; '' if it is null.
 
@@ -226,6 +250,32 @@ def _given_member(element: Any, compiler: Any, **options: Any) -> str:
     return f"coalesce({compiler.process(start, **options)} || {text}, '')"
 
 
+class object_member(FunctionElement[str]):
+    """SQL for the JSON text of one member of a stored object; null if it is absent."""
+
+    name = "object_member"
+    type = Text()
+    inherit_cache = True
+
+    def __init__(self, column: SQLCoreOperations[Any], name: str) -> None:
+        super().__init__(column, literal_column(name))
+
+
+@compiles(object_member)
+def _object_member(element: Any, compiler: Any, **options: Any) -> str:
+    column, name = element.clauses
+    place = f"{compiler.process(column, **options)}, '$.{name.name}'"
+    # json_quote(NULL) is the text null, so the type tells whether there is a member.
+    value = f"json_quote(json_extract({place}))"
+    return f"CASE WHEN json_type({place}) IS NOT NULL THEN {value} END"
+
+
+@compiles(object_member, "postgresql")
+def _object_member_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    column, name = element.clauses
+    return f"({compiler.process(column, **options)} -> '{name.name}')"
+
+
 def as_json(
     members: Sequence[Member],
     columns: Mapping[str, SQLCoreOperations[Any]],
@@ -244,7 +294,9 @@ def as_json(
     ]
     if optional or extra is not None:
         template += "%s"
-        values += [_rare_members(optional, columns, extra)]
+        rare = _rare_members(optional, columns, extra)
+        # Each rare member begins with a comma, which the first of an object must not.
+        values += [rare if members else func.substr(rare, 2)]
     return formatted(literal_column(f"'{{{template}}}'"), *values)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,7 +17,6 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    literal_column,
     select,
 )
 from sqlalchemy import cast as sql_cast
@@ -41,19 +40,20 @@ from chatstore.errors import (
 )
 from chatstore.interchange.chat_completions import Content
 from chatstore.models import ChatSession, Message
-from chatstore.schemas.dumping import members_of
-from chatstore.schemas.messages import MessageStateSchema, PlainMessageSchema
 from chatstore.store.appends import draft_messages, write_messages
 from chatstore.store.json_rows import (
     AppendedMessage,
-    as_json,
-    columns_by_attribute,
     in_list,
     join_columns,
     join_rows,
     json_value,
     split_values,
-    stored_bytes,
+)
+from chatstore.store.message_fields import (
+    Fields,
+    measures_texts,
+    message_bytes,
+    message_json,
 )
 from chatstore.store.search.entries import APPEND_WORDS
 from chatstore.store.sessions import (
@@ -77,33 +77,18 @@ MAX_ID = 2**63 - 1
 
 
 _POSITION = select(ChatSession.last_seq, HEAD_SEQ).where(IS_OWNED)
-_MESSAGE_JSON = as_json(
-    members_of(PlainMessageSchema()),
-    # All rows have the same session, so a parameter replaces the column.
-    {
-        **columns_by_attribute(Message),
-        "session_id": bindparam("the_session", type_=ChatSession.id.type),
-        "revision": func.nullif(Message.revision, literal_column("1")),
-    },
-    optional=members_of(MessageStateSchema()),
-    extra=Message.extra,
-)
-_ONE_AS_JSON = Prepared(
-    select(_MESSAGE_JSON, Message.revision, sql_cast(Message.feedback, Text))
-    .join(ChatSession)
-    .where(IS_OWNED, Message.id == bindparam("the_message", type_=Message.id.type))
-)
-# Bytes as stored: JSON's escapes turn one byte into at most six.
-MESSAGE_BYTES = stored_bytes(
-    Message.content, Message.metadata_, Message.extra, Message.feedback
-)
+# Bytes of a whole message, as stored.
+MESSAGE_BYTES = message_bytes()
+# Callers may choose from 2^n sets of fields, so a cache keeps only the latest ones.
+_MAX_FIELD_SETS = 64
 
 
 @dataclass(frozen=True)
 class MessageRange:
     """The messages of a session to list: those with `after` < seq < `before`.
 
-    At most `limit` messages, in this `order`; None means no bound.
+    At most `limit` messages, in this `order`; None means no bound. Each has these
+    `fields`, or all.
     """
 
     after: int = 0
@@ -111,6 +96,7 @@ class MessageRange:
     order: Order = Order.ASC
     role: Role | None = None
     limit: int | None = None
+    fields: Fields | None = None
 
     def following(self, seqs: Sequence[int], *, end: int) -> "MessageRange":
         """Return the range after a chunk of `seqs`; `end` is an exclusive bound."""
@@ -245,19 +231,31 @@ class MessageJson(NamedTuple):
 
 
 def get_message_json(
-    session_id: UUID, message_id: int, *, owner_id: str
+    session_id: UUID, message_id: int, *, owner_id: str, fields: Fields | None = None
 ) -> MessageJson:
     """Return one message of the session as JSON text; raise NotFound."""
+    query = _ONE_AS_JSON if fields is None else _prepare_one(fields)
     found: Sequence[tuple[Any, ...]] = ()
     if message_id <= MAX_ID:
         parameters = session_parameters(session_id, owner_id)
         with read_connection() as connection:
-            found = _ONE_AS_JSON.rows(
-                connection, {**parameters, "the_message": message_id}
-            )
+            found = query.rows(connection, {**parameters, "the_message": message_id})
     if not found:
         raise no_such_message(session_id, message_id)
     return MessageJson(*found[0])
+
+
+def _one_as_json(fields: Fields | None = None) -> Prepared:
+    feedback = sql_cast(Message.feedback, Text)
+    return Prepared(
+        select(message_json(fields), Message.revision, feedback)
+        .join(ChatSession)
+        .where(IS_OWNED, Message.id == bindparam("the_message", type_=Message.id.type))
+    )
+
+
+_ONE_AS_JSON = _one_as_json()
+_prepare_one = lru_cache(maxsize=_MAX_FIELD_SETS)(_one_as_json)
 
 
 def no_such_message(session_id: UUID, message_id: int) -> NotFound:
@@ -325,7 +323,7 @@ def read_messages(
 
     Raises NotFound.
     """
-    size = _max_chunk_messages()
+    size = _max_chunk_messages(wanted.fields)
     if wanted.limit is not None:
         size = min(size, wanted.limit)
     parameters = {
@@ -336,9 +334,13 @@ def read_messages(
         "size": size,
         "seqs": ",".join(map(str, seqs or ())),
     }
-    query = _prepare_range(
+    shape = _RangeShape(
         wanted.order, has_role=wanted.role is not None, has_seqs=seqs is not None
     )
+    if wanted.fields is None:
+        query = _prepare_whole(shape)
+    else:
+        query = _prepare_chosen(shape, wanted.fields)
     with read_connection() as connection:
         ((texts, found, last_seq),) = query.rows(connection, parameters)
     if last_seq is None:
@@ -350,13 +352,32 @@ def read_messages(
     )
 
 
-def _max_chunk_messages() -> int:
+def _max_chunk_messages(fields: Fields | None) -> int:
     is_cheap = not is_sqlite() or sqlite.has_cheap_text_sizes()
-    return CHUNK_MESSAGES if is_cheap else _MESSAGES_READ_FOR_SIZE
+    if is_cheap or not measures_texts(fields):
+        return CHUNK_MESSAGES
+    return _MESSAGES_READ_FOR_SIZE
+
+
+class _RangeShape(NamedTuple):
+    """The order of a range, and which parameters its statement takes."""
+
+    order: Order
+    has_role: bool
+    has_seqs: bool
 
 
 @cache  # building it costs more than running it
-def _prepare_range(order: Order, *, has_role: bool, has_seqs: bool) -> Prepared:
+def _prepare_whole(shape: _RangeShape) -> Prepared:
+    return _prepare_range(shape, None)
+
+
+@lru_cache(maxsize=_MAX_FIELD_SETS)
+def _prepare_chosen(shape: _RangeShape, fields: Fields) -> Prepared:
+    return _prepare_range(shape, fields)
+
+
+def _prepare_range(shape: _RangeShape, fields: Fields | None) -> Prepared:
     # Between two statements the session might be deleted, and the listing would look
     # complete. So one statement reads the session and its messages.
     last_seq = select(ChatSession.last_seq).where(IS_OWNED).scalar_subquery()
@@ -366,10 +387,11 @@ def _prepare_range(order: Order, *, has_role: bool, has_seqs: bool) -> Prepared:
         Message.seq > bindparam("after"),
         Message.seq < bindparam("before"),
     ]
-    if has_role:
+    if shape.has_role:
         conditions.append(Message.role == bindparam("role"))
-    if has_seqs:
+    if shape.has_seqs:
         conditions.append(in_list(Message.seq, bindparam("seqs", type_=Text)))
+    order = shape.order
     by_seq = Message.seq.asc() if order is Order.ASC else Message.seq.desc()
     size = bindparam("size", type_=Integer)
 
@@ -377,7 +399,7 @@ def _prepare_range(order: Order, *, has_role: bool, has_seqs: bool) -> Prepared:
         return select(*columns).where(*conditions).order_by(by_seq)
 
     sizes = bounded(
-        rows(Message.seq, MESSAGE_BYTES.label("bytes")), size + 1
+        rows(Message.seq, message_bytes(fields).label("bytes")), size + 1
     ).subquery()
     whole = (
         select(func.count().label("found"), func.sum(sizes.c.bytes).label("bytes"))
@@ -387,7 +409,9 @@ def _prepare_range(order: Order, *, has_role: bool, has_seqs: bool) -> Prepared:
     fitting = case(
         (whole.c.bytes <= CHUNK_BYTES, size), else_=_count_fitting(sizes, order, size)
     )
-    seq_and_text = join_columns(json_value("integer", Message.seq), _MESSAGE_JSON)
+    seq_and_text = join_columns(
+        json_value("integer", Message.seq), message_json(fields)
+    )
     chunk = rows(seq_and_text.label("item"), Message.seq)
     chunk = bounded(chunk, select(fitting).scalar_subquery())
     found = select(whole.c.found).scalar_subquery()

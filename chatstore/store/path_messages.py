@@ -91,7 +91,8 @@ def list_branch(
 def _with_siblings(message: str, siblings: Sequence[int] | None) -> str:
     if siblings is None:
         return message
-    return f'{message[:-1]},"siblings":[{",".join(map(str, siblings))}]}}'
+    comma = "" if message == "{}" else ","
+    return f'{message[:-1]}{comma}"siblings":[{",".join(map(str, siblings))}]}}'
 
 
 def _window(

@@ -44,7 +44,7 @@ from chatstore.store.json_rows import (
     stored_bytes,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sessions import SESSION_JSON
+from chatstore.store.sessions import Fields, session_json
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -80,14 +80,15 @@ def list_sessions(
     listing: SessionListing = SessionListing(),
     place: SessionPlace | None = None,
     offset: int = 0,
+    fields: Fields | None = None,
     page_bytes: int = PAGE_BYTES,
     few: int = FEW,
 ) -> Page[str]:
     """Return up to `limit` sessions after `place`, or before a backward `place`.
 
-    Each item is JSON text. The page skips the first `offset` sessions. It holds at most
-    `page_bytes`, or one larger session. A tag or document that at most `few` sessions
-    have is looked up first.
+    Each item is JSON text, with these `fields` or all. The page skips the first
+    `offset` sessions. It holds at most `page_bytes`, or one larger session. A tag or
+    document that at most `few` sessions have is looked up first.
     """
     is_backward = place is not None and place.backward
     walks = _walks(listing, place)
@@ -101,12 +102,12 @@ def list_sessions(
         parameters |= {"place_value": place.value, "place_id": place.id}
     with read_connection() as connection:
         rare = find_rare_facet(connection, filters, owner_id=owner_id, few=few)
-        prepared = _prepare(shape, walks, rare)
+        prepared = _prepare(shape, walks, rare, fields)
         parts = prepared.rows(connection, parameters)
         values = [value for _, joined in parts for value in split_values(joined)]
         chats = list(map(_parse_listed, values[::2], values[1::2]))
         page = _first_page(chats[:limit], page_bytes)
-        texts = _read_json(connection, page, owner_id)
+        texts = _read_json(connection, page, owner_id, fields)
     has_more = len(chats) > len(page)
     if is_backward:
         page.reverse()
@@ -160,7 +161,11 @@ class _LargeSession(NamedTuple):
 
 
 class _ListedSession(NamedTuple):
-    """The JSON of a session, or its size if large, and the JSON of its sort value."""
+    """The JSON of a session, or its size if large, and the JSON of its sort value.
+
+    If the session's JSON has chosen fields only, the key is a list of the sort value,
+    the id and whether the session is pinned.
+    """
 
     item: str | _LargeSession
     key: str
@@ -191,13 +196,16 @@ def _first_page(
 
 
 def _read_json(
-    connection: Connection, chats: Sequence[_ListedSession], owner_id: str
+    connection: Connection,
+    chats: Sequence[_ListedSession],
+    owner_id: str,
+    fields: Fields | None,
 ) -> list[str]:
     """Return the JSON of the sessions that still exist."""
     ids = [chat.item.id for chat in chats if isinstance(chat.item, _LargeSession)]
     large: dict[UUID, str] = {}
     if ids:
-        query = select(ChatSession.id, SESSION_JSON).where(
+        query = select(ChatSession.id, session_json(fields)).where(
             ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
         )
         large = {row[0]: row[1] for row in connection.execute(query)}
@@ -217,10 +225,15 @@ class _Walk(NamedTuple):
 
 
 @cached_per_database(maxsize=256)  # compiling a statement costs more than running it
-def _prepare(listing: SessionListing, walks: Walks, rare_facet: int | None) -> Prepared:
+def _prepare(
+    listing: SessionListing,
+    walks: Walks,
+    rare_facet: int | None,
+    fields: Fields | None,
+) -> Prepared:
     """Return one statement for the walks through lists of this shape."""
     rows = select_matching(
-        _select_rows(listing),
+        _select_rows(listing, fields),
         listing.filters,
         owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
         rare_facet=rare_facet,
@@ -228,12 +241,13 @@ def _prepare(listing: SessionListing, walks: Walks, rare_facet: int | None) -> P
     return Prepared(_select_walks(listing, rows, walks))
 
 
-def _select_rows(listing: SessionListing) -> Select[Any]:
+def _select_rows(listing: SessionListing, fields: Fields | None) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
-    key = json_value(kind, SORT_COLUMNS[listing.sort])
-    item = case((_SIZE <= _SHARE, SESSION_JSON), else_=_LARGE_JSON)
+    key: ColumnElement[str] = json_value(kind, SORT_COLUMNS[listing.sort])
+    if fields is not None:
+        key = formatted(literal_column("'[%s,%s,%s]'"), key, _ID_JSON, _PINNED_JSON)
     columns: list[Any] = [
-        join_columns(item, key).label("item"),
+        join_columns(_select_item(fields), key).label("item"),
         SORT_COLUMNS[listing.sort].label("sort"),
         ChatSession.id.label("id"),
     ]
@@ -242,16 +256,28 @@ def _select_rows(listing: SessionListing) -> Select[Any]:
 
 # Only these columns make a session large. SQLite knows their size without reading them,
 # so a session that is larger than its share costs next to nothing here.
-_SIZE = stored_bytes(
-    ChatSession.rag_document_ids, ChatSession.metadata_tags, ChatSession.metadata_
-)
+_LARGE_COLUMNS = {
+    "rag_document_ids": ChatSession.rag_document_ids,
+    "metadata_tags": ChatSession.metadata_tags,
+    "metadata": ChatSession.metadata_,
+}
 _SHARE = bindparam("share", type_=Integer)
-_LARGE_JSON = formatted(
-    literal_column("'[%s,%s,%s]'"),
-    json_value("uuid", ChatSession.id),
-    json_value("boolean", ChatSession.pinned),
-    _SIZE,
-)
+_ID_JSON = json_value("uuid", ChatSession.id)
+_PINNED_JSON = json_value("boolean", ChatSession.pinned)
+
+
+def _select_item(fields: Fields | None) -> ColumnElement[str]:
+    """Return SQL for the JSON of a session, or for its size if it is large."""
+    large = [
+        column
+        for name, column in _LARGE_COLUMNS.items()
+        if fields is None or name in fields
+    ]
+    if not large:
+        return session_json(fields)
+    size = stored_bytes(*large)
+    large_json = formatted(literal_column("'[%s,%s,%s]'"), _ID_JSON, _PINNED_JSON, size)
+    return case((size <= _SHARE, session_json(fields)), else_=large_json)
 
 
 def _select_walks(
@@ -347,12 +373,19 @@ def _place_back(place: SessionPlace, listing: SessionListing) -> SessionPlace:
 
 
 def _place_of(chat: _ListedSession, listing: SessionListing) -> SessionPlace:
-    value = orjson.loads(chat.key)
+    value, session_id, pinned = _sort_key(chat)
     if listing.sort is not SessionSort.NAME:
         value = as_instant(value)
-    if isinstance(chat.item, _LargeSession):
-        session_id, pinned = chat.item.id, chat.item.pinned
-    else:
-        item = orjson.loads(chat.item)
-        session_id, pinned = UUID(item["id"]), item["pinned"]
     return SessionPlace(value, session_id, pinned if listing.pinned_first else None)
+
+
+def _sort_key(chat: _ListedSession) -> tuple[Any, UUID, bool]:
+    """Return the sort value and the id of a session, and whether it is pinned."""
+    key = orjson.loads(chat.key)
+    if isinstance(key, list):
+        value, session_id, pinned = key
+        return value, UUID(session_id), pinned
+    if isinstance(chat.item, _LargeSession):
+        return key, chat.item.id, chat.item.pinned
+    item = orjson.loads(chat.item)
+    return key, UUID(item["id"]), item["pinned"]

@@ -22,8 +22,8 @@ class Operation:
 
     The view gets the loaded `query` or `body` as its first argument. It returns a
     value that `answer` dumps, a tuple of such a value and headers, or a response of
-    its own, which may have the form of `other_answer`. A query parameter that `query`
-    does not declare raises ValidationFailed.
+    its own, which may have the form of one of `other_answers`. A query parameter that
+    `query` does not declare raises ValidationFailed.
     A view answers `other_statuses`, which are successes too, itself.
 
     An idempotent view runs once for each Idempotency-Key. A view that calls
@@ -34,7 +34,7 @@ class Operation:
     query: type[Schema] | None = None
     body: type[Schema] | None = None
     answer: type[Schema] | None = None
-    other_answer: type[Schema] | None = None
+    other_answers: tuple[type[Schema], ...] = ()
     status: int = 200
     other_statuses: tuple[int, ...] = ()
     media_type: str = JSON

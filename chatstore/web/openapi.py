@@ -226,8 +226,8 @@ def _success(operation: Operation, status: int) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if operation.answer or operation.media_type != JSON:
         schema: Any = operation.answer or {"type": "string"}
-        if operation.other_answer:
-            schema = {"anyOf": [schema, operation.other_answer]}
+        if operation.other_answers:
+            schema = {"anyOf": [schema, *operation.other_answers]}
         response["content"] = {operation.media_type: {"schema": schema}}
     if operation.answer_headers:
         headers = {name: _ANSWER_HEADERS[name] for name in operation.answer_headers}

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chatstore.store.facets import distinct_tags
+
 KINDS = ("sqlite", "postgresql")
 DEFAULT_MODEL = "test-model"
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -38,8 +40,8 @@ def as_kept(columns: JsonObject) -> JsonObject:
     """Return these columns of a session with tags trimmed and without duplicates."""
     if "metadata_tags" not in columns:
         return columns
-    tags = dict.fromkeys(tag.strip() for tag in columns["metadata_tags"])
-    return columns | {"metadata_tags": list(tags)}
+    tags = distinct_tags(tag.strip() for tag in columns["metadata_tags"])
+    return columns | {"metadata_tags": tags}
 
 
 def text_of(content: Any) -> str:

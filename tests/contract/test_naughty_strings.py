@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatstore.db import run_write
+from chatstore.store.facets import distinct_tags
 from chatstore.store.messages import append_messages
 from chatstore.store.search.pages import Search, search
 from chatstore.store.sessions import create_session, delete_session
@@ -37,7 +38,7 @@ def test_each_naughty_name_comes_back_or_is_refused(alice, naughty_strings):
 
 def test_naughty_tags_and_document_ids_come_back(alice, naughty_strings):
     strings = [text for text in naughty_strings if not cannot_be_stored(text)]
-    tags = list(dict.fromkeys(text.strip()[:64].strip() for text in strings))
+    tags = distinct_tags(text.strip()[:64].strip() for text in strings)
     for start in range(0, len(strings), 50):
         some = [tag for tag in tags[start : start + 50] if tag]
         body = {"metadata_tags": some, "rag_document_ids": strings}

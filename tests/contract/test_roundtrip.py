@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from chatstore.store.facets import tag_value
 from tests.support import JSON, SESSIONS, messages_url, session_url
 
 MAX_INTEGER = 2**53 - 1
@@ -155,7 +156,7 @@ def test_a_whole_message_comes_back_value_for_value(alice, body):
 @given(
     name=st.none() | texts,
     documents=st.lists(texts, max_size=5),
-    tags=st.lists(texts.map(str.strip).filter(bool), max_size=5, unique=True),
+    tags=st.lists(texts.map(str.strip).filter(bool), max_size=5, unique_by=tag_value),
 )
 def test_a_session_comes_back_as_it_was_sent(alice, name, documents, tags):
     body = {"name": name, "rag_document_ids": documents, "metadata_tags": tags}

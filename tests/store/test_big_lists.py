@@ -229,3 +229,21 @@ def test_an_external_id_is_looked_up_in_its_index(db_session):
         lambda: list_sessions(owner_id="alice", limit=50, listing=listing)
     )
     assert any("ix_sessions_external_id" in line for line in lines), lines
+
+
+def test_sessions_are_looked_up_by_their_ids(db_session):
+    rows = fill_sessions(5000)
+    wanted = SessionFilters(id=tuple(row["id"] for row in rows[:3]), tag=("often",))
+    listing = SessionListing(wanted)
+    found = [
+        *plans(lambda: list_sessions(owner_id="alice", limit=50, listing=listing)),
+        *plans(lambda: count_sessions(owner_id="alice", filters=wanted)),
+    ]
+    assert len(found) == 2
+    for lines in found:
+        text = "\n".join(lines)
+        if db.engine.dialect.name == "sqlite":
+            assert "sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)" in text
+        else:
+            assert "pk_sessions" in text, text
+        assert "ix_sessions_active" not in text, text

@@ -94,6 +94,16 @@ def test_tags_are_added_and_removed(chats):
     assert [list(check.find()) for check in CHECKS] == [[] for _ in CHECKS]
 
 
+def test_equal_tags_are_added_once_and_removed_in_any_spelling(chats):
+    assert change("add_tags", tags=("T", "New", "NEW")).changed == 3
+    assert stored("metadata_tags")["a"] == ["t", "New"]
+    assert change("add_tags", tags=("new", "T")).changed == 0
+    assert change("remove_tags", tags=("nEw",)).changed == 3
+    assert stored("metadata_tags")["a"] == ["t"]
+    assert change("archive", SessionFilters(tag=("T",))).changed == 3
+    assert [list(check.find()) for check in CHECKS if check.name == "facets"] == [[]]
+
+
 def test_more_tags_than_a_session_may_have_change_none(chats):
     change("add_tags", [chats[1].id], tags=("one", "two"))
     with pytest.raises(ValidationFailed, match="/tags"):

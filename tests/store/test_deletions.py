@@ -10,7 +10,7 @@ from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, SessionFacet
 from chatstore.models.sessions import DELETED_OWNER
 from chatstore.services.background_deletions import finish_deletions
-from chatstore.store import bulk, deletions, facets, messages, sessions, stats
+from chatstore.store import bulk, deletions, facets, messages, sessions, stats, tags
 from chatstore.store.deletions import Bounds
 from chatstore.store.search import rebuild
 from chatstore.store.session_lists import list_sessions
@@ -123,7 +123,7 @@ def test_no_list_and_no_search_has_it(chat, other):
     assert [each.name for each in parsed(page.items)] == ["Other"]
     assert {hit.session_id for hit in hits("m*")} == {other.id}
     assert hits("large") == []
-    assert facets.list_tags(owner_id="alice", limit=10) == []
+    assert tags.list_tags(owner_id="alice", limit=10) == []
     counted = facets.list_models(owner_id="alice", limit=10)
     assert [each.sessions for each in counted] == [1]
     assert stats.count_sessions() == 1

@@ -1,20 +1,23 @@
 import pytest
+from sqlalchemy import select
 
 from chatstore.db import run_write
+from chatstore.enums import Facet
 from chatstore.models import SessionFacet
-from chatstore.store.facets import FacetCount, list_models, list_tags
+from chatstore.settings import MAX_FACET_LENGTH
+from chatstore.store.facets import (
+    FacetCount,
+    distinct_tags,
+    facet_values,
+    list_models,
+    tag_value,
+)
+from chatstore.store.filters import SessionFilters
+from chatstore.store.session_lists import SessionListing, list_sessions
 from chatstore.store.sessions import delete_session, update_session
+from chatstore.store.tags import list_tags
 from tests.support import count
-
-
-def test_tags_are_counted_the_most_common_first(db_session, make_session):
-    make_session(owner_id="alice", metadata_tags=["b", "a"])
-    make_session(owner_id="alice", metadata_tags=["b", "c"], rag_document_ids=["a"])
-    make_session(owner_id="bob", metadata_tags=["a", "theirs"])
-    expected = [FacetCount("b", 2), FacetCount("a", 1), FacetCount("c", 1)]
-    assert list_tags(owner_id="alice", limit=10) == expected
-    assert list_tags(owner_id="alice", limit=2) == expected[:2]
-    assert list_tags(owner_id="nobody", limit=10) == []
+from tests.support.listings import ids_of
 
 
 def test_models_are_counted_the_most_common_first(db_session, make_session):
@@ -36,11 +39,58 @@ def test_what_a_session_loses_counts_no_more(db_session, make_session):
     assert count(db_session, SessionFacet) == 0
 
 
-@pytest.mark.parametrize("tags", [["x", "x"], ["é", "e\u0301", "É"], ["t" * 512]])
-def test_equal_tags_of_a_session_count_once_and_others_apart(
-    db_session, make_session, tags
+@pytest.mark.parametrize(
+    ("tags", "values"),
+    [
+        (["x", "x"], {"x": None}),
+        (["é", "e\u0301", "É", "E\u0301"], {"é": None}),
+        (["É", "é"], {"é": "É"}),
+        (["Straße", "STRASSE"], {"strasse": "Straße"}),
+        (
+            ["ﬁt", "FIT", "resume", "résumé"],
+            {"fit": "ﬁt", "resume": None, "résumé": None},
+        ),
+        (["t" * 512], {"t" * 512: None}),
+        (None, {}),
+    ],
+)
+def test_equal_tags_of_a_session_count_once_and_others_apart(tags, values):
+    assert facet_values(Facet.TAG, tags) == values
+    assert distinct_tags(tags or []) == [
+        label or value for value, label in values.items()
+    ]
+
+
+def test_the_longest_folded_tags_fit_their_index_and_stay_apart(
+    db_session, make_session
 ):
-    make_session(owner_id="alice", metadata_tags=tags)
-    found = list_tags(owner_id="alice", limit=10)
-    assert {each.value for each in found} == set(tags)
-    assert {each.sessions for each in found} == {1}
+    # This one character folds to 18.
+    tags = ["\ufdfa" * 511 + end for end in "abA"]
+    chat = make_session(owner_id="alice", metadata_tags=tags)
+    assert list_tags(owner_id="alice", limit=9) == [
+        FacetCount(tag, 1) for tag in sorted(tags[:2], key=tag_value)
+    ]
+    assert all(len(tag_value(tag)) == MAX_FACET_LENGTH for tag in tags)
+    for tag in tags:
+        listing = SessionListing(SessionFilters(tag=(tag.upper(),)))
+        page = list_sessions(owner_id="alice", limit=2, listing=listing)
+        assert ids_of(page) == [chat.id]
+
+
+def test_only_tags_have_labels_and_the_number_of_their_session(
+    db_session, make_session
+):
+    chat = make_session(
+        owner_id="alice",
+        metadata_tags=["A", "b"],
+        rag_document_ids=["D"],
+        metadata={"K": "V"},
+    )
+    rows = db_session.scalars(select(SessionFacet).order_by(SessionFacet.value))
+    found = {(row.kind, row.value, row.label, row.number) for row in rows}
+    assert found == {
+        ("tag", "a", "A", chat.number),
+        ("tag", "b", None, chat.number),
+        ("document", "D", None, None),
+        ("metadata", "K:V", None, None),
+    }

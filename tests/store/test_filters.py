@@ -44,16 +44,16 @@ BOTH_PLANS = pytest.mark.parametrize("few", [FEW, -1], ids=["looked up", "walked
     ("given", "expected"),
     [
         ({}, "abcd"),
-        ({"tag": ("red",)}, "ab"),
-        ({"tag": ("red", "big")}, "a"),
-        ({"tag": ("Red",)}, "c"),
+        ({"tag": ("red",)}, "abc"),
+        ({"tag": ("red", "big")}, "ac"),
+        ({"tag": ("RED",)}, "abc"),
         ({"tag": ("re",)}, ""),
         ({"tag_any": ("red", "big")}, "abc"),
-        ({"tag_any": ("Red", "nobody's")}, "c"),
+        ({"tag_any": ("Red", "nobody's")}, "abc"),
         ({"tag": ("big",), "tag_any": ("red", "Red")}, "ac"),
         ({"document": "d1"}, "ac"),
         ({"document": "red"}, ""),
-        ({"document": "d1", "tag": ("red",)}, "a"),
+        ({"document": "d1", "tag": ("red",)}, "ac"),
         ({"model": "other"}, "b"),
         ({"model": "OTHER"}, ""),
         ({"model": "other", "tag": ("red",), "name": "B"}, "b"),
@@ -65,7 +65,7 @@ def test_every_filter_that_is_given_holds(sessions, few, given, expected):
     assert names(few, **given) == list(expected)
 
 
-ODD_TAGS = ['a"b', "a\\b", '"red"', 'x"red', "[red]", "a,b", "%", "?", "é", "e\u0301"]
+ODD_TAGS = ['a"b', "a\\b", '"red"', 'x"red', "[red]", "a,b", "%", "?", "é", "e"]
 ODD_TAGS += ["数据", "🚀", "null", "1", "{}", "'", ":tag", "%s"]
 
 

@@ -172,14 +172,16 @@ def test_a_message_is_sent_as_its_schema_dumps_it(db_session, make_session, valu
 
 def test_the_order_of_what_is_collected_is_written(db_session):
     prepared = [
-        (messages._prepare_range(order, has_role=False, has_seqs=seqs), 1)
+        (messages._prepare_whole(messages._RangeShape(order, False, seqs)), 1)
         for order in Order
         for seqs in (False, True)
     ]
     for sort, first in product(SessionSort, (True, False)):
         listing = SessionListing(sort=sort, pinned_first=first)
         walks = session_lists._walks(listing, None)
-        prepared.append((session_lists._prepare(listing, walks, None), len(walks)))
+        prepared.append(
+            (session_lists._prepare(listing, walks, None, None), len(walks))
+        )
     for each, parts in prepared:
         text = str(each._compiled_for(db.engine.dialect).text)
         aggregate = r"(?:group_concat|string_agg)\("

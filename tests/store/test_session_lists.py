@@ -131,7 +131,8 @@ def bytes_of(page):
 
 def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
     listing = SessionListing()
-    shape = session_lists._prepare(listing, session_lists._walks(listing, None), None)
+    walks = session_lists._walks(listing, None)
+    shape = session_lists._prepare(listing, walks, None, None)
     parameters = {"the_owner": "alice", "limit": 1001, "offset": 0, "share": 20}
     with read_connection() as connection:
         ((_, texts),) = shape.rows(connection, parameters)

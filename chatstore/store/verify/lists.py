@@ -15,14 +15,14 @@ from chatstore.store.sessions import folded_name
 # A hundred sessions with the most tags and document ids hold about 100 MiB.
 _BATCH = 100
 
-FacetSet = set[tuple[str, str, str]]
+FacetSet = set[tuple[str, str, str | None, str, bool]]
 
 
 def find_wrong_facets() -> Iterator[str]:
     """Yield a sentence for each session whose facets differ from its own columns."""
     lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
-    for chats in _read_batches(ChatSession.owner_id, *lists):
-        found = _stored_facets([chat.id for chat in chats])
+    for chats in _read_batches(ChatSession.owner_id, ChatSession.number, *lists):
+        found = _stored_facets(chats)
         for chat in chats:
             if found[chat.id] != _expected_facets(chat):
                 yield f"session {chat.id}: the index of tags and metadata differs"
@@ -50,17 +50,22 @@ def _read_batches(*columns: Any) -> Iterator[Sequence[Row[Any]]]:
         chats = db.session.execute(query.where(ChatSession.id > chats[-1].id)).all()
 
 
-def _stored_facets(session_ids: list[UUID]) -> dict[UUID, FacetSet]:
-    query = select(SessionFacet).where(SessionFacet.session_id.in_(session_ids))
+def _stored_facets(chats: Sequence[Row[Any]]) -> dict[UUID, FacetSet]:
+    numbers = {chat.id: chat.number for chat in chats}
+    query = select(SessionFacet).where(SessionFacet.session_id.in_(numbers))
     found: dict[UUID, FacetSet] = defaultdict(set)
     for facet in db.session.scalars(query):
-        found[facet.session_id].add((facet.kind, facet.value, facet.owner_id))
+        # A server of an earlier version writes no number.
+        is_numbered = facet.number in (None, numbers[facet.session_id])
+        found[facet.session_id].add(
+            (facet.kind, facet.value, facet.label, facet.owner_id, is_numbered)
+        )
     return found
 
 
 def _expected_facets(chat: Row[Any]) -> FacetSet:
     return {
-        (kind, value, chat.owner_id)
+        (kind, value, label, chat.owner_id, True)
         for kind, column in COLUMNS.items()
-        for value in facet_values(kind, getattr(chat, column))
+        for value, label in facet_values(kind, getattr(chat, column)).items()
     }

@@ -21,6 +21,18 @@ DAMAGES = {
         "facets",
         f"UPDATE session_facets SET owner_id = 'bob' WHERE {OF_A} AND value = 't1'",
     ),
+    "a tag is spelled in another way": (
+        "facets",
+        f"UPDATE session_facets SET label = 'T1' WHERE {OF_A} AND value = 't1'",
+    ),
+    "a tag is not folded": (
+        "facets",
+        f"UPDATE session_facets SET value = 'T1' WHERE {OF_A} AND value = 't1'",
+    ),
+    "a tag is not as old as its session": (
+        "facets",
+        f"UPDATE session_facets SET number = 1 WHERE {OF_A} AND value = 't1'",
+    ),
     "a session has metadata that is not indexed": (
         "facets",
         """UPDATE sessions SET metadata = '{"k": 1}' WHERE name = 'a'""",
@@ -48,7 +60,11 @@ def chat(db_session, make_session):
 
 
 def test_nothing_is_wrong_with_what_the_store_wrote(chat):
-    changes = {"name": "Ä 数据", "metadata_tags": ["t3"], "rag_document_ids": ["d"]}
+    changes = {
+        "name": "Ä 数据",
+        "metadata_tags": ["T3", "t3", "Ä"],
+        "rag_document_ids": ["d"],
+    }
     run_write(update_session, chat.id, owner_id=chat.owner_id, changes=changes)
     assert [list(find()) for find in FIND.values()] == [[], []]
 

@@ -1,0 +1,209 @@
+"""Lists, renames and deletes the tags of an owner's sessions; no HTTP, no commit.
+
+Tags are equal whatever their case and Unicode form; see `facets.tag_value`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import aliased
+
+from chatstore.db import db, is_sqlite
+from chatstore.enums import Archived, Facet
+from chatstore.fulltext.folding import fold_case
+from chatstore.models import ChatSession, SessionFacet
+from chatstore.store.batches import in_batches
+from chatstore.store.facets import (
+    COLUMNS,
+    COMPARED_LENGTH,
+    FacetCount,
+    add_tags,
+    tag_value,
+)
+from chatstore.store.filters import SessionFilters, select_all_matching
+from chatstore.store.json_rows import disk_bytes
+
+EVERY_SESSION = SessionFilters(archived=Archived.ANY)
+_LAST_CHARACTER, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
+
+
+def list_tags(
+    *,
+    owner_id: str,
+    limit: int,
+    prefix: str = "",
+    filters: SessionFilters = EVERY_SESSION,
+) -> list[FacetCount]:
+    """Return up to `limit` tags: the most common first, equals by name.
+
+    Only tags that begin with `prefix`, of sessions that match the filters. Each is
+    spelled as in the oldest session that has it.
+    """
+    conditions = [
+        SessionFacet.owner_id == owner_id,
+        SessionFacet.kind == Facet.TAG,
+        *_begins_with(fold_case(prefix.lstrip())[:COMPARED_LENGTH]),
+    ]
+    if filters != EVERY_SESSION:
+        matching = select(ChatSession.id)
+        conditions.append(
+            SessionFacet.session_id.in_(
+                select_all_matching(matching, filters, owner_id=owner_id)
+            )
+        )
+    count = func.count()
+    tags = (
+        select(SessionFacet.value, count.label("sessions"))
+        .where(*conditions)
+        .group_by(SessionFacet.value)
+        .order_by(count.desc(), SessionFacet.value)
+        .limit(limit)
+        .subquery()
+    )
+    spelling = func.coalesce(_oldest_spelling(owner_id, tags.c.value), tags.c.value)
+    query = select(spelling, tags.c.sessions)
+    rows = db.session.execute(query.order_by(tags.c.sessions.desc(), tags.c.value))
+    return [FacetCount(*row) for row in rows]
+
+
+def _begins_with(prefix: str) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions of a range, which indexes have in any collation."""
+    if not prefix:
+        return
+    at_least, less = (">=", "<") if is_sqlite() else ("~>=~", "~<~")
+    yield SessionFacet.value.bool_op(at_least)(prefix)
+    end = _after_prefix(prefix)
+    if end:
+        yield SessionFacet.value.bool_op(less)(end)
+
+
+def _after_prefix(prefix: str) -> str:
+    """Return the first text after all that begin with `prefix`; empty if none is."""
+    head = prefix.rstrip(chr(_LAST_CHARACTER))
+    if not head:
+        return ""
+    following = ord(head[-1]) + 1
+    if following in _SURROGATES:
+        following = _SURROGATES.stop
+    return head[:-1] + chr(following)
+
+
+def _oldest_spelling(owner_id: str, value: ColumnElement[str]) -> ColumnElement[str]:
+    facet = aliased(SessionFacet)
+    return (
+        select(func.coalesce(facet.label, facet.value))
+        .where(
+            facet.owner_id == owner_id,
+            facet.kind == Facet.TAG,
+            facet.value == value,
+            facet.number.is_not(None),
+        )
+        .order_by(facet.number, facet.session_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+@dataclass(frozen=True)
+class TagChange:
+    """Replaces the tag `old` by `new` in all sessions of the owner, or removes it."""
+
+    owner_id: str
+    old: str
+    new: str | None = None
+
+    def values(self) -> list[str]:
+        """Return the values of the tags that the change may move."""
+        return [tag_value(tag) for tag in (self.old, self.new) if tag is not None]
+
+    def apply(self, tags: Sequence[str]) -> list[str]:
+        """Return a session's tags after the change.
+
+        If the session has both tags, one stays, at the first place.
+        """
+        values = self.values()
+        if values[0] not in map(tag_value, tags):
+            return list(tags)
+        kept, new = [], self.new
+        for tag in tags:
+            if tag_value(tag) not in values:
+                kept.append(tag)
+            elif new is not None:
+                kept.append(new)
+                new = None
+        return kept
+
+
+@dataclass(frozen=True)
+class ChangeBounds:
+    """The most sessions, and bytes of their lists, that one transaction changes.
+
+    The ids of `page` sessions are read at a time.
+    """
+
+    sessions: int = 500
+    bytes: int = 4 * 1024 * 1024
+    page: int = 10_000
+
+
+BOUNDS = ChangeBounds()
+
+
+def find_batches(
+    change: TagChange, *, after: UUID | None, bounds: ChangeBounds = BOUNDS
+) -> list[list[UUID]]:
+    """Return the ids of the next sessions with the old tag, in batches by id."""
+    size = disk_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
+    query = (
+        select(SessionFacet.session_id, size)
+        .join(ChatSession, ChatSession.id == SessionFacet.session_id)
+        .where(
+            SessionFacet.owner_id == change.owner_id,
+            SessionFacet.kind == Facet.TAG,
+            SessionFacet.value == tag_value(change.old),
+        )
+        .order_by(SessionFacet.session_id)
+        .limit(bounds.page)
+    )
+    if after is not None:
+        query = query.where(SessionFacet.session_id > after)
+    # Each session counts at least its share, which bounds their number.
+    share = bounds.bytes // bounds.sessions
+    rows = db.session.execute(query).all()
+    batches = in_batches(rows, lambda row: max(row[1], share), bounds.bytes)
+    return [[row[0] for row in batch] for batch in batches]
+
+
+def change_batch(change: TagChange, session_ids: Sequence[UUID]) -> int:
+    """Change the tags of these sessions; return how many sessions changed.
+
+    `last_updated_at` stays.
+    """
+    # Lock rows in id order so that two such requests cannot deadlock.
+    locking = (
+        select(ChatSession.id, ChatSession.revision, ChatSession.metadata_tags)
+        .where(ChatSession.owner_id == change.owner_id, ChatSession.id.in_(session_ids))
+        .order_by(ChatSession.id)
+        .with_for_update()
+    )
+    changes = [
+        {"id": chat.id, "metadata_tags": tags, "revision": chat.revision + 1}
+        for chat in db.session.execute(locking)
+        if (tags := change.apply(chat.metadata_tags)) != chat.metadata_tags
+    ]
+    if not changes:
+        return 0
+    db.session.execute(update(ChatSession), changes)
+    ids = [each["id"] for each in changes]
+    db.session.execute(
+        delete(SessionFacet).where(
+            SessionFacet.session_id.in_(ids),
+            SessionFacet.kind == Facet.TAG,
+            SessionFacet.value.in_(change.values()),
+        )
+    )
+    if change.new is not None:
+        add_tags(dict.fromkeys(ids, [change.new]), owner_id=change.owner_id)
+    return len(changes)
