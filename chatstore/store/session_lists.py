@@ -44,7 +44,7 @@ from chatstore.store.json_rows import (
     stored_bytes,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sessions import SESSION_JSON
+from chatstore.store.sessions import SESSION_JSON, TRASHED_JSON, is_in_trash
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -64,13 +64,21 @@ _REST_BYTES = 7000
 class SessionListing:
     """The filters and the order of a list of sessions; the id breaks ties.
 
-    With `pinned_first` the pinned sessions come first; both parts have this order.
+    With `pinned_first` the pinned sessions come first; both parts have this order. With
+    `trash` the list has the sessions in the trash instead, by the time of their
+    deletion, without filters; None is false, so that older cursors stay valid.
     """
 
     filters: SessionFilters = SessionFilters()
     sort: SessionSort = SessionSort.LAST_UPDATED_AT
     order: Order = Order.DESC
     pinned_first: bool = False
+    trash: bool | None = None
+
+    @property
+    def sort_column(self) -> InstrumentedAttribute[Any]:
+        """The column that the list is sorted by."""
+        return ChatSession.trashed_at if self.trash else SORT_COLUMNS[self.sort]
 
 
 def list_sessions(
@@ -106,7 +114,7 @@ def list_sessions(
         values = [value for _, joined in parts for value in split_values(joined)]
         chats = list(map(_parse_listed, values[::2], values[1::2]))
         page = _first_page(chats[:limit], page_bytes)
-        texts = _read_json(connection, page, owner_id)
+        texts = _read_json(connection, page, listing, owner_id)
     has_more = len(chats) > len(page)
     if is_backward:
         page.reverse()
@@ -122,6 +130,11 @@ def list_sessions(
         has_next=is_backward or has_more,
         has_previous=has_more if is_backward else bool(place or offset),
     )
+
+
+def count_trash(*, owner_id: str) -> int:
+    """Return how many sessions are in the owner's trash."""
+    return db.session.scalar(select(func.count()).where(is_in_trash(owner_id))) or 0
 
 
 def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
@@ -191,14 +204,18 @@ def _first_page(
 
 
 def _read_json(
-    connection: Connection, chats: Sequence[_ListedSession], owner_id: str
+    connection: Connection,
+    chats: Sequence[_ListedSession],
+    listing: SessionListing,
+    owner_id: str,
 ) -> list[str]:
     """Return the JSON of the sessions that still exist."""
     ids = [chat.item.id for chat in chats if isinstance(chat.item, _LargeSession)]
     large: dict[UUID, str] = {}
     if ids:
-        query = select(ChatSession.id, SESSION_JSON).where(
-            ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
+        is_owned = is_in_trash(owner_id) if listing.trash else _is_listed(owner_id)
+        query = select(ChatSession.id, _json_of(listing)).where(
+            is_owned, ChatSession.id.in_(ids)
         )
         large = {row[0]: row[1] for row in connection.execute(query)}
     texts = (
@@ -206,6 +223,14 @@ def _read_json(
         for chat in chats
     )
     return [text for text in texts if text is not None]
+
+
+def _is_listed(owner_id: str) -> ColumnElement[bool]:
+    return ChatSession.owner_id == owner_id
+
+
+def _json_of(listing: SessionListing) -> ColumnElement[str]:
+    return TRASHED_JSON if listing.trash else SESSION_JSON
 
 
 class _Walk(NamedTuple):
@@ -219,22 +244,24 @@ class _Walk(NamedTuple):
 @cached_per_database(maxsize=256)  # compiling a statement costs more than running it
 def _prepare(listing: SessionListing, walks: Walks, rare_facet: int | None) -> Prepared:
     """Return one statement for the walks through lists of this shape."""
-    rows = select_matching(
-        _select_rows(listing),
-        listing.filters,
-        owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
-        rare_facet=rare_facet,
-    )
+    owner_id = bindparam("the_owner", type_=ChatSession.owner_id.type)
+    rows = _select_rows(listing)
+    if listing.trash:
+        rows = rows.where(is_in_trash(owner_id))
+    else:
+        rows = select_matching(
+            rows, listing.filters, owner_id=owner_id, rare_facet=rare_facet
+        )
     return Prepared(_select_walks(listing, rows, walks))
 
 
 def _select_rows(listing: SessionListing) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
-    key = json_value(kind, SORT_COLUMNS[listing.sort])
-    item = case((_SIZE <= _SHARE, SESSION_JSON), else_=_LARGE_JSON)
+    key = json_value(kind, listing.sort_column)
+    item = case((_SIZE <= _SHARE, _json_of(listing)), else_=_LARGE_JSON)
     columns: list[Any] = [
         join_columns(item, key).label("item"),
-        SORT_COLUMNS[listing.sort].label("sort"),
+        listing.sort_column.label("sort"),
         ChatSession.id.label("id"),
     ]
     return select(*columns)
@@ -293,7 +320,7 @@ def _select_walk(
 ) -> Select[Any]:
     if walk.pinned is not None:
         rows = rows.where(pinned_is(walk.pinned))
-    column = SORT_COLUMNS[listing.sort]
+    column = listing.sort_column
     is_descending = _is_descending(listing, walk)
     if walk.has_start:
         rows = rows.where(_is_beyond(column, is_descending))
