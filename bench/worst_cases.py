@@ -206,7 +206,7 @@ def tag_many(ground: Ground) -> list[Run]:
 
 def delete_many(ground: Ground) -> list[Run]:
     """Delete as many sessions as one request may change, different ones each round."""
-    bodies = [{"action": "delete", "ids": ids} for ids in _filled_ids(ground)]
+    bodies = [{"action": "purge", "ids": ids} for ids in _filled_ids(ground)]
     gone = partial(_wait_until_gone, ground.url)
     return [replace(_bulk(body), settle=gone) for body in bodies]
 

@@ -7,10 +7,11 @@ It loses the answer, and the digest of the body, which would confirm a guess.
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, literal_column, select, tuple_, union_all, update
 
 from chatstore.db import db
 from chatstore.models import ChatSession, IdempotencyRecord
+from chatstore.models.sessions import OWNER
 from chatstore.store.batches import fitting
 from chatstore.store.idempotency import FORGOTTEN, PURGE_BYTES
 from chatstore.store.json_rows import stored_bytes
@@ -25,7 +26,6 @@ _FEW_ANSWERS = 100
 _CHUNK = 500
 _KEY = (IdempotencyRecord.owner_id, IdempotencyRecord.key)
 _HAS_ANSWER = IdempotencyRecord.answer != ""
-_OWNER = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)
 
 
 def append_requests(session_id: UUID) -> list[str]:
@@ -98,8 +98,8 @@ def forget_answers_of_sessions(owners: Mapping[UUID, str]) -> None:
     ids = list(owners)
     for start in range(0, len(ids), _CHUNK):
         some = {each: owners[each] for each in ids[start : start + _CHUNK]}
-        for condition in _shown(some):
-            _forget(condition)
+        keys = [select(*_KEY).where(condition) for condition in _shown(some)]
+        _forget(tuple_(*_KEY).in_(union_all(*keys)))
 
 
 def forget_some_answers(session_id: UUID, *, most: int = MOST_OLD_RECORDS) -> bool:
@@ -107,7 +107,7 @@ def forget_some_answers(session_id: UUID, *, most: int = MOST_OLD_RECORDS) -> bo
 
     Takes up to `most` of them, and 8 MiB, or one larger answer.
     """
-    owner = select(_OWNER).where(ChatSession.id == session_id)
+    owner = select(OWNER).where(ChatSession.id == session_id)
     owner_id = db.session.scalar(owner) or ""
     size = stored_bytes(IdempotencyRecord.answer)
     for condition in _shown({session_id: owner_id}):

@@ -153,7 +153,11 @@ def _lock_sessions(
 ) -> list[Row[Any]]:
     # Lock rows in id order so that two bulk requests cannot deadlock.
     locking = select(*_LOCKED_COLUMNS).order_by(ChatSession.id).with_for_update()
+    if action in _DELETIONS:
+        locking = locking.add_columns(shows_in_few_answers().label("is_in_few_answers"))
     if isinstance(selected, SessionFilters):
+        if action is BulkAction.RESTORE:  # filters know no session in the trash
+            return []
         connection = db.session.connection()
         query = select_matching(
             locking,
@@ -383,12 +387,8 @@ def _delete_or_hide(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
 def _fit_one_transaction(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
     """Return whether one transaction may delete the sessions with their messages."""
     counts = {chat.id: chat.message_count for chat in chats if chat.message_count}
-    for chunk in _chunks(chats):
-        in_many = select(ChatSession.id).where(
-            ChatSession.id.in_([chat.id for chat in chunk]), ~shows_in_few_answers()
-        )
-        if db.session.scalar(in_many.limit(1)) is not None:
-            return False
+    if not all(chat.is_in_few_answers for chat in chats):
+        return False
     if not counts:
         return True
     if sum(counts.values()) > bounds.max_messages:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, upd
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, MessageRevision, SessionFacet
-from chatstore.models.sessions import DELETED_OWNER, TRASH_OWNER
+from chatstore.models.sessions import DELETED_OWNER, OWNER, TRASH_OWNER
 from chatstore.store.answers import (
     forget_answers_of_sessions,
     forget_some_answers,
@@ -43,8 +43,6 @@ IS_VISIBLE = ChatSession.former_owner_id.is_(None)
 # A session that is being deleted or copied may lack messages, so checks of all data
 # skip it. One in the trash must come back whole.
 IS_WHOLE = or_(IS_VISIBLE, ChatSession.owner_id == TRASH_OWNER)
-# The owner, of a session in the trash too.
-OWNER = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)
 
 
 def delete_sessions(condition: ColumnElement[bool]) -> list[UUID]:

@@ -6,7 +6,7 @@ delete the hidden sessions.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -75,6 +75,13 @@ def find_due(condition: ColumnElement[bool]) -> list[UUID]:
     return [row[0] for row in fitting(rows, lambda row: row[1], BATCH_BYTES)]
 
 
+def count_due(trash_seconds: int) -> int:
+    """Return how many sessions have been in the trash for so long."""
+    return (
+        db.session.scalar(select(func.count()).where(was_trashed(trash_seconds))) or 0
+    )
+
+
 def purge_due(ids: Sequence[UUID], condition: ColumnElement[bool]) -> int:
     """Hide those of the sessions that still meet the condition; return how many.
 
@@ -95,7 +102,7 @@ class Candidate(NamedTuple):
 
     id: UUID
     owner_id: str
-    last_updated_at: str
+    last_updated_at: datetime
     message_count: int
     name: str | None
 

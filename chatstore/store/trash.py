@@ -142,7 +142,7 @@ def _refuse_taken_external_ids(ids: Sequence[UUID], owner_id: str) -> None:
 def _reveal(ids: Sequence[UUID]) -> None:
     db.session.execute(
         update(ChatSession)
-        .where(ChatSession.id.in_(ids))
+        .where(ChatSession.id.in_(ids), ChatSession.trashed_at.is_not(None))
         .values(
             owner_id=ChatSession.former_owner_id,
             former_owner_id=None,

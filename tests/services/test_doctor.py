@@ -95,6 +95,7 @@ def test_a_sound_sqlite_database_is_fine(app, database_url):
         "journal_mode": OK,
         "synchronous": OK,
         "revision": OK,
+        "trash": OK,
     }
     assert details(findings)["journal_mode"] == "wal"
     assert details(findings)["synchronous"] == "2"
@@ -127,6 +128,7 @@ def test_a_postgresql_database_is_looked_at_for_durability(database_url):
         "server_encoding": OK,
         "role": OK,
         "revision": OK,
+        "trash": OK,
     }
     assert details(findings)["fsync"] == "off"
     assert details(findings)["role"] == "primary"

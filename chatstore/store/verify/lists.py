@@ -21,7 +21,8 @@ FacetSet = set[tuple[str, str, str]]
 def find_wrong_facets() -> Iterator[str]:
     """Yield a sentence for each session whose facets differ from its own columns."""
     lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
-    for chats in _read_batches(ChatSession.owner_id, *lists):
+    columns = [ChatSession.owner_id, ChatSession.former_owner_id, *lists]
+    for chats in _read_batches(*columns):
         found = _stored_facets([chat.id for chat in chats])
         for chat in chats:
             if found[chat.id] != _expected_facets(chat):
@@ -59,6 +60,8 @@ def _stored_facets(session_ids: list[UUID]) -> dict[UUID, FacetSet]:
 
 
 def _expected_facets(chat: Row[Any]) -> FacetSet:
+    if chat.former_owner_id is not None:  # lists count facets without their sessions
+        return set()
     return {
         (kind, value, chat.owner_id)
         for kind, column in COLUMNS.items()
