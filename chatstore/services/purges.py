@@ -4,7 +4,7 @@ Every server makes a pass each minute. A lease lets one of them work at a time. 
 right even if two work at once, because each batch locks its rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -47,18 +47,26 @@ class _Pass:
     """The holder of the lease, and the number of purged sessions by reason."""
 
     rules: Rules
+    further: Sequence[Callable[[], int]]
+    batch: int
     holder: str = field(default_factory=lambda: uuid4().hex)
     purged: dict[str, int] = field(default_factory=dict)
 
 
-def purge(rules: Rules) -> dict[str, int]:
+def purge(
+    rules: Rules,
+    *,
+    further: Sequence[Callable[[], int]] = HOURLY_PURGES,
+    batch: int = purges.BATCH,
+) -> dict[str, int]:
     """Make one pass; return how many sessions it purged, by reason.
 
-    Returns an empty dict if nothing was due, or if another server makes a pass.
+    Returns an empty dict if nothing was due, or if another server makes a pass. A
+    transaction purges `batch` sessions at most.
     """
     if not run_read(_is_anything_due, rules):
         return {}
-    current = _Pass(rules)
+    current = _Pass(rules, further, batch)
     if not run_write(jobs.claim, _PASS, current.holder):
         return {}
     try:
@@ -115,7 +123,7 @@ def _purge_all(current: _Pass) -> None:
         for owner_id in purges.each_owner() if rules.retention_days else ():
             is_unused = partial(purges.is_unused, owner_id, rules.retention_days)
             _purge(current, PurgeReason.RETENTION, is_unused)
-        for purge_batch in HOURLY_PURGES:
+        for purge_batch in current.further:
             while run_step(purge_batch):
                 pass
         run_write(jobs.finish, _HOURLY)
@@ -125,7 +133,7 @@ def _purge_all(current: _Pass) -> None:
 
 
 def _purge(current: _Pass, reason: PurgeReason, condition: Condition) -> None:
-    while ids := run_read(purges.find_due, condition()):
+    while ids := run_read(purges.find_due, condition(), limit=current.batch):
         count = run_step(_purge_batch, current, ids, condition)
         if not count:
             return  # others have locked them, or have taken over

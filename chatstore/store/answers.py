@@ -7,7 +7,15 @@ It loses the answer, and the digest of the body, which would confirm a guess.
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, literal_column, select, tuple_, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 
 from chatstore.db import db
 from chatstore.models import ChatSession, IdempotencyRecord

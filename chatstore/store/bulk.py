@@ -115,10 +115,10 @@ def change_sessions(
     has_hidden = False
     if change.action in _DELETIONS:
         _check_facets(changed_chats, bounds.max_changed_facets)
-    if is_dry_run:
+    if change.action is BulkAction.RESTORE:
+        _restore(changed_chats, owner_id, bounds, is_dry_run=is_dry_run)
+    elif is_dry_run:
         pass
-    elif change.action is BulkAction.RESTORE:
-        _restore(changed_chats, owner_id, bounds)
     elif change.action not in _DELETIONS:
         _update_sessions(changes)
     elif change.action is BulkAction.DELETE and change.has_trash:
@@ -359,7 +359,9 @@ def _put_into_trash(chats: list[Row[Any]]) -> None:
         trash.trash_sessions(ChatSession.id.in_([chat.id for chat in chunk]))
 
 
-def _restore(chats: list[Row[Any]], owner_id: str, bounds: Bounds) -> None:
+def _restore(
+    chats: list[Row[Any]], owner_id: str, bounds: Bounds, *, is_dry_run: bool
+) -> None:
     def check_facets(count: int) -> None:
         if len(chats) > 1:
             _check_remaining(
@@ -371,7 +373,9 @@ def _restore(chats: list[Row[Any]], owner_id: str, bounds: Bounds) -> None:
         for chunk in _chunks(chats)
         for some in in_batches(chunk, lambda chat: chat.bytes, bounds.chunk_bytes)
     )
-    trash.restore_sessions(chunks, owner_id=owner_id, check_facets=check_facets)
+    trash.restore_sessions(
+        chunks, owner_id=owner_id, check_facets=check_facets, is_dry_run=is_dry_run
+    )
 
 
 def _delete_or_hide(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:

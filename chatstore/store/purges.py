@@ -67,10 +67,10 @@ def matches(
     return query.whereclause
 
 
-def find_due(condition: ColumnElement[bool]) -> list[UUID]:
+def find_due(condition: ColumnElement[bool], *, limit: int = BATCH) -> list[UUID]:
     """Return the ids of the next sessions to purge, as many as fit into a batch."""
     rows = db.session.execute(
-        select(ChatSession.id, _SIZE).where(condition).limit(BATCH)
+        select(ChatSession.id, _SIZE).where(condition).limit(limit)
     ).all()
     return [row[0] for row in fitting(rows, lambda row: row[1], BATCH_BYTES)]
 

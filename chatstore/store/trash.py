@@ -95,20 +95,24 @@ def restore_sessions(
     *,
     owner_id: str,
     check_facets: Callable[[int], None],
+    is_dry_run: bool = False,
 ) -> None:
     """Take locked sessions out of the owner's trash, some at a time.
 
-    `check_facets` gets the number of their facets so far. Raises ExternalIdTaken.
+    `check_facets` gets the number of their facets so far. Raises ExternalIdTaken. A dry
+    run only looks for reasons to raise.
     """
+    taken: dict[str, UUID] = {}
     facets = 0
     for some in chats:
         ids = [chat.id for chat in some]
         columns = _read_columns(ids)
         facets += sum(map(_count_facets, columns.values()))
         check_facets(facets)
-        _refuse_taken_external_ids(ids, owner_id)
-        _reveal(ids)
-        replace_facets(columns, owner_id=owner_id)
+        _refuse_taken_external_ids(ids, owner_id, taken)
+        if not is_dry_run:
+            _reveal(ids)
+            replace_facets(columns, owner_id=owner_id)
 
 
 def _read_columns(ids: Sequence[UUID]) -> dict[UUID, Mapping[str, Any]]:
@@ -126,13 +130,16 @@ def _count_facets(columns: Mapping[str, Any]) -> int:
     )
 
 
-def _refuse_taken_external_ids(ids: Sequence[UUID], owner_id: str) -> None:
+def _refuse_taken_external_ids(
+    ids: Sequence[UUID], owner_id: str, taken: dict[str, UUID]
+) -> None:
+    # `taken` has the external ids of the sessions that were restored before these.
     query = select(ChatSession.external_id, ChatSession.id).where(
         ChatSession.id.in_(ids), ChatSession.external_id.is_not(None)
     )
     rows = db.session.execute(query.order_by(ChatSession.id))
     wanted = [(str(row[0]), row[1]) for row in rows]
-    taken = find_external_ids([each for each, _ in wanted], owner_id)
+    taken |= find_external_ids([each for each, _ in wanted], owner_id)
     for external_id, session_id in wanted:
         taken_by = taken.setdefault(external_id, session_id)
         if taken_by != session_id:

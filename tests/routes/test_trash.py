@@ -138,7 +138,9 @@ def test_only_what_is_in_the_callers_trash_is_restored(alice, app, make_session)
         assert alice.post(BULK, json=body).json["matched"] == 0
     assert_problem(alice.delete(f"{session_url(others)}?purge=true"), 404)
     assert alice.get(TRASH).json["sessions"] == []
-    assert alice.post(BULK, json={"action": "purge", "trash": True}).json["matched"] == 0
+    assert (
+        alice.post(BULK, json={"action": "purge", "trash": True}).json["matched"] == 0
+    )
 
 
 def dict_id(chat):
@@ -215,7 +217,9 @@ def test_a_server_without_a_trash_deletes_at_once(make_app, make_session, app):
     chats = [make_session(messages=1) for _ in range(2)]
     assert client.delete(session_url(chats[0])).status_code == 204
     assert rows(app) == (1, 1)
-    assert client.post(BULK, json={"action": "delete", "all": True}).json["changed"] == 1
+    assert (
+        client.post(BULK, json={"action": "delete", "all": True}).json["changed"] == 1
+    )
     assert rows(app) == (0, 0)
 
 
@@ -244,7 +248,9 @@ def test_bulk_purges_the_trash_and_what_is_named(alice, app, make_session):
     ids = [str(chats[0].id), str(chats[4].id)]
     assert alice.post(BULK, json={"action": "purge", "ids": ids}).json["changed"] == 2
     assert rows(app) == (3, 3)
-    assert alice.post(BULK, json={"action": "purge", "trash": True}).json["changed"] == 2
+    assert (
+        alice.post(BULK, json={"action": "purge", "trash": True}).json["changed"] == 2
+    )
     assert rows(app) == (1, 1)
     assert alice.post(BULK, json={"action": "purge", "all": True}).json["changed"] == 1
     assert rows(app) == (0, 0)
@@ -288,7 +294,9 @@ def test_a_session_may_expire(alice):
     changed = alice.patch(session_url(chat), json={"expires_at": None}).json
     assert changed["expires_at"] is None
     changed = alice.patch(session_url(chat), json={"expires_at": FAR}).json
-    assert changed["expires_at"] == FAR == alice.get(session_url(chat)).json["expires_at"]
+    assert (
+        changed["expires_at"] == FAR == alice.get(session_url(chat)).json["expires_at"]
+    )
     fork = alice.post(f"{session_url(chat)}/fork", json={}).json
     assert fork["expires_at"] == FAR
 
