@@ -183,7 +183,8 @@ def delete_session(ground: Ground) -> list[Run]:
     turns = [{"content": english(ground.part(_CONTENT_BYTES))}] * 8
     paths = [ground.create_with(turns) for _ in range(ground.rounds)]
     gone = partial(_wait_until_gone, ground.url)
-    return [replace(sent("DELETE", path), settle=gone) for path in paths]
+    runs = [sent("DELETE", f"{path}?purge=true") for path in paths]
+    return [replace(run, settle=gone) for run in runs]
 
 
 def _wait_until_gone(url: str) -> bool:

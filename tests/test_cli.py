@@ -286,6 +286,7 @@ def test_stats_count_what_is_there(run, make_session, database_url):
         "owners": "2",
         "messages by user": "4",
         "sessions with other": "1",
+        "sessions in the trash": "0",
         "sessions being deleted": "0",
         "sessions with test-model": "1",
     }

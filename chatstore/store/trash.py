@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Row, Update, and_, delete, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import db
 from chatstore.errors import ExternalIdTaken
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.models.sessions import TRASH_OWNER
-from chatstore.store.facets import COLUMNS, facet_values, replace_facets
+from chatstore.store.facets import COLUMNS, add_facets, facet_values, replace_facets
 from chatstore.store.sessions import (
     at_revision,
     explain_no_match,
@@ -83,10 +83,10 @@ def restore_session(session_id: UUID, *, owner_id: str) -> ChatSession:
         taken_by = find_external(chat.external_id, owner_id)
         if taken_by is not None:
             raise ExternalIdTaken(taken_by, restoring=session_id)
+    revealing = _revealing([session_id]).returning(ChatSession)
+    chat = db.session.scalars(revealing.execution_options(populate_existing=True)).one()
     columns = {name: getattr(chat, name) for name in COLUMNS.values()}
-    _reveal([session_id])
-    replace_facets({session_id: columns}, owner_id=owner_id)
-    db.session.refresh(chat)
+    add_facets(session_id, owner_id=owner_id, columns=columns)
     return chat
 
 
@@ -111,7 +111,7 @@ def restore_sessions(
         check_facets(facets)
         _refuse_taken_external_ids(ids, owner_id, taken)
         if not is_dry_run:
-            _reveal(ids)
+            db.session.execute(_revealing(ids))
             replace_facets(columns, owner_id=owner_id)
 
 
@@ -146,8 +146,8 @@ def _refuse_taken_external_ids(
             raise ExternalIdTaken(taken_by, restoring=session_id)
 
 
-def _reveal(ids: Sequence[UUID]) -> None:
-    db.session.execute(
+def _revealing(ids: Sequence[UUID]) -> Update:
+    return (
         update(ChatSession)
         .where(ChatSession.id.in_(ids), ChatSession.trashed_at.is_not(None))
         .values(

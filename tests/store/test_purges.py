@@ -10,6 +10,8 @@ from chatstore.store.deletions import count_hidden
 from chatstore.store.filters import SessionFilters
 from chatstore.store.sessions import update_session
 from chatstore.store.trash import restore_session, trash_session
+from tests.support import on_sqlite
+from tests.support.statements import plan_of
 
 DAY = timedelta(days=1)
 
@@ -99,3 +101,17 @@ def test_a_batch_is_bounded_by_what_sessions_hold(
             update(ChatSession).values(expires_at=ChatSession.created_at)
         )
     assert len(purges.find_due(purges.has_expired())) == found
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("find", "index"),
+    [
+        (lambda: purges.was_trashed(0), "ix_sessions_trashed_at"),
+        (purges.has_expired, "ix_sessions_expires_at"),
+        (lambda: purges.is_unused("alice", 1), "ix_sessions_owner_id_last_updated_at"),
+    ],
+)
+def test_due_sessions_are_found_by_an_index(db_session, database_kind, find, index):
+    plan = plan_of(database_kind, lambda: purges.find_due(find()))
+    assert index in plan and "SCAN" not in plan, plan

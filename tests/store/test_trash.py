@@ -35,9 +35,12 @@ def chat(db_session, make_session):
     )
 
 
-def violations():
+ALL = tuple(check.name for check in CHECKS)
+
+
+def violations(names=ALL):
     db.session.remove()
-    return [each for check in CHECKS for each in check.find()]
+    return [each for check in CHECKS if check.name in names for each in check.find()]
 
 
 def in_trash():
@@ -63,7 +66,7 @@ def test_it_costs_the_same_for_any_number_of_messages(chat, work):
     if work is restore_session:
         run_write(trash_session, chat.id, **ALICE)
     statements = statements_of_write(work, chat.id, **ALICE)
-    assert len(statements) <= MOST_TO_WRITE + 1, statements
+    assert len(statements) <= MOST_TO_WRITE, statements
     written = [each for each in statements if not each.startswith("SELECT")]
     for table in ("chat_messages", "message_index", "name_index"):
         assert not any(table in each for each in written), statements
@@ -152,19 +155,20 @@ def test_of_two_at_once_one_has_an_effect(app, chat, work):
 
 
 def test_bulk_restores_what_it_deleted_whatever_its_size(db_session):
+    of_lists = ("facets", "names")
     rows = fill_sessions(1300)
     with transaction():
         db.session.execute(
             ChatSession.__table__.update().values(archived_at=None, owner_id="alice")
         )
     ids = [row["id"] for row in rows]
-    assert violations() == []
+    assert violations(of_lists) == []
     before = count(db.session, SessionFacet)
     assert set(change("delete", ids).changed_ids) == set(ids) == in_trash()
-    assert violations() == []
+    assert violations(of_lists) == []
     assert change("restore", ids).changed == 1300
     assert (count(db.session, SessionFacet), in_trash()) == (before, set())
-    assert violations() == []
+    assert violations(of_lists) == []
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])

@@ -27,15 +27,19 @@ def compact(index, pages=compaction.STEP_PAGES):
     return steps
 
 
+def turn(content):
+    return {"role": "user", "content": content, "metadata": None}
+
+
 @pytest.fixture
 def chats(db_session, make_session):
     """One session with a word of its own, and others with many words."""
     one = make_session(owner_id="alice", name="canary")
     others = [make_session(owner_id="alice", name=f"name{n}") for n in range(3)]
-    run_write(append_messages, one.id, **ALICE, turns=[{"content": "canary word"}])
+    run_write(append_messages, one.id, **ALICE, turns=[turn("canary word")])
     for number in range(30):
         words = " ".join(f"w{number}x{each}" for each in range(100))
-        turns = [{"content": words}]
+        turns = [turn(words)]
         run_write(append_messages, others[number % 3].id, **ALICE, turns=turns)
     return [one, *others]
 
@@ -58,7 +62,7 @@ def test_the_words_of_what_was_deleted_go_with_a_merge(chats):
 def test_a_merge_takes_bounded_steps_between_which_others_write(chats):
     run_write(delete_session, chats[0].id, **ALICE)
     assert run_write(compaction.merge_step, MESSAGES, is_first=True, pages=1)
-    new = {"content": "between"}
+    new = turn("between")
     run_write(append_messages, chats[1].id, **ALICE, turns=[new])
     steps = 0
     while run_write(compaction.merge_step, MESSAGES, is_first=False, pages=1):
