@@ -46,7 +46,7 @@ def _delete(
     try:
         with Client(port) as client:
             begun = time.perf_counter()
-            status, _ = client.send("DELETE", path)
+            status, _ = client.send("DELETE", f"{path}?purge=true")
             answered = time.perf_counter() - begun
             while status == 204 and is_deleting(url):
                 if time.perf_counter() - begun > _PATIENCE_SECONDS:

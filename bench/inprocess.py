@@ -59,7 +59,7 @@ def _requests(client: FlaskClient) -> list[tuple[str, str, str, Any]]:
         ("search", "GET", "/api/v1/search?q=statements", None),
         ("append", "POST", f"{path}/messages", turn),
         ("batch of 100", "POST", f"{path}/messages/batch", {"messages": [turn] * 100}),
-        ("delete session", "DELETE", path, None),
+        ("delete session", "DELETE", f"{path}?purge=true", None),
     ]
 
 

@@ -183,7 +183,8 @@ def delete_session(ground: Ground) -> list[Run]:
     turns = [{"content": english(ground.part(_CONTENT_BYTES))}] * 8
     paths = [ground.create_with(turns) for _ in range(ground.rounds)]
     gone = partial(_wait_until_gone, ground.url)
-    return [replace(sent("DELETE", path), settle=gone) for path in paths]
+    runs = [sent("DELETE", f"{path}?purge=true") for path in paths]
+    return [replace(run, settle=gone) for run in runs]
 
 
 def _wait_until_gone(url: str) -> bool:
@@ -206,7 +207,7 @@ def tag_many(ground: Ground) -> list[Run]:
 
 def delete_many(ground: Ground) -> list[Run]:
     """Delete as many sessions as one request may change, different ones each round."""
-    bodies = [{"action": "delete", "ids": ids} for ids in _filled_ids(ground)]
+    bodies = [{"action": "purge", "ids": ids} for ids in _filled_ids(ground)]
     gone = partial(_wait_until_gone, ground.url)
     return [replace(_bulk(body), settle=gone) for body in bodies]
 

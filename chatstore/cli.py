@@ -17,12 +17,14 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import ScriptInfo, shell_command
+from marshmallow import ValidationError, fields
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import __version__
 from chatstore.app import create_app
-from chatstore.clock import utc_now
-from chatstore.db import db, run_write
+from chatstore.clock import format_instant, utc_now
+from chatstore.db import db, run_read, run_write
 from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import (
     MIGRATE_COMMAND,
@@ -35,11 +37,15 @@ from chatstore.db.revisions import (
 from chatstore.db.sqlite import network_file_system
 from chatstore.errors import ChatstoreError
 from chatstore.fulltext.index_format import MESSAGES, NAMES
+from chatstore.schemas.fields import Limits
+from chatstore.schemas.filters import SessionFilterSchema
 from chatstore.services import changes, doctor
 from chatstore.services.backup import backup
 from chatstore.services.backup.integrity import pluralize
+from chatstore.services.purges import compact_index, purge_matching
 from chatstore.settings import Settings
-from chatstore.store import idempotency, rebuild_lists, stats
+from chatstore.store import idempotency, purges, rebuild_lists, stats
+from chatstore.store.filters import SessionFilters
 from chatstore.store.search import rebuild
 from chatstore.store.verify import checks
 from chatstore.store.verify.index import Progress
@@ -128,6 +134,8 @@ def verify_command() -> None:
         broken = _print_violations()
         sessions, messages = stats.count_sessions(), stats.count_messages()
         size = f"{pluralize(sessions, 'session')}, {pluralize(messages, 'message')}"
+        if trashed := stats.count_trash():
+            size += f", {pluralize(trashed, 'session')} in the trash"
         if broken:
             raise click.ClickException(f"{pluralize(broken, 'violation')} in {size}.")
         click.echo(f"ok: {size}, {pluralize(len(checks.CHECKS), 'check')}")
@@ -245,7 +253,7 @@ def restore_command(file: Path, is_replacing: bool) -> None:
 
 @main.group("purge")
 def purge_group() -> None:
-    """Delete old records that chatstore no longer needs."""
+    """Delete for good what nobody needs any more."""
 
 
 @purge_group.command("idempotency")
@@ -282,6 +290,83 @@ def purge_tombstones_command() -> None:
         check_revision()
         purged = changes.purge_old_tombstones(tombstone_days=settings.tombstone_days)
     click.echo(f"purged {pluralize(purged, 'tombstone')}")
+
+
+@purge_group.command("sessions")
+@click.option(
+    "--where",
+    "wanted",
+    multiple=True,
+    required=True,
+    metavar="FILTER=VALUE",
+    help="A filter of the session list, such as updated_before=2026-01-01T00:00:00Z."
+    " May be repeated; sessions must match all.",
+)
+@click.option("--owner", help="Only sessions of this owner.")
+@click.option(
+    "--include-pinned", "includes_pinned", is_flag=True, help="Purge pinned ones too."
+)
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only list them.")
+def purge_sessions_command(
+    wanted: tuple[str, ...], owner: str | None, includes_pinned: bool, is_dry_run: bool
+) -> None:
+    """Delete sessions for good that match filters.
+
+    As in the list, archived ones are left out unless --where archived=any. Pinned ones
+    are left out too.
+    """
+    app = _create_admin_app()
+    filters = _parse_filters(wanted, app.config["CHATSTORE"])
+    if filters.pinned and not includes_pinned:
+        raise click.BadParameter("pinned=true needs --include-pinned.")
+    total = 0
+    with app.app_context(), _progress_line() as progress:
+        check_revision()
+        for owner_id in [owner] if owner is not None else list(purges.each_owner()):
+            condition = partial(
+                purges.matches, filters, owner_id, includes_pinned=includes_pinned
+            )
+            if is_dry_run:
+                total += _print_candidates(condition())
+                continue
+            total += purge_matching(condition, partial(_show_purged, progress, total))
+        if total and not is_dry_run:
+            progress("compacting the search index")
+            compact_index()
+    verb = "would purge" if is_dry_run else "purged"
+    click.echo(f"{verb} {pluralize(total, 'session')}")
+
+
+def _parse_filters(wanted: tuple[str, ...], settings: Settings) -> SessionFilters:
+    schema = SessionFilterSchema()
+    values: dict[str, Any] = {}
+    for each in wanted:
+        name, has_value, value = each.partition("=")
+        is_list = isinstance(schema.fields.get(name), fields.List)
+        if not has_value or (name in values and not is_list):
+            raise click.BadParameter(f"Give {each!r} once, as FILTER=VALUE.")
+        values[name] = [*values.get(name, []), value] if is_list else value
+    try:
+        with Limits(settings):
+            return SessionFilters.among(schema.load(values))
+    except ValidationError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _print_candidates(condition: ColumnElement[bool]) -> int:
+    total, after = 0, None
+    while found := run_read(purges.list_candidates, condition, after=after):
+        for chat in found:
+            activity = format_instant(chat.last_updated_at)
+            messages = pluralize(chat.message_count, "message")
+            click.echo(f"{chat.id}  {activity}  {messages}  {chat.name or ''}".rstrip())
+        total += len(found)
+        after = found[-1].id
+    return total
+
+
+def _show_purged(progress: Progress, before: int, count: int) -> None:
+    progress(f"{before + count} purged")
 
 
 @main.command("shell")

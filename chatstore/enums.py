@@ -60,6 +60,16 @@ class BulkAction(StrEnum):
     ADD_TAGS = "add_tags"
     REMOVE_TAGS = "remove_tags"
     DELETE = "delete"
+    RESTORE = "restore"
+    PURGE = "purge"
+
+
+class PurgeReason(StrEnum):
+    """Why a server deletes a session for good without a request."""
+
+    TRASH = "trash"
+    EXPIRED = "expired"
+    RETENTION = "retention"
 
 
 class SearchSort(StrEnum):

@@ -141,8 +141,15 @@ class ExternalIdTaken(ChatstoreError):
     slug = "external-id-taken"
     title = "External id taken"
 
-    def __init__(self, session_id: UUID) -> None:
-        super().__init__(f"Session {session_id} has this external_id.")
+    def __init__(self, session_id: UUID, *, restoring: UUID | None = None) -> None:
+        detail = f"Session {session_id} has this external_id."
+        if restoring is not None:
+            detail = (
+                f"Session {session_id} has the external_id of session {restoring},"
+                " which stays in the trash. Change the external_id of the former, then"
+                " restore again."
+            )
+        super().__init__(detail)
 
 
 class HeadMissing(ChatstoreError):

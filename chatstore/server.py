@@ -365,7 +365,7 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    background_worker_of(app).start()
+    background_worker_of(app).start_purging()
     if worker.age == 1:
         _print_addresses(worker.ppid)
 

@@ -184,6 +184,17 @@ class Settings:
         minimum=1,
         maximum=3650,
     )
+    trash_seconds: int = _setting(
+        86_400,
+        "how long a deleted session can be restored; 0: it is gone at once",
+        maximum=366 * 86_400,
+    )
+    retention_days: int = _setting(
+        0,
+        "days after its last message when a session that is not pinned is deleted for"
+        " good; 0: never",
+        maximum=36_500,
+    )
     lock_timeout_seconds: int = _setting(
         30,
         "longest wait of a request, over all its attempts, for the write lock (SQLite)"

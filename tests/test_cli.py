@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Pool, event, text
+from sqlalchemy import Pool, event, select, text
 
 from chatstore import __version__
 from chatstore.cli import main
-from chatstore.db import db
+from chatstore.db import db, run_write
 from chatstore.db.revisions import head_revision
+from chatstore.models import ChatSession
+from chatstore.store.sessions import update_session
+from chatstore.store.trash import trash_session
 from chatstore.store.verify import checks
 from tests.support import free_port, on_postgresql, on_sqlite
 from tests.support.breakage import damage_rows
@@ -107,7 +110,14 @@ def test_migrate_says_what_it_did(run, empty_database_url):
 
 
 @pytest.mark.parametrize(
-    "command", [["migrate"], ["verify"], ["stats"], ["purge", "idempotency"]]
+    "command",
+    [
+        ["migrate"],
+        ["verify"],
+        ["stats"],
+        ["purge", "idempotency"],
+        ["purge", "sessions", "--where", "tag=t"],
+    ],
 )
 @pytest.mark.parametrize(("revision", "code"), [(head_revision(), 0), ("9999", 1)])
 def test_a_command_closes_its_connections(
@@ -276,6 +286,7 @@ def test_stats_count_what_is_there(run, make_session, database_url):
         "owners": "2",
         "messages by user": "4",
         "sessions with other": "1",
+        "sessions in the trash": "0",
         "sessions being deleted": "0",
         "sessions with test-model": "1",
     }
@@ -384,3 +395,92 @@ def test_the_password_is_never_shown(run, url, command):
     assert "heim" not in result.output
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code == 1
+
+
+OLD = "updated_before=2999-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def purgeable(make_session):
+    """Sessions of two owners: plain, pinned and archived."""
+    chats = {
+        name: make_session(owner_id=owner_id, name=name, messages=1)
+        for name, owner_id in (("a", "alice"), ("pin", "alice"), ("box", "bob"))
+    }
+    for name, changes in (("pin", {"pinned": True}), ("box", {"archived": True})):
+        chat = chats[name]
+        run_write(update_session, chat.id, owner_id=chat.owner_id, changes=changes)
+    make_session(owner_id="bob", name="b", metadata_tags=["t", "u"])
+    return chats
+
+
+def names_left(app):
+    with app.app_context():
+        db.session.remove()
+        return "".join(sorted(db.session.scalars(select(ChatSession.name))))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "purged", "left"),
+    [
+        ([OLD], 2, "boxpin"),
+        ([OLD, "archived=any"], 3, "pin"),
+        ([OLD, "archived=true"], 1, "abpin"),
+        (["tag=t", "tag=u"], 1, "aboxpin"),
+        (["name=a"], 1, "bboxpin"),
+        (["pinned=false"], 2, "boxpin"),
+        (["tag=none"], 0, "abboxpin"),
+    ],
+)
+def test_purge_sessions_deletes_what_the_filters_match(
+    run, app, db_session, purgeable, database_url, arguments, purged, left
+):
+    where = [each for name in arguments for each in ("--where", name)]
+    command = ["purge", "sessions", *where]
+    tried = run(*command, "--dry-run", database_url=database_url)
+    assert tried.stdout.splitlines()[-1].startswith(f"would purge {purged} session")
+    assert len(tried.stdout.splitlines()) == purged + 1
+    assert names_left(app) == "abboxpin"
+    result = run(*command, database_url=database_url)
+    assert result.stdout.startswith(f"purged {purged} session")
+    assert names_left(app) == left
+
+
+def test_purge_sessions_takes_pinned_ones_and_one_owner_if_asked(
+    run, app, db_session, purgeable, database_url
+):
+    command = ["purge", "sessions", "--owner", "alice", "--include-pinned", "--where"]
+    tried = run(*command, "pinned=true", "--dry-run", database_url=database_url)
+    (line, _) = tried.stdout.splitlines()
+    assert str(purgeable["pin"].id) in line and "1 message" in line
+    run(*command, OLD, database_url=database_url)
+    assert names_left(app) == "bbox"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "--where"),
+        (["--where", "tag"], "FILTER=VALUE"),
+        (["--where", "colour=red"], "colour"),
+        (["--where", "name=a", "--where", "name=b"], "once"),
+        (["--where", "pinned=yes"], "pinned"),
+        (["--where", "pinned=true"], "--include-pinned"),
+        (["--where", "updated_before=yesterday"], "updated_before"),
+    ],
+)
+def test_purge_sessions_refuses_what_is_no_filter(
+    run, app, db_session, purgeable, database_url, arguments, reason
+):
+    result = run("purge", "sessions", *arguments, database_url=database_url)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert names_left(app) == "abboxpin"
+
+
+def test_verify_counts_the_trash(run, app, make_session, database_url):
+    chat = make_session(messages=3)
+    with app.app_context():
+        run_write(trash_session, chat.id, owner_id=chat.owner_id)
+    result = run("verify", database_url=database_url)
+    assert "0 sessions, 3 messages, 1 session in the trash," in result.stdout

@@ -7,6 +7,7 @@ from chatstore.db.engine import (
     db,
     init_database,
     is_sqlite,
+    truncate_sqlite_log,
 )
 from chatstore.db.transactions import (
     MAX_RETRIES,
@@ -55,5 +56,6 @@ __all__ = (
     "run_transaction",
     "search_turn",
     "transaction",
+    "truncate_sqlite_log",
     "write_connection",
 )

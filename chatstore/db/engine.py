@@ -149,6 +149,18 @@ def init_database(app: Flask, settings: Settings, *, creates_files: bool) -> Non
     add_to_app(app, state)
 
 
+def truncate_sqlite_log() -> None:
+    """Move SQLite's log into the database, so that no deleted text stays in it.
+
+    Does nothing on PostgreSQL, or if a reader still needs the log.
+    """
+    state = database_state()
+    if state.writer_lock is None:
+        return
+    with state.writer_lock.held(), state.readers.connect() as connection:
+        sqlite.truncate_log(connection)
+
+
 def _read_options(settings: Settings) -> dict[str, Any]:
     if settings.sqlite_path is not None:
         return {"sqlite_begin": None}

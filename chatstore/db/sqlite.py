@@ -31,6 +31,7 @@ FIRST_CONTENTLESS_VERSION = _FIRST_WITH_SIZES = (3, 43, 0)
 _FIRST_WITH_ORDER = (3, 44, 0)
 # SQLite's virtual machine checks the deadline once in this many instructions.
 _STEPS_PER_CHECK = 50_000
+_CHECKPOINT_MS = 200
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gpfs", "lustre", "ncpfs"}
     | {"nfs", "nfs4", "smb3", "smbfs", "glusterfs", "fuse.glusterfs"}
@@ -168,6 +169,8 @@ def prepare_engine(
                 connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # Deleted text would stay in the free space of the file.
+        connection.execute("PRAGMA secure_delete = ON")
         for name, function in functions.items():
             connection.create_function(name, -1, function, deterministic=True)
         if not has_cheap_text_sizes():
@@ -208,6 +211,17 @@ def prepare_engine(
 def _set_busy_timeout(connection: Any, milliseconds: float) -> None:
     with closing(connection.cursor()) as cursor:
         cursor.execute(f"PRAGMA busy_timeout = {max(int(milliseconds), 1)}")
+
+
+def truncate_log(connection: Connection) -> None:
+    """Move the write-ahead log into the database and cut it off, unless it is in use.
+
+    The caller holds the writer lock. `connection` must have no transaction.
+    """
+    # SQLite would hold its own write lock until all readers have ended.
+    _set_busy_timeout(connection.connection, _CHECKPOINT_MS)
+    connection.info["has_short_timeout"] = True
+    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
 
 
 def network_file_system(path: Path, *, mounts: str | None = None) -> str | None:

@@ -4,6 +4,7 @@ from chatstore.models.changes import ChangeFeed, MessageChange, SessionTombstone
 from chatstore.models.facets import SessionFacet
 from chatstore.models.feedback import MessageFeedback
 from chatstore.models.idempotency import IdempotencyRecord
+from chatstore.models.jobs import Job
 from chatstore.models.messages import Message
 from chatstore.models.revisions import MessageRevision
 from chatstore.models.sessions import ChatSession
@@ -12,6 +13,7 @@ __all__ = [
     "ChangeFeed",
     "ChatSession",
     "IdempotencyRecord",
+    "Job",
     "Message",
     "MessageChange",
     "MessageFeedback",

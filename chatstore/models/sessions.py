@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Index,
+    String,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from chatstore.db import JsonObject, UtcDateTime, db
@@ -205,3 +214,7 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
 
     def __repr__(self) -> str:
         return f"<ChatSession {self.id} {self.name!r} messages={self.message_count}>"
+
+
+# The owner, of a session that is hidden from its owner too.
+OWNER = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)

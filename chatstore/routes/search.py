@@ -34,7 +34,7 @@ bp.before_request(identify_caller)
 @Operation(
     query=SearchQuerySchema,
     answer=HitPageSchema,
-    other_answer=GroupPageSchema,
+    other_answers=(GroupPageSchema,),
     errors=(404,),
 )
 def search_all(query: dict[str, Any]) -> dict[str, Any] | Response:

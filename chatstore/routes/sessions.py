@@ -17,6 +17,7 @@ from chatstore.schemas.sessions import (
     SessionBulkAnswerSchema,
     SessionBulkSchema,
     SessionCreateSchema,
+    SessionDeleteQuerySchema,
     SessionPageSchema,
     SessionPutSchema,
     SessionQuerySchema,
@@ -24,7 +25,7 @@ from chatstore.schemas.sessions import (
     SessionUpdateSchema,
 )
 from chatstore.services.background import background_worker_of, index_pending_messages
-from chatstore.store import bulk, conversations, session_lists, sessions
+from chatstore.store import bulk, conversations, session_lists, sessions, trash
 from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
@@ -37,7 +38,7 @@ from chatstore.web.idempotency import (
     read_key,
 )
 from chatstore.web.observe import note_appended_messages
-from chatstore.web.responses import json_response
+from chatstore.web.responses import json_response, session_response
 
 bp = Blueprint("sessions", __name__, url_prefix="/api/v1/sessions")
 bp.before_request(identify_caller)
@@ -140,11 +141,7 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     listing = _listing(query)
     counted = {}
     if query.get("count"):  # count first: the page is read in the same transaction
-        counted["total"] = run_read(
-            session_lists.count_sessions,
-            owner_id=current_owner(),
-            filters=listing.filters,
-        )
+        counted["total"] = _count(listing)
     page = run_read(
         session_lists.list_sessions,
         owner_id=current_owner(),
@@ -163,9 +160,14 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post("/bulk")
-@Operation(body=SessionBulkSchema, is_idempotent=True, answer=SessionBulkAnswerSchema)
+@Operation(
+    body=SessionBulkSchema,
+    is_idempotent=True,
+    answer=SessionBulkAnswerSchema,
+    errors=(409,),
+)
 def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
-    """Change or delete many sessions, all or none.
+    """Change, delete or restore many sessions, all or none.
 
     last_updated_at stays. Ids of missing sessions are passed over.
     """
@@ -173,7 +175,10 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
     outcome = run_write(
         _change_sessions,
         bulk.BulkChange(
-            body["action"], tuple(body.get("tags", ())), max_tags=settings.max_tags
+            body["action"],
+            tuple(body.get("tags", ())),
+            max_tags=settings.max_tags,
+            has_trash=settings.trash_seconds > 0,
         ),
         owner_id=current_owner(),
         selected=_selected(body),
@@ -184,6 +189,7 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
         "action": body["action"],
         "matched": outcome.matched,
         "changed": outcome.changed,
+        "changed_ids": outcome.changed_ids,
         "dry_run": body["dry_run"],
     }
 
@@ -235,16 +241,36 @@ def update_session(
 
 
 @bp.delete("/<uuid:session_id>")
-@Operation(request_headers=("If-Match",), status=204)
-def delete_session(session_id: UUID) -> None:
-    """Delete a session and all its messages."""
-    delete = prepared(
-        _delete_session,
-        session_id,
-        owner_id=current_owner(),
-        if_revisions=if_match_revisions(),
-    )
+@Operation(query=SessionDeleteQuerySchema, request_headers=("If-Match",), status=204)
+def delete_session(query: dict[str, Any], session_id: UUID) -> None:
+    """Delete a session and all its messages.
+
+    It stays in the trash for a while, unless the server keeps none.
+    """
+    is_purging = query.get("purge", False)
+    has_trash = current_app.config["CHATSTORE"].trash_seconds > 0
+    keywords: dict[str, Any] = {
+        "owner_id": current_owner(),
+        "if_revisions": if_match_revisions(),
+    }
+    if has_trash and not is_purging:
+        delete = partial(trash.trash_session, session_id, **keywords)
+    else:
+        delete = partial(
+            _delete_session, session_id, includes_trash=is_purging, **keywords
+        )
     run_transaction(delete, turn=session_id)
+
+
+@bp.post("/<uuid:session_id>/restore")
+@Operation(
+    is_idempotent=True, answer=SessionSchema, answer_headers=("ETag",), errors=(400,)
+)
+def restore_session(session_id: UUID) -> Response:
+    """Take a session out of the trash, whole."""
+    restore = partial(trash.restore_session, session_id, owner_id=current_owner())
+    chat = run_transaction(restore, turn=session_id)
+    return session_response(chat, etag_header(chat))
 
 
 def _columns(body: dict[str, Any]) -> dict[str, Any]:
@@ -293,10 +319,21 @@ def _finish_after_request() -> None:
         return response
 
 
-def _selected(body: dict[str, Any]) -> list[UUID] | SessionFilters:
+def _selected(body: dict[str, Any]) -> bulk.Selection:
     if "ids" in body:
         return list(body["ids"])
+    if "trash" in body:
+        return bulk.WholeTrash()
     return SessionFilters.among(body.get("filter", {}))
+
+
+def _count(listing: session_lists.SessionListing) -> int:
+    owner_id = current_owner()
+    if listing.trash:
+        return run_read(session_lists.count_trash, owner_id=owner_id)
+    return run_read(
+        session_lists.count_sessions, owner_id=owner_id, filters=listing.filters
+    )
 
 
 def _listing(query: dict[str, Any]) -> session_lists.SessionListing:
@@ -307,4 +344,5 @@ def _listing(query: dict[str, Any]) -> session_lists.SessionListing:
         sort=sort,
         order=query.get("order", default_order),
         pinned_first=query.get("pinned_first", False),
+        trash=query.get("trash") or None,
     )

@@ -82,6 +82,11 @@ class SessionSchema(Schema):
     pinned = fields.Boolean(required=True)
     archived = fields.Boolean(required=True)
     archived_at = Instant(required=True, allow_none=True)
+    expires_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the session is deleted for good, or null."},
+    )
     metadata = FreeJson(attribute="metadata_", required=True, metadata=_METADATA)
     external_id = fields.String(required=True, **_EXTERNAL_ID)
     forked_from = fields.Nested(ForkedFromSchema, required=True, allow_none=True)
@@ -96,7 +101,15 @@ class SessionSchema(Schema):
     )
 
 
-class ChosenSessionSchema(ChosenFieldsSchema, SessionSchema):
+class ListedSessionSchema(SessionSchema):
+    """A session in a list."""
+
+    trashed_at = Instant(
+        metadata={"description": "In the trash: when the session was deleted."}
+    )
+
+
+class ChosenSessionSchema(ChosenFieldsSchema, ListedSessionSchema):
     """A session in an answer, with the fields that the request names."""
 
 
@@ -121,7 +134,7 @@ class _PageSchema(Schema):
 class SessionPageSchema(_PageSchema):
     """A page of the list of sessions."""
 
-    sessions = fields.List(fields.Nested(SessionSchema), required=True)
+    sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
 
 
 class ChosenSessionPageSchema(_PageSchema):
@@ -133,7 +146,7 @@ class ChosenSessionPageSchema(_PageSchema):
 class ChosenQuerySchema(Schema):
     """The query string of one session."""
 
-    chosen = FieldNames(SessionSchema().fields, "a session")
+    chosen = FieldNames(ListedSessionSchema().fields, "a session")
 
 
 class SessionFieldsSchema(Schema):
@@ -149,6 +162,13 @@ class SessionFieldsSchema(Schema):
     metadata = FreeJson(
         validate=within("max_session_metadata_bytes", json_bytes, "bytes of JSON"),
         metadata=_METADATA,
+    )
+    expires_at = Instant(
+        allow_none=True,
+        metadata={
+            "description": "When to delete the session for good; later than now.",
+            "example": "2999-12-31T00:00:00Z",
+        },
     )
 
 
@@ -221,6 +241,12 @@ class SessionQuerySchema(SessionFilterSchema, ChosenQuerySchema):
     pinned_first = QueryFlag(
         metadata={"description": "true: pinned sessions come before the others."}
     )
+    trash = QueryFlag(
+        metadata={
+            "description": "true: the sessions in the trash, the last deleted first. It"
+            " combines with count, limit, offset and cursor only."
+        }
+    )
     count = QueryFlag(
         metadata={"description": "true: `total` is the number of matching sessions."}
     )
@@ -241,9 +267,38 @@ class SessionQuerySchema(SessionFilterSchema, ChosenQuerySchema):
         if "offset" in query and "cursor" in query:
             raise ValidationError("Give offset or cursor, not both.", "offset")
 
+    @validates_schema
+    def _refuse_filters_of_the_trash(
+        self, query: dict[str, Any], **kwargs: Any
+    ) -> None:
+        others = [name for name in query if name not in _OF_THE_TRASH]
+        if query.get("trash") and others:
+            raise ValidationError(
+                "The list of the trash has no filters and one order.", others[0]
+            )
+
+
+_OF_THE_TRASH = ("trash", "count", "limit", "offset", "cursor")
+
+
+class SessionDeleteQuerySchema(Schema):
+    """The query string of the deletion of a session."""
+
+    purge = QueryFlag(
+        metadata={
+            "description": "true: at once and for good, also from the trash."
+            " Otherwise the session goes into the trash."
+        }
+    )
+
 
 _TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
-_SELECTIONS = ("ids", "filter", "all")
+_SELECTIONS = ("ids", "filter", "all", "trash")
+# The selections that each action of the trash takes; the others take all but the trash.
+_SELECTIONS_OF = {
+    BulkAction.RESTORE: ("ids", "trash"),
+    BulkAction.PURGE: _SELECTIONS,
+}
 
 
 class SessionBulkSchema(Schema):
@@ -254,6 +309,18 @@ class SessionBulkSchema(Schema):
         "if": {"properties": {"action": {"enum": [*_TAG_ACTIONS]}}},
         "then": {"required": ["tags"], "properties": {"tags": {"minItems": 1}}},
         "else": {"not": {"required": ["tags"]}},
+        "allOf": [
+            {
+                "if": {"properties": {"action": {"const": BulkAction.RESTORE}}},
+                "then": {
+                    "anyOf": [{"required": ["ids"]}, {"required": ["trash"]}],
+                },
+            },
+            {
+                "if": {"required": ["trash"]},
+                "then": {"properties": {"action": {"enum": [*_SELECTIONS_OF]}}},
+            },
+        ],
     }
 
     action = fields.Enum(BulkAction, by_value=True, required=True)
@@ -265,6 +332,12 @@ class SessionBulkSchema(Schema):
     all = Flag(
         validate=validate.Equal(True, error="It must be true. Otherwise leave it out."),
         metadata={"description": "true: selects every session that is not archived."},
+    )
+    trash = Flag(
+        validate=validate.Equal(True, error="It must be true. Otherwise leave it out."),
+        metadata={
+            "description": "true: selects the whole trash; for restore and purge only."
+        },
     )
     tags = Tags(
         metadata={
@@ -280,7 +353,7 @@ class SessionBulkSchema(Schema):
     @validates_schema
     def _require_one_selection(self, body: dict[str, Any], **kwargs: Any) -> None:
         if sum(name in body for name in _SELECTIONS) != 1:
-            raise ValidationError("Give exactly one of ids, filter and all.")
+            raise ValidationError("Give exactly one of ids, filter, all and trash.")
         # A client that lost its filter must not change every session.
         if "filter" in body and not body["filter"]:
             raise ValidationError(
@@ -288,6 +361,18 @@ class SessionBulkSchema(Schema):
                 ' "all": true instead.',
                 "filter",
             )
+
+    @validates_schema
+    def _check_selection_fits_action(self, body: dict[str, Any], **kwargs: Any) -> None:
+        if "action" not in body:
+            return
+        usual = ("ids", "filter", "all")
+        fitting = _SELECTIONS_OF.get(body["action"], usual)
+        for name in set(_SELECTIONS) - set(fitting):
+            if name in body:
+                raise ValidationError(
+                    f"This action takes {' or '.join(fitting)}.", name
+                )
 
     @validates_schema
     def _check_tags_fit_action(self, body: dict[str, Any], **kwargs: Any) -> None:
@@ -313,5 +398,10 @@ class SessionBulkAnswerSchema(Schema):
             "description": "Number of sessions that the action changed.",
             "example": 2,
         },
+    )
+    changed_ids = fields.List(
+        fields.UUID(),
+        required=True,
+        metadata={"description": "Ids of these sessions, for example to undo it."},
     )
     dry_run = fields.Boolean(required=True)

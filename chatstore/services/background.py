@@ -1,7 +1,8 @@
 """Finishes in the background what requests left for later: deletions, search entries.
 
 A thread of the process that left work does it. If that process is killed, a server does
-the work when it starts, or when a request leaves more.
+the work when it starts, or when a request leaves more. In a server the thread also
+deletes each minute what is due for it; see `services.purges`.
 """
 
 import threading
@@ -10,9 +11,11 @@ import structlog
 from flask import Flask, current_app
 
 from chatstore.app_state import add_to_app, get_from_app
+from chatstore.clock import Deadline
 from chatstore.db import new_deadline
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
+from chatstore.services.purges import Rules, purge
 from chatstore.services.steps import log_unfinished
 
 PAUSE_SECONDS = 60.0
@@ -23,7 +26,8 @@ log = structlog.get_logger(__name__)
 class BackgroundWorker:
     """Does the work that is left in one thread, which ends when nothing is left.
 
-    After work that failed, the thread pauses for `pause_seconds`.
+    After work that failed, the thread pauses for `pause_seconds`. A thread that was
+    started by `start_purging` never ends, and makes a purge after each such pause.
     """
 
     def __init__(self, app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:
@@ -32,6 +36,12 @@ class BackgroundWorker:
         self._lock = threading.Lock()
         self._is_running = False
         self._has_work = threading.Event()
+        self._next_purge: Deadline | None = None
+
+    def start_purging(self) -> None:
+        """Start the thread, and let it purge from now on; never raise."""
+        self._next_purge = Deadline(0)
+        self.start()
 
     def start(self) -> None:
         """Start the thread, or make a running one look again; never raise."""
@@ -49,7 +59,7 @@ class BackgroundWorker:
 
     def _run(self) -> None:
         while self._has_more_work():
-            if not self._finish_work():
+            if not self._finish_work() or self._next_purge:
                 self._has_work.wait(self._pause_seconds)
                 self._has_work.set()
 
@@ -62,11 +72,19 @@ class BackgroundWorker:
     def _finish_work(self) -> bool:
         try:
             with self._app.app_context():
+                if self._next_purge and self._next_purge.is_over:
+                    self._next_purge = Deadline(self._pause_seconds)
+                    purge(_rules_of(self._app))
                 has_deleted_all = finish_deletions()
                 return finish_indexing() and has_deleted_all
         except Exception as error:
             log_unfinished(error)
             return False
+
+
+def _rules_of(app: Flask) -> Rules:
+    settings = app.config["CHATSTORE"]
+    return Rules(settings.trash_seconds, settings.retention_days)
 
 
 def init_background(app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:

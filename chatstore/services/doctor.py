@@ -13,14 +13,18 @@ from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import check_revision, head_revision
 from chatstore.errors import DatabaseUnavailable, WrongRevision
 from chatstore.settings import Settings
+from chatstore.store import purges
 from chatstore.store.database_info import (
     get_postgresql_setting,
     get_sqlite_pragma,
     is_standby,
 )
+from chatstore.store.stats import count_trash
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 LOW_DISK_BYTES = 1024**3
+# A server purges each minute.
+_MOST_LATE_SECONDS = 3600
 # For each setting, the values with which an acknowledged message survives a crash.
 _DURABLE_VALUES = {
     "fsync": ("on",),
@@ -58,10 +62,19 @@ def _examine(settings: Settings) -> Iterator[Finding]:
             yield from _examine_postgresql()
         check_revision()
         yield Finding(OK, "revision", head_revision())
+        yield _examine_trash(settings)
     except WrongRevision as error:
         yield Finding(FAIL, "revision", error.detail)
     except (SQLAlchemyError, DatabaseUnavailable) as error:
         yield Finding(FAIL, "connection", db_error_text(error))
+
+
+def _examine_trash(settings: Settings) -> Finding:
+    overdue = purges.count_due(settings.trash_seconds + _MOST_LATE_SECONDS)
+    if overdue:
+        detail = f"{overdue} sessions should be gone by now. Does a server run?"
+        return Finding(WARN, "trash", detail)
+    return Finding(OK, "trash", f"{count_trash()} sessions")
 
 
 def explain_missing_file(path: Path) -> str | None:

@@ -1,21 +1,37 @@
-"""Forgets the stored answers that hold deleted messages; no HTTP, no commit.
+"""Forgets stored answers that hold deleted messages or sessions; no HTTP, no commit.
 
 Such a record keeps its key, so that a late retry is refused and stores nothing again.
 It loses the answer, and the digest of the body, which would confirm a guess.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 
 from chatstore.db import db
-from chatstore.models import IdempotencyRecord
-from chatstore.store.idempotency import FORGOTTEN
+from chatstore.models import ChatSession, IdempotencyRecord
+from chatstore.models.sessions import OWNER
+from chatstore.store.batches import fitting
+from chatstore.store.idempotency import FORGOTTEN, PURGE_BYTES
+from chatstore.store.json_rows import stored_bytes
 
 # The most messages that a batch may have, whatever the settings.
 MOST_MESSAGES = 10_000
 # Records of an older version that one transaction forgets.
 MOST_OLD_RECORDS = 1000
+# A session that so many answers show is deleted in batches, its answers first.
+_FEW_ANSWERS = 100
+# Sessions of one statement: each takes five parameters.
+_CHUNK = 500
 _KEY = (IdempotencyRecord.owner_id, IdempotencyRecord.key)
 _HAS_ANSWER = IdempotencyRecord.answer != ""
 
@@ -80,6 +96,66 @@ def forget_old_answers(
     if keys:
         _forget(tuple_(*_KEY).in_(keys))
     return bool(keys)
+
+
+def forget_answers_of_sessions(owners: Mapping[UUID, str]) -> None:
+    """Forget the answers that show these sessions or their messages, by owner.
+
+    Each session must have few such answers, as `shows_in_few_answers` says.
+    """
+    ids = list(owners)
+    for start in range(0, len(ids), _CHUNK):
+        some = {each: owners[each] for each in ids[start : start + _CHUNK]}
+        keys = [select(*_KEY).where(condition) for condition in _shown(some)]
+        _forget(tuple_(*_KEY).in_(union_all(*keys)))
+
+
+def forget_some_answers(session_id: UUID, *, most: int = MOST_OLD_RECORDS) -> bool:
+    """Forget answers that show the session or its messages; return whether any did.
+
+    Takes up to `most` of them, and 8 MiB, or one larger answer.
+    """
+    owner = select(OWNER).where(ChatSession.id == session_id)
+    owner_id = db.session.scalar(owner) or ""
+    size = stored_bytes(IdempotencyRecord.answer)
+    for condition in _shown({session_id: owner_id}):
+        rows = db.session.execute(select(*_KEY, size).where(condition).limit(most))
+        some = fitting(rows.all(), lambda row: row[2], PURGE_BYTES)
+        if some:
+            _forget(tuple_(*_KEY).in_([(row[0], row[1]) for row in some]))
+            return True
+    return False
+
+
+def shows_in_few_answers() -> ColumnElement[bool]:
+    """Return the condition that one transaction may forget a session's answers.
+
+    An append's answer has a message, and the number of messages is bounded elsewhere.
+    Only a restored session can be in any number of answers.
+    """
+    one: ColumnElement[int] = literal_column("1")
+    beyond = (
+        select(one)
+        .where(IdempotencyRecord.session_id == ChatSession.id, _HAS_ANSWER)
+        .offset(_FEW_ANSWERS)
+        .limit(1)
+        .correlate(ChatSession)
+    )
+    return beyond.scalar_subquery().is_(None)
+
+
+def _shown(owners: Mapping[UUID, str]) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of answers that show a message, and the session itself.
+
+    Each has its own index.
+    """
+    requests = [name for each in owners for name in append_requests(each)]
+    of_messages = and_(
+        IdempotencyRecord.owner_id.in_(set(owners.values())),
+        IdempotencyRecord.request.in_(requests),
+        _HAS_ANSWER,
+    )
+    return of_messages, and_(IdempotencyRecord.session_id.in_(owners), _HAS_ANSWER)
 
 
 def is_old_answer(session_id: UUID, *, owner_id: str) -> ColumnElement[bool]:

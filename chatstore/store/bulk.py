@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
 
 from chatstore.clock import utc_now
 from chatstore.db import db, is_sqlite
@@ -14,7 +14,8 @@ from chatstore.enums import BulkAction
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import PREFIX
-from chatstore.store import deletions
+from chatstore.store import deletions, trash
+from chatstore.store.answers import shows_in_few_answers
 from chatstore.store.batches import in_batches
 from chatstore.store.facets import (
     COLUMNS,
@@ -25,7 +26,9 @@ from chatstore.store.facets import (
 )
 from chatstore.store.filters import SessionFilters, find_rare_facet, select_matching
 from chatstore.store.json_rows import disk_bytes
+from chatstore.store.sessions import is_in_trash
 
+_FACETS = "tags, document ids and metadata pairs"
 # Rows per statement: well within the limits of both databases.
 _CHUNK_ROWS = 500
 
@@ -34,10 +37,11 @@ _CHUNK_ROWS = 500
 class Bounds:
     """Bounds of one request, because all other writers wait for its transaction.
 
-    A request changes at most `max_changed_tags` tags. It deletes sessions with at most
-    `max_changed_facets` tags and document ids. It rewrites at most `max_changed_bytes`
-    of both. It reads `chunk_bytes` of tags at a time, as stored: PostgreSQL may
-    compress them. It deletes messages within `deletion`, or only hides their sessions.
+    A request changes at most `max_changed_tags` tags. It deletes or restores sessions
+    with at most `max_changed_facets` tags and document ids. It rewrites at most
+    `max_changed_bytes` of both. It reads `chunk_bytes` of tags at a time, as stored:
+    PostgreSQL may compress them. It deletes messages within `deletion`, or only hides
+    their sessions.
     """
 
     max_changed_tags: int = 10_000
@@ -52,64 +56,90 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True)
 class BulkChange:
-    """An action on sessions; `tags`, in order, are for the actions on tags."""
+    """An action on sessions; `tags`, in order, are for the actions on tags.
+
+    With `has_trash`, deleted sessions go into the trash.
+    """
 
     action: BulkAction
     tags: tuple[str, ...] = ()
     max_tags: int = 50
+    has_trash: bool = False
+
+
+@dataclass(frozen=True)
+class WholeTrash:
+    """Selects all sessions in the owner's trash."""
+
+
+Selection = Collection[UUID] | SessionFilters | WholeTrash
 
 
 @dataclass(frozen=True)
 class BulkOutcome:
-    """The numbers of selected and of changed sessions.
+    """The number of selected sessions, and the ids of changed ones in their order.
 
     If `has_hidden`, `finish_deletions` must delete hidden sessions after the commit.
     """
 
     matched: int
-    changed: int
+    changed_ids: tuple[UUID, ...]
     has_hidden: bool = False
+
+    @property
+    def changed(self) -> int:
+        """The number of changed sessions."""
+        return len(self.changed_ids)
 
 
 def change_sessions(
     change: BulkChange,
     *,
     owner_id: str,
-    selected: Collection[UUID] | SessionFilters,
+    selected: Selection,
     max_sessions: int,
     is_dry_run: bool = False,
     bounds: Bounds = BOUNDS,
 ) -> BulkOutcome:
     """Change the owner's selected sessions, or only count them in a dry run.
 
-    Ignores ids of sessions that the owner does not have; `last_updated_at` stays.
+    Ignores ids of sessions that the owner does not have; `last_updated_at` stays. Ids
+    name sessions in the trash for RESTORE only, and there or elsewhere for PURGE.
     Raises ValidationFailed when the filters match more than `max_sessions`, when a
     session would get too many tags, or when the request would change more than `bounds`
-    allow.
+    allow; ExternalIdTaken.
     """
-    chats = _lock_sessions(owner_id, selected, max_sessions)
+    chats = _lock_sessions(change.action, owner_id, selected, max_sessions)
     if change.action in _TAG_ACTIONS:
-        changed = _change_tags(change, chats, owner_id, bounds, is_dry_run=is_dry_run)
-        return BulkOutcome(matched=len(chats), changed=changed)
+        ids = _change_tags(change, chats, owner_id, bounds, is_dry_run=is_dry_run)
+        return BulkOutcome(len(chats), tuple(ids))
     changes = [
         (chat, columns) for chat in chats if (columns := _columns_to_set(change, chat))
     ]
     changed_chats = [chat for chat, _ in changes]
     _check_bytes(changed_chats, bounds.max_changed_bytes)
     has_hidden = False
-    if change.action is BulkAction.DELETE:
+    if change.action in _DELETIONS:
         _check_facets(changed_chats, bounds.max_changed_facets)
-        if not is_dry_run:
-            has_hidden = _delete_or_hide(changed_chats, bounds.deletion)
-    elif not is_dry_run:
+    if change.action is BulkAction.RESTORE:
+        _restore(changed_chats, owner_id, bounds, is_dry_run=is_dry_run)
+    elif is_dry_run:
+        pass
+    elif change.action not in _DELETIONS:
         _update_sessions(changes)
-    return BulkOutcome(matched=len(chats), changed=len(changes), has_hidden=has_hidden)
+    elif change.action is BulkAction.DELETE and change.has_trash:
+        _put_into_trash(changed_chats)
+    else:
+        has_hidden = _delete_or_hide(changed_chats, bounds.deletion)
+    ids = [chat.id for chat in changed_chats]
+    return BulkOutcome(len(chats), tuple(ids), has_hidden)
 
 
 Columns = dict[str, Any]
 Changes = list[tuple[Row[Any], Columns]]
 
 _TAG_ACTIONS = (BulkAction.ADD_TAGS, BulkAction.REMOVE_TAGS)
+_DELETIONS = (BulkAction.DELETE, BulkAction.PURGE)
 # The lists of thousands of sessions can be gigabytes, so we read only their sizes.
 _LOCKED_COLUMNS: tuple[Any, ...] = (
     ChatSession.id,
@@ -125,11 +155,15 @@ _LOCKED_COLUMNS: tuple[Any, ...] = (
 
 
 def _lock_sessions(
-    owner_id: str, selected: Collection[UUID] | SessionFilters, max_sessions: int
+    action: BulkAction, owner_id: str, selected: Selection, max_sessions: int
 ) -> list[Row[Any]]:
     # Lock rows in id order so that two bulk requests cannot deadlock.
     locking = select(*_LOCKED_COLUMNS).order_by(ChatSession.id).with_for_update()
+    if action in _DELETIONS:
+        locking = locking.add_columns(shows_in_few_answers().label("is_in_few_answers"))
     if isinstance(selected, SessionFilters):
+        if action is BulkAction.RESTORE:  # filters know no session in the trash
+            return []
         connection = db.session.connection()
         query = select_matching(
             locking,
@@ -139,15 +173,30 @@ def _lock_sessions(
         )
         chats = list(db.session.execute(query.limit(max_sessions + 1)))
         if len(chats) > max_sessions:
-            raise _too_many(max_sessions, selected)
+            place = "/all" if selected == SessionFilters() else "/filter"
+            raise _too_many(max_sessions, place)
         return _recheck_facets(chats, selected)
+    if isinstance(selected, WholeTrash):
+        query = locking.where(is_in_trash(owner_id))
+        chats = list(db.session.execute(query.limit(max_sessions + 1)))
+        if len(chats) > max_sessions:
+            raise _too_many(max_sessions, "/trash")
+        return chats
     chats = []
     for chunk in _chunks(sorted(set(selected))):
-        owned = locking.where(
-            ChatSession.owner_id == owner_id, ChatSession.id.in_(chunk)
-        )
-        chats += db.session.execute(owned)
+        chosen = locking.where(_is_named(action, owner_id), ChatSession.id.in_(chunk))
+        chats += db.session.execute(chosen)
     return chats
+
+
+def _is_named(action: BulkAction, owner_id: str) -> ColumnElement[bool]:
+    """Return the condition that an id may name the session for this action."""
+    if action is BulkAction.RESTORE:
+        return is_in_trash(owner_id)
+    is_listed = ChatSession.owner_id == owner_id
+    if action is BulkAction.PURGE:
+        return or_(is_listed, is_in_trash(owner_id))
+    return is_listed
 
 
 def _recheck_facets(chats: list[Row[Any]], filters: SessionFilters) -> list[Row[Any]]:
@@ -200,7 +249,7 @@ def _check_facets(chats: Sequence[Row[Any]], max_facets: int) -> None:
         )
         some = facets_of_chunk.limit(remaining + 1).subquery()
         remaining -= db.session.scalar(select(func.count()).select_from(some)) or 0
-        _check_remaining(remaining, max_facets, "tags, document ids and metadata pairs")
+        _check_remaining(remaining, max_facets, _FACETS)
 
 
 def _check_remaining(remaining: int, limit: int, what: str) -> None:
@@ -212,8 +261,7 @@ def _check_remaining(remaining: int, limit: int, what: str) -> None:
         raise ValidationFailed([Flaw("", detail)])
 
 
-def _too_many(max_sessions: int, selected: SessionFilters) -> ValidationFailed:
-    place = "/all" if selected == SessionFilters() else "/filter"
+def _too_many(max_sessions: int, place: str) -> ValidationFailed:
     detail = f"More than {max_sessions} sessions match ({PREFIX}MAX_BULK_SESSIONS)."
     return ValidationFailed([Flaw(place, detail)])
 
@@ -246,9 +294,10 @@ def _change_tags(
     bounds: Bounds,
     *,
     is_dry_run: bool,
-) -> int:
-    """Add or remove tags, a chunk at a time; return how many sessions changed."""
-    changed, size, remaining = 0, 0, bounds.max_changed_tags
+) -> list[UUID]:
+    """Add or remove tags, a chunk at a time; return the ids of changed sessions."""
+    changed: list[UUID] = []
+    size, remaining = 0, bounds.max_changed_tags
     is_adding = change.action is BulkAction.ADD_TAGS
     for chunk in _tag_chunks(chats, bounds.chunk_bytes):
         query = select(ChatSession.id, ChatSession.metadata_tags).where(
@@ -270,8 +319,8 @@ def _change_tags(
             facets[chat.id] = set(new).symmetric_difference(old)
             remaining -= len(facets[chat.id])
             size += chat.bytes
-            changed += 1
-            if changed > 1:
+            changed.append(chat.id)
+            if len(changed) > 1:
                 _check_remaining(remaining, bounds.max_changed_tags, "tags")
                 _check_size(size, bounds.max_changed_bytes)
         if not is_dry_run and changes:
@@ -309,7 +358,33 @@ _COLUMNS_BY_ACTION: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] 
     BulkAction.PIN: _pin,
     BulkAction.UNPIN: _unpin,
     BulkAction.DELETE: _id_column,
+    BulkAction.RESTORE: _id_column,
+    BulkAction.PURGE: _id_column,
 }
+
+
+def _put_into_trash(chats: list[Row[Any]]) -> None:
+    for chunk in _chunks(chats):
+        trash.trash_sessions(ChatSession.id.in_([chat.id for chat in chunk]))
+
+
+def _restore(
+    chats: list[Row[Any]], owner_id: str, bounds: Bounds, *, is_dry_run: bool
+) -> None:
+    def check_facets(count: int) -> None:
+        if len(chats) > 1:
+            _check_remaining(
+                bounds.max_changed_facets - count, bounds.max_changed_facets, _FACETS
+            )
+
+    chunks = (
+        some
+        for chunk in _chunks(chats)
+        for some in in_batches(chunk, lambda chat: chat.bytes, bounds.chunk_bytes)
+    )
+    trash.restore_sessions(
+        chunks, owner_id=owner_id, check_facets=check_facets, is_dry_run=is_dry_run
+    )
 
 
 def _delete_or_hide(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
@@ -325,6 +400,8 @@ def _delete_or_hide(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
 def _fit_one_transaction(chats: list[Row[Any]], bounds: deletions.Bounds) -> bool:
     """Return whether one transaction may delete the sessions with their messages."""
     counts = {chat.id: chat.message_count for chat in chats if chat.message_count}
+    if not all(chat.is_in_few_answers for chat in chats):
+        return False
     if not counts:
         return True
     if sum(counts.values()) > bounds.max_messages:

@@ -3,7 +3,7 @@
 from sqlalchemy import func, inspect, literal, select, text
 
 from chatstore.db import db
-from chatstore.models import ChangeFeed
+from chatstore.models import ChangeFeed, Job
 
 
 def get_sqlite_pragma(name: str) -> str:
@@ -35,9 +35,13 @@ def has_rows() -> bool:
     return any(
         connection.scalar(select(literal(1)).select_from(table).limit(1))
         for table in db.metadata.sorted_tables
-        # The migrations themselves write the row of the change feed.
-        if table.name in tables and table.name != ChangeFeed.__tablename__
+        if table.name in tables and table.name not in _WITHOUT_DATA
     )
+
+
+# Migrations write the row of the change feed, and servers without any session write
+# their jobs.
+_WITHOUT_DATA = {ChangeFeed.__tablename__, Job.__tablename__}
 
 
 def export_snapshot() -> str:

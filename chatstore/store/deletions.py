@@ -11,12 +11,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message, MessageRevision, SessionFacet
-from chatstore.models.sessions import DELETED_OWNER
+from chatstore.models.sessions import DELETED_OWNER, OWNER, TRASH_OWNER
+from chatstore.store.answers import (
+    forget_answers_of_sessions,
+    forget_some_answers,
+    shows_in_few_answers,
+)
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
@@ -34,31 +39,44 @@ class Bounds:
 
 
 BOUNDS = Bounds()
-# A hidden session may have lost messages already, so checks of all data skip it.
 IS_VISIBLE = ChatSession.former_owner_id.is_(None)
+# A session that is being deleted or copied may lack messages, so checks of all data
+# skip it. One in the trash must come back whole.
+IS_WHOLE = or_(IS_VISIBLE, ChatSession.owner_id == TRASH_OWNER)
 
 
 def delete_sessions(condition: ColumnElement[bool]) -> list[UUID]:
-    """Delete the sessions with their messages; return the sessions' ids."""
+    """Delete the sessions with their messages; return the sessions' ids.
+
+    The stored answers that show them are forgotten. The sessions must have few.
+    """
     entries.delete_entries(condition)
-    deleted = delete(ChatSession).where(condition).returning(ChatSession.id)
-    return list(db.session.scalars(deleted))
+    deleted = delete(ChatSession).where(condition).returning(ChatSession.id, OWNER)
+    owners = {row[0]: row[1] for row in db.session.execute(deleted)}
+    forget_answers_of_sessions(owners)
+    return list(owners)
 
 
 def hide_sessions(condition: ColumnElement[bool]) -> list[UUID]:
-    """Hide sessions, for `delete_batch` to delete later; return their ids."""
+    """Hide sessions, for `delete_batch` to delete later; return their ids.
+
+    They may be in the trash.
+    """
     hiding = (
         update(ChatSession)
         .where(condition)
         .values(
             owner_id=DELETED_OWNER,
-            former_owner_id=ChatSession.owner_id,
+            former_owner_id=OWNER,
             name=None,
             name_folded="",
             rag_document_ids=[],
             metadata_tags=[],
             metadata_={},
             external_id=None,
+            last_message_preview=None,
+            trashed_at=None,
+            expires_at=None,
             revision=ChatSession.revision + 1,
         )
         .returning(ChatSession.id, ChatSession.number)
@@ -93,7 +111,11 @@ def delete_small_sessions(*, bounds: Bounds = BOUNDS) -> int:
     """
     locking = (
         select(ChatSession.id, ChatSession.message_count)
-        .where(_IS_HIDDEN, ChatSession.message_count < bounds.max_messages)
+        .where(
+            _IS_HIDDEN,
+            ChatSession.message_count < bounds.max_messages,
+            shows_in_few_answers(),
+        )
         .order_by(ChatSession.id)
         .limit(bounds.max_messages)
         .with_for_update(skip_locked=True)
@@ -116,12 +138,15 @@ def delete_batch(
     """Delete the next batch of a hidden session's messages, with `seq > after`.
 
     Returns the last deleted seq. Returns None if the session is deleted too, or if
-    another process has locked it.
+    another process has locked it. Stored answers that show the session are forgotten
+    first, in batches of their own, which return 0.
     """
     hidden = and_(ChatSession.id == session_id, _IS_HIDDEN)
     locking = select(ChatSession.id).where(hidden).with_for_update(skip_locked=True)
     if db.session.scalar(locking) is None:
         return None
+    if not after and forget_some_answers(session_id):
+        return 0
     last = find_end_of_batch(session_id, after, bounds)
     if last is None:
         delete_sessions(hidden)
@@ -180,8 +205,9 @@ def fits_one_transaction(bounds: Bounds = BOUNDS) -> ColumnElement[bool]:
         .scalar_subquery()
     )
     has_few_messages = ChatSession.message_count <= bounds.max_messages
-    return (
-        case((has_few_messages, size), else_=bounds.max_bytes + 1) <= bounds.max_bytes
+    return and_(
+        case((has_few_messages, size), else_=bounds.max_bytes + 1) <= bounds.max_bytes,
+        shows_in_few_answers(),
     )
 
 

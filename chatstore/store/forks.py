@@ -259,6 +259,7 @@ def _reveal(fork: Fork) -> ChatSession:
             rag_document_ids=source.rag_document_ids,
             metadata_tags=source.metadata_tags,
             metadata_=source.metadata_,
+            expires_at=source.expires_at,
         )
         .returning(ChatSession)
         .execution_options(synchronize_session=False, populate_existing=True)

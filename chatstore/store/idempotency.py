@@ -115,7 +115,8 @@ class StoredAnswer(NamedTuple):
         if is_same_request and self.is_forgotten:
             raise MessageDeleted(
                 f"The request with Idempotency-Key {asked.key!r} took place, and a"
-                " message of its answer was deleted since. It is not stored again."
+                " message or the session of its answer was deleted since. It is not"
+                " stored again."
             )
         if not is_same_request or self.body_sha256 != asked.body_sha256:
             raise IdempotencyKeyReused(asked.key, is_other_body=is_same_request)

@@ -44,7 +44,7 @@ from chatstore.store.json_rows import (
     stored_bytes,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sessions import Fields, session_json
+from chatstore.store.sessions import Fields, is_in_trash, session_json
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -64,13 +64,21 @@ _REST_BYTES = 7000
 class SessionListing:
     """The filters and the order of a list of sessions; the id breaks ties.
 
-    With `pinned_first` the pinned sessions come first; both parts have this order.
+    With `pinned_first` the pinned sessions come first; both parts have this order. With
+    `trash` the list has the sessions in the trash instead, by the time of their
+    deletion, without filters; None is false, so that older cursors stay valid.
     """
 
     filters: SessionFilters = SessionFilters()
     sort: SessionSort = SessionSort.LAST_UPDATED_AT
     order: Order = Order.DESC
     pinned_first: bool = False
+    trash: bool | None = None
+
+    @property
+    def sort_column(self) -> InstrumentedAttribute[Any]:
+        """The column that the list is sorted by."""
+        return ChatSession.trashed_at if self.trash else SORT_COLUMNS[self.sort]
 
 
 def list_sessions(
@@ -107,7 +115,7 @@ def list_sessions(
         values = [value for _, joined in parts for value in split_values(joined)]
         chats = list(map(_parse_listed, values[::2], values[1::2]))
         page = _first_page(chats[:limit], page_bytes)
-        texts = _read_json(connection, page, owner_id, fields)
+        texts = _read_json(connection, page, listing, owner_id, fields)
     has_more = len(chats) > len(page)
     if is_backward:
         page.reverse()
@@ -123,6 +131,11 @@ def list_sessions(
         has_next=is_backward or has_more,
         has_previous=has_more if is_backward else bool(place or offset),
     )
+
+
+def count_trash(*, owner_id: str) -> int:
+    """Return how many sessions are in the owner's trash."""
+    return db.session.scalar(select(func.count()).where(is_in_trash(owner_id))) or 0
 
 
 def count_sessions(*, owner_id: str, filters: SessionFilters) -> int:
@@ -198,6 +211,7 @@ def _first_page(
 def _read_json(
     connection: Connection,
     chats: Sequence[_ListedSession],
+    listing: SessionListing,
     owner_id: str,
     fields: Fields | None,
 ) -> list[str]:
@@ -205,8 +219,9 @@ def _read_json(
     ids = [chat.item.id for chat in chats if isinstance(chat.item, _LargeSession)]
     large: dict[UUID, str] = {}
     if ids:
-        query = select(ChatSession.id, session_json(fields)).where(
-            ChatSession.owner_id == owner_id, ChatSession.id.in_(ids)
+        is_owned = is_in_trash(owner_id) if listing.trash else _is_listed(owner_id)
+        query = select(ChatSession.id, _json_of(listing, fields)).where(
+            is_owned, ChatSession.id.in_(ids)
         )
         large = {row[0]: row[1] for row in connection.execute(query)}
     texts = (
@@ -214,6 +229,14 @@ def _read_json(
         for chat in chats
     )
     return [text for text in texts if text is not None]
+
+
+def _is_listed(owner_id: str) -> ColumnElement[bool]:
+    return ChatSession.owner_id == owner_id
+
+
+def _json_of(listing: SessionListing, fields: Fields | None) -> ColumnElement[str]:
+    return session_json(fields, is_trashed=bool(listing.trash))
 
 
 class _Walk(NamedTuple):
@@ -232,23 +255,25 @@ def _prepare(
     fields: Fields | None,
 ) -> Prepared:
     """Return one statement for the walks through lists of this shape."""
-    rows = select_matching(
-        _select_rows(listing, fields),
-        listing.filters,
-        owner_id=bindparam("the_owner", type_=ChatSession.owner_id.type),
-        rare_facet=rare_facet,
-    )
+    owner_id = bindparam("the_owner", type_=ChatSession.owner_id.type)
+    rows = _select_rows(listing, fields)
+    if listing.trash:
+        rows = rows.where(is_in_trash(owner_id))
+    else:
+        rows = select_matching(
+            rows, listing.filters, owner_id=owner_id, rare_facet=rare_facet
+        )
     return Prepared(_select_walks(listing, rows, walks))
 
 
 def _select_rows(listing: SessionListing, fields: Fields | None) -> Select[Any]:
     kind = "text" if listing.sort is SessionSort.NAME else "instant"
-    key: ColumnElement[str] = json_value(kind, SORT_COLUMNS[listing.sort])
+    key: ColumnElement[str] = json_value(kind, listing.sort_column)
     if fields is not None:
         key = formatted(literal_column("'[%s,%s,%s]'"), key, _ID_JSON, _PINNED_JSON)
     columns: list[Any] = [
-        join_columns(_select_item(fields), key).label("item"),
-        SORT_COLUMNS[listing.sort].label("sort"),
+        join_columns(_select_item(listing, fields), key).label("item"),
+        listing.sort_column.label("sort"),
         ChatSession.id.label("id"),
     ]
     return select(*columns)
@@ -266,18 +291,19 @@ _ID_JSON = json_value("uuid", ChatSession.id)
 _PINNED_JSON = json_value("boolean", ChatSession.pinned)
 
 
-def _select_item(fields: Fields | None) -> ColumnElement[str]:
+def _select_item(listing: SessionListing, fields: Fields | None) -> ColumnElement[str]:
     """Return SQL for the JSON of a session, or for its size if it is large."""
     large = [
         column
         for name, column in _LARGE_COLUMNS.items()
         if fields is None or name in fields
     ]
+    item = _json_of(listing, fields)
     if not large:
-        return session_json(fields)
+        return item
     size = stored_bytes(*large)
     large_json = formatted(literal_column("'[%s,%s,%s]'"), _ID_JSON, _PINNED_JSON, size)
-    return case((size <= _SHARE, session_json(fields)), else_=large_json)
+    return case((size <= _SHARE, item), else_=large_json)
 
 
 def _select_walks(
@@ -319,7 +345,7 @@ def _select_walk(
 ) -> Select[Any]:
     if walk.pinned is not None:
         rows = rows.where(pinned_is(walk.pinned))
-    column = SORT_COLUMNS[listing.sort]
+    column = listing.sort_column
     is_descending = _is_descending(listing, walk)
     if walk.has_start:
         rows = rows.where(_is_beyond(column, is_descending))

@@ -1,6 +1,7 @@
 """Queries over the sessions of one owner; no HTTP, no commit."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -26,16 +28,18 @@ from chatstore.db.prepared import Prepared
 from chatstore.errors import (
     ChatstoreError,
     ExternalIdTaken,
+    Flaw,
     HeadMissing,
     NotFound,
     PreconditionFailed,
     SessionIdTaken,
+    ValidationFailed,
 )
 from chatstore.fulltext.folding import fold
 from chatstore.models import ChatSession
-from chatstore.models.sessions import FOLDED_LENGTH
+from chatstore.models.sessions import FOLDED_LENGTH, TRASH_OWNER
 from chatstore.schemas.dumping import members_of
-from chatstore.schemas.sessions import SessionSchema
+from chatstore.schemas.sessions import ListedSessionSchema, SessionSchema
 from chatstore.store import deletions
 from chatstore.store.facets import add_facets, replace_facets
 from chatstore.store.filters import has_external_id
@@ -55,6 +59,15 @@ def owned(
     return and_(ChatSession.id == session_id, ChatSession.owner_id == owner_id)
 
 
+def is_in_trash(owner_id: str | BindParameter[Any]) -> ColumnElement[bool]:
+    """Return the condition of sessions in the owner's trash, for its partial index."""
+    return and_(
+        ChatSession.former_owner_id == owner_id,
+        ChatSession.owner_id == TRASH_OWNER,
+        ChatSession.trashed_at.is_not(None),
+    )
+
+
 @prepared_first
 def create_session(
     *,
@@ -65,11 +78,13 @@ def create_session(
     metadata_tags: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
     external_id: str | None = None,
+    expires_at: datetime | None = None,
     session_id: UUID | None = None,
 ) -> Callable[[], ChatSession]:
     """Add an empty session and return it.
 
-    Raises SessionIdTaken or ExternalIdTaken if another session has the id. The ids of
+    Raises ValidationFailed if `expires_at` has passed. Raises SessionIdTaken or
+    ExternalIdTaken if another session has the id. The ids of
     another owner's sessions are taken too, but not their external ids.
     """
     new_id = session_id or uuid4()
@@ -84,9 +99,11 @@ def create_session(
         "metadata_tags": list(metadata_tags),
         "metadata_": dict(metadata or {}),
         "external_id": external_id,
+        "expires_at": expires_at,
     }
 
     def create() -> ChatSession:
+        _require_future(expires_at)
         if session_id is not None:
             _refuse_taken_id(session_id)
         if external_id is not None:
@@ -140,6 +157,8 @@ _FORKED_FROM = case(
     )
 )
 _MEMBERS = members_of(SessionSchema())
+# A session in the trash has `trashed_at`.
+_TRASHED_MEMBERS = members_of(ListedSessionSchema())
 _JSON_COLUMNS = {
     **columns_by_attribute(ChatSession),
     "archived": ChatSession.archived_at.is_not(None),
@@ -154,10 +173,13 @@ Fields = tuple[str, ...]
 _MAX_FIELD_SETS = 64
 
 
-def session_json(fields: Fields | None = None) -> ColumnElement[str]:
+def session_json(
+    fields: Fields | None = None, *, is_trashed: bool = False
+) -> ColumnElement[str]:
     """Return SQL for the JSON text of a session with these fields; None means all."""
-    members = [each for each in _MEMBERS if fields is None or each.name in fields]
-    return as_json(members, _JSON_COLUMNS)
+    members = _TRASHED_MEMBERS if is_trashed else _MEMBERS
+    chosen = [each for each in members if fields is None or each.name in fields]
+    return as_json(chosen, _JSON_COLUMNS)
 
 
 def _json_by_id(fields: Fields | None = None) -> Prepared:
@@ -240,7 +262,7 @@ def update_session(
     lacks the session's revision; HeadMissing when there is no message `head_seq`;
     ExternalIdTaken.
     """
-    condition = _at_revision(owned(session_id, owner_id), if_revisions)
+    condition = at_revision(owned(session_id, owner_id), if_revisions)
     head_seq = changes.get("head_seq")
     if head_seq is not None:
         changes = {**changes, "head_seq": min(head_seq, MAX_SEQ)}
@@ -249,6 +271,7 @@ def update_session(
     columns = _columns(changes)
 
     def change() -> ChatSession:
+        _require_future(changes.get("expires_at"))
         if columns.get("external_id") is not None:
             _refuse_change_to(columns["external_id"], session_id, owner_id, condition)
         chat: ChatSession | None = db.session.scalar(
@@ -261,7 +284,9 @@ def update_session(
             else select(ChatSession).where(condition)
         )
         if chat is None:
-            raise _explain_no_match(session_id, owner_id, if_revisions, head_seq)
+            raise explain_no_match(
+                session_id, owned(session_id, owner_id), if_revisions, head_seq
+            )
         replace_facets({session_id: columns}, owner_id=owner_id)
         if "name" in changes:
             entries.put_name(chat, words)
@@ -275,21 +300,26 @@ def delete_session(
     *,
     owner_id: str,
     if_revisions: Collection[int] | None = None,
+    includes_trash: bool = False,
     bounds: deletions.Bounds = deletions.BOUNDS,
 ) -> bool:
-    """Delete the session; return whether `finish_deletions` must do the rest.
+    """Delete the session for good; return whether `finish_deletions` must do the rest.
 
     The database deletes the session's messages. If they are too many or too large for
-    one transaction, this function only hides the session. Raises as `update_session`
-    does.
+    one transaction, this function only hides the session. With `includes_trash` the
+    session may be in the owner's trash. Raises as `update_session` does.
     """
-    condition = _at_revision(owned(session_id, owner_id), if_revisions)
+    place = owned(session_id, owner_id)
+    if includes_trash:
+        in_trash = and_(ChatSession.id == session_id, is_in_trash(owner_id))
+        place = or_(place, in_trash)
+    condition = at_revision(place, if_revisions)
     if deletions.delete_sessions(
         and_(condition, deletions.fits_one_transaction(bounds))
     ):
         return False
     if not deletions.hide_sessions(condition):
-        raise _explain_no_match(session_id, owner_id)
+        raise explain_no_match(session_id, place)
     return True
 
 
@@ -321,6 +351,13 @@ def _columns(changes: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
+def _require_future(expires_at: datetime | None) -> None:
+    # A request may be repeated with its key when the instant has passed, so this is no
+    # rule of the body's shape.
+    if expires_at is not None and expires_at <= utc_now():
+        raise ValidationFailed([Flaw("/expires_at", "It must be later than now.")])
+
+
 def _refuse_taken_id(session_id: UUID) -> None:
     # The error is the same whoever owns the session, so it tells nothing about others.
     query = select(ChatSession.id).where(ChatSession.id == session_id)
@@ -329,7 +366,7 @@ def _refuse_taken_id(session_id: UUID) -> None:
 
 
 def _refuse_taken_external_id(external_id: str, owner_id: str) -> None:
-    taken_by = _find_external(external_id, owner_id)
+    taken_by = find_external(external_id, owner_id)
     if taken_by is not None:
         raise ExternalIdTaken(taken_by)
 
@@ -337,15 +374,16 @@ def _refuse_taken_external_id(external_id: str, owner_id: str) -> None:
 def _refuse_change_to(
     external_id: str, session_id: UUID, owner_id: str, condition: ColumnElement[bool]
 ) -> None:
-    taken_by = _find_external(external_id, owner_id)
+    taken_by = find_external(external_id, owner_id)
     if taken_by in (None, session_id):
         return
     if db.session.scalar(select(ChatSession.id).where(condition)) is None:
-        raise _explain_no_match(session_id, owner_id)
+        raise explain_no_match(session_id, owned(session_id, owner_id))
     raise ExternalIdTaken(taken_by)
 
 
-def _find_external(external_id: str, owner_id: str) -> UUID | None:
+def find_external(external_id: str, owner_id: str) -> UUID | None:
+    """Return the id of the owner's session with the external id, or None."""
     query = select(ChatSession.id).where(
         ChatSession.owner_id == owner_id, has_external_id(external_id)
     )
@@ -353,24 +391,37 @@ def _find_external(external_id: str, owner_id: str) -> UUID | None:
     return found
 
 
-def _at_revision(
+def find_external_ids(external_ids: Sequence[str], owner_id: str) -> dict[str, UUID]:
+    """Return the ids of the owner's sessions with these external ids, by these."""
+    query = select(ChatSession.external_id, ChatSession.id).where(
+        ChatSession.owner_id == owner_id,
+        ChatSession.external_id.in_(external_ids),
+        ChatSession.former_owner_id.is_(None),
+    )
+    return {str(row[0]): row[1] for row in db.session.execute(query)}
+
+
+def at_revision(
     condition: ColumnElement[bool], revisions: Collection[int] | None
 ) -> ColumnElement[bool]:
+    """Return the condition, and that the revision is one of these; None allows any."""
     if revisions is None:
         return condition
     return and_(condition, ChatSession.revision.in_(revisions))
 
 
-def _explain_no_match(
+def explain_no_match(
     session_id: UUID,
-    owner_id: str,
+    place: ColumnElement[bool],
     if_revisions: Collection[int] | None = None,
     head_seq: int | None = None,
 ) -> ChatstoreError:
+    """Return the error for a change that matched no session.
+
+    Without its other conditions, the change looked for a session at `place`.
+    """
     found = db.session.execute(
-        select(ChatSession.revision, ChatSession.last_seq).where(
-            owned(session_id, owner_id)
-        )
+        select(ChatSession.revision, ChatSession.last_seq).where(place)
     ).first()
     if found is None:
         return no_such_session(session_id)

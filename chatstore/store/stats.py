@@ -5,16 +5,22 @@ from sqlalchemy import func, select
 from chatstore.clock import format_instant
 from chatstore.db import db, is_sqlite
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import COPYING_OWNER, DELETED_OWNER
+from chatstore.models.sessions import COPYING_OWNER, DELETED_OWNER, TRASH_OWNER
 from chatstore.store.deletions import count_hidden
 
 # A backup may have an older schema, so we use a column that every schema has.
-_IS_VISIBLE = ChatSession.owner_id.not_in([DELETED_OWNER, COPYING_OWNER])
+_IS_VISIBLE = ChatSession.owner_id.not_in([DELETED_OWNER, COPYING_OWNER, TRASH_OWNER])
 
 
 def count_sessions() -> int:
-    """Return how many sessions there are, without those being deleted."""
+    """Return how many sessions there are, without deleted ones."""
     return db.session.scalar(select(func.count()).where(_IS_VISIBLE)) or 0
+
+
+def count_trash() -> int:
+    """Return how many sessions are in the trash."""
+    in_trash = ChatSession.owner_id == TRASH_OWNER
+    return db.session.scalar(select(func.count()).where(in_trash)) or 0
 
 
 def count_messages() -> int:
@@ -38,6 +44,7 @@ def get_stats() -> dict[str, int | str]:
         models.group_by(ChatSession.llm_model_name).order_by(func.count().desc())
     ):
         stats[f"sessions with {model}"] = count
+    stats["sessions in the trash"] = count_trash()
     stats["sessions being deleted"] = count_hidden()
     newest = db.session.scalar(
         select(func.max(ChatSession.last_updated_at)).where(_IS_VISIBLE)

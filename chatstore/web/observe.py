@@ -14,6 +14,8 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from chatstore.metrics import registry as _registry
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -33,7 +35,6 @@ _HEADERS = {
 }
 _REQUEST_ID = "chatstore.request_id"
 
-_registry = CollectorRegistry()
 _requests = Counter(
     "chatstore_http_requests",
     "Requests answered",

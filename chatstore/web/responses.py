@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.schemas.dumping import compile_dump
 from chatstore.schemas.messages import PlainMessageSchema
+from chatstore.schemas.sessions import SessionSchema
 from chatstore.store.idempotency import AnsweredMessages
 from chatstore.store.json_rows import AppendedMessage
 
@@ -27,17 +28,21 @@ class MessagesResponse(Response):
     seqs: tuple[int, int]
 
 
+class SessionResponse(Response):
+    """A response with a session that it did not create."""
+
+
 def messages_of(response: BaseResponse) -> AnsweredMessages:
-    """Return which messages a response has; a created session shows its last one."""
+    """Return which messages or session a response has; a session shows its last one."""
     if isinstance(response, MessagesResponse):
         return AnsweredMessages(*response.seqs)
-    created = _SESSION.fullmatch(response.headers.get("Location", ""))
-    if created is None:
+    is_created = _SESSION.fullmatch(response.headers.get("Location", ""))
+    if not is_created and not isinstance(response, SessionResponse):
         return AnsweredMessages()
-    count = orjson.loads(response.get_data()).get("message_count", 0)
-    if not count:
-        return AnsweredMessages()
-    return AnsweredMessages(1, count, UUID(created[1]))
+    chat = orjson.loads(response.get_data())
+    if chat["message_count"]:
+        return AnsweredMessages(1, chat["message_count"], UUID(chat["id"]))
+    return AnsweredMessages(session_id=UUID(chat["id"]))
 
 
 def json_response(
@@ -58,6 +63,12 @@ def json_response(
     response = MessagesResponse(body, status, headers, content_type=JSON)
     response.seqs = seqs
     return response
+
+
+def session_response(value: Any, headers: Mapping[str, str]) -> Response:
+    """Return a response whose body is a session that the request did not create."""
+    body = orjson.dumps(_dump_function(SessionSchema)(value))
+    return SessionResponse(body, 200, headers, content_type=JSON)
 
 
 def message_json(message: AppendedMessage) -> str:

@@ -159,6 +159,7 @@ class Chat:
             "pinned": False,
             "archived": False,
             "archived_at": None,
+            "expires_at": None,
             "forked_from": self.forked_from
             and {
                 "session_id": self.forked_from[0].ids[kind],

@@ -10,7 +10,7 @@ from tests.support import ROOT
 PACKAGE = ROOT / "chatstore"
 RUNGS = [
     {"__init__", "clock", "enums", "errors", "fulltext", "interchange", "logs"}
-    | {"settings", "strict_json"},
+    | {"metrics", "settings", "strict_json"},
     {"app_state", "db", "schemas"},
     {"models"},
     {"store"},

@@ -238,6 +238,7 @@ def test_errors_are_documented_where_they_occur(document):
         ("GET /api/v1/sessions/{session_id}", "200"),
         ("PATCH /api/v1/sessions/{session_id}", "200"),
         ("DELETE /api/v1/sessions/{session_id}", "204"),
+        ("POST /api/v1/sessions/{session_id}/restore", "200"),
         ("POST /api/v1/sessions/{session_id}/messages", "201"),
         ("GET /api/v1/sessions/{session_id}/messages", "200"),
         ("GET /api/v1/sessions/{session_id}/messages/{message_id}", "200"),

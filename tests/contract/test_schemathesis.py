@@ -50,6 +50,9 @@ REFUSALS = (
     "validation-failed Give around or (after|before|role), not both",
     "validation-failed It has .* bytes of (UTF-8|JSON)",
     "validation-failed It must be in the past",
+    "validation-failed It must be later than now",
+    "validation-failed This action takes ",
+    "validation-failed The list of the trash has no filters",
     "validation-failed The (number|integer) is out of range",
 )
 

@@ -19,11 +19,13 @@ TESTED_ELSEWHERE = {
     # Names that all layers share.
     "__main__.py": "test_server.py",
     "enums.py": "contract/test_openapi.py",
+    "metrics.py": "services/test_purges.py",
     "errors.py": "contract/test_error_shape.py",
     # Tables and shapes without functions: the queries and routes use each column.
     "models/changes.py": "migrations/test_changes.py",
     "models/facets.py": "store/test_facets.py",
     "models/idempotency.py": "store/test_idempotency.py",
+    "models/jobs.py": "store/test_jobs.py",
     "schemas/branches.py": "routes/test_branches.py",
     "models/feedback.py": "store/test_feedback.py",
     "models/revisions.py": "store/test_revisions.py",

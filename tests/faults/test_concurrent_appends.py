@@ -92,7 +92,8 @@ def test_appends_over_http_get_one_order_and_a_reader_sees_a_prefix(
     assert [answer.result() for answer in answers] == [201] * ALL
     assert_in_order(seen)
     assert server.request("GET", messages_url(chat)).json["messages"] == seen
-    assert server.request("DELETE", session_url(chat)).status_code == 204
+    url = f"{session_url(chat)}?purge=true"
+    assert server.request("DELETE", url).status_code == 204
     with app.app_context():
         assert count(db.session, Message) == 0
         assert_nothing_is_wrong()

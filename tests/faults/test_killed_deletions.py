@@ -29,7 +29,9 @@ def test_a_deletion_outlives_those_who_make_it(serve, database_url, app):
         assert server.request("POST", f"{messages_url(gone)}/batch", turns).json
     server.request("POST", messages_url(kept), {"content": "said"})
 
-    assert server.request("DELETE", session_url(gone)).status_code == 204
+    assert (
+        server.request("DELETE", f"{session_url(gone)}?purge=true").status_code == 204
+    )
     for _ in range(KILLS):
         kill_workers(server)
         assert read(server, session_url(gone)).status_code == 404

@@ -93,7 +93,8 @@ def test_with_a_key_too(behind, make_session, stored, retried, statement, lost):
     [
         ("INSERT INTO sessions", "POST", "list", {"name": "n"}, 201),
         ("UPDATE sessions", "PATCH", "session", {"name": "n"}, 200),
-        ("DELETE FROM sessions", "DELETE", "session", None, 204),
+        ("DELETE FROM sessions", "DELETE", "purge", None, 204),
+        ("UPDATE sessions", "DELETE", "session", None, 204),
         ("chat_messages", "POST", "batch", {"messages": [HI, HI]}, 201),
     ],
 )
@@ -103,6 +104,7 @@ def test_every_kind_of_write_is_run_again(
     proxy, client = behind
     chat = make_session()
     urls = {"list": SESSIONS, "session": session_url(chat)}
+    urls["purge"] = f"{session_url(chat)}?purge=true"
     url = urls.get(place, f"{messages_url(chat)}/batch")
     proxy.lose(statement, Lost.AFTER)
     assert client.open(url, method=method, json=body).status_code == status

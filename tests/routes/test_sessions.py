@@ -69,6 +69,7 @@ def test_create_returns_the_session(alice, clock):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "expires_at": None,
         "metadata": {},
         "external_id": None,
         "forked_from": None,
@@ -92,6 +93,7 @@ def test_create_from_nothing_fills_in_the_defaults(alice, clock):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "expires_at": None,
         "metadata": {},
         "external_id": None,
         "forked_from": None,
@@ -158,6 +160,7 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
                 "pinned": False,
                 "archived": False,
                 "archived_at": None,
+                "expires_at": None,
                 "metadata": {},
                 "external_id": None,
                 "forked_from": None,
@@ -331,6 +334,7 @@ def test_get_returns_the_session(alice, make_session, clock, slash):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "expires_at": None,
         "metadata": {},
         "external_id": None,
         "forked_from": None,
@@ -400,6 +404,7 @@ def test_patch_returns_the_changed_session(alice, make_session, clock, slash):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "expires_at": None,
         "metadata": {},
         "external_id": None,
         "forked_from": None,
@@ -514,7 +519,7 @@ def test_patch_refuses_what_is_not_the_callers_to_set(alice, make_session, field
 @WITH_AND_WITHOUT_SLASH
 def test_delete_removes_the_session_and_its_messages(alice, app, make_session, slash):
     chat, other = make_session(messages=2), make_session(messages=1)
-    response = alice.delete(session_url(chat) + slash)
+    response = alice.delete(f"{session_url(chat)}{slash}?purge=true")
     assert (response.status_code, response.data) == (204, b"")
     assert_problem(alice.get(session_url(chat)), 404)
     assert_problem(alice.get(messages_url(chat)), 404)

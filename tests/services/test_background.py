@@ -66,7 +66,7 @@ def working(app):
 
 def test_a_request_has_it_done_in_the_background(alice, make_large, working):
     chat = make_large()
-    assert alice.delete(session_url(chat)).status_code == 204
+    assert alice.delete(f"{session_url(chat)}?purge=true").status_code == 204
     wait_for_deletions()
     with alice.application.app_context():
         assert rows(db.session) == (0, 0)
@@ -76,7 +76,7 @@ def test_a_bulk_change_with_a_key_has_it_done_too(alice, make_large, working):
     chats = [make_large(BATCH // 2) for _ in range(3)]
     answer = alice.post(
         f"{SESSIONS}bulk",
-        json={"action": "delete", "ids": [str(chat.id) for chat in chats]},
+        json={"action": "purge", "ids": [str(chat.id) for chat in chats]},
         headers={"Idempotency-Key": "once"},
     )
     assert answer.json["changed"] == 3
@@ -94,7 +94,7 @@ def test_each_batch_is_committed_before_the_next(alice, app, make_large, working
 
     event.listen(db.session, "after_commit", look)
     try:
-        alice.delete(session_url(chat))
+        alice.delete(f"{session_url(chat)}?purge=true")
         wait_for_deletions()
     finally:
         event.remove(db.session, "after_commit", look)
@@ -137,7 +137,7 @@ def test_a_commit_whose_answer_was_lost_is_followed_too(
     chat = make_large()
     with behind_proxy(database_url) as (proxy, client):
         proxy.lose("COMMIT", lost)
-        assert client.delete(session_url(chat)).status_code == 503
+        assert client.delete(f"{session_url(chat)}?purge=true").status_code == 503
         wait_for_deletions()
     with app.app_context():
         assert rows(db.session) == ((1, MANY) if lost is Lost.BEFORE else (0, 0))
@@ -148,7 +148,7 @@ def test_a_commit_whose_answer_was_lost_is_followed_too(
 def test_so_is_that_of_a_request_with_a_key(
     app, database_url, make_large, working, times
 ):
-    body = {"action": "delete", "ids": [str(make_large().id)]}
+    body = {"action": "purge", "ids": [str(make_large().id)]}
     headers = {"Idempotency-Key": "once"}
     with behind_proxy(database_url) as (proxy, client):
         proxy.lose("COMMIT", Lost.AFTER, times=times)
@@ -170,7 +170,7 @@ def test_a_thread_that_cannot_start_fails_no_request(
 
     with monkeypatch.context() as none_left:
         none_left.setattr(threading.Thread, "start", refuse)
-        assert alice.delete(session_url(chat)).status_code == 204
+        assert alice.delete(f"{session_url(chat)}?purge=true").status_code == 204
     assert "background thread not started" in caplog.text
     background_worker_of(alice.application).start()
     wait_for_deletions()
@@ -203,7 +203,7 @@ def test_what_goes_wrong_is_logged_and_tried_again(
     with app.app_context():
         for statement in OBSTACLE[database_kind]:
             run_write(db.session.execute, text(statement))
-        alice.delete(session_url(chat))
+        alice.delete(f"{session_url(chat)}?purge=true")
         wait_until(lambda: caplog.text.count("background work not finished") > 1)
         assert "not now" in caplog.text
         assert rows(db.session) == (1, MANY)

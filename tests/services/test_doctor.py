@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from chatstore.app import create_app
-from chatstore.db import db, sqlite
+from chatstore.db import db, run_write, sqlite
 from chatstore.db.revisions import head_revision
 from chatstore.services.doctor import (
     FAIL,
@@ -21,6 +22,7 @@ from chatstore.services.doctor import (
     examine,
     examine_file,
 )
+from chatstore.store.trash import trash_session
 from tests.support import (
     ROOT,
     clean_environ,
@@ -95,6 +97,7 @@ def test_a_sound_sqlite_database_is_fine(app, database_url):
         "journal_mode": OK,
         "synchronous": OK,
         "revision": OK,
+        "trash": OK,
     }
     assert details(findings)["journal_mode"] == "wal"
     assert details(findings)["synchronous"] == "2"
@@ -127,6 +130,7 @@ def test_a_postgresql_database_is_looked_at_for_durability(database_url):
         "server_encoding": OK,
         "role": OK,
         "revision": OK,
+        "trash": OK,
     }
     assert details(findings)["fsync"] == "off"
     assert details(findings)["role"] == "primary"
@@ -248,3 +252,16 @@ def test_a_disk_without_room_is_warned_about():
     need("/proc", Path("/proc/self").exists())  # /proc reports no free space
     findings = list(examine_file(Path("/proc/chatstore.db")))
     assert (levels(findings)["disk"], details(findings)["disk"]) == (WARN, "0 MiB free")
+
+
+def test_a_trash_that_no_server_empties_is_warned_about(
+    app, make_session, database_url, clock
+):
+    chat = make_session()
+    with app.app_context():
+        run_write(trash_session, chat.id, owner_id=chat.owner_id)
+    assert details(examine_url(database_url))["trash"] == "1 sessions"
+    clock.now += timedelta(days=2)
+    findings = examine_url(database_url)
+    assert levels(findings)["trash"] == WARN
+    assert "1 sessions should be gone" in details(findings)["trash"]

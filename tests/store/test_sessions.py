@@ -20,6 +20,7 @@ from chatstore.store.sessions import (
 from tests.support import MISSING_ID, count
 from tests.support.crowd import number_after
 from tests.support.statements import (
+    MOST_TO_PURGE,
     MOST_TO_READ,
     MOST_TO_WRITE,
     statements_of_read,
@@ -228,7 +229,7 @@ def test_writing_sessions_costs_few_statements_whatever_they_hold(
         rows = [each for each in written if "message_index" not in each]
         assert not [each for each in rows if "chat_messages" in each]
     deleted = statements_of_write(delete_session, chat.id, **mine)
-    assert len(deleted) <= MOST_TO_WRITE
+    assert len(deleted) <= MOST_TO_PURGE
     # Message sizes decide whether to delete at once, so only the sizes are read.
     columns = r"chat_messages\.(?:content|metadata)"
     sizes = rf"octet_length\((?:CAST\()?{columns}"

@@ -13,6 +13,7 @@ def test_an_empty_database_counts_nothing(db_session):
         "sessions": 0,
         "messages": 0,
         "owners": 0,
+        "sessions in the trash": 0,
         "sessions being deleted": 0,
         "newest activity": "never",
     }
@@ -35,6 +36,7 @@ def test_stats_count_all_owners_together(db_session, make_session, clock):
         ("messages by user", 3),
         ("sessions with big", 2),
         ("sessions with test-model", 1),
+        ("sessions in the trash", 0),
         ("sessions being deleted", 0),
     ]
 

@@ -10,6 +10,8 @@ from chatstore.db import db, run_write
 
 MOST_TO_READ = 3
 MOST_TO_WRITE = 5
+# A deletion for good also forgets the stored answers that show the session.
+MOST_TO_PURGE = 6
 
 
 @contextmanager

@@ -186,6 +186,8 @@ def test_a_replay_outlives_its_session(alice, make_session):
     first = alice.post(messages_url(chat), json=HI, headers=KEY)
     alice.delete(session_url(chat))
     assert alice.post(messages_url(chat), json=HI, headers=KEY).data == first.data
+    alice.delete(f"{session_url(chat)}?purge=true")
+    assert_problem(alice.post(messages_url(chat), json=HI, headers=KEY), 410)
 
 
 def test_eight_clients_at_once_make_one_message(app, make_session):
@@ -207,12 +209,13 @@ def test_eight_clients_at_once_make_one_message(app, make_session):
     ("location", "count", "messages"),
     [
         (f"/api/v1/sessions/{MISSING_ID}", 2, (1, 2, UUID(MISSING_ID))),
-        (f"/api/v1/sessions/{MISSING_ID}", 0, (None, None, None)),
+        (f"/api/v1/sessions/{MISSING_ID}", 0, (None, None, UUID(MISSING_ID))),
         (f"/api/v1/sessions/{MISSING_ID}/messages/1", 2, (None, None, None)),
         ("", 2, (None, None, None)),
     ],
 )
 def test_the_answer_of_a_creation_shows_its_messages(location, count, messages):
     headers = {"Location": location} if location else {}
-    response = Response(f'{{"message_count":{count}}}', 201, headers)
+    body = f'{{"id":"{MISSING_ID}","message_count":{count}}}'
+    response = Response(body, 201, headers)
     assert messages_of(response) == messages

@@ -32,7 +32,7 @@ from chatstore.fulltext.index_format import (
 )
 from chatstore.fulltext.words import INDEXED_CHARACTERS
 from chatstore.models import ChatSession, Message
-from chatstore.models.sessions import new_number
+from chatstore.models.sessions import OWNER, new_number
 from chatstore.store.batches import fitting
 from chatstore.store.search.entries import (
     Entry,
@@ -293,9 +293,7 @@ def _messages() -> Select[Any]:
     return select(
         Message.id.label("key"),
         func.substr(SEARCHED, 1, INDEXED_CHARACTERS).label("text"),
-        func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id).label(
-            "owner_id"
-        ),
+        OWNER.label("owner_id"),
         Message.session_id,
         Message.role,
         Message.revision.label("version"),
@@ -306,7 +304,7 @@ def _names() -> Select[Any]:
     columns: list[Any] = [
         ChatSession.number.label("key"),
         ChatSession.name.label("text"),
-        ChatSession.owner_id,
+        OWNER.label("owner_id"),
         ChatSession.id.label("session_id"),
         literal("").label("role"),
         ChatSession.name.label("version"),

@@ -22,7 +22,7 @@ from chatstore.db import db
 from chatstore.db.prepared import Prepared
 from chatstore.errors import NotFound
 from chatstore.models import ChatSession, Message
-from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.paths import get_path
 from chatstore.store.sessions import MAX_SEQ
 
@@ -44,7 +44,7 @@ def find_wrong_parents() -> Iterator[str]:
         select(Message.session_id, Message.seq, Message.parent_seq)
         .join(ChatSession)
         .where(
-            IS_VISIBLE,
+            IS_WHOLE,
             Message.parent_seq.is_not(None),
             or_(
                 Message.parent_seq < 0,
@@ -79,7 +79,7 @@ def find_wrong_heads() -> Iterator[str]:
         Message.session_id == ChatSession.id, Message.seq == ChatSession.head_seq
     )
     heads = select(ChatSession.id, ChatSession.head_seq, ChatSession.last_seq).where(
-        IS_VISIBLE,
+        IS_WHOLE,
         ChatSession.head_seq.is_not(None),
         or_(ChatSession.head_seq >= ChatSession.last_seq, ~is_there),
     )
@@ -89,7 +89,7 @@ def find_wrong_heads() -> Iterator[str]:
             f" its last, {last_seq}"
         )
     parents = select(ChatSession.id, ChatSession.latest_parent_seq, latest).where(
-        IS_VISIBLE,
+        IS_WHOLE,
         ChatSession.latest_parent_seq.is_not(None),
         ChatSession.latest_parent_seq.is_distinct_from(latest),
     )
@@ -126,7 +126,7 @@ def _branching_sessions() -> Iterator[Any]:
     is_fork = and_(Message.session_id == ChatSession.id, Message.parent_seq >= 0)
     query = (
         select(ChatSession.id, ChatSession.owner_id)
-        .where(IS_VISIBLE, exists().where(is_fork))
+        .where(IS_WHOLE, exists().where(is_fork))
         .order_by(ChatSession.id)
         .limit(_BATCH)
     )

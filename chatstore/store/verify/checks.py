@@ -9,7 +9,7 @@ from chatstore.db import db, is_sqlite
 from chatstore.enums import Role
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.models import ChatSession, Message
-from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.search import rebuild
 from chatstore.store.verify.branches import (
     find_wrong_heads,
@@ -60,7 +60,7 @@ def _find_gaps() -> Iterator[str]:
         select(ChatSession.id, ChatSession.last_seq, count, found.c.first, last)
         .outerjoin(found, found.c.session_id == ChatSession.id)
         .where(
-            IS_VISIBLE,
+            IS_WHOLE,
             or_(
                 count != ChatSession.last_seq,
                 last != ChatSession.last_seq,
@@ -82,7 +82,7 @@ def _find_wrong_counts() -> Iterator[str]:
         .scalar_subquery()
     )
     query = select(ChatSession.id, ChatSession.message_count, messages).where(
-        IS_VISIBLE, ChatSession.message_count != messages
+        IS_WHOLE, ChatSession.message_count != messages
     )
     for chat_id, counted, actual in _rows(query):
         yield f"session {chat_id} has message_count {counted}, but {actual} messages"
@@ -119,7 +119,7 @@ def _find_wrong_last_messages() -> Iterator[str]:
             & (Message.seq == ChatSession.last_seq),
         )
         .where(
-            IS_VISIBLE,
+            IS_WHOLE,
             or_(
                 (Message.timestamp != ChatSession.last_updated_at) & ~_IS_NEW_FORK,
                 Message.timestamp > ChatSession.last_updated_at,

@@ -15,8 +15,9 @@ from chatstore.models import (
     MessageFeedback,
     MessageRevision,
 )
+from chatstore.models.sessions import OWNER
 from chatstore.store.answers import append_requests, is_old_answer
-from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.deletions import IS_WHOLE
 
 _IS_DELETED = Message.deleted_at.is_not(None)
 
@@ -65,8 +66,8 @@ def find_deleted_texts() -> Iterator[str]:
     query = select(Message.id).where(_IS_DELETED, or_(_has_something(), has_revisions))
     for (message_id,) in _rows(query):
         yield f"message {message_id} was deleted, but some of it is left"
-    chats = select(ChatSession.id, ChatSession.owner_id).where(
-        IS_VISIBLE, exists().where(Message.session_id == ChatSession.id, _IS_DELETED)
+    chats = select(ChatSession.id, OWNER).where(
+        IS_WHOLE, exists().where(Message.session_id == ChatSession.id, _IS_DELETED)
     )
     for session_id, owner_id in _rows(chats):
         for key in db.session.scalars(_answers_with_deleted(session_id, owner_id)):
@@ -117,13 +118,12 @@ def _answers_with_deleted(session_id: UUID, owner_id: str) -> Any:
 
 def find_wrong_feedback() -> Iterator[str]:
     """Yield a sentence for each message whose feedback is listed wrongly or not."""
-    owner = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)
     listed = MessageFeedback.message_id
     query = (
         select(
             Message.id,
             Message.feedback,
-            owner,
+            OWNER,
             listed,
             MessageFeedback.owner_id,
             MessageFeedback.rating,

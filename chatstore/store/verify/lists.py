@@ -21,7 +21,8 @@ FacetSet = set[tuple[str, str, str | None, str, bool]]
 def find_wrong_facets() -> Iterator[str]:
     """Yield a sentence for each session whose facets differ from its own columns."""
     lists = [getattr(ChatSession, column) for column in COLUMNS.values()]
-    for chats in _read_batches(ChatSession.owner_id, ChatSession.number, *lists):
+    columns = [ChatSession.owner_id, ChatSession.former_owner_id, ChatSession.number]
+    for chats in _read_batches(*columns, *lists):
         found = _stored_facets(chats)
         for chat in chats:
             if found[chat.id] != _expected_facets(chat):
@@ -64,6 +65,8 @@ def _stored_facets(chats: Sequence[Row[Any]]) -> dict[UUID, FacetSet]:
 
 
 def _expected_facets(chat: Row[Any]) -> FacetSet:
+    if chat.former_owner_id is not None:  # lists count facets without their sessions
+        return set()
     return {
         (kind, value, label, chat.owner_id, True)
         for kind, column in COLUMNS.items()

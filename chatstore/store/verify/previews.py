@@ -8,7 +8,7 @@ from sqlalchemy.orm import aliased
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
-from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.previews import READABLE
 
 # The white space that str.strip() removes.
@@ -49,7 +49,7 @@ def find_wrong_previews() -> Iterator[str]:
     # be an older one although there is no preview.
     is_missing = preview.is_(None) & (readable_seq == ChatSession.last_seq)
     query = select(ChatSession.id).where(
-        IS_VISIBLE, or_(is_missing, preview.is_not(None) & ~is_given)
+        IS_WHOLE, or_(is_missing, preview.is_not(None) & ~is_given)
     )
     for chat_id in db.session.scalars(query, execution_options={"yield_per": 1000}):
         yield f"session {chat_id}: the preview is not the beginning of the last text"
