@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     FromClause,
     Integer,
@@ -74,11 +73,12 @@ def _cross_join(join: Any, compiler: Any, **options: Any) -> str:
     return f"{left} CROSS JOIN {right} ON {condition}"
 
 
-class is_listed(FunctionElement[bool]):
+class is_listed(FunctionElement[Any]):
     """The SQL condition that a key is in the JSON array of a parameter."""
 
     name = "is_listed"
-    type = Boolean()
+    # SQLAlchemy compares a Boolean with 1, which hides the key from SQLite's indexes.
+    type = Integer()
     inherit_cache = True
 
     def __init__(self, key: ColumnElement[int], parameter: str) -> None:

@@ -4,12 +4,15 @@ import re
 
 import pytest
 
+from chatstore.db import read_connection
 from chatstore.enums import Role, SearchSort
 from chatstore.store.filters import SessionFilters
-from chatstore.store.search.statements import PROBES
+from chatstore.store.search.pages import Search, search
+from chatstore.store.search.statements import PROBES, prepare_texts
 from tests.support import on_postgresql, on_sqlite
 from tests.support.query_plans import plans_of
 from tests.support.searches import new_chat
+from tests.support.statements import plan_of
 
 SEARCHES = {
     "a rare word": {"q": "rare7"},
@@ -73,3 +76,20 @@ def test_a_sample_of_messages_is_looked_up_by_their_ids(crowd):
     for plan in plans_of(q="plan"):
         assert "(session_id=?)" not in plan
         assert "SEARCH sessions USING COVERING INDEX" not in plan
+
+
+@on_sqlite
+def test_keys_are_looked_up_in_sqlite(crowd):
+    parameters = {"keys": "[3, 5]", "length": 9}
+    with read_connection() as connection:
+        plan = plan_of("sqlite", lambda: prepare_texts().rows(connection, parameters))
+    assert "SEARCH chat_messages USING INTEGER PRIMARY KEY (rowid=?)" in plan
+    assert "SCAN chat_messages" not in plan
+    first = search(Search(q="often"), owner_id="alice", limit=5)
+
+    def second_page():
+        search(Search(q="often"), owner_id="alice", limit=5, place=first.next_place)
+
+    plan = plan_of("sqlite", second_page)
+    assert "SEARCH chat_messages USING INTEGER PRIMARY KEY (rowid=?)" in plan
+    assert "SCAN chat_messages" not in plan
