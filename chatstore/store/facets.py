@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Text, bindparam, delete, func, select
+from sqlalchemy import Text, bindparam, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chatstore.db import db, is_sqlite
@@ -107,6 +107,23 @@ def replace_facets(changes: Mapping[UUID, Mapping[str, Any]], *, owner_id: str) 
 def add_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:
     """Insert the facets of tags that these sessions have gained."""
     _add({each: {"metadata_tags": gained} for each, gained in tags.items()}, owner_id)
+
+
+def add_tag(tag: str, session_ids: Collection[UUID], *, owner_id: str) -> None:
+    """Insert the facet of one tag that all these sessions have gained."""
+    value = tag_value(tag)
+    rows = select(
+        ChatSession.id,
+        literal(Facet.TAG.value, Text),
+        literal(value, Text),
+        literal(owner_id, Text),
+        literal(None if tag == value else tag, Text),
+        ChatSession.number,
+    ).where(ChatSession.id.in_(session_ids))
+    insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
+    columns = ["session_id", "kind", "value", "owner_id", "label", "number"]
+    adding = insert(SessionFacet.__table__).from_select(columns, rows)
+    db.session.execute(adding.on_conflict_do_nothing())
 
 
 def remove_tags(tags: Mapping[UUID, Collection[str]], *, owner_id: str) -> None:

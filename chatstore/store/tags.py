@@ -19,7 +19,7 @@ from chatstore.store.facets import (
     COLUMNS,
     COMPARED_LENGTH,
     FacetCount,
-    add_tags,
+    add_tag,
     tag_value,
 )
 from chatstore.store.filters import SessionFilters, select_all_matching
@@ -205,5 +205,5 @@ def change_batch(change: TagChange, session_ids: Sequence[UUID]) -> int:
         )
     )
     if change.new is not None:
-        add_tags(dict.fromkeys(ids, [change.new]), owner_id=change.owner_id)
+        add_tag(change.new, ids, owner_id=change.owner_id)
     return len(changes)
