@@ -20,8 +20,8 @@ from chatstore.store.sessions import (
 from tests.support import MISSING_ID, count
 from tests.support.crowd import number_after
 from tests.support.statements import (
-    MOST_TO_READ,
     MOST_TO_PURGE,
+    MOST_TO_READ,
     MOST_TO_WRITE,
     statements_of_read,
     statements_of_write,
