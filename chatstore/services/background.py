@@ -16,7 +16,7 @@ from chatstore.db import new_deadline
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.purges import Rules, purge
-from chatstore.services.steps import log_unfinished
+from chatstore.services.steps import log_unfinished, run_and_log_error
 
 PAUSE_SECONDS = 60.0
 
@@ -72,14 +72,17 @@ class BackgroundWorker:
     def _finish_work(self) -> bool:
         try:
             with self._app.app_context():
-                if self._next_purge and self._next_purge.is_over:
-                    self._next_purge = Deadline(self._pause_seconds)
-                    purge(_rules_of(self._app))
+                has_purged = run_and_log_error(self._purge_if_due)
                 has_deleted_all = finish_deletions()
-                return finish_indexing() and has_deleted_all
+                return finish_indexing() and has_deleted_all and has_purged
         except Exception as error:
             log_unfinished(error)
             return False
+
+    def _purge_if_due(self) -> None:
+        if self._next_purge and self._next_purge.is_over:
+            self._next_purge = Deadline(self._pause_seconds)
+            purge(_rules_of(self._app))
 
 
 def _rules_of(app: Flask) -> Rules:

@@ -140,7 +140,19 @@ class Machine(Twins):
             status = 404 if chat.is_deleted else 204
             headers = tag_header("If-Match", tag, chat)
             self.send("DELETE", partial(session_path, chat), status, headers=headers)
+            chat.revision += not chat.is_deleted
             chat.is_deleted = True
+
+    @rule(chat=chats)
+    def restore(self, chat):
+        status = 200 if chat.is_deleted else 404
+        answers = self.send(
+            "POST", lambda kind: f"{session_path(chat, kind)}/restore", status
+        )
+        if chat.is_deleted:
+            chat.is_deleted = False
+            chat.revision += 1
+            self.expect_chat(answers, chat)
 
     @rule(target=posts, chat=chats, turn=given.TURNS, at=PLACES, keyed=given.KEYED)
     def append(self, chat, turn, at, keyed):

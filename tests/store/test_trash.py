@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -13,7 +14,11 @@ from chatstore.services.background_deletions import finish_deletions
 from chatstore.store import stats
 from chatstore.store.bulk import BOUNDS, Bounds, BulkChange, WholeTrash, change_sessions
 from chatstore.store.search import rebuild
-from chatstore.store.sessions import delete_session, update_session
+from chatstore.store.sessions import (
+    create_session,
+    delete_session,
+    update_session,
+)
 from chatstore.store.trash import restore_session, trash_session
 from chatstore.store.verify.checks import CHECKS
 from tests.support import count
@@ -211,4 +216,29 @@ def test_a_large_session_is_purged_from_the_trash_in_batches(chat):
         run_write(restore_session, chat.id, **ALICE)
     assert finish_deletions(bounds=small)
     assert count(db.session, ChatSession) == 0
+    assert violations() == []
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_of_a_restore_and_a_creation_at_once_one_gets_the_external_id(
+    app, db_session, make_session, number
+):
+    chat = make_session(owner_id="alice", external_id="e")
+    run_write(trash_session, chat.id, **ALICE)
+    create = partial(create_session, llm_model_name="m", external_id="e")
+    barrier = Barrier(2)
+
+    def work(function):
+        with app.app_context():
+            barrier.wait()
+            try:
+                return run_write(function, **ALICE).external_id
+            except ExternalIdTaken:
+                return None
+
+    with ThreadPoolExecutor(2) as pool:
+        works = [partial(restore_session, chat.id), create]
+        outcomes = list(pool.map(work, works))
+    assert sorted(map(str, outcomes)) == ["None", "e"]
+    assert in_trash() == ({chat.id} if outcomes[0] is None else set())
     assert violations() == []
