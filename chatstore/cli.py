@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import click
 from flask import Flask
@@ -22,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chatstore import __version__
 from chatstore.app import create_app
 from chatstore.clock import utc_now
-from chatstore.db import db, run_write
+from chatstore.db import db, run_read, run_write
 from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import (
     MIGRATE_COMMAND,
@@ -165,9 +166,17 @@ def reindex_command() -> None:
 def _rebuild_lists(progress: Progress) -> None:
     done, last = 0, None
     while batch := run_write(rebuild_lists.rebuild_batch, after=last):
+        _correct_sums(batch, after=last)
         last = batch.last
         done += batch.count
         progress(f"{done} sessions listed")
+
+
+def _correct_sums(batch: rebuild_lists.Batch, *, after: UUID | None) -> None:
+    # A session that changes between reading and writing is read again.
+    while wrong := run_read(rebuild_lists.find_wrong_sums, batch, after=after):
+        for sums in wrong:
+            run_write(rebuild_lists.correct_sums, sums)
 
 
 def _rebuild_index(index: str, noun: str, progress: Progress) -> int:

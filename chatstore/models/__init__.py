@@ -7,6 +7,7 @@ from chatstore.models.idempotency import IdempotencyRecord
 from chatstore.models.messages import Message
 from chatstore.models.revisions import MessageRevision
 from chatstore.models.sessions import ChatSession
+from chatstore.models.usage import UsageCount, UsageProgress
 
 __all__ = [
     "ChangeFeed",
@@ -18,4 +19,6 @@ __all__ = [
     "MessageRevision",
     "SessionFacet",
     "SessionTombstone",
+    "UsageCount",
+    "UsageProgress",
 ]

@@ -1,4 +1,6 @@
-"""Finishes in the background what requests left for later: deletions, search entries.
+"""Finishes in the background what requests left for later.
+
+That is deletions, search entries and the counts of usage.
 
 A thread of the process that left work does it. If that process is killed, a server does
 the work when it starts, or when a request leaves more.
@@ -13,7 +15,8 @@ from chatstore.app_state import add_to_app, get_from_app
 from chatstore.db import new_deadline
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
-from chatstore.services.steps import log_unfinished
+from chatstore.services.steps import log_unfinished, run_and_log_error
+from chatstore.services.usage import add_usage
 
 PAUSE_SECONDS = 60.0
 
@@ -63,7 +66,10 @@ class BackgroundWorker:
         try:
             with self._app.app_context():
                 has_deleted_all = finish_deletions()
-                return finish_indexing() and has_deleted_all
+                has_indexed_all = finish_indexing()
+                return (
+                    run_and_log_error(add_usage) and has_deleted_all and has_indexed_all
+                )
         except Exception as error:
             log_unfinished(error)
             return False

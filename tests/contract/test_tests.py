@@ -23,6 +23,7 @@ TESTED_ELSEWHERE = {
     # Tables and shapes without functions: the queries and routes use each column.
     "models/changes.py": "migrations/test_changes.py",
     "models/facets.py": "store/test_facets.py",
+    "models/usage.py": "store/test_usage.py",
     "models/idempotency.py": "store/test_idempotency.py",
     "schemas/branches.py": "routes/test_branches.py",
     "models/feedback.py": "store/test_feedback.py",
