@@ -68,7 +68,7 @@ UsageQuerySchema = Schema.from_dict(
         "tz": QueryString(
             validate=[validate.Length(max=100), _reject_unknown_zone],
             metadata={
-                "description": "IANA name of the time zone of the periods. Default: UTC.",
+                "description": "IANA name of the periods' time zone. Default: UTC.",
                 "example": "Europe/Berlin",
             },
         ),

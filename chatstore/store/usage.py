@@ -157,9 +157,9 @@ _SUMS: dict[str, ColumnElement[int]] = {
     "output_tokens": summed(OUTPUT_TOKENS),
 }
 # The next transaction's id, and that of the oldest running one.
-_XMAX, _XMIN = (
-    literal_column(f"pg_snapshot_{end}(pg_current_snapshot())::text::bigint", BigInteger)
-    for end in ("xmax", "xmin")
+_NEXT_TRANSACTION, _OLDEST_TRANSACTION = (
+    literal_column(f"{function}(pg_current_snapshot())::text::bigint", BigInteger)
+    for function in ("pg_snapshot_xmax", "pg_snapshot_xmin")
 )
 _LAST_ADDED = (
     select(UsageProgress.last_message_id)
@@ -172,7 +172,7 @@ def find_horizon() -> int:
     """Return the id that the next transaction of PostgreSQL gets; 0 on SQLite."""
     if is_sqlite():
         return 0
-    horizon: int = db.session.execute(select(_XMAX)).scalar_one()
+    horizon: int = db.session.execute(select(_NEXT_TRANSACTION)).scalar_one()
     return horizon
 
 
@@ -209,7 +209,8 @@ def _lock_progress() -> int | None:
 def _have_ended(horizon: int) -> bool:
     if is_sqlite():
         return True
-    return bool(db.session.execute(select(_XMIN >= horizon)).scalar_one())
+    oldest: int = db.session.execute(select(_OLDEST_TRANSACTION)).scalar_one()
+    return oldest >= horizon
 
 
 def _next_ids(last: int, bounds: Bounds) -> list[int]:
@@ -373,7 +374,7 @@ def _counting(split: UsageSplit) -> Any:
         .where(
             Message.id > func.coalesce(_LAST_ADDED, 0),
             Message.id <= bindparam("until", type_=BigInteger),
-            _OWNER == bindparam("owner", type_=Text),
+            _is_owned(_OWNER),
             _IS_USED,
             quarter >= bindparam("first", type_=Integer),
             quarter < bindparam("end", type_=Integer),
@@ -391,7 +392,7 @@ def _numbered(
     The parameters are `owner`, `edges`, and on PostgreSQL the first and last of these,
     `first` and `end`.
     """
-    is_owned = owner == bindparam("owner", type_=Text)
+    is_owned = _is_owned(owner)
     if not is_sqlite():
         edges = bindparam("edges", type_=postgresql.ARRAY(kind))
         number = func.width_bucket(column, edges, type_=Integer) - 1
@@ -406,6 +407,10 @@ def _numbered(
     start, end = (func.json_extract(each.c.value, f"$[{place}]") for place in (0, 1))
     joined = each.outerjoin(table, and_(is_owned, column >= start, column < end))
     return cast(each.c.key, Integer), joined, owner.is_not(None)
+
+
+def _is_owned(owner: ColumnElement[str]) -> ColumnElement[bool]:
+    return owner == bindparam("owner", type_=Text)
 
 
 def _count_sessions(
