@@ -42,7 +42,7 @@ from chatstore.errors import ChatstoreError, ValidationFailed
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.schemas.dumping import compile_dump
 from chatstore.schemas.usage import UsageQuerySchema, UsageSchema
-from chatstore.services import doctor, usage
+from chatstore.services import changes, doctor, usage
 from chatstore.services.backup import backup
 from chatstore.services.backup.integrity import pluralize
 from chatstore.settings import Settings
@@ -349,6 +349,17 @@ def purge_idempotency_command(older_than: timedelta) -> None:
             if sys.stderr.isatty():
                 click.echo(f"\r{purged} purged", nl=False, err=True)
         click.echo(f"purged {pluralize(purged, 'idempotency record')}")
+
+
+@purge_group.command("tombstones")
+def purge_tombstones_command() -> None:
+    """Delete the marks of old deletions that the change feed no longer needs."""
+    app = _create_admin_app()
+    settings: Settings = app.config["CHATSTORE"]
+    with app.app_context():
+        check_revision()
+        purged = changes.purge_old_tombstones(tombstone_days=settings.tombstone_days)
+    click.echo(f"purged {pluralize(purged, 'tombstone')}")
 
 
 @main.command("shell")

@@ -182,6 +182,20 @@ class MessageDeleted(ChatstoreError):
     title = "Message deleted"
 
 
+class TokenExpired(ChatstoreError):
+    """Changes since the token may be forgotten, so the caller must read everything."""
+
+    status = 410
+    slug = "token-expired"
+    title = "Token expired"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"{reason} Read everything again: take a new token first, by a request"
+            " without since, then read all sessions and messages."
+        )
+
+
 class TooManyRevisions(ChatstoreError):
     """The message was edited so often that its revisions reach their bound."""
 

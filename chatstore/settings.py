@@ -177,6 +177,13 @@ class Settings:
     max_bulk_sessions: int = _setting(
         10_000, "most sessions that one bulk request changes", minimum=1, maximum=10_000
     )
+    tombstone_days: int = _setting(
+        30,
+        "days for which the change feed remembers deletions; a client that asks less"
+        " often must read everything again",
+        minimum=1,
+        maximum=3650,
+    )
     lock_timeout_seconds: int = _setting(
         30,
         "longest wait of a request, over all its attempts, for the write lock (SQLite)"

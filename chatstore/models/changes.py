@@ -51,7 +51,10 @@ class MessageChange(db.Model):  # type: ignore[name-defined, misc]
 
 
 class SessionTombstone(db.Model):  # type: ignore[name-defined, misc]
-    """A session that its owner does not see any more."""
+    """A session that its owner does not see any more.
+
+    Another owner may create a session with the id later, so both are the key.
+    """
 
     __tablename__ = "session_tombstones"
     __table_args__ = (
@@ -65,6 +68,6 @@ class SessionTombstone(db.Model):  # type: ignore[name-defined, misc]
     )
 
     session_id: Mapped[UUID] = mapped_column(primary_key=True)
-    owner_id: Mapped[str] = mapped_column(Text)
+    owner_id: Mapped[str] = mapped_column(Text, primary_key=True)
     change_id: Mapped[int] = mapped_column(BigInteger)
     deleted_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -2,6 +2,7 @@
 
 from chatstore.routes import (
     branches,
+    changes,
     corrections,
     docs,
     facets,
@@ -23,6 +24,7 @@ API_BLUEPRINTS = {
     corrections.bp: "Edit, delete and rate messages",
     feedback.bp: "Rated messages",
     forks.bp: "Copies of branches",
+    changes.bp: "What changed, for clients that keep a copy",
     search.bp: "Search names and messages",
     facets.bp: "Tags and models to filter by",
     usage.bp: "What was used",

@@ -37,7 +37,7 @@ TABLES = {
     "session_tombstones": (
         "session_id {uuid} NOT NULL, owner_id TEXT NOT NULL,"
         " change_id BIGINT NOT NULL, deleted_at {instant} NOT NULL,"
-        " CONSTRAINT pk_session_tombstones PRIMARY KEY (session_id)"
+        " CONSTRAINT pk_session_tombstones PRIMARY KEY (session_id, owner_id)"
     ),
 }
 TYPES = {
@@ -103,7 +103,8 @@ SQLITE_TRIGGERS = {
     "sessions_restored": (
         "AFTER UPDATE OF former_owner_id ON sessions"
         " WHEN OLD.former_owner_id IS NOT NULL AND NEW.former_owner_id IS NULL",
-        "DELETE FROM session_tombstones WHERE session_id = NEW.id",
+        "DELETE FROM session_tombstones"
+        " WHERE session_id = NEW.id AND owner_id = NEW.owner_id",
     ),
     "sessions_deleted": (
         "AFTER DELETE ON sessions WHEN OLD.former_owner_id IS NULL",
@@ -125,11 +126,12 @@ FUNCTIONS = {
     "chatstore_number_session": f"NEW.change_id := {XID}; RETURN NEW;",
     "chatstore_bury_session": f"""
         IF TG_OP = 'UPDATE' AND NEW.former_owner_id IS NULL THEN
-            DELETE FROM session_tombstones WHERE session_id = NEW.id;
+            DELETE FROM session_tombstones
+            WHERE session_id = NEW.id AND owner_id = NEW.owner_id;
         ELSE
             INSERT INTO session_tombstones
             VALUES (OLD.id, OLD.owner_id, {XID}, clock_timestamp())
-            ON CONFLICT (session_id) DO UPDATE SET owner_id = excluded.owner_id,
+            ON CONFLICT (session_id, owner_id) DO UPDATE SET
             change_id = excluded.change_id, deleted_at = excluded.deleted_at;
         END IF;
         RETURN NULL;""",

@@ -28,6 +28,8 @@ TESTED_ELSEWHERE = {
     "schemas/branches.py": "routes/test_branches.py",
     "models/feedback.py": "store/test_feedback.py",
     "models/revisions.py": "store/test_revisions.py",
+    "schemas/changes.py": "routes/test_changes.py",
+    "web/change_tokens.py": "routes/test_changes.py",
     "schemas/corrections.py": "routes/test_corrections.py",
     "schemas/facets.py": "routes/test_facets.py",
     "schemas/filters.py": "routes/test_session_lists.py",
