@@ -18,23 +18,27 @@ from chatstore.schemas.fields import Instant, QueryString
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-class DayOrInstantField(Instant):
+class DayOrInstantField(QueryString):
     """A date, such as 2026-11-28, or an RFC 3339 instant."""
 
-    default_error_messages = {
-        "invalid": "It is neither a date, such as 2026-11-28, nor an RFC 3339 instant,"
-        " such as 2026-11-28T10:00:00Z.",
-    }
+    _instant = Instant(
+        error_messages={
+            "invalid": "It is neither a date, such as 2026-11-28, nor an RFC 3339"
+            " instant, such as 2026-11-28T10:00:00Z."
+        }
+    )
 
     def _deserialize(  # type: ignore[override]
         self, value: Any, *args: Any, **kwargs: Any
     ) -> DayOrInstant:
-        if isinstance(value, str) and _DATE.fullmatch(value):
+        text = super()._deserialize(value, *args, **kwargs)
+        if _DATE.fullmatch(text):
             try:
-                return date.fromisoformat(value)
+                return date.fromisoformat(text)
             except ValueError:
-                raise self.make_error("invalid") from None
-        return super()._deserialize(value, *args, **kwargs)
+                pass  # there is no such day
+        instant: DayOrInstant = self._instant.deserialize(text)
+        return instant
 
 
 def _reject_unknown_zone(name: str) -> None:

@@ -8,8 +8,7 @@ forks count nothing, because nobody used anything for them.
 """
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -84,7 +83,12 @@ class Counts(NamedTuple):
 
     def plus(self, other: "Counts") -> "Counts":
         """Return the sums."""
-        return Counts(*map(sum, zip(self, other, strict=True)))
+        return Counts(
+            self.messages + other.messages,
+            self.bytes + other.bytes,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
 
 
 @dataclass
@@ -93,13 +97,13 @@ class PeriodUsage:
 
     sessions: int = 0
     counts: Counts = Counts()
-    parts: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    parts: dict[str, Counts] = field(default_factory=dict)
 
     def add(self, part: str | None, counts: Counts) -> None:
         """Add counts to the sums and to their part."""
         self.counts = self.counts.plus(counts)
         if part is not None:
-            self.parts[part] = self.parts[part].plus(counts)
+            self.parts[part] = self.parts.get(part, Counts()).plus(counts)
 
 
 @dataclass(frozen=True)
@@ -305,11 +309,15 @@ def get_usage(
             "edges": _edges(edges),
         },
     ).all()
+    has_lists = split is UsageSplit.NONE and is_sqlite()
     if len(rows) > bounds.counts:
         raise ValidationFailed([Flaw("/from", _TOO_MANY.format(bounds.counts))])
     for is_waiting, place, part, *counts in rows:
         number = bisect_right(edges, place) - 1 if is_waiting else place
-        usage[number].add(part, Counts(*counts))
+        if has_lists and not is_waiting:
+            usage[number].add(None, Counts(*orjson.loads(part)))
+        else:
+            usage[number].add(part, Counts(*counts))
     for number, sessions in _count_sessions(periods, owner_id):
         usage[number].sessions = sessions
     needs_worker = not is_complete or waiting >= bounds.live_without_worker
@@ -353,18 +361,12 @@ def _counting(split: UsageSplit) -> Any:
     meanwhile.
     """
     column = None if split is UsageSplit.NONE else split.value
-    added = UsageCount.__table__.c
-    part = literal(None, Text) if column is None else added[column]
-    sums = [summed(added[name]) for name in _SUMS]
-    number, joined, condition = _numbered(
-        UsageCount.__table__, added.quarter, Integer(), added.owner_id
-    )
-    adding = (
-        select(literal(0).label("waits"), number, part, *sums)
-        .select_from(joined)
-        .where(condition)
-        .group_by(*([number] if column is None else [number, part]))
-    )
+    if not is_sqlite():
+        adding = _adding_on_postgresql(column)
+    elif column is None:
+        adding = _adding_on_sqlite()
+    else:
+        adding = _adding_parts_on_sqlite(column)
     quarter = _PLACE["quarter"]
     waiting_part = literal(None, Text) if column is None else _PLACE[column]
     waiting = (
@@ -376,37 +378,80 @@ def _counting(split: UsageSplit) -> Any:
             Message.id <= bindparam("until", type_=BigInteger),
             _is_owned(_OWNER),
             _IS_USED,
-            quarter >= bindparam("first", type_=Integer),
-            quarter < bindparam("end", type_=Integer),
+            _in_range(quarter, Integer()),
         )
         .group_by(*([quarter] if column is None else [quarter, waiting_part]))
     )
     return adding.union_all(waiting).limit(bindparam("most", type_=Integer))
 
 
-def _numbered(
-    table: Any, column: ColumnElement[Any], kind: Any, owner: ColumnElement[str]
-) -> tuple[ColumnElement[int], Any, ColumnElement[bool]]:
-    """Return the number of a row's period, what to select from, and the condition.
+_ADDED = UsageCount.__table__.c
+_ADDED_SUMS = [summed(_ADDED[name]) for name in _SUMS]
+_NOTHING = literal(0, BigInteger)
 
-    The parameters are `owner`, `edges`, and on PostgreSQL the first and last of these,
-    `first` and `end`.
+
+def _adding_on_postgresql(column: str | None) -> Select[Any]:
+    number = _numbered(_ADDED.quarter, Integer())
+    part = literal(None, Text) if column is None else _ADDED[column]
+    return (
+        select(literal(0).label("waits"), number, part, *_ADDED_SUMS)
+        .where(_is_owned(_ADDED.owner_id), _in_range(_ADDED.quarter, Integer()))
+        .group_by(*([number] if column is None else [number, part]))
+    )
+
+
+def _adding_on_sqlite() -> Select[Any]:
+    """Return a query whose `part` is the JSON list of the sums of a period.
+
+    SQLite would sort all rows to group them. A subquery for each period reads them in
+    the order of the index.
     """
-    is_owned = _is_owned(owner)
-    if not is_sqlite():
-        edges = bindparam("edges", type_=postgresql.ARRAY(kind))
-        number = func.width_bucket(column, edges, type_=Integer) - 1
-        in_range = and_(
-            column >= bindparam("first", type_=kind),
-            column < bindparam("end", type_=kind),
-        )
-        return number, table, and_(is_owned, in_range)
-    # An outer join makes SQLite look up the rows of each period in the index.
+    each, number, is_in_period = _each_period()
+    sums = (
+        select(func.json_array(*_ADDED_SUMS))
+        .where(_is_owned(_ADDED.owner_id), is_in_period(_ADDED.quarter))
+        .correlate(each)
+        .scalar_subquery()
+    )
+    nothing = [_NOTHING] * len(_ADDED_SUMS)
+    return select(literal(0).label("waits"), number, sums, *nothing).select_from(each)
+
+
+def _adding_parts_on_sqlite(column: str) -> Select[Any]:
+    each, number, is_in_period = _each_period()
+    is_counted = and_(_is_owned(_ADDED.owner_id), is_in_period(_ADDED.quarter))
+    part = _ADDED[column]
+    # An outer join makes SQLite look up the rows of each period in the index. Periods
+    # without rows are left out in HAVING, because a WHERE would make it an inner join.
+    return (
+        select(literal(0).label("waits"), number, part, *_ADDED_SUMS)
+        .select_from(each.outerjoin(UsageCount.__table__, is_counted))
+        .group_by(number, part)
+        .having(func.count(_ADDED.owner_id) > 0)
+    )
+
+
+def _numbered(column: Any, kind: Any) -> ColumnElement[int]:
+    """Return PostgreSQL's number of the period between `edges` that has the column."""
+    edges = bindparam("edges", type_=postgresql.ARRAY(kind))
+    return func.width_bucket(column, edges, type_=Integer) - 1
+
+
+def _in_range(column: Any, kind: Any) -> ColumnElement[bool]:
+    first, end = bindparam("first", type_=kind), bindparam("end", type_=kind)
+    return and_(column >= first, column < end)
+
+
+def _each_period() -> tuple[Any, ColumnElement[int], Callable[[Any], Any]]:
+    """Return SQLite's rows of the periods between `edges`, and their numbers.
+
+    The function returns the condition that a column is in the period of the row.
+    """
     edges = bindparam("edges", type_=Text)
     each = func.json_each(edges).table_valued("key", "value", name="period")
     start, end = (func.json_extract(each.c.value, f"$[{place}]") for place in (0, 1))
-    joined = each.outerjoin(table, and_(is_owned, column >= start, column < end))
-    return cast(each.c.key, Integer), joined, owner.is_not(None)
+    number = cast(each.c.key, Integer)
+    return each, number, lambda column: and_(column >= start, column < end)
 
 
 def _is_owned(owner: ColumnElement[str]) -> ColumnElement[bool]:
@@ -429,9 +474,17 @@ def _count_sessions(
 
 @cached_per_database(maxsize=1)
 def _counting_sessions() -> Any:
-    table = ChatSession.__table__
-    number, joined, condition = _numbered(
-        table, table.c.created_at, UtcDateTime(), table.c.owner_id
+    table = ChatSession.__table__.c
+    if not is_sqlite():
+        number = _numbered(table.created_at, UtcDateTime())
+        in_range = _in_range(table.created_at, UtcDateTime())
+        counting = select(number, func.count()).where(_is_owned(table.owner_id))
+        return counting.where(in_range).group_by(number)
+    each, number, is_in_period = _each_period()
+    count = (
+        select(func.count())
+        .where(_is_owned(table.owner_id), is_in_period(table.created_at))
+        .correlate(each)
+        .scalar_subquery()
     )
-    counting = select(number, func.count()).select_from(joined).where(condition)
-    return counting.group_by(number)
+    return select(number, count).select_from(each)
