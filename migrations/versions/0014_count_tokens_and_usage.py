@@ -1,6 +1,6 @@
 """sum the tokens of sessions, and count the usage of each owner
 
-Revision ID: 0012
+Revision ID: 0014
 Revises: 0011
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
+revision = "0014"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
