@@ -23,7 +23,7 @@ from tests.support.databases import tables_to_empty
 from tests.support.follower import Follower, read_everything
 
 IN_THE_SUITE = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=40,
     derandomize=True,
     database=None,
@@ -83,7 +83,8 @@ class Machine(RuleBasedStateMachine):
         expected = read_everything(get_of(self.client))
         for follower, limit in zip(self.followers, (1, 3, 100), strict=True):
             follower.catch_up(limit=limit)
-            assert follower.copy == expected
+            for key in follower.copy.keys() | expected.keys():
+                assert follower.copy.get(key) == expected.get(key)
             assert follower.restarts == 1
 
     @rule(number=st.integers(0, 2), limit=st.integers(1, 4))
@@ -110,7 +111,9 @@ class Machine(RuleBasedStateMachine):
         self.ids.append(self.send("POST", SESSIONS, {"name": word}).json["id"])
 
     @rule(place=PLACES, word=WORDS)
-    def create_with_the_id_of_another(self, place, word):
+    def replace(self, place, word):
+        """Delete a session, and create another one with its id."""
+        self.delete(place)
         if self.ids:
             body = {"id": self.chat(place)["id"], "messages": [{"content": word}]}
             self.send("POST", SESSIONS, body)

@@ -64,8 +64,10 @@ class Follower:
             self._read_session(session_id, is_new=change.get("is_new", False))
 
     def _read_message(self, session_id: str, seq: int) -> None:
-        if session_id not in self.copy:
-            return  # a change of the session itself follows
+        known = self.copy.get(session_id, ({}, {}))[1]
+        if seq > max(known, default=0):
+            # A change of the session brings it, with the messages before it.
+            return
         status, page = self._get(
             f"{SESSIONS}{session_id}/messages?after={seq - 1}&limit=1"
         )
@@ -73,7 +75,7 @@ class Follower:
             return  # a change tells the deletion
         assert status == 200, page
         for message in page["messages"]:
-            self.copy[session_id][1][message["seq"]] = message
+            known[message["seq"]] = message
 
     def _read_session(self, session_id: str, *, is_new: bool) -> None:
         status, chat = self._get(f"{SESSIONS}{session_id}")
