@@ -41,7 +41,7 @@ from chatstore.db.sqlite import network_file_system
 from chatstore.errors import ChatstoreError, ValidationFailed
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.schemas.dumping import compile_dump
-from chatstore.schemas.usage import UsageQuerySchema, UsageSchema
+from chatstore.schemas.usage import UsageQuerySchema, UsageReportSchema
 from chatstore.services import changes, doctor, usage
 from chatstore.services.backup import backup
 from chatstore.services.backup.integrity import pluralize
@@ -222,7 +222,7 @@ def usage_command(owner: str, is_json: bool, **given: str | None) -> None:
         usage.add_usage(lambda count: progress(f"{count} messages counted"))
         content = _report_usage(owner, query)
     if is_json:
-        click.echo(orjson.dumps(compile_dump(UsageSchema())(content)))
+        click.echo(orjson.dumps(compile_dump(UsageReportSchema())(content)))
         return
     for line in _usage_lines(content):
         click.echo(line)

@@ -133,7 +133,7 @@ class UsagePeriodSchema(UsageTotalSchema):
     )
 
 
-class UsageSchema(Schema):
+class UsageReportSchema(Schema):
     """The usage of a range of time, by period."""
 
     by = fields.String(required=True, validate=validate.OneOf(list(UsageBucket)))
