@@ -2,10 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import click
+import orjson
 from flask import Flask
 from flask.cli import ScriptInfo, shell_command
 from marshmallow import ValidationError, fields
@@ -23,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import __version__
 from chatstore.app import create_app
+from chatstore.bar_chart import draw_table
 from chatstore.clock import format_instant, utc_now
 from chatstore.db import db, run_read, run_write
 from chatstore.db.errors import db_error_text
@@ -35,11 +39,13 @@ from chatstore.db.revisions import (
     migrate,
 )
 from chatstore.db.sqlite import network_file_system
-from chatstore.errors import ChatstoreError
+from chatstore.errors import ChatstoreError, ValidationFailed
 from chatstore.fulltext.index_format import MESSAGES, NAMES
+from chatstore.schemas.dumping import compile_dump
 from chatstore.schemas.fields import Limits
 from chatstore.schemas.filters import SessionFilterSchema
-from chatstore.services import changes, doctor
+from chatstore.schemas.usage import UsageQuerySchema, UsageReportSchema
+from chatstore.services import changes, doctor, usage
 from chatstore.services.backup import backup
 from chatstore.services.backup.integrity import pluralize
 from chatstore.services.purges import compact_index, purge_matching
@@ -49,6 +55,7 @@ from chatstore.store.filters import SessionFilters
 from chatstore.store.search import rebuild
 from chatstore.store.verify import checks
 from chatstore.store.verify.index import Progress
+from chatstore.web.auth import LOCAL_OWNER
 
 
 class Commands(click.Group):
@@ -173,9 +180,17 @@ def reindex_command() -> None:
 def _rebuild_lists(progress: Progress) -> None:
     done, last = 0, None
     while batch := run_write(rebuild_lists.rebuild_batch, after=last):
+        _correct_sums(batch, after=last)
         last = batch.last
         done += batch.count
         progress(f"{done} sessions listed")
+
+
+def _correct_sums(batch: rebuild_lists.Batch, *, after: UUID | None) -> None:
+    # A session that changes between reading and writing is read again.
+    while wrong := run_read(rebuild_lists.find_wrong_sums, batch, after=after):
+        for sums in wrong:
+            run_write(rebuild_lists.correct_sums, sums)
 
 
 def _rebuild_index(index: str, noun: str, progress: Progress) -> int:
@@ -196,6 +211,68 @@ def stats_command() -> None:
         check_revision()
         for name, value in stats.get_stats().items():
             click.echo(f"{name:<24} {value}")
+
+
+@main.command("usage")
+@click.option("--owner", default=LOCAL_OWNER, show_default=True, help="Whose usage.")
+@click.option("--from", "start", help="First day, or an RFC 3339 instant.")
+@click.option("--to", "end", help="Day or instant to end before; by default now.")
+@click.option("--by", default="day", show_default=True, help="hour, day, week, month.")
+@click.option("--tz", default="UTC", show_default=True, help="IANA time zone.")
+@click.option("--split", default="none", show_default=True, help="model, role, none.")
+@click.option("--json", "is_json", is_flag=True, help="Print the API's answer.")
+def usage_command(owner: str, is_json: bool, **given: str | None) -> None:
+    """Count messages, bytes and tokens of an owner, with a bar chart on a terminal."""
+    query = _load_usage_query(given)
+    with _create_admin_app().app_context(), _progress_line() as progress:
+        check_revision()
+        usage.add_usage(lambda count: progress(f"{count} messages counted"))
+        content = _report_usage(owner, query)
+    if is_json:
+        click.echo(orjson.dumps(compile_dump(UsageReportSchema())(content)))
+        return
+    for line in _usage_lines(content):
+        click.echo(line)
+    if not content["complete"]:
+        click.echo("The newest messages are not counted yet.", err=True)
+
+
+def _load_usage_query(given: Mapping[str, str | None]) -> dict[str, Any]:
+    names = {"start": "from", "end": "to"}
+    query = {names.get(name, name): text for name, text in given.items() if text}
+    try:
+        loaded: dict[str, Any] = UsageQuerySchema().load(query)
+    except ValidationError as error:
+        name, flaws = next(iter(error.messages_dict.items()))
+        raise click.BadParameter(flaws[0], param_hint=f"--{name}") from error
+    return loaded
+
+
+def _report_usage(owner: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return usage.report_usage(owner_id=owner, **query).content
+    except ValidationFailed as error:
+        flaw = error.flaws[0]
+        hint = f"--{flaw.pointer.removeprefix('/')}"
+        raise click.BadParameter(flaw.detail, param_hint=hint) from error
+
+
+_USAGE_COLUMNS = ("messages", "sessions", "bytes", "input_tokens", "output_tokens")
+
+
+def _usage_lines(content: Mapping[str, Any]) -> Iterator[str]:
+    periods = [(each["label"], each) for each in content["periods"]]
+    parts = [
+        (f"  {part.get('model') or part.get('role')}", {"sessions": 0, **part})
+        for part in content["total"].get("split", ())
+    ]
+    rows = [
+        (label, [used[name] for name in _USAGE_COLUMNS])
+        for label, used in [*periods, ("total", content["total"]), *parts]
+    ]
+    heads = [content["by"], *(name.replace("_", " ") for name in _USAGE_COLUMNS)]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return draw_table(heads, rows, bars=len(periods), width=width)
 
 
 @main.command("doctor")

@@ -91,3 +91,20 @@ class SearchPart(StrEnum):
 
     NAMES = "names"
     MESSAGES = "messages"
+
+
+class UsageBucket(StrEnum):
+    """The length of the periods in which usage is counted."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class UsageSplit(StrEnum):
+    """What the usage of a period is split by."""
+
+    MODEL = "model"
+    ROLE = "role"
+    NONE = "none"

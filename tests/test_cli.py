@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import sqlite3
@@ -15,7 +16,7 @@ from chatstore.models import ChatSession
 from chatstore.store.sessions import update_session
 from chatstore.store.trash import trash_session
 from chatstore.store.verify import checks
-from tests.support import free_port, on_postgresql, on_sqlite
+from tests.support import API, free_port, on_postgresql, on_sqlite
 from tests.support.breakage import damage_rows
 
 COMMANDS = sorted(main.commands)
@@ -271,6 +272,40 @@ def test_verify_lists_a_damaged_file(run, app, make_session, database_url):
     result = run("verify", database_url=database_url)
     assert result.stdout.startswith("file: ")
     assert_refused(result, "")
+
+
+def test_usage_is_a_table(run, alice, make_session, database_url, clock):
+    chat = make_session()
+    turn = {"content": "hé", "usage": {"input_tokens": 1100, "output_tokens": 7}}
+    for role in ("user", "assistant"):
+        alice.post(f"{API}/sessions/{chat.id}/messages", json=turn | {"role": role})
+    dates = ["--from", "2026-01-02", "--to", "2026-01-04"]
+    result = run("usage", *dates, "--split", "role", database_url=database_url)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "day          messages  sessions  bytes  input tokens  output tokens",
+        "2026-01-02          2         1      6         2,200             14",
+        "2026-01-03          0         0      0             0              0",
+        "total               2         1      6         2,200             14",
+        "  assistant         1         0      3         1,100              7",
+        "  user              1         0      3         1,100              7",
+    ]
+    assert result.stderr == ""
+    as_json = run("usage", *dates, "--json", database_url=database_url)
+    answer = alice.get(f"{API}/usage?from=2026-01-02&to=2026-01-04")
+    assert json.loads(as_json.stdout) == answer.json
+    theirs = run("usage", *dates, "--owner", "bob", database_url=database_url)
+    assert theirs.stdout.splitlines()[-1].split() == ["total", *"00000"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("from", "yesterday"), ("to", "1960-01-01"), ("by", "year"), ("tz", "Mars")],
+)
+def test_a_bad_option_of_usage_is_one_sentence(run, database_url, option, value):
+    result = run("usage", f"--{option}", value, database_url=database_url)
+    assert result.exit_code == 2
+    assert f"Invalid value for --{option}: " in result.stderr
 
 
 def test_stats_count_what_is_there(run, make_session, database_url):

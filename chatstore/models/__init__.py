@@ -8,6 +8,7 @@ from chatstore.models.jobs import Job
 from chatstore.models.messages import Message
 from chatstore.models.revisions import MessageRevision
 from chatstore.models.sessions import ChatSession
+from chatstore.models.usage import UsageCount, UsageProgress
 
 __all__ = [
     "ChangeFeed",
@@ -20,4 +21,6 @@ __all__ = [
     "MessageRevision",
     "SessionFacet",
     "SessionTombstone",
+    "UsageCount",
+    "UsageProgress",
 ]

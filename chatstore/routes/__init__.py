@@ -9,9 +9,11 @@ from chatstore.routes import (
     feedback,
     forks,
     health,
+    me,
     messages,
     search,
     sessions,
+    usage,
 )
 
 # The API document lists the blueprints in this order, with these descriptions.
@@ -25,6 +27,8 @@ API_BLUEPRINTS = {
     changes.bp: "What changed, for clients that keep a copy",
     search.bp: "Search names and messages",
     facets.bp: "Tags and models to filter by",
+    usage.bp: "What was used",
+    me.bp: "Who is asking, and what applies",
     health.bp: "For monitors",
 }
 PAGE_BLUEPRINTS = (docs.bp,)

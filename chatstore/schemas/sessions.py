@@ -99,6 +99,20 @@ class SessionSchema(Schema):
             "example": 2,
         },
     )
+    input_tokens = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Sum of `usage.input_tokens` of the messages.",
+            "example": 11,
+        },
+    )
+    output_tokens = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Sum of `usage.output_tokens` of the messages.",
+            "example": 7,
+        },
+    )
 
 
 class ListedSessionSchema(SessionSchema):

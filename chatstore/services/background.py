@@ -1,4 +1,6 @@
-"""Finishes in the background what requests left for later: deletions, search entries.
+"""Finishes in the background what requests left for later.
+
+That is deletions, search entries and the counts of usage.
 
 A thread of the process that left work does it. If that process is killed, a server does
 the work when it starts, or when a request leaves more. In a server the thread also
@@ -17,6 +19,7 @@ from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.services.purges import Rules, purge
 from chatstore.services.steps import log_unfinished, run_and_log_error
+from chatstore.services.usage import add_usage
 
 PAUSE_SECONDS = 60.0
 
@@ -74,7 +77,11 @@ class BackgroundWorker:
             with self._app.app_context():
                 has_purged = run_and_log_error(self._purge_if_due)
                 has_deleted_all = finish_deletions()
-                return finish_indexing() and has_deleted_all and has_purged
+                has_indexed_all = finish_indexing()
+                has_added_all = run_and_log_error(add_usage)
+                return all(
+                    (has_purged, has_deleted_all, has_indexed_all, has_added_all)
+                )
         except Exception as error:
             log_unfinished(error)
             return False

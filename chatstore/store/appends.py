@@ -12,7 +12,17 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Integer, String, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    String,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from chatstore.clock import utc_now
 from chatstore.db import UtcDateTime, is_sqlite, next_instant, write_connection
@@ -24,6 +34,7 @@ from chatstore.store.json_rows import AppendedMessage, as_instant
 from chatstore.store.previews import preview_of_text
 from chatstore.store.search import entries
 from chatstore.store.sessions import HEAD_SEQ, IS_OWNED, session_parameters
+from chatstore.store.tokens import Tokens, sum_tokens, tokens_of
 
 Turn = Mapping[str, Any]
 
@@ -57,6 +68,10 @@ _ADVANCE_SEQ = (
             func.coalesce(_PARENT, ChatSession.head_seq), ChatSession.last_seq
         ),
         head_seq=None,
+        input_tokens=ChatSession.input_tokens
+        + bindparam("more_input_tokens", type_=BigInteger),
+        output_tokens=ChatSession.output_tokens
+        + bindparam("more_output_tokens", type_=BigInteger),
         revision=ChatSession.revision + 1,
     )
     .returning(
@@ -82,6 +97,7 @@ class Draft:
     rows: Sequence[Turn]
     words: Sequence[entries.Words]
     preview: str | None
+    tokens: Tokens
 
 
 def draft_messages(
@@ -114,6 +130,7 @@ def draft_messages(
             max_words=max_words,
         ),
         preview=_preview_of(columns),
+        tokens=sum_tokens(tokens_of(each["extra"]) for each in columns),
     )
 
 
@@ -166,6 +183,8 @@ def write_messages(
         "count": count,
         "now": utc_now() + timedelta(microseconds=count - 1),
         "preview": draft.preview,
+        "more_input_tokens": draft.tokens.input,
+        "more_output_tokens": draft.tokens.output,
     }
     if count == 1 and not is_sqlite():
         return _write_in_one_statement(draft, parameters)

@@ -34,6 +34,8 @@ from chatstore.store.previews import refresh_session
 from chatstore.store.revisions import keep_revision
 from chatstore.store.search import entries
 from chatstore.store.sessions import owned
+from chatstore.store.tokens import NO_TOKENS, tokens_of
+from chatstore.store.usage import correct_tokens
 
 Values = dict[str, Any]
 
@@ -98,6 +100,7 @@ def edit_message(
     text = after["search_text"] or after["content"]
     scopes = scopes_of(owner_id, session_id, current.role)
     words = entries.words_of(text, scopes) if has_changed else None
+    gained = tokens_of(after["extra"]).minus(tokens_of(before["extra"]))
 
     def edit() -> MessageJson | None:
         locked = lock_message(session_id, message_id, owner_id=owner_id)
@@ -106,9 +109,11 @@ def edit_message(
         if words is not None:
             _check_revisions(message_id, bounds)
             keep_revision(message_id, locked.revision)
+            if gained != NO_TOKENS:
+                correct_tokens(message_id, gained)
             _overwrite(message_id, after)
             entries.replace_words([message_id], [words])
-            refresh_session(session_id)
+            refresh_session(session_id, gained=gained)
         return get_message_json(session_id, message_id, owner_id=owner_id)
 
     return edit

@@ -17,6 +17,13 @@ from chatstore.store.deletions import BOUNDS, Bounds, find_end_of_batch
 from chatstore.store.locks import lock_message, lock_session
 from chatstore.store.previews import refresh_session
 from chatstore.store.search import entries
+from chatstore.store.tokens import (
+    INPUT_TOKENS,
+    NO_TOKENS,
+    OUTPUT_TOKENS,
+    Tokens,
+    sum_tokens,
+)
 
 # The values of a deleted message.
 NOTHING = {
@@ -34,11 +41,11 @@ def delete_message(session_id: UUID, message_id: int, *, owner_id: str) -> None:
     message = lock_message(session_id, message_id, owner_id=owner_id)
     if message.deleted_at is not None:
         return
-    _erase(session_id, owner_id, Message.id == message_id)
+    _, lost = _erase(session_id, owner_id, Message.id == message_id)
     seq = message.seq
     forget_answers(session_id, owner_id=owner_id, first_seq=seq, last_seq=seq)
     forget_old_answer(session_id, message_id, owner_id=owner_id)
-    refresh_session(session_id)
+    refresh_session(session_id, gained=NO_TOKENS.minus(lost))
 
 
 def delete_next_messages(
@@ -61,27 +68,34 @@ def delete_next_messages(
     batch = and_(
         Message.session_id == session_id, Message.seq > after, Message.seq <= last
     )
-    count = _erase(session_id, owner_id, batch)
+    count, lost = _erase(session_id, owner_id, batch)
     if count:
         forget_answers(
             session_id, owner_id=owner_id, first_seq=after + 1, last_seq=last
         )
-        refresh_session(session_id)
+        refresh_session(session_id, gained=NO_TOKENS.minus(lost))
     return last, count
 
 
-def _erase(session_id: UUID, owner_id: str, condition: ColumnElement[bool]) -> int:
-    """Erase these messages of the locked session; return how many."""
+def _erase(
+    session_id: UUID, owner_id: str, condition: ColumnElement[bool]
+) -> tuple[int, Tokens]:
+    """Erase these messages of the locked session; return how many, and their tokens."""
     # The rows stay locked, so that no feedback comes between.
     query = (
-        select(Message.id, Message.role)
+        select(
+            Message.id,
+            Message.role,
+            INPUT_TOKENS.label("input"),
+            OUTPUT_TOKENS.label("output"),
+        )
         .where(condition, Message.deleted_at.is_(None))
         .order_by(Message.seq)
         .with_for_update()
     )
     rows = db.session.execute(query).all()
     if not rows:
-        return 0
+        return 0, NO_TOKENS
     ids = [row.id for row in rows]
     for model in (MessageRevision, MessageFeedback):
         db.session.execute(delete(model).where(model.message_id.in_(ids)))
@@ -100,4 +114,4 @@ def _erase(session_id: UUID, owner_id: str, condition: ColumnElement[bool]) -> i
         for role in {row.role for row in rows}
     }
     entries.replace_words(ids, [empty[row.role] for row in rows])
-    return len(ids)
+    return len(ids), sum_tokens(Tokens(row.input, row.output) for row in rows)

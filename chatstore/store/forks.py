@@ -38,6 +38,7 @@ from chatstore.store.paths import get_path
 from chatstore.store.previews import find_preview
 from chatstore.store.search import entries
 from chatstore.store.sessions import HEAD_SEQ, folded_name, no_such_session, owned
+from chatstore.store.tokens import NO_TOKENS
 
 # A fork that gets no batch for this long was left by a process that was killed. The
 # clocks of two processes may differ by less.
@@ -227,8 +228,18 @@ def _copy_messages(fork: Fork) -> None:
     if db.session.scalar(keeping.execution_options(synchronize_session=False)) is None:
         raise _given_up()
     copied = copy_messages(fork.source_id, fork.batch, to=fork.id, after=fork.copied)
-    if copied != len(fork.batch):  # the session is being deleted
+    if copied.count != len(fork.batch):  # the session is being deleted
         raise no_such_session(fork.source_id)
+    if copied.tokens != NO_TOKENS:
+        db.session.execute(
+            update(ChatSession)
+            .where(ChatSession.id == fork.id)
+            .values(
+                input_tokens=ChatSession.input_tokens + copied.tokens.input,
+                output_tokens=ChatSession.output_tokens + copied.tokens.output,
+            )
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _reveal(fork: Fork) -> ChatSession:

@@ -4,6 +4,7 @@ The database copies them: no text passes through this process.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import session_lexeme
 from chatstore.models import Message
 from chatstore.store.search import entries
+from chatstore.store.tokens import Tokens, counted_tokens, summed
 
 _TABLE = Message.__table__
 # A copy follows the message before it, so it has no parent. Its revision is 1, and it
@@ -34,8 +36,18 @@ _KEPT = (
 )
 
 
-def copy_messages(source_id: UUID, seqs: Sequence[int], *, to: UUID, after: int) -> int:
-    """Copy the messages with these ascending seqs to another session; return how many.
+@dataclass(frozen=True)
+class Copied:
+    """How many messages were copied, and the tokens that they count."""
+
+    count: int
+    tokens: Tokens
+
+
+def copy_messages(
+    source_id: UUID, seqs: Sequence[int], *, to: UUID, after: int
+) -> Copied:
+    """Copy the messages with these ascending seqs to another session; return what was.
 
     The first gets the seq `after + 1`, and so on. PostgreSQL copies their search
     entries too. SQLite marks the copies for `rebuild.index_pending`.
@@ -43,15 +55,25 @@ def copy_messages(source_id: UUID, seqs: Sequence[int], *, to: UUID, after: int)
     copying = _copying(source_id, seqs, to, after)
     if is_sqlite():
         db.session.execute(copying)
-        copies = select(Message.id).where(Message.session_id == to, Message.seq > after)
-        entries.mark_pending(copies)
-        counting = select(func.count()).select_from(copies.subquery())
+        is_copy = (Message.session_id == to, Message.seq > after)
+        entries.mark_pending(select(Message.id).where(*is_copy))
+        counting = _counting(_TABLE.c.extra).where(*is_copy)
     else:
         # One statement has one snapshot, so each entry fits its message.
-        copied = copying.returning(_TABLE.c.id, _TABLE.c.seq).cte("copied")
+        columns = (_TABLE.c.id, _TABLE.c.seq, _TABLE.c.extra)
+        copied = copying.returning(*columns).cte("copied")
         indexed = _copying_entries(source_id, seqs, to, after, copied)
-        counting = select(func.count()).select_from(copied).add_cte(indexed)
-    return db.session.scalar(counting) or 0
+        counting = _counting(copied.c.extra).add_cte(indexed)
+    count, *tokens = db.session.execute(counting).one()
+    return Copied(count, Tokens(*tokens))
+
+
+def _counting(extra: ColumnElement[Any]) -> Select[Any]:
+    """Return a query for the number of messages and the sums of their tokens."""
+    kinds = ("input_tokens", "output_tokens")
+    sums = (summed(counted_tokens(kind, extra)) for kind in kinds)
+    counted: list[Any] = [func.count(), *sums]
+    return select(*counted)
 
 
 def _copying(source_id: UUID, seqs: Sequence[int], to: UUID, after: int) -> Insert:

@@ -13,6 +13,7 @@ from chatstore.db import db
 from chatstore.enums import Role
 from chatstore.models import ChatSession, Message
 from chatstore.models.sessions import PREVIEW_LENGTH
+from chatstore.store.tokens import NO_TOKENS, Tokens
 
 # The roles whose text a person reads.
 READABLE = (Role.USER, Role.ASSISTANT)
@@ -84,12 +85,22 @@ def _last_messages(session_id: UUID, most: int) -> Iterator[Row[*tuple[object, .
         before, size = first, size * 4
 
 
-def refresh_session(session_id: UUID, *, look_back: LookBack = LOOK_BACK) -> None:
-    """Let the session's preview follow its messages, and add 1 to its revision."""
+def refresh_session(
+    session_id: UUID, *, gained: Tokens = NO_TOKENS, look_back: LookBack = LOOK_BACK
+) -> None:
+    """Let the session follow its messages, and add 1 to its revision.
+
+    The preview is found, and the `gained` tokens, which may be negative, are added.
+    """
     preview = find_preview(session_id, look_back=look_back)
     db.session.execute(
         update(ChatSession)
         .where(ChatSession.id == session_id)
-        .values(last_message_preview=preview, revision=ChatSession.revision + 1)
+        .values(
+            last_message_preview=preview,
+            input_tokens=ChatSession.input_tokens + gained.input,
+            output_tokens=ChatSession.output_tokens + gained.output,
+            revision=ChatSession.revision + 1,
+        )
         .execution_options(synchronize_session=False)
     )

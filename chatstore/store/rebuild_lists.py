@@ -1,4 +1,4 @@
-"""Rewrites the facets and folded names of sessions; no HTTP, no commit.
+"""Rewrites the facets, folded names and token sums of sessions; no HTTP, no commit.
 
 Older versions write sessions without them, so lists would miss these sessions.
 """
@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from chatstore.db import db
-from chatstore.models import ChatSession
+from chatstore.models import ChatSession, Message
 from chatstore.store.batches import fitting
 from chatstore.store.facets import COLUMNS, replace_facets
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.sessions import folded_name
+from chatstore.store.tokens import INPUT_TOKENS, OUTPUT_TOKENS, Tokens, summed
 
 BATCH = 200
 # Most bytes of tags, document ids and metadata in a batch of more than one session.
@@ -29,6 +30,15 @@ class Batch:
 
     count: int
     last: UUID
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The tokens of a session's messages, as they were at its revision."""
+
+    session_id: UUID
+    revision: int
+    tokens: Tokens
 
 
 def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch | None:
@@ -53,10 +63,63 @@ def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch 
         replace_facets({chat.id: columns}, owner_id=chat.owner_id)
         folded = folded_name(chat.name)
         if chat.name_folded != folded:
-            db.session.execute(
-                update(ChatSession)
-                .where(ChatSession.id == chat.id)
-                .values(name_folded=folded)
-                .execution_options(synchronize_session=False)
-            )
+            _change(chat, name_folded=folded)
     return Batch(len(chats), batch[-1].id) if batch else None
+
+
+def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
+    """Return the right sums of the sessions of the batch that have wrong ones.
+
+    Only reads, because a session may have a million messages.
+    """
+    query = (
+        select(
+            ChatSession.id,
+            ChatSession.revision,
+            ChatSession.input_tokens,
+            ChatSession.output_tokens,
+            summed(INPUT_TOKENS),
+            summed(OUTPUT_TOKENS),
+        )
+        .outerjoin(
+            Message,
+            (Message.session_id == ChatSession.id) & Message.extra.is_not(None),
+        )
+        .where(ChatSession.id <= batch.last, ChatSession.former_owner_id.is_(None))
+        .group_by(ChatSession.id)
+    )
+    if after is not None:
+        query = query.where(ChatSession.id > after)
+    return [
+        Sums(chat_id, revision, Tokens(*right))
+        for chat_id, revision, *stored, in_, out in db.session.execute(query)
+        if (right := [in_, out]) != stored
+    ]
+
+
+def correct_sums(sums: Sums) -> bool:
+    """Write the sums unless the session has changed since; return whether it has not.
+
+    The sums are shown, so the session's revision changes with them.
+    """
+    correcting = (
+        update(ChatSession)
+        .where(ChatSession.id == sums.session_id, ChatSession.revision == sums.revision)
+        .values(
+            input_tokens=sums.tokens.input,
+            output_tokens=sums.tokens.output,
+            revision=ChatSession.revision + 1,
+        )
+        .returning(ChatSession.id)
+        .execution_options(synchronize_session=False)
+    )
+    return db.session.scalar(correcting) is not None
+
+
+def _change(chat: ChatSession, **values: str) -> None:
+    db.session.execute(
+        update(ChatSession)
+        .where(ChatSession.id == chat.id)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )

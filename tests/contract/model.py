@@ -166,6 +166,13 @@ class Chat:
                 "seq": self.forked_from[1],
             },
             "head_seq": self.head or None,
+            **{
+                kind: sum(
+                    min(turn.extra.get("usage", {}).get(kind, 0), 10**9)
+                    for turn in self.turns
+                )
+                for kind in ("input_tokens", "output_tokens")
+            },
         }
 
     def turn_as_json(self, turn: Turn, kind: str) -> JsonObject:

@@ -3,8 +3,14 @@ from sqlalchemy import delete
 
 from chatstore.db import db, run_write, transaction
 from chatstore.models import ChatSession, SessionFacet
-from chatstore.store.rebuild_lists import rebuild_batch
+from chatstore.store.messages import append_message
+from chatstore.store.rebuild_lists import (
+    correct_sums,
+    find_wrong_sums,
+    rebuild_batch,
+)
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
+from chatstore.store.verify.tokens import find_wrong_tokens
 
 
 def relisted(**bounds):
@@ -45,3 +51,32 @@ def test_a_batch_is_bounded_in_bytes(db_session, make_session, columns):
         make_session(**columns)
     assert relisted(max_bytes=100) == [2, 2, 1]
     assert relisted(max_bytes=10) == [1] * 5
+
+
+USAGE = {"usage": {"input_tokens": 3, "output_tokens": 2}}
+
+
+def test_token_sums_are_written_again(db_session, make_session):
+    chats = [make_session(messages=1) for _ in range(3)]
+    for chat in chats[:2]:
+        keywords = {"owner_id": "local", "content": "x", "extra": USAGE}
+        run_write(append_message, chat.id, **keywords)
+    with transaction():
+        wrong = {"input_tokens": 1, "output_tokens": 1}
+        db.session.execute(ChatSession.__table__.update().values(wrong))
+    assert len(list(find_wrong_tokens())) == 3
+    db.session.rollback()
+    batch = run_write(rebuild_batch, after=None)
+    sums = find_wrong_sums(batch, after=None)
+    db.session.rollback()
+    assert {each.session_id for each in sums} == {chat.id for chat in chats}
+    # A session that changes meanwhile is left to the next attempt.
+    run_write(append_message, chats[0].id, **keywords)
+    corrected = {each.session_id: run_write(correct_sums, each) for each in sums}
+    assert corrected == {chat.id: chat is not chats[0] for chat in chats}
+    (left,) = find_wrong_sums(batch, after=None)
+    db.session.rollback()
+    assert run_write(correct_sums, left)
+    assert list(find_wrong_tokens()) == []
+    assert find_wrong_sums(batch, after=None) == []
+    assert find_wrong_sums(batch, after=batch.last) == []

@@ -24,6 +24,7 @@ from chatstore.store.verify.corrections import (
 from chatstore.store.verify.index import Progress, find_wrong
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 from chatstore.store.verify.previews import find_wrong_previews
+from chatstore.store.verify.tokens import find_wrong_tokens
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ CHECKS = (
     Check("orphans", _without_progress(_find_orphans)),
     Check("seq", _without_progress(_find_gaps)),
     Check("count", _without_progress(_find_wrong_counts)),
+    Check("tokens", _without_progress(find_wrong_tokens)),
     Check("order", _without_progress(_find_disorder)),
     Check("last message", _without_progress(_find_wrong_last_messages)),
     Check("role", _without_progress(_find_unknown_roles)),
