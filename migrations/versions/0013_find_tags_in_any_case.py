@@ -28,6 +28,7 @@ sessions = sa.table(
     sa.column("id", sa.Uuid()),
     sa.column("number", sa.BigInteger()),
     sa.column("owner_id", sa.Text()),
+    sa.column("former_owner_id", sa.Text()),
     sa.column("metadata_tags", sa.JSON()),
 )
 facets = sa.table(
@@ -39,6 +40,8 @@ facets = sa.table(
     sa.column("label", sa.Text()),
     sa.column("number", sa.BigInteger()),
 )
+# Sessions that their owner does not see have no facets.
+IS_VISIBLE = sessions.c.former_owner_id.is_(None)
 
 
 def prepare(work: Any) -> None:
@@ -61,7 +64,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("UPDATE session_facets SET value = label WHERE label IS NOT NULL")
+    op.execute(
+        "UPDATE session_facets SET value = label"
+        " WHERE kind = 'tag' AND label IS NOT NULL"
+    )
     op.execute(f"DROP INDEX {INDEX}")
     columns = ["owner_id", "kind", "value", "session_id"]
     op.create_index(OLD_INDEX, "session_facets", columns)
@@ -88,7 +94,8 @@ class Fill:
     def rewrite(self, *, after: UUID | None, is_saving: bool) -> None:
         done = 0
         size = sa.func.length(sa.cast(sessions.c.metadata_tags, sa.Text()))
-        query = sa.select(sessions.c.id, size).order_by(sessions.c.id).limit(SESSIONS)
+        query = sa.select(sessions.c.id, size).where(IS_VISIBLE)
+        query = query.order_by(sessions.c.id).limit(SESSIONS)
         while True:
             following = query if after is None else query.where(sessions.c.id > after)
             keys = within_bounds(self.work.read(following))
@@ -106,7 +113,7 @@ class Fill:
     def put(
         self, connection: sa.Connection, keys: Sequence[UUID], is_saving: bool
     ) -> None:
-        query = sa.select(sessions).where(sessions.c.id.in_(keys))
+        query = sa.select(sessions).where(sessions.c.id.in_(keys), IS_VISIBLE)
         # We skip locked sessions so that we cannot deadlock; `catch_up` writes them.
         query = query.order_by(sessions.c.id).with_for_update(skip_locked=True)
         stale = self.stale(connection.execute(query).all())
