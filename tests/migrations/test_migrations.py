@@ -180,6 +180,8 @@ def fill(number):
             values = {
                 column.name: value_for(column, seed)
                 for column in table.columns
+                # A step down puts the label of a tag in place of its value.
+                if column.name != "label"
                 if column is not table.autoincrement_column
                 and (table.name, column.name) not in REFUSED_ON_THE_WAY_DOWN
             }
