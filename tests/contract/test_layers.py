@@ -9,8 +9,8 @@ from tests.support import ROOT
 
 PACKAGE = ROOT / "chatstore"
 RUNGS = [
-    {"__init__", "clock", "enums", "errors", "fulltext", "interchange", "logs"}
-    | {"metrics", "settings", "strict_json"},
+    {"__init__", "bar_chart", "clock", "enums", "errors", "fulltext", "interchange"}
+    | {"logs", "metrics", "periods", "settings", "strict_json"},
     {"app_state", "db", "schemas"},
     {"models"},
     {"store"},
