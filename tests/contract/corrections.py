@@ -11,7 +11,7 @@ from tests.contract.model import Chat, Turn
 from tests.contract.twins import Twins, rest_path, session_path, turn_path
 
 SEQS = st.integers(1, 9)
-TAGS = st.sampled_from([None, None, *given.MATCHING, *given.STALE, given.WEAK])
+TAGS = st.sampled_from([None] * 6 + [*given.MATCHING, '"{1}"', given.WEAK])
 
 
 class Corrections(Twins):
@@ -19,7 +19,9 @@ class Corrections(Twins):
 
     @rule(chat=chats, seq=SEQS | st.just(10**12))
     def switch_head(self, chat: Chat, seq: int) -> None:
-        status = 200 if seq < chat.next_seq else 409
+        turn = None if seq > 9 else _turn(chat, seq)
+        seq = turn.seq if turn else seq
+        status = 200 if turn else 409
         status = 404 if chat.is_deleted else status
         path = partial(session_path, chat)
         answers = self.send("PATCH", path, status, body={"head_seq": seq})
@@ -38,7 +40,7 @@ class Corrections(Twins):
         turn = _turn(chat, seq)
         if turn is None or given.is_near_limit(turn.edited(changes).extra):
             return
-        is_stale = tag in [*given.STALE, given.WEAK]
+        is_stale = tag in ('"{1}"', given.WEAK)
         status = _status(chat, turn)
         if status == 200 and is_stale:
             status = 412
@@ -63,9 +65,9 @@ class Corrections(Twins):
             if not chat.is_deleted:
                 self.model.forget(chat.delete_turns([turn], self.model.now))
 
-    @rule(target=Bundle("posts"), chat=chats, keyed=given.KEYED, often=given.SELDOM)
-    def clear(self, chat: Chat, keyed: bool, often: bool) -> Any:
-        if not often:
+    @rule(target=Bundle("posts"), chat=chats, keyed=given.KEYED, really=given.SELDOM)
+    def clear(self, chat: Chat, keyed: bool, really: bool) -> Any:
+        if not really:
             return multiple()
         status = 404 if chat.is_deleted else 200
         key = self.model.new_key() if keyed else None
@@ -103,8 +105,9 @@ class Corrections(Twins):
     def read_path(self, chat: Chat, seq: int) -> None:
         if chat.is_deleted:
             self.send("GET", partial(rest_path, chat, "path"), 404)
-        elif seq < chat.next_seq:
-            self.expect_path(chat, seq)
+        else:
+            turn = _turn(chat, seq) if seq else None
+            self.expect_path(chat, turn.seq if turn else 0)
 
     @rule(rating=st.sampled_from([None, 1, -1]), limit=st.integers(1, 3))
     def list_rated(self, rating: int | None, limit: int) -> None:

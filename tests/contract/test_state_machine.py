@@ -80,9 +80,11 @@ class Machine(Corrections):
     def set_the_clock(self, step):
         self.model.now += step
 
-    @initialize(target=chats, body=given.COLUMNS)
-    def begin(self, body):
-        return self.create(body)
+    @initialize(target=chats, body=given.COLUMNS, turns=BATCHES)
+    def begin(self, body, turns):
+        chat, _ = self.create_chat(body, None)
+        self.append_to(chat, "/batch", {"messages": turns}, turns, {}, False)
+        return chat
 
     @rule(target=chats, body=given.COLUMNS)
     def create(self, body):
@@ -132,7 +134,7 @@ class Machine(Corrections):
             headers=given.tag_header("If-Match", tag, chat.revision),
         )
 
-    @rule(chat=chats, tag=MATCHING, really=st.booleans())
+    @rule(chat=chats, tag=MATCHING, really=given.SELDOM)
     def delete(self, chat, tag, really):
         if really:
             status = 404 if chat.is_deleted else 204
