@@ -77,17 +77,24 @@ MAX_ID = 2**63 - 1
 
 
 _POSITION = select(ChatSession.last_seq, HEAD_SEQ).where(IS_OWNED)
-_MESSAGE_JSON = as_json(
-    members_of(PlainMessageSchema()),
-    # All rows have the same session, so a parameter replaces the column.
-    {
-        **columns_by_attribute(Message),
-        "session_id": bindparam("the_session", type_=ChatSession.id.type),
-        "revision": func.nullif(Message.revision, literal_column("1")),
-    },
-    optional=members_of(MessageStateSchema()),
-    extra=Message.extra,
-)
+
+
+def message_json(session_id: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return SQL for the JSON text of a message with this SQL for its session's id."""
+    return as_json(
+        members_of(PlainMessageSchema()),
+        {
+            **columns_by_attribute(Message),
+            "session_id": session_id,
+            "revision": func.nullif(Message.revision, literal_column("1")),
+        },
+        optional=members_of(MessageStateSchema()),
+        extra=Message.extra,
+    )
+
+
+# All rows have the same session, so a parameter replaces the column.
+_MESSAGE_JSON = message_json(bindparam("the_session", type_=ChatSession.id.type))
 _ONE_AS_JSON = Prepared(
     select(_MESSAGE_JSON, Message.revision, sql_cast(Message.feedback, Text))
     .join(ChatSession)
