@@ -1,47 +1,13 @@
-"""Fixtures with which the first release's contract tests run on this code.
+"""A pytest plugin for the first release's contract tests, which compare whole answers.
 
-Those tests compare whole answers. So their client leaves out the members of sessions
-that came later, as a client of the first release ignores them.
+Their client leaves out the members of sessions that came later, as a client of the
+first release ignores them.
 """
 
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-
-from tests.conftest import (
-    alice,
-    app,
-    clock,
-    data,
-    database_kind,
-    database_url,
-    db_session,
-    make_app,
-    make_session,
-    naughty_strings,
-    postgres,
-    postgres_template,
-    sqlite_template,
-)
-from tests.support import make_settings
-
-__all__ = (
-    "alice",
-    "app",
-    "clock",
-    "data",
-    "database_kind",
-    "database_url",
-    "db_session",
-    "make_app",
-    "make_session",
-    "make_settings",
-    "naughty_strings",
-    "postgres",
-    "postgres_template",
-    "sqlite_template",
-)
 
 NEW_IN_SESSIONS = ("metadata", "external_id", "forked_from", "head_seq")
 
