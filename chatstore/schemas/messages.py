@@ -97,7 +97,10 @@ class Content(fields.Field[Any]):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, str):
             return value
-        if isinstance(value, list):
+        # Clients of the first release look for the error of other lists here.
+        if isinstance(value, list) and (
+            not value or any(isinstance(each, dict) for each in value)
+        ):
             return self._parts.deserialize(value)
         raise self.make_error("invalid")
 

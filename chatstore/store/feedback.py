@@ -12,13 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from chatstore.db import db, is_sqlite
 from chatstore.enums import Archived
 from chatstore.models import ChatSession, Message, MessageFeedback
-from chatstore.schemas.dumping import members_of
-from chatstore.schemas.messages import MessageStateSchema, PlainMessageSchema
 from chatstore.store.batches import fitting
 from chatstore.store.edits import message_deleted
 from chatstore.store.filters import SessionFilters, select_matching
-from chatstore.store.json_rows import as_json, columns_by_attribute
 from chatstore.store.locks import lock_message
+from chatstore.store.message_fields import message_json
 from chatstore.store.messages import (
     MAX_ID,
     MESSAGE_BYTES,
@@ -27,15 +25,7 @@ from chatstore.store.messages import (
 )
 from chatstore.store.sessions import get_session_json
 
-_MESSAGE_JSON = as_json(
-    members_of(PlainMessageSchema()),
-    {
-        **columns_by_attribute(Message),
-        "revision": func.nullif(Message.revision, 1),
-    },
-    optional=members_of(MessageStateSchema()),
-    extra=Message.extra,
-)
+_MESSAGE_JSON = message_json(session_id=Message.session_id)
 
 
 def set_feedback(

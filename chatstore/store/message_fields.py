@@ -26,10 +26,10 @@ Fields = tuple[str, ...]
 # To read a byte costs this part of what it costs to send one.
 _READ_SHARE = 64
 _PREVIEW = Member("preview", "preview", "text")
+# The rows of most statements have the same session, so a parameter replaces the column.
+_THE_SESSION = bindparam("the_session", type_=ChatSession.id.type)
 _COLUMNS: dict[str, SQLCoreOperations[object]] = {
     **columns_by_attribute(Message),
-    # All rows have the same session, so a parameter replaces the column.
-    "session_id": bindparam("the_session", type_=ChatSession.id.type),
     "revision": func.nullif(Message.revision, literal_column("1")),
     "preview": func.substr(Message.content, 1, literal_column(str(PREVIEW_LENGTH))),
     **{f"extra.{name}": object_member(Message.extra, name) for name in EXTRA_FIELDS},
@@ -39,16 +39,21 @@ _IF_GIVEN = members_of(MessageStateSchema())
 _EXTRA = [Member(name, f"extra.{name}", "json") for name in EXTRA_FIELDS]
 
 
-def message_json(fields: Fields | None = None) -> ColumnElement[str]:
+def message_json(
+    fields: Fields | None = None,
+    *,
+    session_id: SQLCoreOperations[object] = _THE_SESSION,
+) -> ColumnElement[str]:
     """Return SQL for the JSON text of a message with these fields; None means all.
 
-    It takes the parameter `the_session`.
+    Without a `session_id` it takes the parameter `the_session`.
     """
+    columns = _COLUMNS | {"session_id": session_id}
     if fields is None:
-        return as_json(_ALWAYS, _COLUMNS, optional=_IF_GIVEN, extra=Message.extra)
+        return as_json(_ALWAYS, columns, optional=_IF_GIVEN, extra=Message.extra)
     return as_json(
         [each for each in (*_ALWAYS, _PREVIEW) if each.name in fields],
-        _COLUMNS,
+        columns,
         optional=[each for each in (*_IF_GIVEN, *_EXTRA) if each.name in fields],
     )
 

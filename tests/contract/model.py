@@ -5,6 +5,7 @@ by kind of database.
 """
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,17 @@ def as_kept(columns: JsonObject) -> JsonObject:
     return columns | {"metadata_tags": tags}
 
 
+def in_runs(seqs: Sequence[int]) -> list[list[int]]:
+    """Return runs `[first, last]` of these ascending seqs."""
+    runs: list[list[int]] = []
+    for seq in seqs:
+        if runs and runs[-1][1] == seq - 1:
+            runs[-1][1] = seq
+        else:
+            runs.append([seq, seq])
+    return runs
+
+
 def text_of(content: Any) -> str:
     """Return the text of a content: itself, or its text parts; null has none."""
     if isinstance(content, list):
@@ -60,6 +72,12 @@ class Turn:
     timestamp: datetime
     parent: int
     ids: dict[str, int] = field(default_factory=dict)
+    revision: int = 1
+    edited_at: datetime | None = None
+    deleted_at: datetime | None = None
+    feedback: JsonObject = field(default_factory=dict)
+    # Earlier revisions as answers have them, oldest first.
+    revisions: list[JsonObject] = field(default_factory=list)
 
     @property
     def role(self) -> str:
@@ -76,9 +94,68 @@ class Turn:
         content = self.body.get("content")
         if not isinstance(content, str):
             extra["parts"] = content
-        if self.parent != self.seq - 1:
-            extra["parent_seq"] = self.parent
         return extra
+
+    @property
+    def said(self) -> JsonObject:
+        """What an edit changes, and a revision keeps."""
+        metadata = self.body.get("metadata")
+        return {"content": self.text, "metadata": metadata, **self.extra}
+
+    @property
+    def state(self) -> JsonObject:
+        """The members that the answer has only if something happened."""
+        state: JsonObject = {}
+        if self.parent != self.seq - 1:
+            state["parent_seq"] = self.parent
+        if self.revision > 1:
+            state["revision"] = self.revision
+        if self.edited_at:
+            state["edited_at"] = instant(self.edited_at)
+        if self.deleted_at:
+            state["deleted_at"] = instant(self.deleted_at)
+        return state | ({"feedback": self.feedback} if self.feedback else {})
+
+    def edited(self, changes: JsonObject) -> "Turn":
+        """Return the message as it would be after the edit, with the old state."""
+        is_removed = {k for k, v in changes.items() if k in EXTRA and v is None}
+        body = self.body | changes
+        return replace(
+            self, body={k: v for k, v in body.items() if k not in is_removed}
+        )
+
+    @property
+    def is_something(self) -> bool:
+        """Whether an edit may leave this."""
+        said = self.said
+        is_written = said["content"] or said.get("parts") or said.get("tool_calls")
+        return bool(is_written or said["metadata"] or self.role == "assistant")
+
+    def edit(self, changes: JsonObject, now: datetime) -> bool:
+        """Edit the message; return whether that changes anything."""
+        after = self.edited(changes)
+        # Python's 1 equals 1.0 and true, and its objects have no order.
+        if all(
+            json.dumps(self.said.get(name)) == json.dumps(after.said.get(name))
+            for name in {*self.said, *after.said}
+        ) and set(self.said) == set(after.said):
+            return False
+        written_at = instant(self.edited_at or self.timestamp)
+        kept = {"revision": self.revision, "written_at": written_at}
+        self.revisions.append(kept | self.said)
+        self.body, self.edited_at = after.body, now
+        self.revision += 1
+        return True
+
+    def delete(self, now: datetime) -> bool:
+        """Delete what the message says; return whether it said anything yet."""
+        if self.deleted_at:
+            return False
+        self.body = {"role": self.role, "content": ""}
+        self.revision += 1
+        self.edited_at, self.deleted_at = None, now
+        self.feedback, self.revisions = {}, []
+        return True
 
 
 @dataclass(eq=False)
@@ -130,17 +207,31 @@ class Chat:
         self.revision += 1
         return turns
 
-    def fork(self, body: JsonObject, now: datetime) -> "Chat":
+    def path(self, head: int) -> list[Turn]:
+        """Return the messages on the path to `head`, found from parent to parent."""
         turns: list[Turn] = []
-        seq = body.get("at_seq", self.head)
-        while seq:
-            turns.insert(0, self.turns[seq - 1])
-            seq = turns[0].parent
+        while head:
+            turns.insert(0, self.turns[head - 1])
+            head = turns[0].parent
+        return turns
+
+    def siblings(self, turn: Turn) -> list[int]:
+        """Return the seqs of all messages with this one's parent, itself included."""
+        return [each.seq for each in self.turns if each.parent == turn.parent]
+
+    def delete_turns(self, turns: Sequence[Turn], now: datetime) -> list[Turn]:
+        """Delete what these messages say; return those that said anything yet."""
+        deleted = [turn for turn in turns if turn.delete(now)]
+        self.revision += bool(deleted)
+        return deleted
+
+    def fork(self, body: JsonObject, now: datetime) -> "Chat":
+        turns = self.path(body.get("at_seq", self.head))
         times = [turn.timestamp for turn in turns[-1:]]
         name = {"name": body.get("name", self.columns["name"])}
         fork = Chat(self.columns | name, now, max([now, *times]))
         fork.turns = [
-            replace(turn, seq=seq, parent=seq - 1, ids={})
+            Turn(turn.body, seq, turn.timestamp, seq - 1, deleted_at=turn.deleted_at)
             for seq, turn in enumerate(turns, 1)
         ]
         fork.head = len(turns)
@@ -182,16 +273,17 @@ class Chat:
             "seq": turn.seq,
             "timestamp": instant(turn.timestamp),
             "role": turn.role,
-            "content": turn.text,
-            "metadata": turn.body.get("metadata"),
-            **turn.extra,
+            **turn.said,
+            **turn.state,
         }
 
     def list_turns(self, query: Mapping[str, Any]) -> tuple[list[Turn], bool]:
         """Return the messages that match the query, and whether there are more."""
+        path = query.get("path")
+        head = self.head if path == "head" else path
         turns = [
             turn
-            for turn in self.turns
+            for turn in (self.turns if path is None else self.path(head))
             if query.get("after", 0) < turn.seq < query.get("before", turn.seq + 1)
             and query.get("role", turn.role) == turn.role
         ]
@@ -203,12 +295,18 @@ class Chat:
 
 @dataclass(eq=False)
 class Posted:
-    """A POST with a key that was answered 201."""
+    """A POST with a key that was answered 200 or 201.
+
+    `holds` are the messages that the answer tells of.
+    """
 
     key: str
     path: Callable[[str], str]
-    body: JsonObject
+    body: JsonObject | None
+    status: int
     answers: dict[str, Any]
+    holds: Sequence[Turn] = ()
+    is_forgotten: bool = False
 
 
 class Model:
@@ -236,6 +334,23 @@ class Model:
         chat = Chat(columns | as_kept(body), self.now, self.now)
         self.chats.append(chat)
         return chat
+
+    def forget(self, deleted: Sequence[Turn]) -> None:
+        """Forget the answers that hold one of these messages."""
+        for posted in self.posted:
+            if any(turn in deleted for turn in posted.holds):
+                posted.is_forgotten = True
+
+    def rated(self, kind: str, rating: int | None) -> list[tuple[Chat, Turn]]:
+        """Return the messages with feedback, newest first, and their sessions."""
+        found = [
+            (chat, turn)
+            for chat in self.chats
+            for turn in chat.turns
+            if turn.feedback and rating in (None, turn.feedback.get("rating"))
+            if not chat.is_deleted
+        ]
+        return sorted(found, key=lambda each: each[1].ids[kind], reverse=True)
 
     def in_order(self, kind: str) -> list[Chat]:
         """Return the sessions in list order: newest activity first, then id."""

@@ -104,6 +104,35 @@ TURNS = st.fixed_dictionaries(
     {"metadata": METADATA, "role": st.just("assistant") | ROLES},
     optional={"content": WHOLE_CONTENT} | EXTRA,
 ).filter(_is_fit)
+# The members that an edit changes.
+EDITS = st.fixed_dictionaries(
+    {}, optional={"content": WHOLE_CONTENT, "metadata": METADATA} | EXTRA
+).filter(lambda changes: _is_fit({"role": "assistant"} | changes))
+FEEDBACK = st.fixed_dictionaries(
+    {},
+    optional={
+        "rating": st.sampled_from([1, -1, None]),
+        "comment": st.none() | TEXT,
+        "labels": st.none() | st.lists(TAGS, max_size=4),
+    },
+)
+
+
+def is_near_limit(extra):
+    """Whether an edit to these members might be refused for their size."""
+    return len(json.dumps(extra, ensure_ascii=False).encode()) > 1400
+
+
+def as_kept_feedback(feedback):
+    labels = dict.fromkeys(label.strip() for label in feedback.get("labels") or ())
+    kept = feedback | {"labels": list(labels)}
+    return {name: value for name, value in kept.items() if value}
+
+
+def tag_header(name, tag, revision):
+    return {name: tag.format(revision, revision - 1)} if tag else {}
+
+
 # The expected seq and head are relative to the next seq and to the head.
 _EXPECTED = st.sampled_from([0, 0, 0, 1, -1, 10**12])
 PLACES = st.just({}) | st.fixed_dictionaries(
@@ -115,6 +144,7 @@ PLACES = st.just({}) | st.fixed_dictionaries(
     },
 )
 KEYED = st.sampled_from([False, False, True])
+SELDOM = st.sampled_from([False, False, False, True])
 PAGES = st.none() | st.integers(1, 7)
 MESSAGE_QUERIES = st.fixed_dictionaries(
     {},
@@ -124,6 +154,8 @@ MESSAGE_QUERIES = st.fixed_dictionaries(
         "limit": st.integers(1, 7),
         "order": st.sampled_from(["asc", "desc"]),
         "role": ROLES,
+        "path": st.just("head") | st.integers(1, 9),
+        "siblings": st.just("true"),
     },
 )
 # Entity tags; {0} is the current revision, {1} the previous one.
@@ -192,6 +224,24 @@ BAD_TURNS = [
     {"content": "x", "created_at": "2999-01-01T00:00:00Z"},
     {"content": "x", "created_at": "2020-01-01"},
 ]
+BAD_EDITS = [
+    {"role": "user"},
+    {"parent_seq": 0},
+    {"deleted_at": None},
+    {"content": 1},
+    {"content": "é" * 451},
+    {"metadata": []},
+    {"usage": {"tokens": 1}},
+    {"created_at": "2999-01-01T00:00:00Z"},
+]
+BAD_FEEDBACK = [
+    {"rating": 0},
+    {"rating": "1"},
+    {"comment": 1},
+    {"labels": [" "]},
+    {"labels": [str(number) for number in range(5)]},
+    {"nope": 1},
+]
 BAD_SEQS = [0, -1, 1.5, "1", True, None, 2**53]
 BAD_QUERIES = ["limit=0", "limit=21", "limit=1&limit=1", "limit=%D9%A1", "nope=1"]
 SESSIONS_URL, SESSION_URL = "{sessions}", "{session}"
@@ -246,6 +296,9 @@ BAD_REQUESTS = [
     ("GET", f"{MESSAGES_URL}?order=up", None, 422),
     ("GET", f"{MESSAGES_URL}?role=king", None, 422),
     ("GET", f"{MESSAGES_URL}?format=x", None, 422),
+    *(("PATCH", f"{MESSAGES_URL}/1", body, 422) for body in BAD_EDITS),
+    *(("PUT", f"{MESSAGES_URL}/1/feedback", body, 422) for body in BAD_FEEDBACK),
+    *(("PATCH", SESSION_URL, {"head_seq": seq}, 422) for seq in BAD_SEQS),
     ("PUT", SESSION_URL, b"{}", 405),
     ("DELETE", SESSIONS_URL, None, 405),
     *(

@@ -24,10 +24,12 @@ from chatstore import clock
 from chatstore.app import create_app
 from chatstore.db import db
 from tests.contract import strategies as given
+from tests.contract.corrections import Corrections
 from tests.contract.model import KINDS
 from tests.contract.twins import (
     Twins,
     messages_path,
+    rest_path,
     session_path,
     sessions_path,
     turn_path,
@@ -69,11 +71,7 @@ def place_of(chat, relative):
     return place
 
 
-def tag_header(name, tag, chat):
-    return {name: tag.format(chat.revision, chat.revision - 1)} if tag else {}
-
-
-class Machine(Twins):
+class Machine(Corrections):
     chats = Bundle("chats")
     posts = Bundle("posts")
     cursors = Bundle("cursors")
@@ -82,9 +80,11 @@ class Machine(Twins):
     def set_the_clock(self, step):
         self.model.now += step
 
-    @initialize(target=chats, body=given.COLUMNS)
-    def begin(self, body):
-        return self.create(body)
+    @initialize(target=chats, body=given.COLUMNS, turns=BATCHES)
+    def begin(self, body, turns):
+        chat, _ = self.create_chat(body, None)
+        self.append_to(chat, "/batch", {"messages": turns}, turns, {}, False)
+        return chat
 
     @rule(target=chats, body=given.COLUMNS)
     def create(self, body):
@@ -104,7 +104,7 @@ class Machine(Twins):
 
     @rule(chat=chats, tag=TAGS)
     def read(self, chat, tag):
-        headers = tag_header("If-None-Match", tag, chat)
+        headers = given.tag_header("If-None-Match", tag, chat.revision)
         status = 304 if tag in [*given.MATCHING, given.WEAK] else 200
         if chat.is_deleted:
             status = 404
@@ -117,7 +117,7 @@ class Machine(Twins):
     @rule(chat=chats, body=given.COLUMNS, tag=MATCHING)
     def patch(self, chat, body, tag):
         status = 404 if chat.is_deleted else 200
-        headers = tag_header("If-Match", tag, chat)
+        headers = given.tag_header("If-Match", tag, chat.revision)
         path = partial(session_path, chat)
         answers = self.send("PATCH", path, status, body=body, headers=headers)
         if not chat.is_deleted:
@@ -131,14 +131,14 @@ class Machine(Twins):
             partial(session_path, chat),
             404 if chat.is_deleted else 412,
             body={"name": "n"} if is_patch else None,
-            headers=tag_header("If-Match", tag, chat),
+            headers=given.tag_header("If-Match", tag, chat.revision),
         )
 
-    @rule(chat=chats, tag=MATCHING, really=st.booleans())
+    @rule(chat=chats, tag=MATCHING, really=given.SELDOM)
     def delete(self, chat, tag, really):
         if really:
             status = 404 if chat.is_deleted else 204
-            headers = tag_header("If-Match", tag, chat)
+            headers = given.tag_header("If-Match", tag, chat.revision)
             self.send("DELETE", partial(session_path, chat), status, headers=headers)
             chat.revision += not chat.is_deleted
             chat.is_deleted = True
@@ -175,6 +175,8 @@ class Machine(Twins):
             assert {"slug": slug} | told == refusal
         if status == 201:
             new = chat.append(turns, self.model.now, at.get("parent_seq"))
+            if posted:
+                posted.holds = new
             self.expect_appended(chat, answers, new)
         return or_nothing(posted)
 
@@ -184,14 +186,13 @@ class Machine(Twins):
         status = 409 if at > len(chat.turns) else 201
         status = 404 if chat.is_deleted else status
         key = self.model.new_key() if keyed else None
-        answers, _ = self.post(
-            lambda kind: f"{session_path(chat, kind)}/fork", status, body, key
-        )
-        return or_nothing(self.expect_fork(chat, body, answers, status))
+        answers, posted = self.post(partial(rest_path, chat, "fork"), status, body, key)
+        fork = self.expect_fork(chat, body, answers) if status == 201 else None
+        if posted:
+            posted.holds = fork.turns
+        return or_nothing(fork)
 
-    def expect_fork(self, chat, body, answers, status):
-        if status != 201:
-            return None
+    def expect_fork(self, chat, body, answers):
         fork = chat.fork(body, self.model.now)
         self.model.chats.append(fork)
         fork.ids = {kind: answer.json["id"] for kind, answer in answers.items()}
@@ -240,7 +241,7 @@ class Machine(Twins):
     def list_messages(self, chat, query):
         if chat.is_deleted:
             self.send("GET", partial(messages_path, chat), 404)
-        else:
+        elif query.get("path") == "head" or query.get("path", 0) < chat.next_seq:
             self.expect_turns(chat, query)
 
     @rule(chat=chats, other=chats)

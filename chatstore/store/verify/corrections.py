@@ -105,8 +105,9 @@ def _answers_with_deleted(session_id: UUID, owner_id: str) -> Any:
             and_(
                 record.answer != "",
                 record.session_id == session_id,
-                # A fork copies deleted messages too, which its answer never held.
-                held.where(Message.deleted_at >= record.created_at),
+                # A fork copies deleted messages too, which its answer never held. Such
+                # a copy is at revision 1. A deletion makes a higher one.
+                held.where(Message.revision > 1),
             ),
             and_(
                 is_old_answer(session_id, owner_id=owner_id),

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from chatstore.db import run_write
@@ -5,7 +7,7 @@ from chatstore.store.edits import edit_message
 from chatstore.store.erasures import delete_message
 from chatstore.store.feedback import set_feedback
 from chatstore.store.verify.checks import CHECKS
-from tests.support import messages_url
+from tests.support import messages_url, session_url
 from tests.support.breakage import damage_rows
 
 # Message 1 is edited twice, 2 is deleted after an edit, 3 is rated.
@@ -162,3 +164,15 @@ def test_words_of_a_deleted_message_are_found(corrected, db_session, database_ur
     assert list(search.find()) == [
         "message 4 has a missing or wrong entry in the search index"
     ]
+
+
+def test_a_fork_of_deleted_messages_is_right_whatever_the_clock_says(
+    alice, chat, app, clock
+):
+    url = session_url(chat)
+    assert alice.post(f"{url}/clear").status_code == 200
+    clock.now -= timedelta(days=1)
+    forked = alice.post(f"{url}/fork", json={}, headers={"Idempotency-Key": "fork"})
+    assert forked.status_code == 201
+    with app.app_context():
+        assert [line for check in CHECKS for line in check.find()] == []
