@@ -44,6 +44,7 @@ REFUSALS = (
     "message-deleted ",
     "validation-failed Nothing would be left",
     "malformed-request This service did not create the cursor",
+    "malformed-request This service did not create the token",
     "malformed-request The cursor belongs to a list with other filters",
     "validation-failed More than .* sessions match",
     "validation-failed Give offset or cursor, not both",
