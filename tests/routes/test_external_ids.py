@@ -40,6 +40,7 @@ def test_put_creates_the_session(alice, clock):
         "pinned": False,
         "archived": False,
         "archived_at": None,
+        "expires_at": None,
         "metadata": {"team": "a"},
         "external_id": "ticket/1",
         "forked_from": None,

@@ -190,7 +190,7 @@ def test_another_owners_session_is_a_missing_one(alice, make_session):
 
 def test_a_repeated_fork_is_made_once(app, alice, chat):
     first = alice.post(fork_url(chat), json={}, headers=KEY)
-    alice.delete(session_url(chat))
+    alice.delete(f"{session_url(chat)}?purge=true")
     second = alice.post(fork_url(chat), json={}, headers=KEY)
     assert (first.status_code, second.status_code) == (201, 201)
     assert second.data == first.data
