@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from chatstore.clock import utc_now
-from chatstore.db import run_read, run_write
+from chatstore.db import is_sqlite, run_read, run_write
 from chatstore.services.steps import run_step
 from chatstore.store import changes
 from chatstore.store.changes import ChangePage, FeedMissing, Position
@@ -51,3 +51,13 @@ def purge_old_tombstones(*, tombstone_days: int) -> int:
     while count := run_step(changes.purge_tombstones, before=before):
         purged += count
     return purged
+
+
+def renew_feed() -> None:
+    """Begin the feed anew in a database that was restored from a backup."""
+    if not run_write(changes.renew_feed) or is_sqlite():
+        return
+    for table in changes.NUMBERED:
+        last: tuple[object, ...] | None = None
+        while last := run_step(changes.renumber_batch, table, after=last):
+            pass

@@ -27,12 +27,14 @@ from sqlalchemy import (
     column,
     delete,
     func,
+    inspect,
     literal_column,
     null,
     select,
     true,
     tuple_,
     union_all,
+    update,
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
@@ -59,7 +61,7 @@ from chatstore.models import (
 from chatstore.store.messages import MAX_ID
 
 _GREATEST_UUID = UUID(int=2**128 - 1)
-_PURGE_BATCH = 1000
+_BATCH = 1000
 
 
 class FeedMissing(LookupError):
@@ -178,13 +180,57 @@ def create_feed() -> None:
     db.session.execute(insert(ChangeFeed).values(row).on_conflict_do_nothing())
 
 
+def renew_feed() -> bool:
+    """Give the feed a new id, so that tokens of before expire.
+
+    Returns whether there is a feed; a schema of an older version has none.
+    """
+    if not inspect(db.session.connection()).has_table(ChangeFeed.__tablename__):
+        return False
+    create_feed()
+    db.session.execute(update(ChangeFeed).values(feed_id=uuid4()))
+    return True
+
+
+# The tables with change ids, and the keys in whose order they are renumbered.
+NUMBERED: dict[type[Any], tuple[Any, ...]] = {
+    ChatSession: (ChatSession.id,),
+    MessageChange: (MessageChange.message_id,),
+    SessionTombstone: (SessionTombstone.session_id, SessionTombstone.owner_id),
+}
+
+
+def renumber_batch(
+    table: type[Any], *, after: tuple[Any, ...] | None
+) -> tuple[Any, ...] | None:
+    """Number a batch of the rows beyond the horizon anew, on PostgreSQL.
+
+    The dump of another PostgreSQL server may have ids that this one has not reached. A
+    change would then get a smaller id than the row had before. Returns the key of the
+    last row, or None if none is left after the key `after`.
+    """
+    key = NUMBERED[table]
+    beyond = select(*key).where(table.change_id >= _Horizon()).order_by(*key)
+    if after is not None:
+        beyond = beyond.where(tuple_(*key) > after)
+    keys = [tuple(row) for row in db.session.execute(beyond.limit(_BATCH))]
+    if not keys:
+        return None
+    transaction_id = func.pg_current_xact_id()
+    current = sql_cast(sql_cast(transaction_id, Text), BigInteger)
+    # The trigger of sessions writes the same number.
+    numbering = update(table).where(tuple_(*key).in_(keys)).values(change_id=current)
+    db.session.execute(numbering.execution_options(synchronize_session=False))
+    return keys[-1]
+
+
 def purge_tombstones(*, before: datetime) -> int:
     """Delete a batch of the tombstones written before the instant; return how many."""
     old = (
         select(SessionTombstone.session_id, SessionTombstone.owner_id)
         .where(SessionTombstone.deleted_at < before)
         .order_by(SessionTombstone.deleted_at, SessionTombstone.session_id)
-        .limit(_PURGE_BATCH)
+        .limit(_BATCH)
     )
     keys = [tuple(row) for row in db.session.execute(old)]
     if not keys:

@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 from chatstore.db import db
 from chatstore.db.revisions import current_revision
 from chatstore.errors import BackupError
+from chatstore.models import ChangeFeed
 from chatstore.services.backup import whole_database
 from chatstore.services.backup.backup import restore_backup, write_backup
 from chatstore.services.backup.integrity import Contents
@@ -56,6 +57,7 @@ def restore(app: Flask, file: Path, **options: Any) -> Contents:
 
 
 def rows(app: Flask) -> dict[str, list[Any]]:
+    """Return the rows by table; a restored database has another change feed."""
     with app.app_context():
         return {
             table.name: [
@@ -65,6 +67,7 @@ def rows(app: Flask) -> dict[str, list[Any]]:
                 )
             ]
             for table in db.metadata.sorted_tables
+            if table.name != ChangeFeed.__tablename__
         }
 
 

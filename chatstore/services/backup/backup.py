@@ -25,6 +25,7 @@ from chatstore.services.backup.integrity import (
     sqlite_file_as_database,
 )
 from chatstore.services.backup.postgres_tools import PostgresTools
+from chatstore.services.changes import renew_feed
 from chatstore.settings import Settings
 from chatstore.store import database_info
 from chatstore.store.verify.index import Progress
@@ -96,6 +97,8 @@ def restore_backup(
         )
     restore = _restore_sqlite if kind == "SQLite" else _restore_postgresql
     restore(file, is_replacing, progress)
+    progress("beginning the change feed anew")
+    renew_feed()
     return check_contents("The restored database", progress)
 
 

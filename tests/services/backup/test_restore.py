@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from alembic import command
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, text, union_all
 
 from chatstore.db import db, run_write
 from chatstore.db.revisions import alembic_config, current_revision, migrate
@@ -17,9 +17,10 @@ from chatstore.errors import BackupError
 from chatstore.models import ChatSession
 from chatstore.services.backup.backup import restore_backup
 from chatstore.services.backup.integrity import Contents
+from chatstore.store.changes import NUMBERED
 from chatstore.store.messages import append_message
 from chatstore.web.auth import LOCAL_OWNER
-from tests.support import on_sqlite
+from tests.support import API, assert_problem, messages_url, on_sqlite, session_url
 from tests.support.copies import (
     backup,
     current,
@@ -53,6 +54,61 @@ def test_a_restored_backup_holds_what_was_there(
             append_message, chat.id, owner_id=LOCAL_OWNER, content="next"
         )
         assert (message.seq, message.id) == (5, 5)
+
+
+# As another server would have numbered them, which had run more transactions.
+FAR = 10**12
+
+
+def number_far(app: Flask) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        # Without the triggers.
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in ("sessions", "message_changes", "session_tombstones"):
+            connection.execute(text(f"UPDATE {table} SET change_id = {FAR}"))
+
+
+def test_a_restored_database_has_a_change_feed_of_its_own(
+    app: Flask, other_app: Flask, make_session: Any, tmp_path: Path, database_kind: str
+) -> None:
+    url = f"{API}/changes"
+    old, new = app.test_client(), other_app.test_client()
+    gone, chats = make_session(), [make_session(messages=2) for _ in range(3)]
+    token = old.get(url).json["next"]
+    message = old.get(messages_url(chats[0])).json["messages"][0]
+    edit = f"{messages_url(chats[0])}/{message['id']}"
+    assert old.patch(edit, json={"content": "Better"}).status_code == 200
+    old.delete(session_url(gone))
+    if database_kind == "postgresql":
+        number_far(app)
+    backup(app, tmp_path / "copy")
+    restore(other_app, tmp_path / "copy")
+    since = {"since": token}
+    assert_problem(new.get(url, query_string=since), 410, detail="restored")
+    token = new.get(url).json["next"]
+    assert new.get(url, query_string={"since": token}).json["changes"] == []
+    new.patch(session_url(chats[1]), json={"name": "Renamed"})
+    new.patch(edit, json={"content": "Best"})
+    new.delete(session_url(chats[2]))
+    changes = new.get(url, query_string={"since": token}).json["changes"]
+    assert sorted(
+        (each["kind"], each["session_id"], "deleted" in each) for each in changes
+    ) == sorted(
+        [
+            ("session", str(chats[0].id), False),
+            ("message", str(chats[0].id), False),
+            ("session", str(chats[1].id), False),
+            ("session", str(chats[2].id), True),
+        ]
+    )
+    with other_app.app_context():
+        ids = db.session.scalars(
+            union_all(
+                *(select(table.change_id) for table in NUMBERED),
+            )
+        ).all()
+    assert len(ids) == 5  # sessions, a message and two deletions
+    assert 0 < min(ids) <= max(ids) < FAR
 
 
 def test_a_restore_replaces_data_only_when_told(
