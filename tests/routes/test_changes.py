@@ -2,18 +2,27 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support import API, SESSIONS, assert_problem, messages_url, session_url
+from tests.support import (
+    API,
+    SESSIONS,
+    assert_problem,
+    messages_url,
+    session_url,
+    wait_for_transactions,
+)
 
 URL = f"{API}/changes"
 
 
 @pytest.fixture
-def ask(alice):
+def ask(app, alice):
     """Ask for the changes since a token, with other parameters of the query."""
 
     def ask(since=None, **query):
         if since is not None:
             query["since"] = since
+        with app.app_context():
+            wait_for_transactions()
         response = alice.get(URL, query_string=query)
         assert response.status_code == 200, response.text
         return response.json

@@ -9,10 +9,11 @@ from chatstore.db import db, run_write, transaction
 from chatstore.models import ChangeFeed, SessionTombstone
 from chatstore.services.changes import list_changes, purge_old_tombstones
 from chatstore.store.deletions import delete_sessions
-from tests.support import count
+from tests.support import count, wait_for_transactions
 
 
 def list_of(after=None):
+    wait_for_transactions()
     return list_changes("alice", after=after, limit=10, tombstone_days=30)
 
 

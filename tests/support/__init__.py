@@ -29,7 +29,12 @@ from tests.support.environment import (
     shared_data,
 )
 from tests.support.servers import Child, LiveResponse, LiveServer
-from tests.support.waiting import is_held_up, wait_for_deletions, wait_until
+from tests.support.waiting import (
+    is_held_up,
+    wait_for_deletions,
+    wait_for_transactions,
+    wait_until,
+)
 
 __all__ = (
     "ANY_ID",
@@ -59,5 +64,6 @@ __all__ = (
     "session_url",
     "shared_data",
     "wait_for_deletions",
+    "wait_for_transactions",
     "wait_until",
 )

@@ -34,6 +34,21 @@ def is_held_up(work: Future[Any]) -> bool:
     return bool(db.session.scalar(text(waiting)))
 
 
+def wait_for_transactions() -> None:
+    """Wait until the server of PostgreSQL runs no transaction that writes.
+
+    Until then its changes, and those that began later, are not told to followers.
+    """
+    if db.engine.dialect.name == "postgresql":
+        snapshot = "pg_current_snapshot()"
+        query = text(
+            f"SELECT pg_snapshot_xmin({snapshot}) = pg_snapshot_xmax({snapshot})"
+        )
+        with db.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            wait_until(lambda: connection.scalar(query), "the end of all transactions")
+
+
 def wait_for_deletions() -> None:
     """Wait until the background deletions of this process have ended."""
     for thread in threading.enumerate():

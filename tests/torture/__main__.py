@@ -22,6 +22,7 @@ from tests.support.waiting import Stuck
 from tests.torture.board import Board
 from tests.torture.checker import Violation, check
 from tests.torture.clients import Client
+from tests.torture.following import FollowingClient
 from tests.torture.history import Recorder, read_history
 from tests.torture.nemesis import Nemesis
 from tests.torture.postgres import Postgres
@@ -113,16 +114,21 @@ class Run:
             )
             for number in range(self.options.clients)
         ]
+        follower = FollowingClient(port=self.server.port, over=over, abandon=abandon)
+        everybody = [*clients, follower]
         try:
-            for client in clients:
+            for client in everybody:
                 client.start()
             self.nemesis.wait_for_service()
             self._disrupt_until_enough()
             over.set()
-            self._drain(clients)
+            self._drain(everybody)
+            difference = follower.find_difference() if not follower.error else None
+            if difference:
+                self.findings.append(Violation("follower", difference))
         finally:
             abandon.set()
-            for client in clients:
+            for client in everybody:
                 if client.error is not None:
                     self.findings.append(Violation("client", repr(client.error)))
 
@@ -159,7 +165,7 @@ class Run:
         is_killed = self.nemesis.kills >= (self.options.kills or 0)
         return is_killed and appends >= (self.options.appends or 0)
 
-    def _drain(self, clients: Sequence[Client]) -> None:
+    def _drain(self, clients: Sequence[threading.Thread]) -> None:
         """Let every client learn the outcome of its last request."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         for client in clients:

@@ -20,7 +20,14 @@ from chatstore.services.backup.integrity import Contents
 from chatstore.store.changes import NUMBERED
 from chatstore.store.messages import append_message
 from chatstore.web.auth import LOCAL_OWNER
-from tests.support import API, assert_problem, messages_url, on_sqlite, session_url
+from tests.support import (
+    API,
+    assert_problem,
+    messages_url,
+    on_sqlite,
+    session_url,
+    wait_for_transactions,
+)
 from tests.support.copies import (
     backup,
     current,
@@ -90,6 +97,8 @@ def test_a_restored_database_has_a_change_feed_of_its_own(
     new.patch(session_url(chats[1]), json={"name": "Renamed"})
     new.patch(edit, json={"content": "Best"})
     new.delete(session_url(chats[2]))
+    with other_app.app_context():
+        wait_for_transactions()
     changes = new.get(url, query_string={"since": token}).json["changes"]
     assert sorted(
         (each["kind"], each["session_id"], "deleted" in each) for each in changes
