@@ -26,7 +26,7 @@ from chatstore.store import messages, path_messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.etags import etag_header, is_not_modified
+from chatstore.web.etags import etag_header, is_not_modified, validate_messages
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response, message_json
@@ -141,11 +141,13 @@ def _append(
     answer=MessageListSchema,
     other_answer=RequestMessageListSchema,
     errors=(409,),
+    validator=validate_messages,
 )
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
-    Without `limit`, all of them are streamed. With `path`, only those of a branch.
+    Without `limit`, all of them are streamed. With `path`, only those of a branch. A
+    page with `limit` has an ETag.
     """
     is_openai = query.pop("format", None) is MessageFormat.OPENAI
     convert = request_messages if is_openai else None

@@ -26,7 +26,12 @@ from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import decode_cursor, encode_cursor
-from chatstore.web.etags import etag_header, if_match_revisions, is_not_modified
+from chatstore.web.etags import (
+    etag_header,
+    if_match_revisions,
+    is_not_modified,
+    validate_lists,
+)
 from chatstore.web.idempotency import (
     IDEMPOTENCY_KEY,
     REPLAYED_HEADER,
@@ -117,7 +122,7 @@ def get_session_by_external_id(
 
 @bp.get("")
 @bp.get("/")
-@Operation(query=SessionQuerySchema, answer=SessionPageSchema)
+@Operation(query=SessionQuerySchema, answer=SessionPageSchema, validator=validate_lists)
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """List sessions, newest activity first unless asked otherwise.
 
