@@ -182,6 +182,20 @@ def test_followers_have_the_store_at_every_quiet_point(app):
         run_state_machine_as_test(machine, settings=FOR_HOURS)
 
 
+@pytest.mark.parametrize("limit", [1, 100])
+def test_a_session_with_the_id_of_a_deleted_one_is_read_whole(app, alice, limit):
+    follower = Follower(get_of(alice))
+    chat = alice.post(SESSIONS, json={"messages": [{"content": "old"}] * 2}).json
+    follower.catch_up()
+    assert alice.delete(session_url(chat)).status_code == 204
+    body = {"id": chat["id"], "messages": [{"content": "new"}] * 3}
+    assert alice.post(SESSIONS, json=body).status_code == 201
+    with app.app_context():
+        wait_for_transactions()
+    follower.catch_up(limit=limit)
+    assert follower.copy == read_everything(get_of(alice))
+
+
 def write_at_random(app, number):
     """Create, change and delete sessions of its own and those of other writers."""
     client, chance = app.test_client(), random.Random(number)
