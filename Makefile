@@ -69,6 +69,7 @@ bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure chatstore and other servic
 	$(BIN)/python -m bench.tail
 	$(BIN)/python -m bench.libraries
 	$(BIN)/python -m bench.many
+	$(BIN)/python -m bench.waiting
 	$(BIN)/python -m bench.growth --scale $(SCALE)
 	$(BIN)/python -m bench.branches --scale $(SCALE)
 	$(BIN)/python -m bench.worst --scale $(SCALE)

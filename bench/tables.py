@@ -264,6 +264,31 @@ def _many(kind: str, found: Found) -> Iterator[list[object]]:
     yield [f"memory of an idle worker in MB, {kind}", short(idle), ""]
 
 
+def waiting(found: Found) -> list[str]:
+    """Return how soon appends reach those who wait, and normal load among them."""
+    rows = (
+        row for kind, each in found["databases"].items() for row in _waiting(kind, each)
+    )
+    return table(["figure", "is", "target"], rows)
+
+
+def _waiting(kind: str, found: Found) -> Iterator[list[object]]:
+    reached = Spread.read(found["seconds until all are reached"])
+    verdict = targets.at_most(reached.most, targets.REACHED_SECONDS)
+    yield [f"seconds until an append has reached all, {kind}", reached, verdict]
+    for figure, each in found["normal load"].items():
+        alone, among, ratio, rate = (
+            Spread.read(each[key])
+            for key in ("alone_p99_ms", "among_p99_ms", "ratio", "among_per_second")
+        )
+        verdict = targets.at_most(ratio.median, targets.AMONG_WAITING_OF_ALONE)
+        text = f"{among}; alone {alone}; {ratio} ×; {rate} a second"
+        yield [f"p99 ms of {figure} among waiting clients, {kind}", text, verdict]
+    errors = sum(each["errors"] for each in found["normal load"].values())
+    total = errors + found["troubles"]
+    yield [f"errors, {kind}", total, targets.at_most(total, 0)]
+
+
 def worst(found: Found) -> list[str]:
     """Return the costs of the worst requests within the limits, to others as well."""
     heads = ["case", "of", "answers", "ms", "all is done, ms"]

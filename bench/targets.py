@@ -18,6 +18,8 @@ OTHERS_P99_MS = 1000.0
 OTHERS_MAX_MS = 1000.0  # about a second, while another client sends the worst request
 STREAM_GROWTH_MB, STREAM_FIRST_BYTE_MS = 50.0, 100.0
 AMONG_OF_ALONE = 3.0
+REACHED_SECONDS = 1.0  # an append, 500 waiting clients
+AMONG_WAITING_OF_ALONE = 2.0
 START_SECONDS = 2.0
 
 

@@ -24,6 +24,7 @@ from chatstore.web.observe import init_observation
 from chatstore.web.openapi import init_openapi
 from chatstore.web.problems import init_problems
 from chatstore.web.streaming import init_streaming
+from chatstore.web.waiting_room import init_waiting
 
 # token_urlsafe(32) returns 43 characters, so a shorter secret was cut off.
 _WHOLE_SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
@@ -61,6 +62,7 @@ def _configure_requests(app: Flask, settings: Settings, creates_files: bool) -> 
     init_observation(app)
     init_hosts(app, settings)
     init_streaming(app, settings)
+    init_waiting(app, settings)
     init_problems(app)
 
 

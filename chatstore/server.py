@@ -13,6 +13,7 @@ import gc
 import json
 import mmap
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -36,6 +37,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
 
 from chatstore.logs import configure_logs, logging_config
+from chatstore.parking import ParkingWorker
 from chatstore.settings import PREFIX, Settings
 
 _settings = Settings.from_env()
@@ -50,6 +52,10 @@ _READ_BYTES = 64 * 1024
 # requests that have arrived completely still find a thread.
 _MAX_SLOW_CLIENTS = 32
 _RETRY_SECONDS = 1.0
+# Connections of a process that do not wait for changes; gunicorn's default.
+_CONNECTIONS = 1000
+# Open files of a process that are no clients: of the database, streams, sockets, logs.
+_OTHER_FILES = 500
 # One byte that master and workers share: 1 once any worker has served.
 _has_served = mmap.mmap(-1, 1)
 
@@ -58,6 +64,7 @@ workers = _settings.workers
 worker_class = "gthread"
 # A slow reader of a long listing keeps a thread, so streams have their own threads.
 threads = _settings.threads + _settings.max_streams
+worker_connections = _CONNECTIONS + _settings.max_waiting
 keepalive = 65  # longer than nginx's, so that nginx closes idle connections first
 timeout = 60
 graceful_timeout = 30
@@ -190,8 +197,11 @@ class _BoundedUnreader(SocketUnreader):  # type: ignore[misc]
 gunicorn.http.parser.SocketUnreader = _BoundedUnreader
 
 
-class _Worker(gthread.ThreadWorker):  # type: ignore[misc]
+class _Worker(ParkingWorker):
     """gunicorn's threaded worker, in which no slow client blocks the main thread."""
+
+    # A change may wake all waiting requests, which leave the other threads to others.
+    max_resumed = max(1, _settings.threads // 4)
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """Return the thread pool, with `_MAX_SLOW_CLIENTS` extra threads."""
@@ -273,10 +283,27 @@ gunicorn.util.write_error = _write_problem
 
 
 def on_starting(server: Any) -> None:
-    """Create the folder of the workers' metrics, unless the environment names one."""
+    """Allow enough open files, and create the folder of the workers' metrics.
+
+    The folder is not created if the environment names one.
+    """
+    _allow_open_files(worker_connections + _OTHER_FILES)
     if _METRICS_VARIABLE not in os.environ:
         os.environ[_METRICS_VARIABLE] = tempfile.mkdtemp(prefix="chatstore-metrics-")
         server.chatstore_metrics = os.environ[_METRICS_VARIABLE]
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the soft limit of open files to `count`, as far as the hard limit allows.
+
+    The soft limit is often 1,024, for programs that use select(); none of ours does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        _log.warning("too few open files allowed", limit=hard, needed=count)
+        count = hard
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def _print_addresses(server_pid: int) -> None:

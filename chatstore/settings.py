@@ -82,6 +82,12 @@ class Settings:
         minimum=1,
         maximum=1000,
     )
+    max_waiting: int = _setting(
+        1000,
+        "requests that wait for changes in each process at a time; each has an open"
+        " file but no thread, and the next one is answered at once",
+        maximum=100_000,
+    )
     default_model_name: str = _setting(
         "gpt-4o-mini", "model of a session that is created without `llm_model_name`"
     )

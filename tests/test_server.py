@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
 from chatstore.app import create_app
@@ -31,7 +30,7 @@ from tests.support import (
     session_url,
     wait_until,
 )
-from tests.support.servers import SERVE, environ_of
+from tests.support.servers import SERVE, environ_of, is_listening, metric
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app"]
 OLD = f"at revision 0000, but chatstore needs {head_revision()}. Run: chatstore migrate"
@@ -65,22 +64,6 @@ def run(command, folder, **values):
         capture_output=True,
         text=True,
         timeout=60,
-    )
-
-
-def is_listening(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def metric(server, name, **labels):
-    """Return the sum of the samples of a metric that have these labels."""
-    exposition = server.request("GET", "/metrics").data.decode()
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(exposition)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
     )
 
 

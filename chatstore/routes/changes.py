@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, current_app
 
+from chatstore.clock import Deadline
 from chatstore.schemas.changes import ChangePageSchema, ChangesQuerySchema
 from chatstore.services import changes
 from chatstore.settings import Settings
@@ -11,6 +12,7 @@ from chatstore.store.changes import ChangePage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.change_tokens import decode_token, encode_token
+from chatstore.web.waiting_room import wait_for_change
 
 DEFAULT_LIMIT = 100
 
@@ -25,11 +27,16 @@ def list_changes(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
 
     Each is listed as it is now, once in a page; later pages may repeat it. Appended
     messages show as the `last_seq` of their session. A page may be shorter than
-    `limit` without being the last.
+    `limit` without being the last. An empty page may come before `wait` seconds have
+    passed, when the server stops or too many requests wait.
     """
     owner_id = current_owner()
+    deadline = Deadline(query.get("wait", 0) if "since" in query else 0)
     page = _read_page(query, owner_id)
-    # A request with `wait` would wait here if `page.changes` is empty.
+    while not page.changes and wait_for_change(
+        owner_id, seen=page.next.change_id, deadline=deadline
+    ):
+        page = _read_page(query, owner_id)
     token = encode_token(page.next, owner_id=owner_id)
     answer = {"changes": page.changes, "next": token, "has_more": page.has_more}
     return answer, {"Cache-Control": "no-store"}

@@ -23,6 +23,7 @@ from chatstore.store.filters import SessionFilters
 from chatstore.store.tags import TagChange
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
+from chatstore.web.etags import validate_lists
 from chatstore.web.idempotency import (
     IDEMPOTENCY_KEY,
     answer_once,
@@ -36,7 +37,7 @@ bp.before_request(identify_caller)
 
 
 @bp.get("/tags")
-@Operation(query=TagQuerySchema, answer=TagListSchema)
+@Operation(query=TagQuerySchema, answer=TagListSchema, validator=validate_lists)
 def list_tags(query: dict[str, Any]) -> dict[str, Any]:
     """List the tags of sessions, the most common first.
 
@@ -75,7 +76,7 @@ def delete_tag(body: dict[str, Any]) -> BaseResponse:
 
 
 @bp.get("/models")
-@Operation(query=FacetQuerySchema, answer=ModelListSchema)
+@Operation(query=FacetQuerySchema, answer=ModelListSchema, validator=validate_lists)
 def list_models(query: dict[str, Any]) -> dict[str, Any]:
     """List the models of sessions, the most common first."""
     return {"models": run_read(facets.list_models, **_list_arguments(query))}

@@ -31,7 +31,7 @@ from chatstore.store import message_times, messages, path_messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.etags import etag_header, is_not_modified
+from chatstore.web.etags import etag_header, is_not_modified, validate_messages
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response, message_json
@@ -147,12 +147,13 @@ def _append(
     answer=MessageListSchema,
     other_answers=(RequestMessageListSchema, ChosenMessageListSchema),
     errors=(409,),
+    validator=validate_messages,
 )
 def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
     """List the messages of a session in the order of their seq.
 
     Without `limit`, all of them are streamed. With `path`, only those of a branch. With
-    `q`, each message tells where it matches.
+    `q`, each message tells where it matches. A page with `limit` has an ETag.
     """
     convert: Callable[[Sequence[str]], Sequence[str]] | None = None
     if query.pop("format", None) is MessageFormat.OPENAI:

@@ -30,7 +30,12 @@ from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import decode_cursor, encode_cursor
-from chatstore.web.etags import etag_header, if_match_revisions, is_not_modified
+from chatstore.web.etags import (
+    etag_header,
+    if_match_revisions,
+    is_not_modified,
+    validate_lists,
+)
 from chatstore.web.idempotency import (
     IDEMPOTENCY_KEY,
     REPLAYED_HEADER,
@@ -132,6 +137,7 @@ def get_session_by_external_id(
     query=SessionQuerySchema,
     answer=SessionPageSchema,
     other_answers=(ChosenSessionPageSchema,),
+    validator=validate_lists,
 )
 def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
     """List sessions, newest activity first unless asked otherwise.

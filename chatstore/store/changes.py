@@ -210,7 +210,7 @@ def renumber_batch(
     last row, or None if none is left after the key `after`.
     """
     key = NUMBERED[table]
-    beyond = select(*key).where(table.change_id >= _Horizon()).order_by(*key)
+    beyond = select(*key).where(table.change_id >= Horizon()).order_by(*key)
     if after is not None:
         beyond = beyond.where(tuple_(*key) > after)
     keys = [tuple(row) for row in db.session.execute(beyond.limit(_BATCH))]
@@ -248,7 +248,7 @@ def purge_tombstones(*, before: datetime) -> int:
     return len(keys)
 
 
-class _Horizon(FunctionElement[int]):
+class Horizon(FunctionElement[int]):
     """The SQL expression of the horizon, as of the snapshot of its statement."""
 
     name = "horizon"
@@ -256,12 +256,12 @@ class _Horizon(FunctionElement[int]):
     inherit_cache = True
 
 
-@compiles(_Horizon, "postgresql")
+@compiles(Horizon, "postgresql")
 def _horizon_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
 
 
-@compiles(_Horizon)
+@compiles(Horizon)
 def _horizon_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return "(SELECT last_change_id + 1 FROM change_feed)"
 
@@ -281,7 +281,7 @@ def last_change_ids(owner_ids: Collection[str]) -> dict[str, int]:
 def _greatest_ids(owner_id: ColumnElement[str]) -> list[ColumnElement[Any]]:
     return [
         select(table.change_id)
-        .where(table.owner_id == owner_id, table.change_id < _Horizon())
+        .where(table.owner_id == owner_id, table.change_id < Horizon())
         .order_by(table.change_id.desc())
         .limit(1)
         .scalar_subquery()
@@ -334,7 +334,7 @@ def _part(kind: Kind, table: Any, key: Any, columns: Iterable[Any]) -> Select[An
         .where(
             table.owner_id == _OWNER,
             tuple_(table.change_id, key) > place,
-            table.change_id < _Horizon(),
+            table.change_id < Horizon(),
         )
         .order_by(table.change_id, key)
     )
@@ -388,7 +388,7 @@ def _order(rows: FromClause) -> list[ColumnElement[Any]]:
 def _with_feed(page: FromClause) -> Select[Any]:
     """Select the rows of a page; an empty one has a row that tells of the feed only."""
     return (
-        select(ChangeFeed.feed_id, _Horizon(), page)
+        select(ChangeFeed.feed_id, Horizon(), page)
         .select_from(ChangeFeed.__table__.outerjoin(page, true()))
         .order_by(*_order(page))
     )

@@ -9,6 +9,7 @@ from flask import Response, request
 from marshmallow import Schema
 from werkzeug.wrappers import Response as BaseResponse
 
+from chatstore.web.etags import is_known_page, page_etag
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, answer_keyed
 from chatstore.web.parsing import load_body, load_query
 from chatstore.web.responses import JSON, json_response
@@ -26,6 +27,10 @@ class Operation:
     `query` does not declare raises ValidationFailed.
     A view answers `other_statuses`, which are successes too, itself.
 
+    `validator` gets the values of the path. Unless it returns None, a 200 has an ETag
+    made of it, and If-None-Match with this tag is answered without the view. It runs
+    before the view, so a page may be newer than its tag but never older.
+
     An idempotent view runs once for each Idempotency-Key. A view that calls
     `answer_once` itself names this header in `request_headers` instead. The document
     adds the statuses that a path, body, query or header implies; `errors` has others.
@@ -42,6 +47,7 @@ class Operation:
     request_headers: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()
     is_idempotent: bool = False
+    validator: Callable[..., str | None] | None = None
 
     def __call__(self, view: Callable[..., Any]) -> Callable[..., BaseResponse]:
         query = self.query() if self.query else None
@@ -49,6 +55,11 @@ class Operation:
 
         @wraps(view)
         def wrapper(**path_values: Any) -> BaseResponse:
+            etag = None
+            if self.validator and "HTTP_IF_NONE_MATCH" in request.environ:
+                etag = page_etag(self.validator(**path_values))
+                if is_known_page(etag):
+                    return Response(status=304, headers=etag)
             loaded: tuple[Any, ...] = ()
             if query:
                 loaded = (load_query(query),)
@@ -56,17 +67,28 @@ class Operation:
                 load_query(_NO_PARAMETERS)
             if body:
                 loaded = (load_body(body),)
+            if self.validator and etag is None:
+                etag = page_etag(self.validator(**path_values))
             answer = partial(self._answer, view, *loaded, **path_values)
-            return answer_keyed(answer) if self.is_idempotent else answer()
+            response = answer_keyed(answer) if self.is_idempotent else answer()
+            if etag:
+                response.headers.update(etag)
+            return response
 
         wrapper.operation = self  # type: ignore[attr-defined]
         return wrapper
 
     @property
     def all_request_headers(self) -> tuple[str, ...]:
-        """`request_headers`, and the key of an idempotent view."""
+        """`request_headers`, and those of idempotent views and of validators."""
         key = (IDEMPOTENCY_KEY,) if self.is_idempotent else ()
-        return (*self.request_headers, *key)
+        known = ("If-None-Match",) if self.validator else ()
+        return (*self.request_headers, *key, *known)
+
+    @property
+    def all_answer_headers(self) -> tuple[str, ...]:
+        """`answer_headers`, and that of a view with a validator."""
+        return (*self.answer_headers, *(("ETag",) if self.validator else ()))
 
     def _answer(
         self, view: Callable[..., Any], *loaded: Any, **path_values: Any

@@ -1,19 +1,26 @@
 """Entity tags (RFC 9110, section 8.8.3): a revision number in quotes.
 
 The tag of a message with feedback also has a digest of the feedback, because feedback
-changes the answer but not the revision.
+changes the answer but not the revision. The tag of a page is a digest of its request
+and of a validator, see `store.validators`.
 The UPDATE in store/ checks the preconditions of writes. To read and compare here would
 leave a race between the check and the write.
 """
 
 import hashlib
 import re
+from uuid import UUID
 
-from flask import request
+from flask import current_app, request
 
+from chatstore import __version__
+from chatstore.clock import utc_now
+from chatstore.db import run_read
 from chatstore.models import ChatSession
 from chatstore.store.messages import MessageJson
 from chatstore.store.sessions import SessionJson
+from chatstore.store.validators import list_validator, messages_validator
+from chatstore.web.auth import current_owner
 
 Tagged = ChatSession | SessionJson | MessageJson
 
@@ -38,6 +45,58 @@ def is_not_modified(resource: Tagged) -> bool:
         return False
     tags = request.if_none_match
     return tags.star_tag or tags.contains_weak(_tag(resource))
+
+
+def page_etag(validator: str | None) -> dict[str, str]:
+    """Return the ETag header of the page that is asked for; none without a validator.
+
+    The tag changes every day, because a validator may repeat an earlier one once the
+    tombstone that was the last change is purged.
+    """
+    if validator is None:
+        return {}
+    settings = current_app.config["CHATSTORE"]
+    shown = (
+        validator,
+        current_owner(),
+        request.environ["PATH_INFO"],
+        request.query_string,
+        utc_now().date(),
+        # Another version, secret or setting may answer the same request differently.
+        __version__,
+        current_app.config["SECRET_KEY"],
+        settings.default_page_size,
+    )
+    digest = hashlib.sha256(repr(shown).encode()).hexdigest()
+    return {"ETag": f'W/"{digest[:32]}"'}
+
+
+def validate_lists() -> str | None:
+    """Return the validator of the caller's lists of sessions, tags and models.
+
+    The list of the trash has none, because a purge there is no change that an owner
+    sees.
+    """
+    if "trash" in request.args:
+        return None
+    return run_read(list_validator, current_owner())
+
+
+def validate_messages(session_id: UUID) -> str | None:
+    """Return the validator of a page of messages; None if the list is not paged."""
+    if "limit" not in request.args:
+        return None
+    return run_read(messages_validator, session_id, owner_id=current_owner())
+
+
+def is_known_page(etag: dict[str, str]) -> bool:
+    """Whether If-None-Match says that the client has the page with this header."""
+    header = request.environ.get("HTTP_IF_NONE_MATCH")
+    if not etag or header is None:
+        return False
+    # Our tags have no commas, so this finds them as a parser would, at a third of it.
+    known = {each.strip().removeprefix("W/") for each in header.split(",")}
+    return "*" in known or etag["ETag"].removeprefix("W/") in known
 
 
 def if_match_revisions() -> frozenset[int] | None:

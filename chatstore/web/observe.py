@@ -5,13 +5,21 @@ Every request pays for this code, so it computes once what does not change.
 
 import os
 import re
+import struct
 import time
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from chatstore.metrics import registry as _registry
@@ -34,6 +42,11 @@ _HEADERS = {
     "cache-control": ("Cache-Control", "private, no-cache"),
 }
 _REQUEST_ID = "chatstore.request_id"
+# When a request that has waited was begun; chatstore's server sets it.
+_BEGUN = "chatstore.begun"
+
+_METRICS_ATTEMPTS = 10
+_METRICS_PAUSE_SECONDS = 0.01
 
 _requests = Counter(
     "chatstore_http_requests",
@@ -56,6 +69,12 @@ _database_errors = Counter(
     ["kind"],
     registry=_registry,
 )
+_waiting = Gauge(
+    "chatstore_waiting_requests",
+    "Requests that wait for a change",
+    registry=_registry,
+    multiprocess_mode="livesum",
+)
 
 
 def init_observation(app: Flask) -> None:
@@ -70,6 +89,11 @@ def note_appended_messages(count: int) -> None:
     g.appended_messages = count
 
 
+def show_waiting_requests(count: int) -> None:
+    """Show how many requests of this process wait for a change."""
+    _waiting.set(count)
+
+
 def count_database_error(kind: str) -> None:
     """Count a request that failed because of the database."""
     _database_errors.labels(kind).inc()
@@ -81,6 +105,10 @@ def metrics_text() -> bytes:
         return generate_latest(_registry)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    for _ in range(_METRICS_ATTEMPTS):
+        with suppress(struct.error):  # the file of a starting process is still empty
+            return generate_latest(registry)
+        time.sleep(_METRICS_PAUSE_SECONDS)
     return generate_latest(registry)
 
 
@@ -110,7 +138,7 @@ def _with_headers(application: "WSGIApplication") -> "WSGIApplication":
 
 
 def _start_request() -> None:
-    g.started = time.perf_counter()
+    g.started = request.environ.get(_BEGUN) or time.perf_counter()
     g.request_id = request.environ[_REQUEST_ID]
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 

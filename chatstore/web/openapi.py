@@ -229,8 +229,8 @@ def _success(operation: Operation, status: int) -> dict[str, Any]:
         if operation.other_answers:
             schema = {"anyOf": [schema, *operation.other_answers]}
         response["content"] = {operation.media_type: {"schema": schema}}
-    if operation.answer_headers:
-        headers = {name: _ANSWER_HEADERS[name] for name in operation.answer_headers}
+    if operation.all_answer_headers:
+        headers = {name: _ANSWER_HEADERS[name] for name in operation.all_answer_headers}
         response["headers"] = headers
     return response
 

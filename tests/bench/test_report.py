@@ -84,6 +84,25 @@ def test_the_table_derives_batches_and_the_peer():
     assert "FastAPI peer, postgresql: not measured: no such driver" in lines
 
 
+def test_clients_that_wait_have_their_targets():
+    load = {
+        "alone_p99_ms": spread(10.0),
+        "among_p99_ms": spread(30.0),
+        "ratio": spread(3.0),
+        "among_per_second": spread(500.0),
+        "errors": 1,
+    }
+    found = {
+        "seconds until all are reached": spread(0.4),
+        "normal load": {"get session": load},
+        "troubles": 2,
+    }
+    lines = "\n".join(tables.waiting({"databases": {"sqlite": found}}))
+    assert "reached all, sqlite | 0.4 (0.2 to 0.8) | ≤ 1: reached |" in lines
+    assert "3 (1.5 to 6) ×; 500 (250 to 1,000) a second | ≤ 2: **not" in lines
+    assert "| errors, sqlite | 3 | ≤ 0: **not reached** |" in lines
+
+
 def test_appends_with_a_key_are_compared_pair_by_pair():
     plain, keyed = (
         [Slice(rate, errors=1) for rate in rates]

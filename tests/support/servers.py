@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.support.api import JSON
 from tests.support.environment import ROOT, clean_environ, free_port
 from tests.support.waiting import Stuck, wait_until
@@ -157,6 +159,22 @@ def kill_workers(server: LiveServer) -> None:
     for worker in server.worker_ids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def metric(server: LiveServer, name: str, **labels: str) -> float:
+    """Return the sum of the samples of a metric that have these labels."""
+    exposition = server.request("GET", "/metrics").data.decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
 
 
 class LiveResponse:
