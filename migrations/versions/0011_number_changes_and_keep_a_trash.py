@@ -230,12 +230,11 @@ def refuse_to_lose(connection: sa.Connection) -> None:
     """Raise RuntimeError if the version before could not hold what is stored."""
     count = connection.exec_driver_sql(
         "SELECT count(*) FROM sessions"
-        " WHERE trashed_at IS NOT NULL OR expires_at IS NOT NULL OR input_tokens > 0"
-        " OR output_tokens > 0"
+        " WHERE trashed_at IS NOT NULL OR expires_at IS NOT NULL"
     ).scalar_one()
     if count:
         raise RuntimeError(
-            f"{count} sessions are in the trash, expire or have token counts, which the"
-            " previous version cannot keep, so this database cannot be downgraded."
-            " Restore a backup of before."
+            f"{count} sessions are in the trash or expire, which the previous version"
+            " does not know, so this database cannot be downgraded. Restore a backup of"
+            " before."
         )

@@ -43,6 +43,8 @@ BULK = st.sampled_from(
         {"action": "pin"},
         {"action": "add_tags", "tags": ["a"]},
         {"action": "delete"},
+        {"action": "restore"},
+        {"action": "purge"},
     ]
 )
 ANSWERS = {200, 201, 204, 404, 409, 410}
@@ -112,8 +114,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(place=PLACES, word=WORDS)
     def replace(self, place, word):
-        """Delete a session, and create another one with its id."""
-        self.delete(place)
+        """Purge a session, and create another one with its id."""
+        self.purge(place)
         if self.ids:
             body = {"id": self.chat(place)["id"], "messages": [{"content": word}]}
             self.send("POST", SESSIONS, body)
@@ -162,6 +164,14 @@ class Machine(RuleBasedStateMachine):
         self.send("DELETE", session_url(self.chat(place)))
 
     @rule(place=PLACES)
+    def purge(self, place):
+        self.send("DELETE", f"{session_url(self.chat(place))}?purge=true")
+
+    @rule(place=PLACES)
+    def restore(self, place):
+        self.send("POST", f"{session_url(self.chat(place))}/restore")
+
+    @rule(place=PLACES)
     def fork(self, place):
         response = self.send("POST", f"{session_url(self.chat(place))}/fork", {})
         if response.status_code == 201:
@@ -187,7 +197,7 @@ def test_a_session_with_the_id_of_a_deleted_one_is_read_whole(app, alice, limit)
     follower = Follower(get_of(alice))
     chat = alice.post(SESSIONS, json={"messages": [{"content": "old"}] * 2}).json
     follower.catch_up()
-    assert alice.delete(session_url(chat)).status_code == 204
+    assert alice.delete(f"{session_url(chat)}?purge=true").status_code == 204
     body = {"id": chat["id"], "messages": [{"content": "new"}] * 3}
     assert alice.post(SESSIONS, json=body).status_code == 201
     with app.app_context():

@@ -180,10 +180,9 @@ def fill(number):
             values = {
                 column.name: value_for(column, seed)
                 for column in table.columns
-                # A step down puts the label of a tag in place of its value.
-                if column.name != "label"
                 if column is not table.autoincrement_column
-                and (table.name, column.name) not in REFUSED_ON_THE_WAY_DOWN
+                and (table.name, column.name)
+                not in REFUSED_ON_THE_WAY_DOWN | FORGOTTEN_ON_THE_WAY_DOWN
             }
             db.session.execute(table.insert().values(values))
     db.session.commit()
@@ -196,6 +195,8 @@ NOT_FILLED = {"message_revisions", "message_feedback"} | {
     "message_changes",
     "session_tombstones",
 }
+# 0014 sums these from the messages again.
+FORGOTTEN_ON_THE_WAY_DOWN = {*product(["sessions"], ["input_tokens", "output_tokens"])}
 REFUSED_ON_THE_WAY_DOWN = {
     *product(
         ["chat_messages"],
@@ -205,7 +206,6 @@ REFUSED_ON_THE_WAY_DOWN = {
     *product(["sessions"], ["metadata", "external_id", "head_seq"]),
     *product(["sessions"], ["latest_parent_seq", "forked_from_id"]),
     ("sessions", "forked_from_seq"),
-    *product(["sessions"], ["input_tokens", "output_tokens"]),
     *product(["sessions"], ["trashed_at", "expires_at"]),
 }
 
