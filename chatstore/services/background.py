@@ -94,7 +94,9 @@ class BackgroundWorker:
 
 def _rules_of(app: Flask) -> Rules:
     settings = app.config["CHATSTORE"]
-    return Rules(settings.trash_seconds, settings.retention_days)
+    return Rules(
+        settings.trash_seconds, settings.retention_days, settings.tombstone_days
+    )
 
 
 def init_background(app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:

@@ -4,7 +4,7 @@ Every server makes a pass each minute. A lease lets one of them work at a time. 
 right even if two work at once, because each batch locks its rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from chatstore.db import db, run_read, run_write, truncate_sqlite_log
 from chatstore.enums import PurgeReason
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.services.background_deletions import finish_deletions
+from chatstore.services.changes import purge_old_tombstones
 from chatstore.services.steps import run_and_log_error, run_step
 from chatstore.store import jobs, purges
 from chatstore.store.search import compaction
@@ -25,9 +26,6 @@ from chatstore.store.search import compaction
 # Names of the rows with the lease, and with the times of less frequent work.
 _PASS, _HOURLY, _DAILY = "purge", "hourly purge", "compaction"
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-# Further purges, which run once an hour. Each deletes a batch of rows that nobody needs
-# any more, and returns how many; 0 ends it.
-HOURLY_PURGES: tuple[Callable[[], int], ...] = ()
 
 Condition = Callable[[], ColumnElement[bool]]
 
@@ -36,10 +34,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Rules:
-    """How long a session stays in the trash, and unused; 0 days: for ever."""
+    """How long a session stays in the trash and unused, and its deletion in the feed.
+
+    Unused sessions stay for ever if `retention_days` is 0.
+    """
 
     trash_seconds: int
     retention_days: int = 0
+    tombstone_days: int = 30
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,12 @@ class _Pass:
     """The holder of the lease, and the number of purged sessions by reason."""
 
     rules: Rules
-    further: Sequence[Callable[[], int]]
     batch: int
     holder: str = field(default_factory=lambda: uuid4().hex)
     purged: dict[str, int] = field(default_factory=dict)
 
 
-def purge(
-    rules: Rules,
-    *,
-    further: Sequence[Callable[[], int]] = HOURLY_PURGES,
-    batch: int = purges.BATCH,
-) -> dict[str, int]:
+def purge(rules: Rules, *, batch: int = purges.BATCH) -> dict[str, int]:
     """Make one pass; return how many sessions it purged, by reason.
 
     Returns an empty dict if nothing was due, or if another server makes a pass. A
@@ -66,7 +62,7 @@ def purge(
     """
     if not run_read(_is_anything_due, rules):
         return {}
-    current = _Pass(rules, further, batch)
+    current = _Pass(rules, batch)
     if not run_write(jobs.claim, _PASS, current.holder):
         return {}
     try:
@@ -123,9 +119,7 @@ def _purge_all(current: _Pass) -> None:
         for owner_id in purges.each_owner() if rules.retention_days else ():
             is_unused = partial(purges.is_unused, owner_id, rules.retention_days)
             _purge(current, PurgeReason.RETENTION, is_unused)
-        for purge_batch in current.further:
-            while run_step(purge_batch):
-                pass
+        purge_old_tombstones(tombstone_days=rules.tombstone_days)
         run_write(jobs.finish, _HOURLY)
     finish_deletions()
     if run_read(jobs.is_due, _DAILY, _DAY) and run_and_log_error(compact_index):

@@ -1,12 +1,13 @@
 import logging
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
 
 from chatstore import metrics
 from chatstore.db import db, run_write
-from chatstore.models import ChatSession, Job, Message
+from chatstore.models import ChatSession, Job, Message, SessionTombstone
 from chatstore.services.background import background_worker_of
 from chatstore.services.purges import Rules, compact_index, purge, purge_matching
 from chatstore.store import jobs
@@ -101,16 +102,21 @@ def test_one_server_at_a_time_makes_a_pass(trashed):
     assert db.session.scalar(holder) is None
 
 
-def test_further_purges_run_once_an_hour(db_session, clock):
-    left = [2, 1, 0, 0]
-    further = [lambda: left.pop(0)]
-    assert purge(RULES, further=further) == {}
-    assert left == [0]
-    purge(RULES, further=further)
-    assert left == [0]
+def test_old_tombstones_are_purged_once_an_hour(db_session, clock):
+    def bury(days):
+        tombstone = SessionTombstone(session_id=uuid4(), owner_id="alice", change_id=1)
+        tombstone.deleted_at = clock.now - timedelta(days=days)
+        db.session.add(tombstone)
+        db.session.commit()
+
+    bury(days=30)
+    purge(RULES)
+    bury(days=40)
+    purge(RULES)
+    assert count(db.session, SessionTombstone) == 2
     clock.now += timedelta(hours=1)
-    purge(RULES, further=further)
-    assert left == []
+    purge(RULES)
+    assert count(db.session, SessionTombstone) == 1
 
 
 def test_what_a_command_chooses_is_purged(db_session, make_session, clock):
