@@ -66,6 +66,7 @@ check: $(VENV)/.dev  ## check style, types and security, then run all tests
 bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure chatstore and other services; write docs/performance.md
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.keyed
+	$(BIN)/python -m bench.feed
 	$(BIN)/python -m bench.tail
 	$(BIN)/python -m bench.libraries
 	$(BIN)/python -m bench.many

@@ -16,7 +16,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
 NAMES = (
     *("speed", "keyed", "tail", "libraries", "growth", "branches"),
-    *("many", "waiting", "worst", "relevance"),
+    *("many", "feed", "waiting", "worst", "relevance"),
 )
 _NOTHING = "Not measured yet."
 

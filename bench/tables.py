@@ -110,6 +110,22 @@ def _keyed(kind: str, found: Found) -> list[object]:
     return [kind, *rates, verdict, found["errors"]]
 
 
+def feed(found: Found) -> list[str]:
+    """Return the rates of appends with the change feed and without."""
+    heads = ["database", "appends/s without", "with the feed", "ratio", "target"]
+    rows = (_feed(*each) for each in found["databases"].items())
+    return table([*heads, "errors"], rows)
+
+
+def _feed(kind: str, found: Found) -> list[object]:
+    rates = [
+        Quartiles.read(found[key])
+        for key in ("without_per_second", "with_per_second", "ratio")
+    ]
+    verdict = targets.at_least(rates[-1].median, targets.WITH_FEED_OF_WITHOUT)
+    return [kind, *rates, verdict, found["errors"]]
+
+
 def libraries(found: Found) -> list[str]:
     """Return milliseconds per append and read, in short and in long sessions."""
     heads = ["library", "append at 10", "append at 2,000", "grows"]
