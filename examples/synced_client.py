@@ -116,7 +116,9 @@ class SyncedClient:
         if change.get("deleted"):
             return
         if change["kind"] == "message":
-            self._read_messages(session_id, after=change["seq"] - 1, limit=1)
+            # A change of the session brings later messages, without a gap.
+            if change["seq"] <= self._last_seq(session_id):
+                self._read_messages(session_id, after=change["seq"] - 1, limit=1)
         else:
             self._update_session(session_id)
 
@@ -132,10 +134,15 @@ class SyncedClient:
             "INSERT OR REPLACE INTO sessions VALUES (?, ?)",
             (session_id, json.dumps(session)),
         )
+        has_more = True
+        while has_more:
+            last = self._last_seq(session_id)
+            has_more = self._read_messages(session_id, after=last, limit=PAGE)
+
+    def _last_seq(self, session_id: str) -> int:
         query = "SELECT coalesce(max(seq), 0) FROM messages WHERE session_id = ?"
         (last,) = self._copy.execute(query, (session_id,)).fetchone()
-        while self._read_messages(session_id, after=last, limit=PAGE):
-            (last,) = self._copy.execute(query, (session_id,)).fetchone()
+        return int(last)
 
     def _read_messages(self, session_id: str, **place: int) -> bool:
         """Store a page of messages; return whether there are more."""

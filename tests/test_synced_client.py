@@ -208,3 +208,19 @@ def test_the_command(start, tmp_path):
             "",
         )
     assert run("sync").stdout == "2 sessions, 2 messages\n"
+
+
+def test_a_change_of_a_message_past_the_copy_leaves_no_gap(client, start):
+    server = start()
+    writer, reader = client("writer.db"), client("reader.db")
+    chat = writer.create_session(name="chat")
+    writer.run_once()
+    reader.run_once()
+    url = f"/api/v1/sessions/{chat}/messages"
+    server.request("POST", url, {"content": "first"})
+    second = server.request("POST", url, {"content": "second"}).json
+    server.request("PATCH", f"{url}/{second['id']}", {"content": "edited"})
+    # The change of the session now comes after that of the message.
+    server.request("POST", url, {"content": "third"})
+    reader.run_once()
+    assert in_the_copy(reader) == on_the_server(server)
