@@ -41,7 +41,7 @@ from chatstore.db import UtcDateTime, cached_per_database, db, is_sqlite
 from chatstore.enums import UsageSplit
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession, Message, UsageCount, UsageProgress
-from chatstore.models.sessions import NAME_LENGTH
+from chatstore.models.sessions import NAME_LENGTH, OWNER
 from chatstore.periods import Period
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import disk_bytes
@@ -140,8 +140,6 @@ def _quarter_of_in_postgresql(element: Any, compiler: Any, **options: Any) -> st
     return f"CAST(floor(extract(epoch FROM {instant}) / {QUARTER_SECONDS}) AS integer)"
 
 
-# A session that is deleted now was its former owner's.
-_OWNER = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)
 _MODEL = func.coalesce(
     Message.extra["model"].as_string(), ChatSession.llm_model_name
 ).cast(String(NAME_LENGTH))
@@ -149,7 +147,7 @@ _IS_USED = or_(
     ChatSession.forked_from_id.is_(None), Message.timestamp >= ChatSession.created_at
 )
 _PLACE: dict[str, Any] = {
-    "owner_id": _OWNER,
+    "owner_id": OWNER,
     "quarter": quarter_of(Message.timestamp),
     "model": _MODEL,
     "role": Message.role,
@@ -376,7 +374,7 @@ def _counting(split: UsageSplit) -> Any:
         .where(
             Message.id > func.coalesce(_LAST_ADDED, 0),
             Message.id <= bindparam("until", type_=BigInteger),
-            _is_owned(_OWNER),
+            _is_owned(OWNER),
             _IS_USED,
             _in_range(quarter, Integer()),
         )
