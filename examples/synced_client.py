@@ -61,8 +61,8 @@ class SyncedClient:
     def sync(self, *, wait: float = 0) -> bool:
         """Apply all changes; return whether there were any.
 
-        If there are none, wait for them for so many seconds. Raises Unreachable; the
-        copy then is as the server was at some time before.
+        If there are none, wait for them for up to `wait` seconds. Raises Unreachable;
+        the pages that were applied before stay in the copy.
         """
         token = self._token()
         if token is None:
@@ -99,7 +99,7 @@ class SyncedClient:
             self._store_token(token)
 
     def _all_sessions(self) -> Iterator[Json]:
-        # Creation does not change, so no session moves while we turn the pages.
+        # `created_at` does not change, so no session moves to another page meanwhile.
         order = {"archived": "any", "sort": "created_at", "order": "asc"}
         page = self._get("/sessions", limit=PAGE, **order)
         while True:
@@ -226,7 +226,7 @@ class SyncedClient:
             try:
                 self._send(method, path, body, key=key)
             except Refused as refused:
-                # What is gone already needs no deletion.
+                # The session is already gone, as the user wanted.
                 if not (method == "DELETE" and refused.status == 404):
                     self.refusals.append(refused)
             with self._copy:

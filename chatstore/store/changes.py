@@ -182,7 +182,7 @@ def create_feed() -> None:
 
 
 def renew_feed() -> bool:
-    """Give the feed a new id, so that tokens of before expire.
+    """Give the feed a new id, so that earlier tokens expire.
 
     Returns whether there is a feed; a schema of an older version has none.
     """
@@ -204,7 +204,7 @@ NUMBERED: dict[type[Any], tuple[Any, ...]] = {
 def renumber_batch(
     table: type[Any], *, after: tuple[Any, ...] | None
 ) -> tuple[Any, ...] | None:
-    """Number a batch of the rows beyond the horizon anew, on PostgreSQL.
+    """Renumber a batch of the rows beyond the horizon, on PostgreSQL.
 
     The dump of another PostgreSQL server may have ids that this one has not reached. A
     change would then get a smaller id than the row had before. Returns the key of the
@@ -387,7 +387,7 @@ def _order(rows: FromClause) -> list[ColumnElement[Any]]:
 
 
 def _with_feed(page: FromClause) -> Select[Any]:
-    """Select the rows of a page; an empty one has a row that tells of the feed only."""
+    """Select the rows of a page; an empty page has one row, with the feed only."""
     return (
         select(ChangeFeed.feed_id, Horizon(), page)
         .select_from(ChangeFeed.__table__.outerjoin(page, true()))
@@ -435,8 +435,9 @@ def _entries(rows: Iterable[_Row]) -> list[str]:
 def _entry(row: _Row) -> dict[str, Any]:
     session_id = as_uuid(row.session_id)
     if row.session_revision is None:
-        # A message of a session that was deleted tells of the deletion, too: if the
-        # session is restored before its tombstone is read, the message is read anew.
+        # A changed message of a deleted session reports the deletion too. The client
+        # then reads all messages again if the session is restored before its tombstone
+        # is read.
         return {"kind": "session", "session_id": session_id, "deleted": True}
     if row.kind == Kind.MESSAGE:
         return {

@@ -58,6 +58,6 @@ def finish(name: str) -> None:
 
 
 def is_due(name: str, every: timedelta) -> bool:
-    """Return whether the job was not done for so long."""
+    """Return whether the job was never done, or last done `every` ago or earlier."""
     done_at = db.session.scalar(select(Job.done_at).where(Job.name == name))
     return done_at is None or done_at <= utc_now() - every

@@ -68,7 +68,7 @@ def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch 
 
 
 def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
-    """Return the right sums of the sessions of the batch that have wrong ones.
+    """Return the right sums of those sessions of the batch that have wrong ones.
 
     Only reads, because a session may have a million messages.
     """
@@ -98,7 +98,7 @@ def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
 
 
 def correct_sums(sums: Sums) -> bool:
-    """Write the sums unless the session has changed since; return whether it has not.
+    """Write the sums; return False, and write none, if the session has changed since.
 
     The sums are shown, so the session's revision changes with them.
     """
