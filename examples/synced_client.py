@@ -115,10 +115,12 @@ class SyncedClient:
             self._drop_session(session_id)
         if change.get("deleted"):
             return
-        if change["kind"] == "message":
-            self._read_messages(session_id, after=change["seq"] - 1, limit=1)
-        else:
+        if change["kind"] == "session":
             self._update_session(session_id)
+        # A message past the copy comes with the change of its session, after those
+        # before it. To store it now would hide that they are missing.
+        elif change["seq"] <= self._last_seq(session_id):
+            self._read_messages(session_id, after=change["seq"] - 1, limit=1)
 
     def _update_session(self, session_id: str) -> None:
         try:
@@ -132,10 +134,15 @@ class SyncedClient:
             "INSERT OR REPLACE INTO sessions VALUES (?, ?)",
             (session_id, json.dumps(session)),
         )
+        has_more = True
+        while has_more:
+            last_seq = self._last_seq(session_id)
+            has_more = self._read_messages(session_id, after=last_seq, limit=PAGE)
+
+    def _last_seq(self, session_id: str) -> int:
         query = "SELECT coalesce(max(seq), 0) FROM messages WHERE session_id = ?"
-        (last,) = self._copy.execute(query, (session_id,)).fetchone()
-        while self._read_messages(session_id, after=last, limit=PAGE):
-            (last,) = self._copy.execute(query, (session_id,)).fetchone()
+        last_seq: int = self._copy.execute(query, (session_id,)).fetchone()[0]
+        return last_seq
 
     def _read_messages(self, session_id: str, **place: int) -> bool:
         """Store a page of messages; return whether there are more."""
