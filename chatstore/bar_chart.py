@@ -13,8 +13,8 @@ def draw_table(
 ) -> Iterator[str]:
     """Yield the lines of a table; a row is a label and numbers.
 
-    The first `bars` rows get a bar for their first number, if the lines may be so
-    `width` characters long that the longest bar has `LEAST_BAR`.
+    The first `bars` rows get a bar for their first number, if lines of `width`
+    characters leave the longest bar at least `LEAST_BAR`.
     """
     texts = [(label, *(f"{number:,}" for number in numbers)) for label, numbers in rows]
     columns = list(zip(heads, *texts, strict=True))

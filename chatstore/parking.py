@@ -25,8 +25,8 @@ from gunicorn.workers import gthread
 # which a request that has waited was begun.
 PARKING = "chatstore.parking"
 BEGUN = "chatstore.begun"
-# A parked request is answered at most this late. More often costs a busy main thread
-# 0.1 ms each time for 1,000 requests.
+# A parked request is answered at most this late. A sweep over 1,000 requests takes the
+# main thread 0.1 ms, so we do not sweep more often.
 _SWEEP_SECONDS = 0.25
 _PARKED = object()
 
@@ -36,7 +36,7 @@ class _Parked(BaseException):
 
 
 class Place:
-    """The place of one request, which may wait, and the answer that is kept for it."""
+    """Where one request may wait, and the answer that is kept for it."""
 
     def __init__(self, conn: Any, wake: Callable[["Place"], None]) -> None:
         self.conn = conn
@@ -54,10 +54,10 @@ class Place:
         seconds: float,
         enter: Callable[[Callable[[], None]], Callable[[], object] | None],
     ) -> None:
-        """Park this request after its view, at most `seconds` after its first run.
+        """Park this request when its view returns, until `seconds` after its first run.
 
         `enter` gets the function that wakes the request, from any thread. It returns
-        the function that ends its calls, or None if there is no room to wait.
+        the function that cancels the wait, or None if there is no room to wait.
         """
         now = time.monotonic()
         if self.until is None:
@@ -207,7 +207,7 @@ class ParkingWorker(gthread.ThreadWorker):  # type: ignore[misc]
                     self._end(place)
 
     def is_parent_alive(self) -> bool:
-        """Stop without the parent, and so end all waits."""
+        """Return whether the parent is alive; if not, stop, which ends all waits."""
         is_alive = bool(super().is_parent_alive())
         self.alive: bool = self.alive and is_alive
         return is_alive
@@ -247,7 +247,7 @@ class ParkingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         except (OSError, ValueError):  # ValueError: TLS has no MSG_PEEK
             is_gone = True
         if is_gone:
-            # Perhaps it only sends no more and still reads, so it gets an answer.
+            # It may have closed only its sending side, so it still gets the answer.
             self._end(place)
         else:
             self._unregister(place)

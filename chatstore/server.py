@@ -200,7 +200,7 @@ gunicorn.http.parser.SocketUnreader = _BoundedUnreader
 class _Worker(ParkingWorker):
     """gunicorn's threaded worker, in which no slow client blocks the main thread."""
 
-    # A change may wake all waiting requests, which leave the other threads to others.
+    # A change may wake all waiting requests, so they use only a part of the threads.
     max_resumed = max(1, _settings.threads // 4)
 
     def get_thread_pool(self) -> ThreadPoolExecutor:

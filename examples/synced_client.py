@@ -61,8 +61,8 @@ class SyncedClient:
     def sync(self, *, wait: float = 0) -> bool:
         """Apply all changes; return whether there were any.
 
-        If there are none, wait for them for so many seconds. Raises Unreachable; the
-        copy then is as the server was at some time before.
+        If there are none, wait for them for up to `wait` seconds. Raises Unreachable;
+        the pages that were applied before stay in the copy.
         """
         token = self._token()
         if token is None:
@@ -73,9 +73,10 @@ class SyncedClient:
             try:
                 page = self._get("/changes", since=token, limit=PAGE, wait=wait)
             except Refused as refused:
-                if refused.status != 410:
+                if refused.status not in (400, 410):
                     raise
-                # The token is too old, or the server was restored from a backup.
+                # The token is too old, the server was restored from a backup, or its
+                # secret key is new.
                 self._read_everything()
                 return True
             # The changes and the next token are stored together: a crash repeats a
@@ -99,7 +100,7 @@ class SyncedClient:
             self._store_token(token)
 
     def _all_sessions(self) -> Iterator[Json]:
-        # Creation does not change, so no session moves while we turn the pages.
+        # `created_at` does not change, so no session moves to another page meanwhile.
         order = {"archived": "any", "sort": "created_at", "order": "asc"}
         page = self._get("/sessions", limit=PAGE, **order)
         while True:
@@ -115,12 +116,12 @@ class SyncedClient:
             self._drop_session(session_id)
         if change.get("deleted"):
             return
-        if change["kind"] == "message":
-            # A change of the session brings later messages, without a gap.
-            if change["seq"] <= self._last_seq(session_id):
-                self._read_messages(session_id, after=change["seq"] - 1, limit=1)
-        else:
+        if change["kind"] == "session":
             self._update_session(session_id)
+        # A message past the copy comes with the change of its session, after those
+        # before it. To store it now would hide that they are missing.
+        elif change["seq"] <= self._last_seq(session_id):
+            self._read_messages(session_id, after=change["seq"] - 1, limit=1)
 
     def _update_session(self, session_id: str) -> None:
         try:
@@ -136,13 +137,13 @@ class SyncedClient:
         )
         has_more = True
         while has_more:
-            last = self._last_seq(session_id)
-            has_more = self._read_messages(session_id, after=last, limit=PAGE)
+            last_seq = self._last_seq(session_id)
+            has_more = self._read_messages(session_id, after=last_seq, limit=PAGE)
 
     def _last_seq(self, session_id: str) -> int:
         query = "SELECT coalesce(max(seq), 0) FROM messages WHERE session_id = ?"
-        (last,) = self._copy.execute(query, (session_id,)).fetchone()
-        return int(last)
+        last_seq: int = self._copy.execute(query, (session_id,)).fetchone()[0]
+        return last_seq
 
     def _read_messages(self, session_id: str, **place: int) -> bool:
         """Store a page of messages; return whether there are more."""
@@ -233,7 +234,7 @@ class SyncedClient:
             try:
                 self._send(method, path, body, key=key)
             except Refused as refused:
-                # What is gone already needs no deletion.
+                # The session is already gone, as the user wanted.
                 if not (method == "DELETE" and refused.status == 404):
                     self.refusals.append(refused)
             with self._copy:

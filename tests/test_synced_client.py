@@ -148,6 +148,25 @@ def test_a_copy_follows_every_kind_of_change(client, start):
     assert reader.messages(chats[0])[0]["content"] == "edited"
 
 
+def test_a_changed_message_hides_no_message_before_it(client, start):
+    server = start()
+    writer, reader = client("writer.db"), client("reader.db")
+    chat = writer.create_session(name="a")
+    writer.run_once()
+    reader.run_once()
+    for number in range(3):
+        writer.say(chat, f"m{number}")
+    writer.run_once()
+    last = writer.messages(chat)[-1]
+    path = f"/api/v1/sessions/{chat}/messages/{last['id']}"
+    server.request("PUT", f"{path}/feedback", {"rating": 1})
+    # Now the message's change comes before that of its session.
+    writer.say(chat, "m3")
+    writer.run_once()
+    assert reader.sync()
+    assert in_the_copy(reader) == on_the_server(server)
+
+
 def test_a_refused_change_is_told_and_does_not_stop_the_others(client, start):
     server = start()
     writer = client("writer.db")

@@ -216,5 +216,5 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
         return f"<ChatSession {self.id} {self.name!r} messages={self.message_count}>"
 
 
-# The owner, of a session that is hidden from its owner too.
+# The owner, even of a session that is hidden from its owner.
 OWNER = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)

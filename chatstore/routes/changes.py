@@ -26,7 +26,7 @@ def list_changes(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     """List the sessions and messages that changed since a token.
 
     Each is listed as it is now, once in a page; later pages may repeat it. Appended
-    messages show as the `last_seq` of their session. A page may be shorter than
+    messages change the `last_seq` of their session. A page may be shorter than
     `limit` without being the last. An empty page may come before `wait` seconds have
     passed, when the server stops or too many requests wait.
     """

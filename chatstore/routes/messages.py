@@ -20,7 +20,7 @@ from chatstore.schemas.messages import (
     MessageBatchAnswerSchema,
     MessageBatchSchema,
     MessageCreateSchema,
-    MessageFieldsSchema,
+    MessageFieldsQuerySchema,
     MessageListSchema,
     MessageQuerySchema,
     MessageSchema,
@@ -175,7 +175,7 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
 
 @bp.get("/<int:message_id>")
 @Operation(
-    query=MessageFieldsSchema,
+    query=MessageFieldsQuerySchema,
     request_headers=("If-None-Match",),
     answer=MessageSchema,
     other_answers=(ChosenMessageSchema,),

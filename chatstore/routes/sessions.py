@@ -11,13 +11,13 @@ from chatstore.db import prepared, run_read, run_transaction, run_write
 from chatstore.enums import Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
-    ChosenQuerySchema,
     ChosenSessionPageSchema,
     ChosenSessionSchema,
     SessionBulkAnswerSchema,
     SessionBulkSchema,
     SessionCreateSchema,
     SessionDeleteQuerySchema,
+    SessionFieldsQuerySchema,
     SessionPageSchema,
     SessionPutSchema,
     SessionQuerySchema,
@@ -110,7 +110,7 @@ def get_or_create_session(body: dict[str, Any], external_id: str) -> BaseRespons
 
 @bp.get("/by-external-id/<external_id:external_id>")
 @Operation(
-    query=ChosenQuerySchema,
+    query=SessionFieldsQuerySchema,
     request_headers=("If-None-Match",),
     answer=SessionSchema,
     other_answers=(ChosenSessionSchema,),
@@ -202,7 +202,7 @@ def change_sessions(body: dict[str, Any]) -> dict[str, Any]:
 
 @bp.get("/<uuid:session_id>")
 @Operation(
-    query=ChosenQuerySchema,
+    query=SessionFieldsQuerySchema,
     request_headers=("If-None-Match",),
     answer=SessionSchema,
     other_answers=(ChosenSessionSchema,),

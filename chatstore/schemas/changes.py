@@ -11,7 +11,7 @@ MAX_WAIT_SECONDS = 30
 
 
 class QuerySeconds(fields.Float):
-    """A number of seconds in a query string: ASCII digits and decimals."""
+    """A number of seconds in a query string, written in ASCII."""
 
     _FORM = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 
@@ -88,5 +88,5 @@ class ChangePageSchema(Schema):
     )
     has_more = fields.Boolean(
         required=True,
-        metadata={"description": "Whether the next page has changes already."},
+        metadata={"description": "Whether there are more changes already."},
     )

@@ -34,7 +34,7 @@ class TagDeleteSchema(Schema):
 
 
 class TagChangedSchema(Schema):
-    """The result of a change of a tag."""
+    """The answer to a change of a tag."""
 
     changed = fields.Integer(
         required=True,

@@ -459,13 +459,13 @@ _CHOSEN_FIELDS = [
 ]
 
 
-class MessageFieldsSchema(Schema):
+class MessageFieldsQuerySchema(Schema):
     """The query string of one message."""
 
     chosen = FieldNames(_CHOSEN_FIELDS, "a message, or `preview`")
 
 
-class MessageQuerySchema(MessageFieldsSchema):
+class MessageQuerySchema(MessageFieldsQuerySchema):
     """The query string of a list of messages."""
 
     limit = QueryInteger(

@@ -71,12 +71,12 @@ class HitSchema(Schema):
 
 
 class _TotalSchema(Schema):
-    """The number of hits, which an answer has only with `count=true`."""
+    """The number of hits, for answers with `count=true`."""
 
     total = fields.Integer(
         metadata={
-            "description": "With `count=true`: the number of hits on all pages, or at"
-            " least so many.",
+            "description": "With `count=true`: the number of hits on all pages, or a"
+            " lower bound.",
             "example": 41,
         }
     )
@@ -110,7 +110,7 @@ class GroupSchema(Schema):
     count = fields.Integer(
         required=True,
         metadata={
-            "description": "The number of hits in the session, or at least so many.",
+            "description": "The number of hits in the session, or a lower bound.",
             "example": 7,
         },
     )

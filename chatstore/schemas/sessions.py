@@ -157,7 +157,7 @@ class ChosenSessionPageSchema(_PageSchema):
     sessions = fields.List(fields.Nested(ChosenSessionSchema), required=True)
 
 
-class ChosenQuerySchema(Schema):
+class SessionFieldsQuerySchema(Schema):
     """The query string of one session."""
 
     chosen = FieldNames(ListedSessionSchema().fields, "a session")
@@ -228,7 +228,7 @@ class SessionUpdateSchema(SessionFieldsSchema):
 MAX_IDS = 100
 
 
-class SessionQuerySchema(SessionFilterSchema, ChosenQuerySchema):
+class SessionQuerySchema(SessionFilterSchema, SessionFieldsQuerySchema):
     """The query string of the list of sessions."""
 
     id = fields.List(

@@ -4,7 +4,7 @@ That is deletions, search entries and the counts of usage.
 
 A thread of the process that left work does it. If that process is killed, a server does
 the work when it starts, or when a request leaves more. In a server the thread also
-deletes each minute what is due for it; see `services.purges`.
+purges each minute; see `services.purges`.
 """
 
 import threading
@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 class BackgroundWorker:
     """Does the work that is left in one thread, which ends when nothing is left.
 
-    After work that failed, the thread pauses for `pause_seconds`. A thread that was
-    started by `start_purging` never ends, and makes a purge after each such pause.
+    After work that failed, the thread pauses for `pause_seconds`. A thread that
+    `start_purging` started never ends: it pauses after all work, then purges again.
     """
 
     def __init__(self, app: Flask, *, pause_seconds: float = PAUSE_SECONDS) -> None:

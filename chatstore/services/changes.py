@@ -54,7 +54,7 @@ def purge_old_tombstones(*, tombstone_days: int) -> int:
 
 
 def renew_feed() -> None:
-    """Begin the feed anew in a database that was restored from a backup."""
+    """Start a new feed in a database that was restored from a backup."""
     if not run_write(changes.renew_feed) or is_sqlite():
         return
     for table in changes.NUMBERED:

@@ -1,7 +1,7 @@
-"""Deletes for good what has had its time: passes of bounded batches, without a request.
+"""Deletes for good what is due: passes of bounded batches, without a request.
 
-Every server makes a pass each minute. A lease lets one of them work at a time. All is
-right even if two work at once, because each batch locks its rows.
+Every server tries a pass each minute, and a lease lets one of them work at a time. Two
+at the same time do no harm, because each batch locks its rows.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class _Pass:
-    """The holder of the lease, and the number of purged sessions by reason."""
+    """One pass: its rules, its name as holder of the lease, and what it purged."""
 
     rules: Rules
     batch: int

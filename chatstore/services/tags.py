@@ -11,11 +11,12 @@ from chatstore.store.tags import BOUNDS, ChangeBounds, TagChange
 def change_tag(
     change: TagChange, *, bounds: ChangeBounds = BOUNDS
 ) -> Callable[[], int]:
-    """Change all sessions with the tag but the last batch; return the function for it.
+    """Change the sessions with the tag, except the last batch; return its function.
 
-    The caller runs that function in a transaction. It returns how many sessions changed
-    in all. Each batch is a transaction, so other writers get in between. A request that
-    is repeated after a failure changes the rest.
+    The caller runs this function in a transaction, which can also store its answer. The
+    function changes the last batch, and returns how many sessions changed in all. Each
+    batch is a transaction, so other writers get in between. A request that is repeated
+    after a failure changes the rest.
     """
     changed = 0
     batches = run_read(tags.find_batches, change, after=None, bounds=bounds)

@@ -76,7 +76,7 @@ def _members(used: PeriodUsage, split: UsageSplit) -> dict[str, Any]:
 def add_usage(
     progress: Callable[[int], None] = lambda count: None, *, bounds: Bounds = BOUNDS
 ) -> None:
-    """Add all messages that may be added; `progress` gets how many were, so far.
+    """Add all messages that may be added; `progress` gets the number so far.
 
     Each batch is a transaction, so other writers get in between.
     """

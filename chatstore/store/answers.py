@@ -28,7 +28,7 @@ from chatstore.store.json_rows import stored_bytes
 MOST_MESSAGES = 10_000
 # Records of an older version that one transaction forgets.
 MOST_OLD_RECORDS = 1000
-# A session that so many answers show is deleted in batches, its answers first.
+# A session that more answers show is deleted in batches, its answers first.
 _FEW_ANSWERS = 100
 # Sessions of one statement: each takes five parameters.
 _CHUNK = 500

@@ -123,14 +123,8 @@ def change_sessions(
         _check_facets(changed_chats, bounds.max_changed_facets)
     if change.action is BulkAction.RESTORE:
         _restore(changed_chats, owner_id, bounds, is_dry_run=is_dry_run)
-    elif is_dry_run:
-        pass
-    elif change.action not in _DELETIONS:
-        _update_sessions(changes)
-    elif change.action is BulkAction.DELETE and change.has_trash:
-        _put_into_trash(changed_chats)
-    else:
-        has_hidden = _delete_or_hide(changed_chats, bounds.deletion)
+    elif not is_dry_run:
+        has_hidden = _write(change, changes, bounds)
     ids = [chat.id for chat in changed_chats]
     return BulkOutcome(len(chats), tuple(ids), has_hidden)
 
@@ -361,6 +355,18 @@ _COLUMNS_BY_ACTION: dict[BulkAction, Callable[[BulkChange, Row[Any]], Columns]] 
     BulkAction.RESTORE: _id_column,
     BulkAction.PURGE: _id_column,
 }
+
+
+def _write(change: BulkChange, changes: Changes, bounds: Bounds) -> bool:
+    """Update or delete the sessions; return whether it only hid them."""
+    if change.action not in _DELETIONS:
+        _update_sessions(changes)
+        return False
+    chats = [chat for chat, _ in changes]
+    if change.action is BulkAction.DELETE and change.has_trash:
+        _put_into_trash(chats)
+        return False
+    return _delete_or_hide(chats, bounds.deletion)
 
 
 def _put_into_trash(chats: list[Row[Any]]) -> None:

@@ -58,6 +58,7 @@ from chatstore.models import (
     MessageChange,
     SessionTombstone,
 )
+from chatstore.store.json_rows import as_uuid
 from chatstore.store.messages import MAX_ID
 
 _GREATEST_UUID = UUID(int=2**128 - 1)
@@ -145,7 +146,7 @@ def read_changes(
         raise FeedMissing
     if now - after.issued_at > timedelta(days=tombstone_days):
         raise TokenExpired(f"The token is older than {tombstone_days} days.")
-    is_of_feed = _uuid(rows[0].feed_id) == after.feed_id
+    is_of_feed = as_uuid(rows[0].feed_id) == after.feed_id
     if not is_of_feed or after.change_id >= rows[0].horizon:
         raise TokenExpired("The database was restored after the token was made.")
     page = [row for row in rows[:limit] if row.change_id is not None]
@@ -165,7 +166,7 @@ def current_position(owner_id: str) -> Position:
         raise FeedMissing
     feed_id, *ids = found[0]
     return Position(
-        feed_id=_uuid(feed_id),
+        feed_id=as_uuid(feed_id),
         change_id=max(each or 0 for each in ids),
         kind=Kind.ALL,
         key=None,
@@ -181,7 +182,7 @@ def create_feed() -> None:
 
 
 def renew_feed() -> bool:
-    """Give the feed a new id, so that tokens of before expire.
+    """Give the feed a new id, so that earlier tokens expire.
 
     Returns whether there is a feed; a schema of an older version has none.
     """
@@ -203,7 +204,7 @@ NUMBERED: dict[type[Any], tuple[Any, ...]] = {
 def renumber_batch(
     table: type[Any], *, after: tuple[Any, ...] | None
 ) -> tuple[Any, ...] | None:
-    """Number a batch of the rows beyond the horizon anew, on PostgreSQL.
+    """Renumber a batch of the rows beyond the horizon, on PostgreSQL.
 
     The dump of another PostgreSQL server may have ids that this one has not reached. A
     change would then get a smaller id than the row had before. Returns the key of the
@@ -386,7 +387,7 @@ def _order(rows: FromClause) -> list[ColumnElement[Any]]:
 
 
 def _with_feed(page: FromClause) -> Select[Any]:
-    """Select the rows of a page; an empty one has a row that tells of the feed only."""
+    """Select the rows of a page; an empty page has one row, with the feed only."""
     return (
         select(ChangeFeed.feed_id, Horizon(), page)
         .select_from(ChangeFeed.__table__.outerjoin(page, true()))
@@ -414,7 +415,7 @@ def _places(after: Position) -> dict[str, Any]:
 def _position(row: _Row, after: Position) -> Position:
     assert row.change_id is not None
     kind = Kind(row.kind)
-    key = row.message_id if kind is Kind.MESSAGE else _uuid(row.session_id)
+    key = row.message_id if kind is Kind.MESSAGE else as_uuid(row.session_id)
     return replace(after, change_id=row.change_id, kind=kind, key=key)
 
 
@@ -432,10 +433,11 @@ def _entries(rows: Iterable[_Row]) -> list[str]:
 
 
 def _entry(row: _Row) -> dict[str, Any]:
-    session_id = _uuid(row.session_id)
+    session_id = as_uuid(row.session_id)
     if row.session_revision is None:
-        # A message of a session that was deleted tells of the deletion, too: if the
-        # session is restored before its tombstone is read, the message is read anew.
+        # A changed message of a deleted session reports the deletion too. The client
+        # then reads all messages again if the session is restored before its tombstone
+        # is read.
         return {"kind": "session", "session_id": session_id, "deleted": True}
     if row.kind == Kind.MESSAGE:
         return {
@@ -452,7 +454,3 @@ def _entry(row: _Row) -> dict[str, Any]:
         "head_seq": row.head_seq,
     }
     return entry | {"is_new": True} if row.is_new else entry
-
-
-def _uuid(sent: Any) -> UUID:
-    return sent if isinstance(sent, UUID) else UUID(sent)

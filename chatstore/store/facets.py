@@ -48,7 +48,7 @@ def tag_value(tag: str) -> str:
 
 
 def distinct_tags(tags: Iterable[str]) -> list[str]:
-    """Return the first of equal tags each, in order."""
+    """Return the tags in order, of equal ones only the first."""
     first: dict[str, str] = {}
     for tag in tags:
         first.setdefault(tag_value(tag), tag)
@@ -56,10 +56,10 @@ def distinct_tags(tags: Iterable[str]) -> list[str]:
 
 
 def facet_values(kind: str, column: Any) -> dict[str, str | None]:
-    """Return the values of the facets that a session has by its column of the kind.
+    """Return the labels of a session's facets by value, from its column of the kind.
 
-    They are the keys. A tag's value has the session's spelling as its label, or None if
-    that is the value.
+    A tag's label is the session's spelling, or None if that is the value. Other facets
+    have the label None.
     """
     if kind == Facet.METADATA:
         return dict.fromkeys(_metadata_pairs(column or {}))

@@ -21,8 +21,7 @@ LEASE = timedelta(minutes=5)
 def claim(name: str, holder: str) -> bool:
     """Take or renew the lease; return False if another holder has it."""
     now = utc_now()
-    insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
-    db.session.execute(insert(Job.__table__).values(name=name).on_conflict_do_nothing())
+    db.session.execute(_inserting(name=name).on_conflict_do_nothing())
     claiming = (
         update(Job)
         .where(
@@ -48,16 +47,20 @@ def release(name: str, holder: str) -> None:
 
 def finish(name: str) -> None:
     """Note that the job was done now."""
-    insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
     now = utc_now()
     db.session.execute(
-        insert(Job.__table__)
-        .values(name=name, done_at=now)
-        .on_conflict_do_update(index_elements=["name"], set_={"done_at": now})
+        _inserting(name=name, done_at=now).on_conflict_do_update(
+            index_elements=["name"], set_={"done_at": now}
+        )
     )
 
 
 def is_due(name: str, every: timedelta) -> bool:
-    """Return whether the job was not done for so long."""
+    """Return whether the job was never done, or last done `every` ago or earlier."""
     done_at = db.session.scalar(select(Job.done_at).where(Job.name == name))
     return done_at is None or done_at <= utc_now() - every
+
+
+def _inserting(**values: Any) -> Any:
+    insert: Any = sqlite.insert if is_sqlite() else postgresql.insert
+    return insert(Job.__table__).values(values)

@@ -26,6 +26,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from chatstore.db import sqlite
 from chatstore.schemas.dumping import Member
 
+# Names of chosen fields. Callers may choose from 2^n sets of them, so a cache of
+# statements keeps only the latest ones.
+Fields = tuple[str, ...]
+MAX_FIELD_SETS = 64
+
 # JSON texts never hold this character unescaped; RFC 7464 separates texts by it too.
 _SEPARATOR = "\x1e"
 _NOTHING: ColumnElement[str] = literal_column("''")
@@ -374,6 +379,11 @@ def as_instant(value: datetime | str) -> datetime:
     """Return a driver's value as an instant in UTC; SQLite's driver gives a text."""
     value = datetime.fromisoformat(value) if isinstance(value, str) else value
     return value.astimezone(UTC)
+
+
+def as_uuid(value: UUID | str) -> UUID:
+    """Return a driver's value as a UUID; SQLite's driver gives a text."""
+    return value if isinstance(value, UUID) else UUID(value)
 
 
 def columns_by_attribute(model: Any) -> dict[str, SQLCoreOperations[Any]]:

@@ -47,7 +47,7 @@ class Copied:
 def copy_messages(
     source_id: UUID, seqs: Sequence[int], *, to: UUID, after: int
 ) -> Copied:
-    """Copy the messages with these ascending seqs to another session; return what was.
+    """Copy the messages with these ascending seqs to another session; count them.
 
     The first gets the seq `after + 1`, and so on. PostgreSQL copies their search
     entries too. SQLite marks the copies for `rebuild.index_pending`.

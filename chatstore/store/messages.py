@@ -42,7 +42,9 @@ from chatstore.interchange.chat_completions import Content
 from chatstore.models import ChatSession, Message
 from chatstore.store.appends import draft_messages, write_messages
 from chatstore.store.json_rows import (
+    MAX_FIELD_SETS,
     AppendedMessage,
+    Fields,
     in_list,
     join_columns,
     join_rows,
@@ -50,7 +52,6 @@ from chatstore.store.json_rows import (
     split_values,
 )
 from chatstore.store.message_fields import (
-    Fields,
     measures_texts,
     message_bytes,
     message_json,
@@ -79,8 +80,6 @@ MAX_ID = 2**63 - 1
 _POSITION = select(ChatSession.last_seq, HEAD_SEQ).where(IS_OWNED)
 # Bytes of a whole message, as stored.
 MESSAGE_BYTES = message_bytes()
-# Callers may choose from 2^n sets of fields, so a cache keeps only the latest ones.
-_MAX_FIELD_SETS = 64
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,7 @@ def _one_as_json(fields: Fields | None = None) -> Prepared:
 
 
 _ONE_AS_JSON = _one_as_json()
-_prepare_one = lru_cache(maxsize=_MAX_FIELD_SETS)(_one_as_json)
+_prepare_one = lru_cache(maxsize=MAX_FIELD_SETS)(_one_as_json)
 
 
 def no_such_message(session_id: UUID, message_id: int) -> NotFound:
@@ -372,7 +371,7 @@ def _prepare_whole(shape: _RangeShape) -> Prepared:
     return _prepare_range(shape, None)
 
 
-@lru_cache(maxsize=_MAX_FIELD_SETS)
+@lru_cache(maxsize=MAX_FIELD_SETS)
 def _prepare_chosen(shape: _RangeShape, fields: Fields) -> Prepared:
     return _prepare_range(shape, fields)
 

@@ -31,7 +31,7 @@ _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
 
 
 def was_trashed(seconds: int) -> ColumnElement[bool]:
-    """Return the condition that a session has been in the trash for so long."""
+    """Return the condition that a session has been in the trash for `seconds`."""
     before = utc_now() - timedelta(seconds=seconds)
     return and_(ChatSession.trashed_at.is_not(None), ChatSession.trashed_at <= before)
 
@@ -44,7 +44,7 @@ def has_expired() -> ColumnElement[bool]:
 
 
 def is_unused(owner_id: str, days: int) -> ColumnElement[bool]:
-    """Return the condition of an owner's sessions without activity for so many days.
+    """Return the condition of an owner's sessions without activity for `days`.
 
     Pinned sessions do not meet it.
     """
@@ -76,7 +76,7 @@ def find_due(condition: ColumnElement[bool], *, limit: int = BATCH) -> list[UUID
 
 
 def count_due(trash_seconds: int) -> int:
-    """Return how many sessions have been in the trash for so long."""
+    """Return how many sessions have been in the trash for `trash_seconds`."""
     return (
         db.session.scalar(select(func.count()).where(was_trashed(trash_seconds))) or 0
     )
@@ -121,7 +121,7 @@ def list_candidates(
 
 
 def each_owner() -> Iterator[str]:
-    """Yield the owner of each session once, in two index lookups each."""
+    """Yield each owner of sessions once, with one index lookup for each."""
     owner = ChatSession.owner_id
     owner_id = db.session.scalar(select(func.min(owner)))
     while owner_id is not None:

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
 from chatstore.store.batches import fitting
+from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.facets import COLUMNS, replace_facets
 from chatstore.store.json_rows import stored_bytes
 from chatstore.store.sessions import folded_name
@@ -44,7 +45,7 @@ class Sums:
 def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch | None:
     """Rewrite the next sessions by id; return None when no sessions are left."""
     sizes = select(ChatSession.id, _SIZE).order_by(ChatSession.id).limit(BATCH)
-    sizes = sizes.where(ChatSession.former_owner_id.is_(None))
+    sizes = sizes.where(IS_WHOLE)
     if after is not None:
         sizes = sizes.where(ChatSession.id > after)
     rows = db.session.execute(sizes).all()
@@ -52,15 +53,16 @@ def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch 
     locked = (
         select(ChatSession)
         .where(ChatSession.id.in_([row.id for row in batch]))
-        .where(ChatSession.former_owner_id.is_(None))
+        .where(IS_WHOLE)
         .order_by(ChatSession.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     chats = db.session.scalars(locked).all()
     for chat in chats:
-        columns = {name: getattr(chat, name) for name in COLUMNS.values()}
-        replace_facets({chat.id: columns}, owner_id=chat.owner_id)
+        if chat.trashed_at is None:  # a session in the trash has no facets
+            columns = {name: getattr(chat, name) for name in COLUMNS.values()}
+            replace_facets({chat.id: columns}, owner_id=chat.owner_id)
         folded = folded_name(chat.name)
         if chat.name_folded != folded:
             _change(chat, name_folded=folded)
@@ -68,7 +70,7 @@ def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch 
 
 
 def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
-    """Return the right sums of the sessions of the batch that have wrong ones.
+    """Return the right sums of those sessions of the batch that have wrong ones.
 
     Only reads, because a session may have a million messages.
     """
@@ -85,7 +87,7 @@ def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
             Message,
             (Message.session_id == ChatSession.id) & Message.extra.is_not(None),
         )
-        .where(ChatSession.id <= batch.last, ChatSession.former_owner_id.is_(None))
+        .where(ChatSession.id <= batch.last, IS_WHOLE)
         .group_by(ChatSession.id)
     )
     if after is not None:
@@ -98,7 +100,7 @@ def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
 
 
 def correct_sums(sums: Sums) -> bool:
-    """Write the sums unless the session has changed since; return whether it has not.
+    """Write the sums; return False, and write none, if the session has changed since.
 
     The sums are shown, so the session's revision changes with them.
     """

@@ -35,6 +35,7 @@ from chatstore.store.filters import (
     select_matching,
 )
 from chatstore.store.json_rows import (
+    Fields,
     as_instant,
     formatted,
     join_columns,
@@ -44,7 +45,7 @@ from chatstore.store.json_rows import (
     stored_bytes,
 )
 from chatstore.store.paging import Page, SessionPlace
-from chatstore.store.sessions import Fields, is_in_trash, session_json
+from chatstore.store.sessions import is_in_trash, session_json
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,

@@ -44,6 +44,8 @@ from chatstore.store import deletions
 from chatstore.store.facets import add_facets, replace_facets
 from chatstore.store.filters import has_external_id
 from chatstore.store.json_rows import (
+    MAX_FIELD_SETS,
+    Fields,
     as_json,
     columns_by_attribute,
     formatted,
@@ -168,9 +170,6 @@ _JSON_COLUMNS = {
         cast(func.nullif(HEAD_SEQ, 0), Text), literal_column("'null'")
     ),
 }
-Fields = tuple[str, ...]
-# Callers may choose from 2^n sets of fields, so a cache keeps only the latest ones.
-_MAX_FIELD_SETS = 64
 
 
 def session_json(
@@ -198,8 +197,8 @@ def _json_by_external_id(fields: Fields | None = None) -> Prepared:
 # Reads of whole sessions must stay prepared, whatever fields others choose.
 _SESSION_JSON_BY_ID = _json_by_id()
 _SESSION_JSON_BY_EXTERNAL_ID = _json_by_external_id()
-_prepare_by_id = lru_cache(maxsize=_MAX_FIELD_SETS)(_json_by_id)
-_prepare_by_external_id = lru_cache(maxsize=_MAX_FIELD_SETS)(_json_by_external_id)
+_prepare_by_id = lru_cache(maxsize=MAX_FIELD_SETS)(_json_by_id)
+_prepare_by_external_id = lru_cache(maxsize=MAX_FIELD_SETS)(_json_by_external_id)
 
 
 class SessionJson(NamedTuple):

@@ -69,7 +69,7 @@ def list_tags(
 
 
 def _begins_with(prefix: str) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions of a range, which indexes have in any collation."""
+    """Yield the conditions of a range, for which any collation can use the index."""
     if not prefix:
         return
     at_least, less = (">=", "<") if is_sqlite() else ("~>=~", "~<~")

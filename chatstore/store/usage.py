@@ -41,7 +41,7 @@ from chatstore.db import UtcDateTime, cached_per_database, db, is_sqlite
 from chatstore.enums import UsageSplit
 from chatstore.errors import Flaw, ValidationFailed
 from chatstore.models import ChatSession, Message, UsageCount, UsageProgress
-from chatstore.models.sessions import NAME_LENGTH
+from chatstore.models.sessions import NAME_LENGTH, OWNER
 from chatstore.periods import Period
 from chatstore.store.batches import fitting
 from chatstore.store.json_rows import disk_bytes
@@ -63,10 +63,11 @@ class Bounds:
     batch_extra_bytes: int = 8 * 1024 * 1024
     # A message is added when it is this old. Clocks of nodes may differ by less.
     lag: timedelta = timedelta(minutes=1)
+    # A query counts the first of these numbers of messages whose JSON is small enough.
     live: Sequence[int] = (50_000, 2000, 100, 5)
     live_extra_bytes: int = 64 * 1024 * 1024
     counts: int = 100_000
-    # With more messages to count itself, a query should start the background worker.
+    # With this many messages to count itself, a query starts the background worker.
     live_without_worker: int = 5000
 
 
@@ -140,8 +141,6 @@ def _quarter_of_in_postgresql(element: Any, compiler: Any, **options: Any) -> st
     return f"CAST(floor(extract(epoch FROM {instant}) / {QUARTER_SECONDS}) AS integer)"
 
 
-# A session that is deleted now was its former owner's.
-_OWNER = func.coalesce(ChatSession.former_owner_id, ChatSession.owner_id)
 _MODEL = func.coalesce(
     Message.extra["model"].as_string(), ChatSession.llm_model_name
 ).cast(String(NAME_LENGTH))
@@ -149,7 +148,7 @@ _IS_USED = or_(
     ChatSession.forked_from_id.is_(None), Message.timestamp >= ChatSession.created_at
 )
 _PLACE: dict[str, Any] = {
-    "owner_id": _OWNER,
+    "owner_id": OWNER,
     "quarter": quarter_of(Message.timestamp),
     "model": _MODEL,
     "role": Message.role,
@@ -183,10 +182,9 @@ def find_horizon() -> int:
 def add_batch(*, horizon: int, bounds: Bounds = BOUNDS) -> int:
     """Add the next messages to `usage_counts`; return how many, 0 if none may be added.
 
-    `horizon` is from `find_horizon`, called before this transaction: while one of the
-    transactions of then runs, it could commit smaller ids. So nothing is added before
-    all of them have ended. Another process that adds messages now makes this one wait
-    for the next time.
+    `horizon` is from `find_horizon`, called before this transaction. A transaction that
+    ran then could still commit smaller ids, so nothing is added before all of them have
+    ended. Nothing is added either while another process adds messages.
     """
     last = _lock_progress()
     if last is None or not _have_ended(horizon):
@@ -258,7 +256,7 @@ def _inserting(model: Any) -> Any:
 
 
 def correct_tokens(message_id: int, gained: Tokens) -> None:
-    """Add tokens that an edit of a message brings, if the message was added before.
+    """Add the tokens that an edit of a message gains, if the message was added before.
 
     The message must be locked and not edited yet. The lock on the progress keeps
     `add_batch` from adding the message meanwhile.
@@ -330,7 +328,7 @@ def quarter_number(instant: datetime) -> int:
 
 
 def _find_waiting(bounds: Bounds) -> tuple[int, int, bool]:
-    """Return the last id to count now, how many messages that is, whether it is all."""
+    """Return the last id to count now, how many messages, and whether these are all."""
     for most in bounds.live:
         waiting = (
             select(Message.id, disk_bytes(Message.extra).label("bytes"))
@@ -376,7 +374,7 @@ def _counting(split: UsageSplit) -> Any:
         .where(
             Message.id > func.coalesce(_LAST_ADDED, 0),
             Message.id <= bindparam("until", type_=BigInteger),
-            _is_owned(_OWNER),
+            _is_owned(OWNER),
             _IS_USED,
             _in_range(quarter, Integer()),
         )

@@ -90,11 +90,12 @@ def validate_messages(session_id: UUID) -> str | None:
 
 
 def is_known_page(etag: dict[str, str]) -> bool:
-    """Whether If-None-Match says that the client has the page with this header."""
+    """Whether If-None-Match names this ETag, so that the client has the page."""
     header = request.environ.get("HTTP_IF_NONE_MATCH")
     if not etag or header is None:
         return False
-    # Our tags have no commas, so this finds them as a parser would, at a third of it.
+    # Our tags have no commas, so this finds them as a parser would, at a third of the
+    # cost.
     known = {each.strip().removeprefix("W/") for each in header.split(",")}
     return "*" in known or etag["ETag"].removeprefix("W/") in known
 

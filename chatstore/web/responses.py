@@ -29,7 +29,7 @@ class MessagesResponse(Response):
 
 
 class SessionResponse(Response):
-    """A response with a session that it did not create."""
+    """A response with a session that its request did not create."""
 
 
 def messages_of(response: BaseResponse) -> AnsweredMessages:

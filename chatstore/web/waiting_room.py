@@ -23,8 +23,8 @@ from chatstore.settings import Settings
 from chatstore.store.changes import last_change_ids
 from chatstore.web.observe import show_waiting_requests
 
-# An append must reach all waiting clients within a second. Two looks fit in there with
-# the answers, and four statements a second cost a database nothing.
+# An append must reach all waiting clients within a second, which leaves time for two
+# looks and the answers. Four statements a second cost a database next to nothing.
 WATCH_SECONDS = 0.25
 # A statement about this many owners takes a few milliseconds.
 _MAX_OWNERS = 200
@@ -44,9 +44,9 @@ class _Waiter:
 class WaitingRoom:
     """The requests of one process that wait for a change, and their watcher.
 
-    The watcher is a thread that runs while somebody waits. Every `watch_seconds` it
-    asks for the last changes of all owners that wait. At most `max_waiting` requests
-    wait, `max_blocked` of them in a thread of their own.
+    The watcher is a thread that runs while a request waits. Every `watch_seconds` it
+    reads the last change of each owner that has waiting requests. At most `max_waiting`
+    requests wait, and at most `max_blocked` of them block their threads.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class WaitingRoom:
         self._max_waiting = max_waiting
         self._max_blocked = max_blocked
         self._watch_seconds = watch_seconds
-        self._is_away = False
+        self._is_database_away = False
         self.forget()
         _rooms.add(self)
 
     def forget(self) -> None:
-        """Forget all who wait: after a fork they wait in the other process."""
+        """Forget all waiting requests: after a fork the parent process has them."""
         self._lock = threading.Lock()
         self._waiters: set[_Waiter] = set()
         self._blocked = threading.BoundedSemaphore(self._max_blocked)
@@ -81,7 +81,7 @@ class WaitingRoom:
         """
         waiter = _Waiter(owner_id, seen, wake)
         with self._lock:
-            if len(self._waiters) >= self._max_waiting or not self._is_watched():
+            if len(self._waiters) >= self._max_waiting or not self._ensure_watcher():
                 return None
             self._waiters.add(waiter)
             show_waiting_requests(len(self._waiters))
@@ -114,11 +114,11 @@ class WaitingRoom:
             last_ids = self._read_last_ids([*{each.owner_id for each in waiters}])
         except Exception as error:
             # They wait on; the database may be back before their time is over.
-            if not self._is_away:
+            if not self._is_database_away:
                 log.warning("no look at the changes", cause=db_error_text(error))
-            self._is_away = True
+            self._is_database_away = True
             return
-        self._is_away = False
+        self._is_database_away = False
         for waiter in waiters:
             if last_ids.get(waiter.owner_id, 0) > waiter.seen and self._leave(waiter):
                 waiter.wake()
@@ -138,8 +138,8 @@ class WaitingRoom:
             show_waiting_requests(len(self._waiters))
             return is_here
 
-    def _is_watched(self) -> bool:
-        """Whether the watcher runs; start it if it does not."""
+    def _ensure_watcher(self) -> bool:
+        """Start the watcher unless it runs; return whether it runs now."""
         if not self._is_watching:
             thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
             try:
@@ -176,7 +176,7 @@ os.register_at_fork(after_in_child=_forget_all)
 def init_waiting(app: Flask, settings: Settings) -> None:
     """Give `app` its waiting room.
 
-    Requests that block their threads may block a quarter of them.
+    Waiting requests may block a quarter of the threads.
     """
     room = WaitingRoom(
         app,

@@ -27,7 +27,7 @@ def prepare(work: Any) -> None:
 
 
 def upgrade() -> None:
-    """Do nothing more."""
+    """Do nothing: `prepare` has created the table."""
 
 
 def downgrade() -> None:

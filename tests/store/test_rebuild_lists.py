@@ -9,6 +9,7 @@ from chatstore.store.rebuild_lists import (
     find_wrong_sums,
     rebuild_batch,
 )
+from chatstore.store.trash import trash_session
 from chatstore.store.verify.lists import find_wrong_facets, find_wrong_names
 from chatstore.store.verify.tokens import find_wrong_tokens
 
@@ -80,3 +81,13 @@ def test_token_sums_are_written_again(db_session, make_session):
     assert list(find_wrong_tokens()) == []
     assert find_wrong_sums(batch, after=None) == []
     assert find_wrong_sums(batch, after=batch.last) == []
+
+
+def test_a_session_in_the_trash_gets_its_name_and_no_facets(db_session, make_session):
+    chat = make_session(owner_id="alice", name="Name", metadata_tags=["a"])
+    run_write(trash_session, chat.id, owner_id="alice")
+    with transaction():
+        db.session.execute(ChatSession.__table__.update().values(name_folded="other"))
+    assert violations() == 1
+    assert relisted() == [1]
+    assert violations() == 0

@@ -1,6 +1,6 @@
 """Ways to break a database under a running application, for both kinds of database."""
 
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import text
@@ -31,9 +31,13 @@ def taken_away(app, request):
         db.engine.dispose()
     if url.get_backend_name() == "sqlite":
         path = Path(url.database)
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.mkdir()  # SQLite would create a missing file, but cannot open a directory
+        # SQLite creates a missing file, but cannot open a directory. A thread of the
+        # app may create the file between the two steps.
+        while not path.is_dir():
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            with suppress(FileExistsError):
+                path.mkdir()
         yield
         return
     server = request.getfixturevalue("postgres")

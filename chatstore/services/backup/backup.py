@@ -97,7 +97,7 @@ def restore_backup(
         )
     restore = _restore_sqlite if kind == "SQLite" else _restore_postgresql
     restore(file, is_replacing, progress)
-    progress("beginning the change feed anew")
+    progress("starting a new change feed")
     renew_feed()
     return check_contents("The restored database", progress)
 

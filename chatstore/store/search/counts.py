@@ -20,7 +20,7 @@ from chatstore.store.search.plans import (
 
 
 class Total(NamedTuple):
-    """A number of hits; if it is not exact, there are at least so many."""
+    """A number of hits; a lower bound if it is not exact."""
 
     hits: int
     is_exact: bool
@@ -28,7 +28,7 @@ class Total(NamedTuple):
 
 @dataclass(frozen=True)
 class Doubtful:
-    """Keys of matches that are not hits as far as their texts were checked.
+    """Keys of matches that are not hits, as far as their texts were checked.
 
     `has_unchecked` says whether some of them may be hits.
     """

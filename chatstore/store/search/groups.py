@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from chatstore.db import read_connection
 from chatstore.enums import SearchPart, SearchSort
+from chatstore.store.json_rows import as_uuid
 from chatstore.store.search.counts import Total, count_hits, find_doubtful
 from chatstore.store.search.criteria import BOUNDS, Bounds, Criteria, SearchPlace
 from chatstore.store.search.hits import Hit, make_hits, scores_of
@@ -19,7 +20,6 @@ from chatstore.store.search.pages import Search, criteria_of
 from chatstore.store.search.plans import (
     FirstLook,
     FoundSession,
-    as_uuid,
     find_by_keys,
     find_sessions,
     narrow,

@@ -12,9 +12,9 @@ from chatstore.fulltext.query import Query
 from chatstore.fulltext.score import score_text
 from chatstore.fulltext.snippets import Snippet, characters_each, cut_snippet
 from chatstore.fulltext.words import INDEXED_CHARACTERS, WHOLE_BYTES, is_whole
-from chatstore.store.json_rows import as_instant
+from chatstore.store.json_rows import as_instant, as_uuid
 from chatstore.store.search.criteria import Criteria
-from chatstore.store.search.plans import as_uuid, read_texts
+from chatstore.store.search.plans import read_texts
 from chatstore.store.search.rows import MatchRow
 
 # A page checks at most this many characters of texts for a phrase.

@@ -56,6 +56,7 @@ from chatstore.db import is_sqlite
 from chatstore.db.prepared import Prepared
 from chatstore.enums import SearchPart
 from chatstore.fulltext.words import INDEXED_CHARACTERS
+from chatstore.store.json_rows import as_uuid
 from chatstore.store.search import statements
 from chatstore.store.search.criteria import SAMPLED, Criteria, SearchPlace, Shape
 from chatstore.store.search.rows import MatchRow
@@ -304,8 +305,3 @@ def read_texts(
         some = orjson.dumps(keys[first : first + _TEXTS_AT_ONCE]).decode()
         parameters = {"keys": some, "length": INDEXED_CHARACTERS + 1}
         yield from prepared.rows(connection, parameters)
-
-
-def as_uuid(sent: UUID | str) -> UUID:
-    """Return a driver's value as a UUID; SQLite's driver gives a text."""
-    return sent if isinstance(sent, UUID) else UUID(sent)

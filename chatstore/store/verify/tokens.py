@@ -6,7 +6,7 @@ from sqlalchemy import and_, or_, select
 
 from chatstore.db import db
 from chatstore.models import ChatSession, Message
-from chatstore.store.deletions import IS_VISIBLE
+from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.tokens import INPUT_TOKENS, OUTPUT_TOKENS, summed
 
 
@@ -21,7 +21,7 @@ def find_wrong_tokens() -> Iterator[str]:
     ]
     stored = [ChatSession.input_tokens, ChatSession.output_tokens]
     is_wrong = or_(*(kept != found for kept, found in zip(stored, sums, strict=True)))
-    query = select(ChatSession.id, *stored, *sums).where(and_(IS_VISIBLE, is_wrong))
+    query = select(ChatSession.id, *stored, *sums).where(and_(IS_WHOLE, is_wrong))
     for row in db.session.execute(query, execution_options={"yield_per": 1000}):
         chat_id, *counts = row
         yield (

@@ -2,6 +2,7 @@ import pytest
 
 from chatstore.db import run_write
 from chatstore.store.messages import append_message
+from chatstore.store.trash import trash_session
 from chatstore.store.verify.checks import CHECKS
 from tests.support.breakage import damage_rows
 
@@ -36,8 +37,11 @@ def test_right_sums_are_accepted(chat, make_session):
     assert violations() == {}
 
 
+@pytest.mark.parametrize("is_trashed", [False, True])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_wrong_sums_are_found(chat, database_url, damage):
+def test_wrong_sums_are_found(chat, database_url, damage, is_trashed):
+    if is_trashed:
+        run_write(trash_session, chat.id, owner_id="local")
     statement, *counts = DAMAGES[damage]
     damage_rows(database_url, statement)
     sentence = (
