@@ -35,7 +35,8 @@ class Period:
 @cache
 def known_zones() -> frozenset[str]:
     """Return the names of the time zones of this machine and of the package tzdata."""
-    return frozenset(zoneinfo.available_timezones())
+    # Systems add these two: the machine's own zone, and one that is not set.
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}
 
 
 def periods_between(

@@ -289,7 +289,9 @@ def _columns(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer_found(chat: sessions.SessionJson) -> Response:
-    return json_response(SessionSchema, chat.text, headers=etag_header(chat))
+    # The same tag as in the answer that created the session.
+    etag = etag_header(chat._replace(found_id=None))
+    return json_response(SessionSchema, chat.text, headers=etag)
 
 
 def _answer_created(chat: ChatSession) -> Response:

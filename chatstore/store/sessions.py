@@ -187,7 +187,7 @@ def _json_by_id(fields: Fields | None = None) -> Prepared:
 
 def _json_by_external_id(fields: Fields | None = None) -> Prepared:
     return Prepared(
-        select(session_json(fields), ChatSession.revision).where(
+        select(session_json(fields), ChatSession.revision, ChatSession.id).where(
             ChatSession.owner_id == bindparam("the_owner"),
             has_external_id(bindparam("the_external_id")),
         )
@@ -202,10 +202,14 @@ _prepare_by_external_id = lru_cache(maxsize=MAX_FIELD_SETS)(_json_by_external_id
 
 
 class SessionJson(NamedTuple):
-    """The JSON text of a session, and the session's revision."""
+    """The JSON text of a session, and the session's revision.
+
+    `found_id` is the driver's value of its id if it was found by its external id.
+    """
 
     text: str
     revision: int
+    found_id: Any = None
 
 
 def get_session_json(

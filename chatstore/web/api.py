@@ -67,6 +67,8 @@ class Operation:
                 load_query(_NO_PARAMETERS)
             if body:
                 loaded = (load_body(body),)
+            if etag and request.if_none_match.star_tag:
+                return Response(status=304, headers=etag)
             if self.validator and etag is None:
                 etag = page_etag(self.validator(**path_values))
             answer = partial(self._answer, view, *loaded, **path_values)

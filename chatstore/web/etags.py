@@ -1,8 +1,10 @@
 """Entity tags (RFC 9110, section 8.8.3): a revision number in quotes.
 
 The tag of a message with feedback also has a digest of the feedback, because feedback
-changes the answer but not the revision. The tag of a page is a digest of its request
-and of a validator, see `store.validators`.
+changes the answer but not the revision. That of a session read by its external id has
+a digest of its id, because another session may get the external id. The tag of a page
+is a digest of its request and of a validator, see `store.validators`.
+
 The UPDATE in store/ checks the preconditions of writes. To read and compare here would
 leave a race between the check and the write.
 """
@@ -33,6 +35,9 @@ def etag_header(resource: Tagged) -> dict[str, str]:
 
 
 def _tag(resource: Tagged) -> str:
+    if isinstance(resource, SessionJson) and resource.found_id is not None:
+        digest = hashlib.sha256(str(resource.found_id).encode()).hexdigest()
+        return f"{resource.revision}-{digest[:12]}"
     if isinstance(resource, MessageJson) and resource.feedback is not None:
         digest = hashlib.sha256(resource.feedback.encode()).hexdigest()
         return f"{resource.revision}-{digest[:12]}"
@@ -90,14 +95,17 @@ def validate_messages(session_id: UUID) -> str | None:
 
 
 def is_known_page(etag: dict[str, str]) -> bool:
-    """Whether If-None-Match names this ETag, so that the client has the page."""
+    """Whether If-None-Match names this ETag, so that the client has the page.
+
+    The caller looks for `*` once it knows that the request is right.
+    """
     header = request.environ.get("HTTP_IF_NONE_MATCH")
     if not etag or header is None:
         return False
     # Our tags have no commas, so this finds them as a parser would, at a third of the
     # cost.
     known = {each.strip().removeprefix("W/") for each in header.split(",")}
-    return "*" in known or etag["ETag"].removeprefix("W/") in known
+    return etag["ETag"].removeprefix("W/") in known
 
 
 def if_match_revisions() -> frozenset[int] | None:

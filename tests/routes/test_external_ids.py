@@ -45,6 +45,8 @@ def test_put_creates_the_session(alice, clock):
         "external_id": "ticket/1",
         "forked_from": None,
         "head_seq": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
     }
     assert response.headers["Location"] == session_url(response.json)
     assert response.headers["ETag"] == '"1"'
@@ -103,8 +105,10 @@ def test_get_returns_the_session_unless_it_is_the_same(alice):
     created = alice.put(URL, json=BODY)
     found = alice.get(URL)
     assert (found.status_code, found.json) == (200, created.json)
-    assert found.headers["ETag"] == '"2"'  # the message is a change
-    assert alice.get(URL, headers={"If-None-Match": '"2"'}).status_code == 304
+    # The message is a change.
+    etag = found.headers["ETag"]
+    assert etag.startswith('"2-')
+    assert alice.get(URL, headers={"If-None-Match": etag}).status_code == 304
 
 
 def test_another_owners_external_id_is_free_and_unknown(alice, make_session):
@@ -155,3 +159,13 @@ def test_a_deleted_session_frees_its_external_id(alice):
     assert alice.delete(session_url(chat)).status_code == 204
     assert_problem(alice.get(URL), 404)
     assert alice.put(URL, json={}).status_code == 201
+
+
+def test_a_tag_of_another_session_with_the_external_id_is_not_known(alice):
+    first = alice.put(URL, json={"name": "old"}).json
+    etag = alice.get(URL).headers["ETag"]
+    assert alice.get(URL, headers={"If-None-Match": etag}).status_code == 304
+    assert alice.delete(session_url(first)).status_code == 204
+    alice.put(URL, json={"name": "new"})
+    answer = alice.get(URL, headers={"If-None-Match": etag})
+    assert (answer.status_code, answer.json["name"]) == (200, "new")

@@ -136,6 +136,8 @@ def test_usage_is_the_callers(app, alice, make_session, clock):
         ("by=year", "/by"),
         ("by=", "/by"),
         ("tz=", "/tz"),
+        ("tz=localtime", "/tz"),
+        ("tz=Factory", "/tz"),
         ("tz=Mars", "/tz"),
         ("tz=America", "/tz"),
         ("tz=../UTC", "/tz"),

@@ -105,6 +105,8 @@ def _answers_with_deleted(session_id: UUID, owner_id: str) -> Any:
             and_(
                 record.answer != "",
                 record.session_id == session_id,
+                # A restored session may have lost messages before the answer was made.
+                record.request.not_like("%/restore"),
                 # A fork copies deleted messages too, which its answer never held. Such
                 # a copy is at revision 1. A deletion makes a higher one.
                 held.where(Message.revision > 1),

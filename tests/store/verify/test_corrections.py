@@ -176,3 +176,13 @@ def test_a_fork_of_deleted_messages_is_right_whatever_the_clock_says(
     assert forked.status_code == 201
     with app.app_context():
         assert [line for check in CHECKS for line in check.find()] == []
+
+
+def test_a_restored_session_may_have_lost_messages_before(alice, chat, app):
+    url = session_url(chat)
+    assert alice.post(f"{url}/clear").status_code == 200
+    assert alice.delete(url).status_code == 204
+    restored = alice.post(f"{url}/restore", headers={"Idempotency-Key": "undo"})
+    assert restored.status_code == 200
+    with app.app_context():
+        assert [line for check in CHECKS for line in check.find()] == []
