@@ -222,7 +222,7 @@ def stats_command() -> None:
 @click.option("--split", default="none", show_default=True, help="model, role, none.")
 @click.option("--json", "is_json", is_flag=True, help="Print the API's answer.")
 def usage_command(owner: str, is_json: bool, **given: str | None) -> None:
-    """Count messages, bytes and tokens of an owner, with a bar chart on a terminal."""
+    """Count what an owner used: messages, bytes and tokens."""
     query = _load_usage_query(given)
     with _create_admin_app().app_context(), _progress_line() as progress:
         check_revision()

@@ -3,7 +3,7 @@
 from sqlalchemy import func, inspect, literal, select, text
 
 from chatstore.db import db
-from chatstore.models import ChangeFeed, Job
+from chatstore.models import ChangeFeed, Job, UsageProgress
 
 
 def get_sqlite_pragma(name: str) -> str:
@@ -39,9 +39,9 @@ def has_rows() -> bool:
     )
 
 
-# Migrations write the row of the change feed, and servers without any session write
-# their jobs.
-_WITHOUT_DATA = {ChangeFeed.__tablename__, Job.__tablename__}
+# Migrations write the rows of the change feed and of the progress of usage, and servers
+# without any session write their jobs.
+_WITHOUT_DATA = {each.__tablename__ for each in (ChangeFeed, Job, UsageProgress)}
 
 
 def export_snapshot() -> str:

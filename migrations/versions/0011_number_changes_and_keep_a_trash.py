@@ -186,13 +186,15 @@ def prepare(work: Any) -> None:
 def upgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
-        op.execute("INSERT INTO change_feed VALUES (1, lower(hex(randomblob(16))), 1)")
+        op.execute(NEXT)
         for name, (event, *statements) in SQLITE_TRIGGERS.items():
-            op.execute(
-                f"CREATE TRIGGER {name} {event} BEGIN {'; '.join(statements)}; END"
-            )
+            body = "; ".join(statements)
+            op.execute(f"CREATE TRIGGER {name} {event} BEGIN {body}; END")
         return
-    op.execute("INSERT INTO change_feed VALUES (1, gen_random_uuid(), 0)")
+    op.execute(
+        "INSERT INTO change_feed VALUES (1, gen_random_uuid(), 0)"
+        " ON CONFLICT (id) DO NOTHING"
+    )
     for name, body in FUNCTIONS.items():
         op.execute(
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"

@@ -16,7 +16,12 @@ from tests.support import (
 )
 from tests.support.breakage import taken_away
 
-LISTS = [SESSIONS, f"{SESSIONS}?limit=2&count=true", f"{API}/tags", f"{API}/models"]
+LISTS = [
+    SESSIONS,
+    f"{SESSIONS}?limit=2&pinned_first=true",
+    f"{API}/tags",
+    f"{API}/models",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +44,12 @@ def assert_known(client, url, etag):
     answer = get(client, url, etag)
     assert (answer.status_code, answer.data) == (304, b"")
     assert answer.headers["ETag"] == etag
+
+
+@pytest.mark.parametrize("query", ["trash=true", "count=true"])
+def test_the_trash_and_a_list_with_a_count_have_no_tag(alice, query):
+    answer = get(alice, f"{SESSIONS}?{query}", "*")
+    assert (answer.status_code, "ETag" in answer.headers) == (200, False)
 
 
 @pytest.mark.parametrize("url", LISTS)

@@ -74,6 +74,8 @@ def test_create_returns_the_session(alice, clock):
         "external_id": None,
         "forked_from": None,
         "head_seq": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
     }
 
 
@@ -98,6 +100,8 @@ def test_create_from_nothing_fills_in_the_defaults(alice, clock):
         "external_id": None,
         "forked_from": None,
         "head_seq": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
     }
 
 
@@ -143,6 +147,7 @@ def test_create_refuses_a_malformed_session(alice, body, pointer):
 
 def test_list_returns_whole_sessions(alice, make_session, clock):
     chat = make_session(name="Plans", messages=1)
+    updated = clock.iso
     response = alice.get(SESSIONS)
     assert response.status_code == 200
     assert response.json == {
@@ -151,7 +156,7 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
                 "id": str(chat.id),
                 "name": "Plans",
                 "created_at": "2026-01-02T03:04:06.678901Z",
-                "last_updated_at": clock.iso,
+                "last_updated_at": updated,
                 "llm_model_name": "test-model",
                 "rag_document_ids": [],
                 "metadata_tags": [],
@@ -165,6 +170,8 @@ def test_list_returns_whole_sessions(alice, make_session, clock):
                 "external_id": None,
                 "forked_from": None,
                 "head_seq": 1,
+                "input_tokens": 0,
+                "output_tokens": 0,
             }
         ],
         "next_cursor": None,
@@ -339,6 +346,8 @@ def test_get_returns_the_session(alice, make_session, clock, slash):
         "external_id": None,
         "forked_from": None,
         "head_seq": None,
+        "input_tokens": 0,
+        "output_tokens": 0,
     }
 
 
@@ -409,6 +418,8 @@ def test_patch_returns_the_changed_session(alice, make_session, clock, slash):
         "external_id": None,
         "forked_from": None,
         "head_seq": 1,
+        "input_tokens": 0,
+        "output_tokens": 0,
     }
     assert alice.get(session_url(chat)).json == response.json
 
