@@ -71,3 +71,5 @@ class SessionTombstone(db.Model):  # type: ignore[name-defined, misc]
     owner_id: Mapped[str] = mapped_column(Text, primary_key=True)
     change_id: Mapped[int] = mapped_column(BigInteger)
     deleted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # The session's last revision before.
+    revision: Mapped[int]

@@ -36,7 +36,7 @@ from chatstore.errors import (
     ValidationFailed,
 )
 from chatstore.fulltext.folding import fold
-from chatstore.models import ChatSession
+from chatstore.models import ChatSession, SessionTombstone
 from chatstore.models.sessions import FOLDED_LENGTH, TRASH_OWNER
 from chatstore.schemas.dumping import members_of
 from chatstore.schemas.sessions import ListedSessionSchema, SessionSchema
@@ -106,12 +106,16 @@ def create_session(
 
     def create() -> ChatSession:
         _require_future(expires_at)
+        revision = 1
         if session_id is not None:
             _refuse_taken_id(session_id)
+            revision = _first_revision(session_id, owner_id)
         if external_id is not None:
             _refuse_taken_external_id(external_id, owner_id)
         now = utc_now()
-        chat = ChatSession(**columns, created_at=now, last_updated_at=now)
+        chat = ChatSession(
+            **columns, revision=revision, created_at=now, last_updated_at=now
+        )
         db.session.add(chat)
         db.session.flush()
         add_facets(chat.id, owner_id=owner_id, columns=columns)
@@ -366,6 +370,23 @@ def _refuse_taken_id(session_id: UUID) -> None:
     query = select(ChatSession.id).where(ChatSession.id == session_id)
     if db.session.scalar(query) is not None:
         raise SessionIdTaken(session_id)
+
+
+# In the trash a session may get a few revisions more than its tombstone says.
+_REVISIONS_OF_TRASH = 10
+
+
+def _first_revision(session_id: UUID, owner_id: str) -> int:
+    """Return 1, or more if the owner had a session with the id: a new revision.
+
+    The owner's clients may still have an entity tag of that session.
+    """
+    query = select(SessionTombstone.revision).where(
+        SessionTombstone.session_id == session_id,
+        SessionTombstone.owner_id == owner_id,
+    )
+    last: int | None = db.session.scalar(query)
+    return 1 if last is None else last + _REVISIONS_OF_TRASH
 
 
 def _refuse_taken_external_id(external_id: str, owner_id: str) -> None:

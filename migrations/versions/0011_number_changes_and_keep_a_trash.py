@@ -37,6 +37,7 @@ TABLES = {
     "session_tombstones": (
         "session_id {uuid} NOT NULL, owner_id TEXT NOT NULL,"
         " change_id BIGINT NOT NULL, deleted_at {instant} NOT NULL,"
+        " revision INTEGER NOT NULL,"
         " CONSTRAINT pk_session_tombstones PRIMARY KEY (session_id, owner_id)"
     ),
 }
@@ -89,7 +90,7 @@ NUMBER_SESSION = f"UPDATE sessions SET change_id = {CURRENT} WHERE rowid = NEW.r
 BURY = (
     "INSERT OR REPLACE INTO session_tombstones"
     f" SELECT OLD.id, OLD.owner_id, {CURRENT},"
-    " strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+    " strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'), OLD.revision"
 )
 SQLITE_TRIGGERS = {
     "sessions_inserted": ("AFTER INSERT ON sessions", NEXT, NUMBER_SESSION),
@@ -130,9 +131,10 @@ FUNCTIONS = {
             WHERE session_id = NEW.id AND owner_id = NEW.owner_id;
         ELSE
             INSERT INTO session_tombstones
-            VALUES (OLD.id, OLD.owner_id, {XID}, clock_timestamp())
+            VALUES (OLD.id, OLD.owner_id, {XID}, clock_timestamp(), OLD.revision)
             ON CONFLICT (session_id, owner_id) DO UPDATE SET
-            change_id = excluded.change_id, deleted_at = excluded.deleted_at;
+            change_id = excluded.change_id, deleted_at = excluded.deleted_at,
+            revision = excluded.revision;
         END IF;
         RETURN NULL;""",
     "chatstore_note_message": f"""

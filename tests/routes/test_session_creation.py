@@ -174,3 +174,18 @@ def test_a_fork_names_its_origin(db_session, alice, make_session):
     assert alice.get(session_url(chat)).json["forked_from"] == origin
     changed = alice.patch(session_url(chat), json={"name": "n"}).json
     assert changed["forked_from"] == origin
+
+
+def test_a_session_with_the_id_of_a_deleted_one_has_other_revisions(alice):
+    first = alice.post(SESSIONS, json={"id": MISSING_ID, "name": "first"})
+    url, etags = session_url(first.json), [first.headers["ETag"]]
+    assert alice.delete(url).status_code == 204
+    etags.append(alice.post(f"{url}/restore").headers["ETag"])
+    assert alice.delete(url).status_code == 204
+    assert alice.delete(f"{url}?purge=true").status_code == 204
+    alice.post(SESSIONS, json={"id": MISSING_ID, "name": "second"})
+    for etag in etags:
+        answer = alice.get(url, headers={"If-None-Match": etag})
+        assert (answer.status_code, answer.json["name"]) == (200, "second")
+        stale = alice.patch(url, json={"name": "x"}, headers={"If-Match": etag})
+        assert_problem(stale, 412)

@@ -58,7 +58,7 @@ def test_the_purge_takes_as_many_batches_as_it_needs(db_session, make_session):
                 "WITH RECURSIVE numbers (n) AS"
                 " (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1001)"
                 " INSERT INTO session_tombstones"
-                f" SELECT {values}, 'alice', 1, deleted_at FROM numbers,"
+                f" SELECT {values}, 'alice', 1, deleted_at, 1 FROM numbers,"
                 " (SELECT min(deleted_at) AS deleted_at FROM session_tombstones) AS t"
             )
         )

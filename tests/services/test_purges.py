@@ -104,7 +104,8 @@ def test_one_server_at_a_time_makes_a_pass(trashed):
 
 def test_old_tombstones_are_purged_once_an_hour(db_session, clock):
     def bury(days):
-        tombstone = SessionTombstone(session_id=uuid4(), owner_id="alice", change_id=1)
+        tombstone = SessionTombstone(session_id=uuid4(), owner_id="alice")
+        tombstone.change_id = tombstone.revision = 1
         tombstone.deleted_at = clock.now - timedelta(days=days)
         db.session.add(tombstone)
         db.session.commit()

@@ -473,6 +473,7 @@ def crowd(db_session, database_kind):
                 "owner_id": row["owner_id"],
                 "change_id": number,
                 "deleted_at": row["created_at"],
+                "revision": 1,
             }
             for number, row in enumerate(rows, 1)
         ]
