@@ -4,7 +4,9 @@ VENV ?= .venv
 VENV_PEERS ?= .venv-peers
 SECONDS ?= 3600
 SCALE ?= 1
-# How `make check` runs the tests: `test`, or `coverage` in CI.
+# Where `make ui-api` writes, from tests/ui_types.
+API ?= api.d.ts
+# How `make check` runs the tests: `test`, as in CI, or `coverage`.
 SUITE ?= test
 BIN := $(VENV)/bin
 # The releases of Python that setup.cfg names.
@@ -20,8 +22,10 @@ FAST_TESTS := tests/fulltext tests/schemas tests/models tests/web tests/routes \
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-python test-serializable coverage check bench bench-quick torture migration settings-docs constraints clean
+.PHONY: help run test test-fast test-python test-serializable test-row-security coverage check ui-api ui-types bench bench-quick bench-ui torture fuzz-auth screenshots migration settings-docs constraints vendor clean
 export VENV_PEERS
+# Without bytecode files each process compiles all tests, and each server all modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -51,7 +55,10 @@ test-python:  ## run the fast tests on each Python of PYTHONS that is installed 
 test-serializable: $(VENV)/.dev  ## run the tests on PostgreSQL under serializable isolation
 	TEST_ISOLATION=serializable $(PYTEST) -k postgresql
 
-# Takes half as long again as the tests alone, so only CI runs it instead of them.
+test-row-security: $(VENV)/.dev  ## run the tests on PostgreSQL with row security
+	TEST_ROW_SECURITY=1 $(PYTEST) -k postgresql
+
+# Takes half as long again as the tests alone, so `make check` and CI leave it out.
 coverage: $(VENV)/.dev  ## run the tests and list unreached lines; fail below 95 %
 	$(PYTEST) --cov --cov-report=term
 
@@ -60,13 +67,30 @@ check: $(VENV)/.dev  ## check style, types and security, then run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit -q -r chatstore -s B101
+	$(MAKE) ui-types
 	$(MAKE) $(SUITE)
+
+# npm brings the compiler only; nothing of it is served.
+ui-types: $(VENV)/.dev  ## check the types of the web UI, where npm is installed
+	@if command -v npm >/dev/null; then \
+	  $(MAKE) --silent ui-api API=node_modules/api.d.ts && cd tests/ui_types \
+	    && { cmp api.d.ts node_modules/api.d.ts || { echo "The API has changed: run make ui-api"; exit 1; }; } \
+	    && node_modules/tsc/bin/tsc --project .; \
+	else echo "npm is not installed: the types of the web UI are not checked"; [ "$$CI" != true ]; fi
+
+# TypeScript 7 checks; the generator needs the compiler of TypeScript 5.
+ui-api: $(VENV)/.dev  ## make the types of the API for the web UI from /openapi.json
+	@cd tests/ui_types \
+	  && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --ignore-scripts --legacy-peer-deps --no-audit --no-fund; } \
+	  && (cd ../.. && $(BIN)/python -m tests.support.openapi_document) > node_modules/openapi.json \
+	  && node_modules/.bin/openapi-typescript node_modules/openapi.json -o $(API) >/dev/null 2>&1
 
 # An hour or two on a quiet machine; SCALE=0.01 fills in a hundredth.
 bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure chatstore and other services; write docs/performance.md
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.keyed
 	$(BIN)/python -m bench.feed
+	$(BIN)/python -m bench.access
 	$(BIN)/python -m bench.tail
 	$(BIN)/python -m bench.libraries
 	$(BIN)/python -m bench.many
@@ -81,11 +105,20 @@ bench: $(VENV)/.bench $(VENV_PEERS)/.done  ## measure chatstore and other servic
 bench-quick: $(VENV)/.load  ## print in two minutes what has become slower
 	$(BIN)/python -m bench.quick
 
+bench-ui: $(VENV)/.dev  ## measure the web UI in a browser with a quarter of the processor
+	$(BIN)/python -m bench.ui
+
 torture: $(VENV)/.dev  ## kill every process for hours, and prove that nothing is lost
 	$(BIN)/python -m tests.torture --database sqlite --seconds $(SECONDS)
 	$(BIN)/python -m tests.torture --database postgresql --seconds $(SECONDS)
 	$(BIN)/python -m tests.torture --database replicas --seconds $(SECONDS)
 	TORTURE_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/contract/test_state_machine.py
+
+fuzz-auth: $(VENV)/.dev  ## send 100,000 hostile credentials; none may be let in
+	HOSTILE_HEADERS=100000 $(BIN)/python -m pytest tests/contract/test_hostile_headers.py
+
+screenshots: $(VENV)/.dev  ## render the pictures of the web UI into docs/pictures
+	$(BIN)/python -m tests.screenshots
 
 migration: $(VENV)/.dev  ## write the next migration: make migration m="add a column"
 	@test -n "$(m)" || { echo 'Describe the migration: make migration m="add a column"'; exit 2; }
@@ -111,6 +144,10 @@ print(*sorted(lines, key=str.lower), sep="\n")
 endef
 export WRITE_CONSTRAINTS
 
+# A maintainer changes a version in static/vendor/lock.json and runs it with RENEW=--renew.
+vendor:  ## fetch the libraries of the web UI that chatstore/static/vendor/lock.json names
+	$(PYTHON) tools/vendor.py $(RENEW)
+
 clean:  ## remove environments and builds; instance/ stays
 	rm -rf $(VENV) $(VENV)-3.* $(VENV_PEERS) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache
 
@@ -120,7 +157,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # A wheel brings a newer SQLite to most machines; elsewhere we use that of Python.
-$(VENV)/.run: $(BIN)/python setup.cfg pyproject.toml constraints.txt
+$(VENV)/.run: $(BIN)/python setup.cfg setup.py pyproject.toml constraints.txt
 	$(PIP_INSTALL) --only-binary pysqlite3 -e '.[sqlite]' || $(PIP_INSTALL) -e .
 	@touch $@
 

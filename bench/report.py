@@ -16,7 +16,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
 NAMES = (
     *("speed", "keyed", "tail", "libraries", "growth", "branches"),
-    *("many", "feed", "waiting", "worst", "relevance"),
+    *("many", "feed", "access", "waiting", "worst", "relevance"),
 )
 _NOTHING = "Not measured yet."
 

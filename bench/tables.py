@@ -113,16 +113,26 @@ def _keyed(kind: str, found: Found) -> list[object]:
 def feed(found: Found) -> list[str]:
     """Return the rates of appends with the change feed and without."""
     heads = ["database", "appends/s without", "with the feed", "ratio", "target"]
-    rows = (_feed(*each) for each in found["databases"].items())
+    return _with_and_without(heads, found, targets.WITH_FEED_OF_WITHOUT)
+
+
+def access(found: Found) -> list[str]:
+    """Return the rates of reading a session with an API key and without."""
+    heads = ["database", "GET session/s without", "with a key", "ratio", "target"]
+    return _with_and_without(heads, found, targets.WITH_API_KEY_OF_WITHOUT)
+
+
+def _with_and_without(heads: list[str], found: Found, least: float) -> list[str]:
+    rows = (_compared(*each, least) for each in found["databases"].items())
     return table([*heads, "errors"], rows)
 
 
-def _feed(kind: str, found: Found) -> list[object]:
+def _compared(kind: str, found: Found, least: float) -> list[object]:
     rates = [
         Quartiles.read(found[key])
         for key in ("without_per_second", "with_per_second", "ratio")
     ]
-    verdict = targets.at_least(rates[-1].median, targets.WITH_FEED_OF_WITHOUT)
+    verdict = targets.at_least(rates[-1].median, least)
     return [kind, *rates, verdict, found["errors"]]
 
 

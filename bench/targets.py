@@ -11,6 +11,7 @@ P99_OF_P50 = 10.0
 BATCH_OF_SINGLE = 15.0  # messages per second in batches of 100
 KEYED_OF_PLAIN = 0.8  # rate of appends with a key / without
 WITH_FEED_OF_WITHOUT = 0.97  # rate of appends with the change feed / without
+WITH_API_KEY_OF_WITHOUT = 0.95  # rate of reading a session with an API key / without
 OF_PEER = 3.0
 # With 1,000,000 messages, on a quiet machine.
 SEARCH_P95_MS, FASTER_THAN_SCAN = 50.0, 20.0

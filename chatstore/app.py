@@ -7,27 +7,41 @@ from contextlib import suppress
 from pathlib import Path
 
 from flask import Flask
+from flask.sessions import SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from chatstore.access.share_reads import ShareReads
+from chatstore.app_state import add_to_app
 from chatstore.db import init_database
 from chatstore.db.group_commit import init_group_commit
 from chatstore.errors import SettingsError
 from chatstore.logs import configure_logs
 from chatstore.routes import API_BLUEPRINTS, PAGE_BLUEPRINTS
 from chatstore.services.background import init_background
+from chatstore.services.quotas import init_quotas
 from chatstore.settings import PREFIX, Settings
 from chatstore.shell import init_shell
+from chatstore.web.auth import init_auth
 from chatstore.web.converters import init_converters
+from chatstore.web.cors import init_cors
 from chatstore.web.hosts import init_hosts
 from chatstore.web.json_provider import OrjsonProvider
 from chatstore.web.observe import init_observation
 from chatstore.web.openapi import init_openapi
 from chatstore.web.problems import init_problems
+from chatstore.web.rate_limits import init_rate_limits
 from chatstore.web.streaming import init_streaming
 from chatstore.web.waiting_room import init_waiting
 
 # token_urlsafe(32) returns 43 characters, so a shorter secret was cut off.
 _WHOLE_SECRET = re.compile(r"[^\0-\x1f\ufffd]{43,}")
+
+
+class _NoSessions(SessionInterface):
+    """Reads no cookie: Flask's own sessions take a tenth of a small request."""
+
+    def open_session(self, *_: object) -> None:
+        return None
 
 
 def create_app(
@@ -39,7 +53,7 @@ def create_app(
     nor a secret file, so the database must exist. Raises SettingsError.
     """
     settings = settings or Settings.from_env()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     configure_logs(level=settings.log_level, style=settings.log_format)
     _configure_database(app, settings, creates_files)
     _configure_requests(app, settings, creates_files)
@@ -51,6 +65,7 @@ def create_app(
 
 
 def _configure_requests(app: Flask, settings: Settings, creates_files: bool) -> None:
+    app.session_interface = _NoSessions()
     app.config["CHATSTORE"] = settings
     app.config["SECRET_KEY"] = settings.secret_key or _secret_key(
         settings, creates_files
@@ -61,6 +76,11 @@ def _configure_requests(app: Flask, settings: Settings, creates_files: bool) -> 
     app.url_map.merge_slashes = False
     init_observation(app)
     init_hosts(app, settings)
+    init_cors(app, settings)
+    init_rate_limits(app, settings)
+    init_auth(app, settings)
+    init_quotas(app, settings)
+    add_to_app(app, ShareReads())
     init_streaming(app, settings)
     init_waiting(app, settings)
     init_problems(app)

@@ -1,14 +1,12 @@
 """The `chatstore` command: what an administrator does from a terminal."""
 
 import os
-import re
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,16 +16,22 @@ from uuid import UUID
 
 import click
 import orjson
-from flask import Flask
 from flask.cli import ScriptInfo, shell_command
 from marshmallow import ValidationError, fields
 from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
 from chatstore import __version__
-from chatstore.app import create_app
+from chatstore.access.owners import LOCAL_OWNER
 from chatstore.bar_chart import draw_table
 from chatstore.clock import format_instant, utc_now
+from chatstore.commands.admin import AGE, Commands, create_admin_app, progress_line
+from chatstore.commands.audit import audit_command
+from chatstore.commands.demo import demo_command
+from chatstore.commands.keys import keys_group
+from chatstore.commands.owners import OWNER, owners_group, print_traces
+from chatstore.commands.row_security import row_security_group
+from chatstore.commands.static import static_command
 from chatstore.db import db, run_read, run_write
 from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import (
@@ -39,6 +43,7 @@ from chatstore.db.revisions import (
     migrate,
 )
 from chatstore.db.sqlite import network_file_system
+from chatstore.enums import AuditAction, BulkAction
 from chatstore.errors import ChatstoreError, ValidationFailed
 from chatstore.fulltext.index_format import MESSAGES, NAMES
 from chatstore.schemas.dumping import compile_dump
@@ -50,43 +55,11 @@ from chatstore.services.backup import backup
 from chatstore.services.backup.integrity import pluralize
 from chatstore.services.purges import compact_index, purge_matching
 from chatstore.settings import Settings
-from chatstore.store import idempotency, purges, rebuild_lists, stats
+from chatstore.store import audit, idempotency, purges, rebuild_lists, stats
 from chatstore.store.filters import SessionFilters
 from chatstore.store.search import rebuild
 from chatstore.store.verify import checks
 from chatstore.store.verify.index import Progress
-from chatstore.web.auth import LOCAL_OWNER
-
-
-class Commands(click.Group):
-    """A command group that turns errors into one sentence and exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ChatstoreError as error:
-            raise click.ClickException(error.detail) from error
-        except SQLAlchemyError as error:
-            cause = db_error_text(error)
-            raise click.ClickException(f"The database failed: {cause}") from error
-
-
-class Age(click.ParamType):  # type: ignore[type-arg]
-    """A length of time such as 90m, 36h or 7d."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        parts = re.fullmatch(r"([0-9]{1,5})([mhd])", str(value))
-        if not parts:
-            self.fail(f"{value!r} is not an age. Give, for example, 90m, 36h or 7d.")
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[parts[2]]
-        return timedelta(**{unit: int(parts[1])})
-
-
-AGE = Age()
 
 
 @click.group(cls=Commands)
@@ -95,13 +68,21 @@ def main() -> None:
     """Keep LLM chat sessions and their messages behind a REST API."""
 
 
+main.add_command(keys_group)
+main.add_command(audit_command)
+main.add_command(owners_group)
+main.add_command(demo_command)
+main.add_command(row_security_group)
+main.add_command(static_command)
+
+
 @main.command("serve")
 @click.option(
     "--migrate", "is_migrating", is_flag=True, help="Migrate any database first."
 )
 def serve_command(is_migrating: bool) -> None:
-    """Start the server, and first migrate a database without sessions."""
-    app = _create_admin_app(creates_files=True)
+    """Start the server; first migrate a database without sessions."""
+    app = create_admin_app(creates_files=True)
     settings: Settings = app.config["CHATSTORE"]
     if settings.sqlite_path is not None:
         kind = network_file_system(settings.sqlite_path)
@@ -110,6 +91,8 @@ def serve_command(is_migrating: bool) -> None:
                 f"{settings.sqlite_path} is on a network file system ({kind}), where"
                 " SQLite's locks fail. Use a local disk, or PostgreSQL."
             )
+    if settings.open_bind_flaw:
+        raise click.ClickException(settings.open_bind_flaw)
     with app.app_context():
         if is_migrating or is_first_run():
             # Importing Alembic takes 0.1 s, so we migrate only if it is needed.
@@ -129,15 +112,19 @@ def serve_command(is_migrating: bool) -> None:
 @main.command("migrate")
 def migrate_command() -> None:
     """Migrate the database to the schema of this version."""
-    with _create_admin_app(creates_files=True).app_context():
+    with create_admin_app(creates_files=True).app_context():
         _print_steps(migrate())
 
 
 @main.command("verify")
-def verify_command() -> None:
+@click.option("--erased", type=OWNER, help="Check only that nothing of it is left.")
+def verify_command(erased: str | None) -> None:
     """Check that all data keeps chatstore's promises."""
-    with _create_admin_app().app_context():
+    with create_admin_app().app_context():
         check_revision()
+        if erased is not None:
+            print_traces(erased)
+            return
         broken = _print_violations()
         sessions, messages = stats.count_sessions(), stats.count_messages()
         size = f"{pluralize(sessions, 'session')}, {pluralize(messages, 'message')}"
@@ -151,7 +138,7 @@ def verify_command() -> None:
 def _print_violations() -> int:
     """Print each violation and return their number."""
     broken = 0
-    with _progress_line() as progress:
+    with progress_line() as progress:
         for number, check in enumerate(checks.CHECKS, start=1):
             progress(f"{number} of {len(checks.CHECKS)}: {check.name}")
             for violation in check.find(progress):
@@ -167,7 +154,7 @@ def reindex_command() -> None:
 
     The server may keep running. Run this if `verify` finds wrong entries.
     """
-    with _create_admin_app().app_context(), _progress_line() as progress:
+    with create_admin_app().app_context(), progress_line() as progress:
         check_revision()
         while run_write(rebuild.number_sessions):
             pass
@@ -207,7 +194,7 @@ def _rebuild_index(index: str, noun: str, progress: Progress) -> int:
 @main.command("stats")
 def stats_command() -> None:
     """Count sessions, messages and bytes in the database."""
-    with _create_admin_app().app_context():
+    with create_admin_app().app_context():
         check_revision()
         for name, value in stats.get_stats().items():
             click.echo(f"{name:<24} {value}")
@@ -224,7 +211,7 @@ def stats_command() -> None:
 def usage_command(owner: str, is_json: bool, **given: str | None) -> None:
     """Count what an owner used: messages, bytes and tokens."""
     query = _load_usage_query(given)
-    with _create_admin_app().app_context(), _progress_line() as progress:
+    with create_admin_app().app_context(), progress_line() as progress:
         check_revision()
         usage.add_usage(lambda count: progress(f"{count} messages counted"))
         content = _report_usage(owner, query)
@@ -281,7 +268,7 @@ def doctor_command() -> None:
 
     Exits with 1 if a check fails.
     """
-    app = _create_admin_app(needs_database=False)
+    app = create_admin_app(needs_database=False)
     with app.app_context():
         findings = doctor.examine(app.config["CHATSTORE"])
     for finding in findings:
@@ -301,13 +288,31 @@ def backup_command(file: Path, is_replacing: bool) -> None:
     started = time.monotonic()
     with (
         _exit_on_sigterm(),
-        _create_admin_app().app_context(),
-        _progress_line() as progress,
+        create_admin_app().app_context(),
+        progress_line() as progress,
     ):
         copy = backup.write_backup(file, is_replacing=is_replacing, progress=progress)
-    seconds = time.monotonic() - started
-    size = file.stat().st_size
+        seconds = time.monotonic() - started
+        size = file.stat().st_size
+        _note_backup(size)
     click.echo(f"wrote {file}: {size} bytes, {copy}, in {seconds:.1f} s")
+
+
+def _note_backup(size: int) -> None:
+    """Add the backup to the audit log, if the database has one and can be written."""
+    if current_revision() != head_revision():
+        return
+    try:
+        run_write(
+            audit.record_act,
+            AuditAction.OWNER_EXPORTED,
+            actor=audit.COMMAND_LINE,
+            details={"what": "backup", "bytes": size},
+        )
+    except (ChatstoreError, SQLAlchemyError) as error:
+        # A standby of PostgreSQL only reads, and a full disk is why people back up.
+        cause = db_error_text(error)
+        click.echo(f"The audit log lacks this backup: {cause}", err=True)
 
 
 @main.command("restore")
@@ -319,8 +324,8 @@ def restore_command(file: Path, is_replacing: bool) -> None:
     Stop the server first.
     """
     with (
-        _create_admin_app(creates_files=True).app_context(),
-        _progress_line() as progress,
+        create_admin_app(creates_files=True).app_context(),
+        progress_line() as progress,
     ):
         copy = backup.restore_backup(file, is_replacing=is_replacing, progress=progress)
     click.echo(f"restored {file}: {copy}")
@@ -347,7 +352,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
         raise click.BadParameter(
             "It must be at least 24h, because clients may retry for so long."
         )
-    with _create_admin_app().app_context():
+    with create_admin_app().app_context():
         check_revision()
         purged = 0
         before = utc_now() - older_than
@@ -361,7 +366,7 @@ def purge_idempotency_command(older_than: timedelta) -> None:
 @purge_group.command("tombstones")
 def purge_tombstones_command() -> None:
     """Delete the marks of old deletions that the change feed no longer needs."""
-    app = _create_admin_app()
+    app = create_admin_app()
     settings: Settings = app.config["CHATSTORE"]
     with app.app_context():
         check_revision()
@@ -392,12 +397,12 @@ def purge_sessions_command(
     As in the list, archived ones are left out unless --where archived=any. Pinned ones
     are left out too.
     """
-    app = _create_admin_app()
+    app = create_admin_app()
     filters = _parse_filters(wanted, app.config["CHATSTORE"])
     if filters.pinned and not includes_pinned:
         raise click.BadParameter("pinned=true needs --include-pinned.")
     total = 0
-    with app.app_context(), _progress_line() as progress:
+    with app.app_context(), progress_line() as progress:
         check_revision()
         for owner_id in [owner] if owner is not None else list(purges.each_owner()):
             condition = partial(
@@ -406,7 +411,16 @@ def purge_sessions_command(
             if is_dry_run:
                 total += _print_candidates(condition())
                 continue
-            total += purge_matching(condition, partial(_show_purged, progress, total))
+            count = purge_matching(condition, partial(_show_purged, progress, total))
+            if count:
+                run_write(
+                    audit.record_act,
+                    AuditAction.SESSIONS_DELETED,
+                    actor=audit.COMMAND_LINE,
+                    owner_id=owner_id,
+                    details={"change": BulkAction.PURGE, "count": count},
+                )
+            total += count
         if total and not is_dry_run:
             progress("compacting the search index")
             compact_index()
@@ -449,31 +463,11 @@ def _show_purged(progress: Progress, before: int, count: int) -> None:
 @main.command("shell")
 @click.pass_context
 def shell_command_(ctx: click.Context) -> None:
-    """Open a Python shell with the models, the database and five recipes."""
-    app = _create_admin_app()
+    """Open a Python shell with the models and the database."""
+    app = create_admin_app()
     ctx.obj = ScriptInfo(create_app=lambda: app)
     with app.app_context():
         ctx.invoke(shell_command)
-
-
-def _create_admin_app(
-    *, creates_files: bool = False, needs_database: bool = True
-) -> Flask:
-    # A command may run for hours, so it has no statement timeout.
-    settings = replace(Settings.from_env(), statement_timeout_seconds=0)
-    path = settings.sqlite_path
-    if needs_database and not creates_files and path is not None:
-        absence = doctor.explain_missing_file(path)
-        if absence:
-            raise click.ClickException(absence)
-    app = create_app(settings, creates_files=creates_files)
-    click.get_current_context().call_on_close(partial(_close_connections, app))
-    return app
-
-
-def _close_connections(app: Flask) -> None:
-    with app.app_context():
-        db.engine.dispose()
 
 
 @contextmanager
@@ -492,18 +486,6 @@ def _exit_on_sigterm() -> Iterator[None]:
         # SQLite swallows exceptions of its progress handler, so we exit here too.
         if signal.signal(signal.SIGTERM, before) == signal.SIG_IGN:
             sys.exit(status)
-
-
-@contextmanager
-def _progress_line() -> Iterator[Progress]:
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    erase = "\r\033[K"
-    try:
-        yield lambda text: click.echo(f"{erase}{text}", nl=False, err=True)
-    finally:
-        click.echo(erase, nl=False, err=True)
 
 
 def _print_steps(steps: list[str]) -> None:

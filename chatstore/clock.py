@@ -1,7 +1,8 @@
-"""The only module that reads the clock, so that tests can replace it."""
+"""The only module that reads the clock, so that tests and the demo can replace it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 
@@ -17,6 +18,20 @@ monotonic_source: Callable[[], float] = time.monotonic
 def utc_now() -> datetime:
     """Return the current time as an aware UTC datetime."""
     return source()
+
+
+@contextmanager
+def stopped_at(instant: datetime) -> Iterator[None]:
+    """Let `utc_now` return `instant` in the block, in all threads of the process.
+
+    Only for a process that does nothing else, such as the command that adds the demo.
+    """
+    global source
+    before, source = source, lambda: instant
+    try:
+        yield
+    finally:
+        source = before
 
 
 def format_instant(instant: datetime) -> str:

@@ -108,3 +108,44 @@ class UsageSplit(StrEnum):
     MODEL = "model"
     ROLE = "role"
     NONE = "none"
+
+
+class Scope(StrEnum):
+    """What a caller may do; each scope includes those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    @property
+    def included(self) -> tuple["Scope", ...]:
+        """The scopes that this one includes, itself last."""
+        scopes = tuple(Scope)
+        return scopes[: scopes.index(self) + 1]
+
+
+class AuthMode(StrEnum):
+    """The ways by which a caller can prove who it is."""
+
+    NONE = "none"
+    API_KEY = "api-key"
+    JWT = "jwt"
+    PROXY = "proxy"
+
+
+class AuditAction(StrEnum):
+    """The acts that the audit log keeps."""
+
+    KEY_ISSUED = "key.issued"
+    KEY_REVOKED = "key.revoked"
+    KEY_ROTATED = "key.rotated"
+    ACTED_FOR_OWNER = "owner.acted_for"
+    LOGIN_FAILED = "login.failed"
+    LOGGED_IN = "login.created"
+    LOGGED_OUT = "login.ended"
+    SHARE_CREATED = "share.created"
+    SHARE_REVOKED = "share.revoked"
+    SESSIONS_DELETED = "sessions.deleted"
+    OWNER_RENAMED = "owner.renamed"
+    OWNER_EXPORTED = "owner.exported"
+    OWNER_ERASED = "owner.erased"

@@ -40,6 +40,55 @@ class MalformedRequest(ChatstoreError):
     title = "Malformed request"
 
 
+class Unauthorized(ChatstoreError):
+    """The request does not prove who sent it (RFC 6750, section 3.1)."""
+
+    status = 401
+    slug = "unauthorized"
+    title = "Unauthorized"
+
+    def __init__(self, detail: str, *, is_refused: bool = True) -> None:
+        super().__init__(detail)
+        # Whether the request had a credential, which was refused.
+        self.is_refused = is_refused
+
+
+class InsufficientScope(ChatstoreError):
+    """The caller is known but may not do this (RFC 6750, section 3.1)."""
+
+    status = 403
+    slug = "insufficient-scope"
+    title = "Insufficient scope"
+
+
+class QuotaExceeded(ChatstoreError):
+    """The owner has as many sessions, messages or bytes as the server allows."""
+
+    status = 403
+    slug = "quota-exceeded"
+    title = "Quota exceeded"
+
+    def __init__(self, detail: str, *, limit: int, used: int) -> None:
+        super().__init__(detail)
+        self.limit, self.used = limit, used
+
+
+class TokenKeysUnavailable(ChatstoreError):
+    """The keys that verify tokens could not be read yet; the caller may retry."""
+
+    status = 503
+    slug = "token-keys-unavailable"
+    title = "Token keys unavailable"
+
+
+class ProviderUnavailable(ChatstoreError):
+    """The OpenID provider does not answer as it should; the user may retry."""
+
+    status = 503
+    slug = "provider-unavailable"
+    title = "Provider unavailable"
+
+
 class NotFound(ChatstoreError):
     """The resource does not exist, or it belongs to another owner."""
 
@@ -211,6 +260,39 @@ class TooManyRevisions(ChatstoreError):
     title = "Too many revisions"
 
 
+class TooManyShares(ChatstoreError):
+    """The session has as many valid links as it may have."""
+
+    status = 409
+    slug = "too-many-shares"
+    title = "Too many links"
+
+    def __init__(self, max_shares: int) -> None:
+        super().__init__(
+            f"The session has {max_shares} links already (CHATSTORE_MAX_SHARES). Revoke"
+            " one first."
+        )
+
+
+class TooManyRequests(ChatstoreError):
+    """The caller or the address has sent too many requests; it may retry later."""
+
+    status = 429
+    slug = "too-many-requests"
+    title = "Too many requests"
+
+    def __init__(
+        self, detail: str, *, counted: str = "requests", retry_after_seconds: int
+    ) -> None:
+        super().__init__(detail)
+        self.counted = counted
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyFailedLogins(TooManyRequests):
+    """The address has sent too many wrong credentials, and this one is wrong too."""
+
+
 class PreconditionFailed(ChatstoreError):
     """The resource changed since the caller last read it."""
 
@@ -296,11 +378,26 @@ class SettingsError(ChatstoreError):
     title = "Bad settings"
 
 
+class OwnerError(ChatstoreError):
+    """A command on an owner cannot go on; the text says why and what to do."""
+
+    slug = "owner-error"
+    title = "Owner error"
+
+
 class BackupError(ChatstoreError):
     """A backup or a restore failed; the text says why."""
 
     slug = "backup-error"
     title = "Backup error"
+
+
+class NoRowSecurity(ChatstoreError):
+    """PostgreSQL does not limit requests to their owner's rows as it should."""
+
+    status = 503
+    slug = "no-row-security"
+    title = "Row security missing"
 
 
 class WrongRevision(ChatstoreError):

@@ -38,7 +38,7 @@ class _Parked(BaseException):
 class Place:
     """Where one request may wait, and the answer that is kept for it."""
 
-    def __init__(self, conn: Any, wake: Callable[["Place"], None]) -> None:
+    def __init__(self, conn: Any, wake: Callable[["Place", object], None]) -> None:
         self.conn = conn
         self.begun = time.perf_counter()
         self.until: float | None = None
@@ -46,19 +46,22 @@ class Place:
         self.body: Any = None
         self.is_over = False  # the kept answer is the one to send
         self.is_woken = False
+        self.news: object = None  # what the waker tells the request that runs again
         self._wake = wake
         self._leave: Callable[[], object] | None = None
 
     def park(
         self,
         seconds: float,
-        enter: Callable[[Callable[[], None]], Callable[[], object] | None],
+        enter: Callable[[Callable[[object], None]], Callable[[], object] | None],
     ) -> None:
         """Park this request when its view returns, until `seconds` after its first run.
 
-        `enter` gets the function that wakes the request, from any thread. It returns
-        the function that cancels the wait, or None if there is no room to wait.
+        `enter` gets the function that wakes the request, from any thread, and passes
+        its argument on as `news`. It returns the function that cancels the wait, or
+        None if there is no room to wait.
         """
+        self.news = None
         now = time.monotonic()
         if self.until is None:
             self.until = now + seconds
@@ -212,7 +215,8 @@ class ParkingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.alive: bool = self.alive and is_alive
         return is_alive
 
-    def _wake_later(self, place: Place) -> None:
+    def _wake_later(self, place: Place, news: object) -> None:
+        place.news = news
         self.method_queue.defer(self._wake, place)
 
     def _wake(self, place: Place) -> None:

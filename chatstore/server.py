@@ -285,8 +285,12 @@ gunicorn.util.write_error = _write_problem
 def on_starting(server: Any) -> None:
     """Allow enough open files, and create the folder of the workers' metrics.
 
-    The folder is not created if the environment names one.
+    The folder is not created if the environment names one. Exits if `bind` would let
+    everybody in.
     """
+    if flaw := _settings.open_bind_flaw:
+        _log.error(flaw)
+        sys.exit(1)
     _allow_open_files(worker_connections + _OTHER_FILES)
     if _METRICS_VARIABLE not in os.environ:
         os.environ[_METRICS_VARIABLE] = tempfile.mkdtemp(prefix="chatstore-metrics-")
@@ -398,15 +402,21 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _find_wrong_revision() -> str | None:
-    """Return why the revision is wrong; None if it fits or the database is away."""
+    """Return why the revision is wrong; None if it fits or the database is away.
+
+    So is a database without the row security that the settings ask for.
+    """
     from chatstore.db import db
     from chatstore.db.errors import db_error_text, is_unavailable
     from chatstore.db.revisions import check_revision
-    from chatstore.errors import WrongRevision
+    from chatstore.errors import NoRowSecurity, WrongRevision
+    from chatstore.store.row_security import check_row_security
 
     try:
         check_revision()
-    except WrongRevision as error:
+        if _settings.row_security:
+            check_row_security()
+    except (WrongRevision, NoRowSecurity) as error:
         return error.detail
     except Exception as error:
         if not is_unavailable(error):

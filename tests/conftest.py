@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 
 from chatstore import clock as clock_module
 from chatstore.app import create_app
+from chatstore.cli import main
 from chatstore.db import db, run_write
 from chatstore.db.revisions import migrate
 from chatstore.models import ChatSession
 from chatstore.store.messages import append_message
+from chatstore.store.row_security import enable_row_security
 from chatstore.store.sessions import create_session
 from chatstore.web.auth import LOCAL_OWNER
 from tests.support import (
@@ -31,23 +34,49 @@ from tests.support import (
     shared_data,
     wait_for_deletions,
 )
+from tests.support.compiled_statements import share_compiled_statements
+from tests.support.databases import HAS_ROW_SECURITY
+from tests.support.environment import keep_files_in_memory
 from tests.support.naughty import NAUGHTY, read_naughty_strings
+from tests.support.url_rules import share_url_rules
 
-# Files of few, slow tests, the slowest first. Each process of pytest-xdist runs whole
+# The slow files, the slowest first. Each process of pytest-xdist runs whole
 # files, so a slow file that starts late leaves the other processes without work.
 LONG = (
+    "tests/migrations/test_migrations.py",
+    "tests/test_server.py",
+    "tests/test_synced_client.py",
     "tests/migrations/test_upgrades.py",
+    "tests/store/search/test_pages.py",
+    "tests/migrations/test_batches.py",
     "tests/contract/test_schemathesis.py",
+    "tests/test_conversations.py",
+    "tests/test_install.py",
+    "tests/test_parking.py",
+    "tests/migrations/test_search_index.py",
+    "tests/faults/test_killed_deletions.py",
+    "tests/test_make.py",
     "tests/torture/test_torture.py",
     "tests/store/test_big_lists.py",
     "tests/contract/test_state_machine.py",
 )
+# Folders of many fast tests. They run last, so both processes end within seconds.
+SHORT = ("tests/fulltext/", "tests/models/", "tests/schemas/")
+
+share_url_rules()
+share_compiled_statements()
+keep_files_in_memory()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow files first."""
+    """Run the slow files first and the fast ones last."""
     rank = {path: number for number, path in enumerate(LONG)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+    def place(item: pytest.Item) -> int:
+        path = item.nodeid.partition("::")[0]
+        return rank.get(path, len(rank) + path.startswith(SHORT))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
@@ -80,7 +109,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     # Not in pytest's own folder, as overlapping runs clean up each other's folders.
     server = PostgresServer(Path(tempfile.mkdtemp(prefix="chatstore-postgres-")))
     yield server
-    server.server.cleanup()
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +118,30 @@ def postgres_template(postgres: PostgresServer) -> str:
     app = create_app(make_settings(postgres.url(name)))
     with app.app_context():
         migrate()
+        if HAS_ROW_SECURITY:
+            run_write(enable_row_security)
         db.engine.dispose()
     return name
+
+
+@pytest.fixture(scope="session")
+def walled_template(postgres: PostgresServer) -> str:
+    """A migrated database with row security, of a user whom it limits."""
+    name = postgres.create_database()
+    app = create_app(make_settings(postgres.url(name, is_limited=True)))
+    with app.app_context():
+        migrate()
+        run_write(enable_row_security)
+        db.engine.dispose()
+    return name
+
+
+@pytest.fixture
+def walled_url(postgres: PostgresServer, walled_template: str) -> Iterator[str]:
+    """The URL of an empty database with row security."""
+    name = postgres.create_database(walled_template)
+    yield postgres.url(name, is_limited=True)
+    postgres.drop_database(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -126,6 +177,8 @@ def database_url(
     server: PostgresServer = request.getfixturevalue("postgres")
     template = request.getfixturevalue("postgres_template")
     name = server.take_database(template)
+    if request.node.get_closest_marker("alone"):
+        server.leave_alone(name)
     yield server.url(name)
     server.give_back(name, template)
 
@@ -169,13 +222,28 @@ def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
+def run_command() -> Callable[..., Result]:
+    """Run a `chatstore` command; settings go in as keywords without their prefix."""
+
+    def run(*arguments: str, **settings: str) -> Result:
+        without_ours = {
+            name: None for name in os.environ if name.startswith("CHATSTORE_")
+        }
+        settings = {"secret_key": "a secret of the tests"} | settings
+        ours = {f"CHATSTORE_{name.upper()}": text for name, text in settings.items()}
+        return CliRunner().invoke(main, arguments, env=without_ours | ours)
+
+    return run
+
+
+@pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app()
 
 
 @pytest.fixture
 def alice(app: Flask) -> FlaskClient:
-    """A client of the only owner; there are no API keys yet."""
+    """A client of the one owner of a server without logins."""
     return app.test_client()
 
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from flask import request
+from flask import request, session
 
 from chatstore.app import create_app
 from chatstore.errors import SettingsError
 from chatstore.settings import Settings
-from tests.support import clean_environ, need
+from tests.support import clean_environ, make_settings, need
 
 # Eight processes create the same application at the same moment.
 RACE = """
@@ -176,3 +176,9 @@ def test_as_many_proxies_are_believed_as_are_set(tmp_path, hops, seen):
         "X-Forwarded-Host": "first.example, chat.example",
     }
     assert app.test_client().get("/seen", headers=headers).json == seen
+
+
+def test_flask_keeps_no_session_in_a_cookie(tmp_path):
+    app = create_app(make_settings(f"sqlite:///{tmp_path}/unused.db"))
+    with app.test_request_context(), pytest.raises(RuntimeError, match="unavailable"):
+        session["user"] = "alice"

@@ -1,11 +1,9 @@
 import json
-import os
 import re
 import sqlite3
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import Pool, event, select, text
 
 from chatstore import __version__
@@ -24,22 +22,16 @@ ARGUMENTS = {
     "backup": ["file"],
     "restore": ["file"],
     "purge": ["idempotency"],
+    "keys": ["list"],
+    "owners": ["list"],
+    "row-security": ["status"],
+    "static": ["folder"],
 }
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Run a command on a database; settings go in as keywords without their prefix."""
-
-    def run(*arguments, **settings):
-        without_ours = {
-            name: None for name in os.environ if name.startswith("CHATSTORE_")
-        }
-        settings = {"secret_key": "a secret of the tests"} | settings
-        ours = {f"CHATSTORE_{name.upper()}": text for name, text in settings.items()}
-        return CliRunner().invoke(main, arguments, env=without_ours | ours)
-
-    return run
+def run(run_command):
+    return run_command
 
 
 @pytest.fixture
@@ -154,7 +146,14 @@ def test_an_empty_database_is_one_sentence(run, empty_database_url, command):
     assert_refused(result, "no tables yet. Run: chatstore migrate")
 
 
-MAKES = {"serve", "migrate", "restore"}
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_a_server_without_logins_does_not_listen_to_other_machines(run, database_url):
+    result = run("serve", database_url=database_url, bind="0.0.0.0:8000")
+    assert_refused(result, "everybody who reaches 0.0.0.0:8000 .*CHATSTORE_AUTH")
+
+
+# `static` makes files and needs no database. `demo` may be the first command.
+MAKES = {"serve", "migrate", "restore", "static", "demo"}
 
 
 def tree(folder):
@@ -479,6 +478,10 @@ def test_purge_sessions_deletes_what_the_filters_match(
     result = run(*command, database_url=database_url)
     assert result.stdout.startswith(f"purged {purged} session")
     assert names_left(app) == left
+    audited = run("audit", database_url=database_url).stdout
+    # Each owner whose sessions were purged has an entry.
+    counts = re.findall("change=purge  count=([0-9]+)\n", audited)
+    assert sum(map(int, counts)) == purged
 
 
 def test_purge_sessions_takes_pinned_ones_and_one_owner_if_asked(

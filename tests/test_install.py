@@ -1,5 +1,6 @@
 """The wheel, in an environment and a folder that contain nothing else of chatstore."""
 
+import gzip
 import sys
 import zipfile
 
@@ -56,12 +57,25 @@ def test_the_wheel_holds_all_that_is_needed(wheel):
     assert [name.endswith(".dist-info") for name in others] == [True]
 
 
+def test_every_file_of_a_page_has_its_compressed_copy_beside_it(wheel):
+    archive = zipfile.ZipFile(wheel)
+    static = "chatstore/static/"
+    names = {name for name in archive.namelist() if name.startswith(static)}
+    plain = {name for name in names if not name.endswith(".gz")}
+    assert {f"{static}ui/app.js", f"{static}vendor/preact/preact.mjs"} <= plain
+    for name in plain:
+        content = archive.read(name)
+        if len(content) >= 256:
+            assert gzip.decompress(archive.read(f"{name}.gz")) == content
+    assert len(names - plain) > 20
+
+
 def test_the_command_comes_from_the_wheel(installed, empty_folder):
     code = "import chatstore; print(chatstore.__file__)"
     origin = run(installed / "python", "-c", code, folder=empty_folder).stdout
     assert origin.startswith(str(installed.parent))
     shown = run(installed / "chatstore", "--help", folder=empty_folder).stdout
-    assert "Start the server, and first migrate a database without sessions." in shown
+    assert "Start the server; first migrate a database without sessions." in shown
 
 
 def test_it_serves_from_an_empty_folder(installed, empty_folder):

@@ -111,9 +111,22 @@ def test_many_wait_and_need_neither_threads_nor_connections(serve, database_url)
         (change,) = answer.json["changes"]
         assert (change["session_id"], change["last_seq"]) == (chat["id"], 1)
         assert answer.headers["Connection"] == "keep-alive"
+    # A token has the time of its page, which was read once for all.
+    assert len({answer.json["next"] for answer in answers}) == 1
     later = server.request("GET", f"{CHANGES}?since={answers[0].json['next']}")
     assert later.json["changes"] == []
     assert "Traceback" not in server.log
+
+
+def test_clients_with_other_tokens_get_pages_of_their_own(serve):
+    server = serve(workers="1")
+    chat = server.request("POST", SESSIONS, {}).json
+    with waiting_clients(server, 2) as first, waiting_clients(server, 2) as second:
+        append(server, chat)
+        answers = [answers_of(first), answers_of(second)]
+    tokens = [{answer.json["next"] for answer in some} for some in answers]
+    assert not tokens[0] & tokens[1]
+    assert {len(each.json["changes"]) for some in answers for each in some} == {1}
 
 
 def test_an_append_in_one_process_reaches_those_who_wait_in_all(serve, database_url):
@@ -249,7 +262,7 @@ def test_without_the_database_who_waits_gets_the_empty_page_at_its_time(
         postgres.drop_database(name)
         answers = answers_of(clients)
     assert {(each.status_code, *each.json["changes"]) for each in answers} == EMPTY
-    assert server.log.count("no look at the changes") == 1
+    assert server.log.count("cannot read changes for waiting requests") == 1
 
 
 # Processes that stop

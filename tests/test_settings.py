@@ -235,11 +235,16 @@ def test_what_is_printed_holds_no_secret():
     assert "hush" not in repr(found)
 
 
+# Other numbers bound what a process holds or counts.
+ON_DISK = {"max_bytes_per_owner"}
+
+
 def test_every_number_has_an_upper_bound_that_stops_the_start():
     for each in fields(Settings):
         if each.type is int:
             most = each.metadata["maximum"]
-            assert each.metadata["minimum"] <= each.default <= most <= 64 * 1024 * 1024
+            assert each.metadata["minimum"] <= each.default <= most
+            assert most <= 64 * 1024 * 1024 or each.name in ON_DISK
             with pytest.raises(SettingsError, match=f"to {most}"):
                 Settings.from_env({f"{PREFIX}{each.name.upper()}": str(most + 1)})
 
@@ -260,3 +265,174 @@ def test_what_is_indexed_fits_into_a_row_of_a_b_tree(name):
 def test_a_bad_allowed_host_is_named(names):
     with pytest.raises(SettingsError, match="CHATSTORE_ALLOWED_HOSTS has"):
         Settings.from_env({"CHATSTORE_ALLOWED_HOSTS": names})
+
+
+def test_sqlite_has_no_row_security() -> None:
+    with pytest.raises(SettingsError, match="needs PostgreSQL"):
+        Settings(row_security=1)
+
+
+# Tokens and proxies
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"auth": "jwt"}, "CHATSTORE_AUTH has jwt, but nothing verifies tokens"),
+        ({"jwt_secret": "x" * 31}, "CHATSTORE_JWT_SECRET must have at least 32 bytes"),
+        ({"jwks": "http://id.example/keys"}, "CHATSTORE_JWKS must be a file or"),
+        ({"jwks": "http://127.0.0.1.evil.example/"}, "CHATSTORE_JWKS must be"),
+        ({"jwks": "https://me:word@id.example/"}, "CHATSTORE_JWKS must be"),
+        ({"jwks": "https://"}, "CHATSTORE_JWKS must be"),
+        ({"jwks": "https://id.example:x/"}, "CHATSTORE_JWKS must be"),
+        ({"jwks": "https://id.example/\r\nA: b"}, "CHATSTORE_JWKS must be"),
+        ({"jwks": "file:///etc/keys"}, "CHATSTORE_JWKS must be"),
+        ({"jwt_owner_claim": ""}, "CHATSTORE_JWT_OWNER_CLAIM is empty"),
+        ({"auth": "proxy"}, "CHATSTORE_AUTH has proxy, but CHATSTORE_TRUSTED_PROX"),
+        ({"trusted_proxies": "nginx"}, "CHATSTORE_TRUSTED_PROXIES has 'nginx'"),
+        ({"trusted_proxies": "unix,0.0.0.0/0"}, "has '0.0.0.0/0'"),
+        ({"proxy_owner_header": "X User"}, "CHATSTORE_PROXY_OWNER_HEADER is 'X User'"),
+        ({"proxy_owner_header": "Authorization"}, "CHATSTORE_PROXY_OWNER_HEADER is"),
+        *(
+            ({"proxy_owner_header": name}, f"CHATSTORE_PROXY_OWNER_HEADER is '{name}'")
+            for name in ("X-Forwarded-For", "x-forwarded-host", "X-Request-Id")
+            + ("X-Real-IP", "If-Match", "Content-Length", "Idempotency-Key", "Origin")
+            + ("Sec-Fetch-Site", "X-Chatstore-Owner", "Forwarded", "Accept")
+        ),
+    ],
+)
+def test_a_setting_that_trusts_too_much_or_nothing_is_refused(variables, sentence):
+    assert sentence in refusal(**variables)
+
+
+OPENID = {
+    "auth": "api-key",
+    "openid_issuer": "https://id.example",
+    "openid_client_id": "chat",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"auth": "none"}, "CHATSTORE_OPENID_ISSUER needs CHATSTORE_AUTH"),
+        ({"openid_issuer": "http://id.example"}, "CHATSTORE_OPENID_ISSUER must be"),
+        ({"openid_issuer": "id.example"}, "CHATSTORE_OPENID_ISSUER must be"),
+        ({"openid_issuer": "https://id.example?a"}, "CHATSTORE_OPENID_ISSUER must be"),
+        ({"openid_client_id": ""}, "needs CHATSTORE_OPENID_CLIENT_ID"),
+        ({"openid_client_id": "ü"}, "CHATSTORE_OPENID_CLIENT_ID must have ASCII"),
+        ({"openid_client_secret": "a\nb"}, "CHATSTORE_OPENID_CLIENT_SECRET must have"),
+        ({"openid_scopes": "email"}, "CHATSTORE_OPENID_SCOPES must have the word"),
+        ({"openid_owner_claim": ""}, "must not be empty"),
+        ({"openid_name": " "}, "must not be empty"),
+        ({"openid_redirect_uri": "https://a.example/"}, "OPENID_REDIRECT_URI must be"),
+        (
+            {"openid_redirect_uri": "http://a.example/login/openid/callback"},
+            "CHATSTORE_OPENID_REDIRECT_URI must be an https URL",
+        ),
+    ],
+)
+def test_settings_of_openid_that_cannot_work_are_refused(variables, sentence):
+    assert sentence in refusal(**OPENID | variables)
+
+
+def test_settings_of_openid_let_browsers_log_in():
+    assert not settings(auth="jwt", jwt_secret="x" * 32).has_browser_logins
+    assert settings(**OPENID).has_browser_logins
+    assert "id.example" not in repr(settings(**OPENID))
+    assert settings(
+        **OPENID,
+        openid_redirect_uri="https://chat.example/login/openid/callback",
+    )
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"auth": "jwt", "jwt_secret": "ü" * 16},
+        {"auth": "jwt", "jwks": "/etc/chatstore/jwks.json"},
+        {"jwks": "https://id.example/keys?p=1"},
+        {"jwks": "http://localhost:8080/keys"},
+        {"jwks": "http://[::1]:8080/keys"},
+        {"auth": "api-key,proxy", "trusted_proxies": "unix, 10.0.0.0/8"},
+    ],
+)
+def test_settings_of_tokens_and_proxies_are_taken(variables):
+    assert settings(**variables)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["*", "null", "chat.example", "https://*.example", "https://chat.example/"]
+    + ["https://chat.example:443", "http://chat.example:80", "https://bücher.example"]
+    + ["https://a.example https://b.example", "https://user@chat.example", "https://"],
+)
+def test_an_origin_that_no_browser_sends_is_named(origins):
+    with pytest.raises(SettingsError, match="CHATSTORE_CORS_ORIGINS has"):
+        Settings.from_env({"CHATSTORE_CORS_ORIGINS": f"https://ok.example,{origins}"})
+
+
+def test_origins_are_exact():
+    settings = Settings(cors_origins=" https://Chat.example , http://[::1]:3000,")
+    assert settings.allowed_origins == ("https://chat.example", "http://[::1]:3000")
+
+
+@pytest.mark.parametrize(
+    ("values", "is_open"),
+    [
+        ({"bind": "0.0.0.0:8000"}, True),
+        ({"bind": "[::]:8000"}, True),
+        ({"bind": "chat.example:8000"}, True),
+        ({"bind": "127.0.0.2:8000"}, False),
+        ({"bind": "[::1]:8000"}, False),
+        ({"bind": "localhost:8000"}, False),
+        ({"bind": "unix:/run/chatstore.sock"}, False),
+        ({"bind": "0.0.0.0:8000", "auth": "api-key"}, False),
+        ({"bind": "0.0.0.0:8000", "allow_anonymous": "1"}, False),
+    ],
+)
+def test_without_logins_only_this_machine_may_reach_the_server(values, is_open):
+    assert (settings(**values).open_bind_flaw is not None) is is_open
+
+
+@pytest.mark.parametrize(
+    ("auth", "modes"),
+    [("none", {"none"}), (" API-Key ", {"api-key"}), ("api-key,api-key", {"api-key"})],
+)
+def test_auth_names_the_modes(auth, modes):
+    assert settings(auth=auth).auth_modes == modes
+
+
+@pytest.mark.parametrize(
+    "auth", ["", "keys", "api-key,", "api-key,none", "api-key jwt"]
+)
+def test_a_bad_auth_is_named(auth):
+    with pytest.raises(SettingsError, match="CHATSTORE_AUTH is"):
+        Settings.from_env({"CHATSTORE_AUTH": auth})
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"rate_limit_storage": "s3cret"}, "redis://"),
+        ({"rate_limit_storage": "memcached://s3cret@host"}, "redis://"),
+        (
+            {"address_requests_per_minute": "9", "bind": "unix:/run/x.sock"},
+            "CHATSTORE_PROXY_HOPS",
+        ),
+    ],
+)
+def test_limits_that_cannot_work_stop_the_start(variables, words):
+    detail = refusal(**variables)
+    assert words in detail
+    assert "s3cret" not in detail
+
+
+def test_addresses_behind_a_trusted_proxy_can_be_limited():
+    limited = settings(
+        address_requests_per_minute="9", bind="unix:/run/x.sock", proxy_hops="1"
+    )
+    assert limited.address_requests_per_minute == 9

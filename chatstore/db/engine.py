@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
 
 from chatstore.app_state import add_to_app, get_from_app
-from chatstore.db import sqlite
+from chatstore.db import row_owner, sqlite
 from chatstore.db.errors import db_error_text, is_stale_statement
 from chatstore.db.turns import Turns
 from chatstore.db.types import next_instant_in_sqlite
@@ -200,6 +200,8 @@ def _prepare_postgresql(engine: Engine, settings: Settings) -> None:
     event.listen(engine, "handle_error", _hide_values)
     event.listen(engine, "handle_error", _replace_connections_of_stale_statements)
     event.listen(engine, "checkout", _drop_if_closed)
+    if settings.row_security and settings.database_pooler == "none":
+        event.listen(engine, "checkout", row_owner.apply_row_owner)
     if settings.database_pooler == "pgbouncer":
         set_settings = ", ".join(
             f"set_config('{name}', '{value}', true)"
@@ -208,7 +210,13 @@ def _prepare_postgresql(engine: Engine, settings: Settings) -> None:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SELECT {set_settings}")
+            owner_id = (
+                row_owner.row_owner() if settings.row_security else row_owner.ALL_OWNERS
+            )
+            connection.exec_driver_sql(
+                f"SELECT {set_settings}, set_config('{row_owner.SETTING}', %s, true)",
+                (owner_id,),
+            )
 
     event.listen(engine, "begin", _bound_lock_waits)
 
@@ -304,5 +312,8 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     our_options = " ".join(
         f"-c {name}={value}" for name, value in _session_settings(settings).items()
     )
+    if not settings.row_security:
+        # Policies that stay after the setting was turned off would hide all rows.
+        our_options += f" {row_owner.ALL_OWNERS_OPTION}"
     connect_args = connect | {"options": f"{our_options} {url_options}".strip()}
     return options | {"connect_args": connect_args}

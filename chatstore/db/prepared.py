@@ -56,10 +56,10 @@ class _Compiled(NamedTuple):
 
 
 def bounded(
-    rows: Select[Any],
+    rows: Select[*tuple[Any, ...]],
     limit: ColumnElement[int],
     offset: ColumnElement[int] | None = None,
-) -> Select[Any]:
+) -> Select[*tuple[Any, ...]]:
     """Return `rows` with LIMIT and OFFSET as expressions.
 
     If LIMIT is a bare parameter, SQLite's plan depends on its value, so SQLite plans

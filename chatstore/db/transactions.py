@@ -24,6 +24,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from chatstore.clock import Deadline
 from chatstore.db.engine import WRITE_OPTIONS, database_state, db, is_sqlite
 from chatstore.db.errors import db_error_text, is_lock_timeout, is_transient
+from chatstore.db.row_owner import set_row_owner
 from chatstore.errors import OutcomeUnknown
 
 P = ParamSpec("P")
@@ -164,6 +165,23 @@ def is_in_transaction() -> bool:
     if _core_connection():
         return True
     return _has_orm_transaction() and bool(db.session().info.get("in_transaction"))
+
+
+def savepoint() -> AbstractContextManager[Any]:
+    """Undo only the block, not the transaction around it, if the block fails."""
+    return db.session.begin_nested()
+
+
+def limit_rows_to(owner_id: str) -> None:
+    """Show this thread only rows of `owner_id`, where PostgreSQL has row security.
+
+    Raises RuntimeError inside a transaction, whose connection has another owner.
+    """
+    if is_in_transaction():
+        raise RuntimeError("A transaction cannot change the owner of its rows.")
+    if db.session.registry.has():
+        _end_read_transaction(db.session())
+    set_row_owner(owner_id)
 
 
 def _has_orm_transaction() -> bool:

@@ -66,7 +66,7 @@ class Highlighter:
         If `is_cut`, the text may have other terms too.
         """
         has_all = all(not found.isdisjoint(clause) for clause in self._query.clauses)
-        if has_all and not self._query.unwanted:
+        if has_all and not (self._query.unwanted or self._query.has_minus_marks):
             return True
         if not has_all and not is_cut and searched is None:
             return False

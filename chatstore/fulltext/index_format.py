@@ -124,6 +124,16 @@ def any_tsquery(query: "Query") -> str:
     return " | ".join(words)
 
 
+def owner_fts5_query(owner_id: str) -> str:
+    """Return the query of all entries of this owner, in FTS5's syntax."""
+    return f"scope : {_quoted(owner_scope(owner_id))}"
+
+
+def owner_tsquery(owner_id: str) -> str:
+    """Return the query of all entries of this owner, as a tsquery literal."""
+    return f"'{_SCOPE_PREFIX}{owner_scope(owner_id)}'"
+
+
 def _fts5_clause(clause: "Clause") -> str:
     terms = " OR ".join(map(_fts5_term, clause))
     return terms if len(clause) == 1 else f"({terms})"

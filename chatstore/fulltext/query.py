@@ -58,6 +58,12 @@ class Query:
         """Whether a term repeats a word so often that it is not looked up whole."""
         return any(term.index_term is not term for term in self._all_terms())
 
+    @property
+    def has_minus_marks(self) -> bool:
+        """Whether a wanted term asks for a minus, which `terms` leaves out."""
+        terms = (term for clause in self.wanted for term in clause)
+        return any(term != _without_minus_mark(term) for term in terms)
+
     def _all_terms(self) -> Iterator[Term]:
         for clause in self.wanted:
             yield from clause

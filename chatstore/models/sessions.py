@@ -184,6 +184,11 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     output_tokens: Mapped[int] = mapped_column(
         BigInteger, default=0, server_default=text("0")
     )
+    # Bytes of the messages' texts and JSON, with earlier revisions. Messages of before
+    # this column count nothing until `chatstore reindex`.
+    content_bytes: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default=text("0")
+    )
     # When the session was put into the trash. `TRASH_OWNER` owns it then.
     trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,5 +1,6 @@
 """The route of the change feed."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, current_app
@@ -12,7 +13,7 @@ from chatstore.store.changes import ChangePage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.change_tokens import decode_token, encode_token
-from chatstore.web.waiting_room import wait_for_change
+from chatstore.web.waiting_room import share_with_woken, wait_for_change
 
 DEFAULT_LIMIT = 100
 
@@ -32,7 +33,11 @@ def list_changes(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     """
     owner_id = current_owner()
     deadline = Deadline(query.get("wait", 0) if "since" in query else 0)
-    page = _read_page(query, owner_id)
+    # Requests that one change wakes often have the same token, so they share a page.
+    page = share_with_woken(
+        (owner_id, query.get("since"), query.get("limit")),
+        partial(_read_page, query, owner_id),
+    )
     while not page.changes and wait_for_change(
         owner_id, seen=page.next.change_id, deadline=deadline
     ):

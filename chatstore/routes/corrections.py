@@ -15,6 +15,7 @@ from chatstore.schemas.corrections import (
 )
 from chatstore.schemas.messages import MessageSchema
 from chatstore.services import clearing, edits
+from chatstore.services.quotas import room_of
 from chatstore.store import erasures, feedback, revisions
 from chatstore.store.edits import EditBounds
 from chatstore.web.api import Operation
@@ -32,7 +33,7 @@ bp.before_request(identify_caller)
     request_headers=("If-Match",),
     answer=MessageSchema,
     answer_headers=("ETag",),
-    errors=(409, 410),
+    errors=(403, 409, 410),
 )
 def edit_message(
     body: dict[str, Any], session_id: UUID, message_id: int
@@ -41,6 +42,13 @@ def edit_message(
 
     Fields that the body omits stay, and so do seq and timestamp.
     """
+    room, size = room_of(current_owner()), 0
+
+    def check_bytes(more: int) -> None:
+        nonlocal size
+        size = more
+        room.require(size=size)
+
     message = edits.edit_message(
         session_id,
         message_id,
@@ -50,7 +58,9 @@ def edit_message(
         bounds=EditBounds(
             extra_bytes=current_app.config["CHATSTORE"].max_message_bytes
         ),
+        check_bytes=check_bytes,
     )
+    room.note(size=size)
     return message.text, etag_header(message)
 
 

@@ -6,12 +6,9 @@ from flask import (
     Blueprint,
     Response,
     make_response,
-    redirect,
     render_template,
     send_from_directory,
-    url_for,
 )
-from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.web.openapi import openapi_json
 from chatstore.web.responses import JSON
@@ -31,12 +28,6 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-
-
-@bp.get("/")
-def show_start() -> BaseResponse:
-    """Redirect to the page of the API document."""
-    return redirect(url_for("docs.show_docs"))
 
 
 @bp.get("/docs")

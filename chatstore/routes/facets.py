@@ -23,7 +23,7 @@ from chatstore.store.filters import SessionFilters
 from chatstore.store.tags import TagChange
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.etags import validate_lists
+from chatstore.web.etags import page_etag, validate_lists
 from chatstore.web.idempotency import (
     IDEMPOTENCY_KEY,
     answer_once,
@@ -38,7 +38,7 @@ bp.before_request(identify_caller)
 
 @bp.get("/tags")
 @Operation(query=TagQuerySchema, answer=TagListSchema, validator=validate_lists)
-def list_tags(query: dict[str, Any]) -> dict[str, Any]:
+def list_tags(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List the tags of sessions, the most common first.
 
     Tags are equal whatever their case and Unicode form. Each is spelled as in the
@@ -51,7 +51,7 @@ def list_tags(query: dict[str, Any]) -> dict[str, Any]:
         prefix=query.get("prefix", ""),
         filters=filters,
     )
-    return {"tags": found}
+    return {"tags": found.items}, page_etag(found.validator)
 
 
 @bp.post("/tags/rename")
@@ -77,9 +77,10 @@ def delete_tag(body: dict[str, Any]) -> BaseResponse:
 
 @bp.get("/models")
 @Operation(query=FacetQuerySchema, answer=ModelListSchema, validator=validate_lists)
-def list_models(query: dict[str, Any]) -> dict[str, Any]:
+def list_models(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List the models of sessions, the most common first."""
-    return {"models": run_read(facets.list_models, **_list_arguments(query))}
+    found = run_read(facets.list_models, **_list_arguments(query))
+    return {"models": found.items}, page_etag(found.validator)
 
 
 def _list_arguments(query: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,16 @@ from chatstore.schemas.forks import ForkCreateSchema
 from chatstore.schemas.sessions import SessionSchema
 from chatstore.services.background import index_pending_messages
 from chatstore.services.forks import copied_fork
+from chatstore.services.quotas import room_of
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.etags import etag_header
-from chatstore.web.idempotency import IDEMPOTENCY_KEY, answer_once, find_replay
+from chatstore.web.idempotency import (
+    IDEMPOTENCY_KEY,
+    REPLAYED_HEADER,
+    answer_once,
+    find_replay,
+)
 from chatstore.web.responses import json_response
 
 bp = Blueprint("forks", __name__, url_prefix="/api/v1/sessions/<uuid:session_id>/fork")
@@ -29,6 +35,7 @@ bp.before_request(identify_caller)
     answer=SessionSchema,
     status=201,
     answer_headers=("ETag", "Location"),
+    errors=(403,),
 )
 def fork_session(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Copy a branch of a session to a new session.
@@ -38,8 +45,21 @@ def fork_session(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     replay = find_replay()
     if replay is not None:
         return replay
+    room = room_of(current_owner())
+    room.require(sessions=1)
+    count = size = 0
+
+    def answer() -> BaseResponse:
+        nonlocal count, size
+        chat = finish()
+        count, size = chat.message_count, chat.content_bytes
+        room.require(sessions=1, messages=count, size=size)
+        return _answer_session(chat)
+
     with copied_fork(session_id, owner_id=current_owner(), **body) as finish:
-        response = answer_once(run_transaction, lambda: _answer_session(finish()))
+        response = answer_once(run_transaction, answer)
+    if REPLAYED_HEADER not in response.headers:
+        room.note(sessions=1, messages=count, size=size)
     index_pending_messages()
     return response
 

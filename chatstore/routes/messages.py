@@ -1,6 +1,6 @@
 """Routes of messages, within a session."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, run_read, run_transaction
 from chatstore.db.group_commit import group_commit
-from chatstore.enums import MessageFormat
+from chatstore.enums import MessageFormat, Role
 from chatstore.fulltext.query import parse_query
 from chatstore.interchange.chat_completions import request_messages
 from chatstore.interchange.matches import add_matches
@@ -27,11 +27,17 @@ from chatstore.schemas.messages import (
     RequestMessageListSchema,
 )
 from chatstore.services.background import index_pending_messages
+from chatstore.services.quotas import room_of
 from chatstore.store import message_times, messages, path_messages
 from chatstore.store.json_rows import AppendedMessage
 from chatstore.web.api import Operation
 from chatstore.web.auth import current_owner, identify_caller
-from chatstore.web.etags import etag_header, is_not_modified, validate_messages
+from chatstore.web.etags import (
+    etag_header,
+    is_not_modified,
+    read_page_etag,
+    validate_messages,
+)
 from chatstore.web.idempotency import IDEMPOTENCY_KEY, REPLAYED_HEADER, answer_once
 from chatstore.web.observe import note_appended_messages
 from chatstore.web.responses import json_response, message_json
@@ -58,6 +64,7 @@ _OF_TIMES = {"since", "until"}
     answer=MessageSchema,
     status=201,
     answer_headers=("Location",),
+    errors=(403,),
 )
 def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Append a message to a session."""
@@ -69,7 +76,7 @@ def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
         partial(group_commit, size_bytes=_size_of(body)),
         session_id,
         lambda: _answer_message(append(), path),
-        count=1,
+        turns=[{"role": Role.USER, "metadata": None, **body}],
     )
 
 
@@ -79,6 +86,7 @@ def append_message(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     request_headers=(IDEMPOTENCY_KEY,),
     answer=MessageBatchAnswerSchema,
     status=201,
+    errors=(403,),
 )
 def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
     """Append several messages to a session, all or none.
@@ -96,7 +104,7 @@ def append_messages(body: dict[str, Any], session_id: UUID) -> BaseResponse:
         partial(run_transaction, is_core=True),
         session_id,
         lambda: _answer_messages(append()),
-        count=len(body["messages"]),
+        turns=body["messages"],
     )
     index_pending_messages()
     return response
@@ -133,10 +141,18 @@ def _append(
     session_id: UUID,
     answer: Callable[[], BaseResponse],
     *,
-    count: int,
+    turns: Sequence[Mapping[str, Any]],
 ) -> BaseResponse:
-    response = answer_once(partial(run, turn=session_id), answer)
+    room, count = room_of(current_owner()), len(turns)
+    size = room.bytes_of(turns)
+
+    def answer_if_it_fits() -> BaseResponse:
+        room.require(messages=count, size=size)
+        return answer()
+
+    response = answer_once(partial(run, turn=session_id), answer_if_it_fits)
     if REPLAYED_HEADER not in response.headers:
+        room.note(messages=count, size=size)
         note_appended_messages(count)
     return response
 
@@ -160,17 +176,22 @@ def list_messages(query: dict[str, Any], session_id: UUID) -> Response:
         convert = request_messages
     if "q" in query:
         convert = partial(add_matches, query=parse_query(query.pop("q")))
+    etag: dict[str, str] | None = None
+    if query.keys() & (_OF_TIMES | _OF_BRANCHES):
+        # The first of several statements may be older than the last, so the tag comes
+        # before all of them.
+        etag = read_page_etag(validate_messages, session_id)
     if query.keys() & _OF_TIMES:
         query = _with_seqs(query, session_id)
     if query.keys() & _OF_BRANCHES:
         if "around" in query:
             query.setdefault("limit", current_app.config["CHATSTORE"].default_page_size)
         read = partial(_read_branch, session_id, current_owner())
-        return answer_messages(
-            read, path_messages.BranchRange(**query), convert=convert
-        )
-    read = partial(_read_chunk, session_id, current_owner())
-    return answer_messages(read, messages.MessageRange(**query), convert=convert)
+        wanted: messages.MessageRange = path_messages.BranchRange(**query)
+    else:
+        read = partial(_read_chunk, session_id, current_owner())
+        wanted = messages.MessageRange(**query)
+    return answer_messages(read, wanted, convert=convert, etag=etag)
 
 
 @bp.get("/<int:message_id>")

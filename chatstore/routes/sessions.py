@@ -8,7 +8,7 @@ from flask import Blueprint, Response, after_this_request, current_app, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from chatstore.db import prepared, run_read, run_transaction, run_write
-from chatstore.enums import Order, SessionSort
+from chatstore.enums import AuditAction, BulkAction, Order, SessionSort
 from chatstore.models import ChatSession
 from chatstore.schemas.sessions import (
     ChosenSessionPageSchema,
@@ -25,15 +25,19 @@ from chatstore.schemas.sessions import (
     SessionUpdateSchema,
 )
 from chatstore.services.background import background_worker_of, index_pending_messages
+from chatstore.services.quotas import Room, room_of
 from chatstore.store import bulk, conversations, session_lists, sessions, trash
 from chatstore.store.filters import SessionFilters
 from chatstore.web.api import Operation
+from chatstore.web.audit import note_act
 from chatstore.web.auth import current_owner, identify_caller
 from chatstore.web.cursors import decode_cursor, encode_cursor
 from chatstore.web.etags import (
+    are_lists_tagged,
     etag_header,
     if_match_revisions,
     is_not_modified,
+    page_etag,
     validate_lists,
 )
 from chatstore.web.idempotency import (
@@ -59,6 +63,7 @@ bp.before_request(identify_caller)
     answer=SessionSchema,
     status=201,
     answer_headers=("ETag", "Location"),
+    errors=(403,),
 )
 def create_session(body: dict[str, Any]) -> BaseResponse:
     """Create a session, perhaps with its first messages."""
@@ -67,11 +72,16 @@ def create_session(body: dict[str, Any]) -> BaseResponse:
         conversations.create_conversation, owner_id=owner_id, **_columns(body)
     )
     turn = None if key is None else (owner_id, key)
-    response = answer_once(
-        partial(run_transaction, turn=turn), lambda: _answer_created(create())
-    )
+    room, turns = room_of(owner_id), body.get("messages", ())
+    count, size = len(turns), room.bytes_of(turns)
+
+    def answer() -> Response:
+        room.require(sessions=1, messages=count, size=size)
+        return _answer_created(create())
+
+    response = answer_once(partial(run_transaction, turn=turn), answer)
     if REPLAYED_HEADER not in response.headers:
-        _note_first_messages(body)
+        _note_created(room, count, size)
     return response
 
 
@@ -82,7 +92,7 @@ def create_session(body: dict[str, Any]) -> BaseResponse:
     status=201,
     other_statuses=(200,),
     answer_headers=("ETag", "Location"),
-    errors=(409,),
+    errors=(403, 409),
 )
 def get_or_create_session(body: dict[str, Any], external_id: str) -> BaseResponse:
     """Read the session with your external id, or create it.
@@ -95,6 +105,9 @@ def get_or_create_session(body: dict[str, Any], external_id: str) -> BaseRespons
     )
     if found is not None:
         return _answer_found(found)
+    room, turns = room_of(owner_id), body.get("messages", ())
+    count, size = len(turns), room.bytes_of(turns)
+    room.require(sessions=1, messages=count, size=size)
     get_or_create = prepared(
         conversations.get_or_create_conversation,
         external_id,
@@ -104,7 +117,7 @@ def get_or_create_session(body: dict[str, Any], external_id: str) -> BaseRespons
     chat = run_transaction(get_or_create, turn=(owner_id, external_id))
     if isinstance(chat, sessions.SessionJson):
         return _answer_found(chat)
-    _note_first_messages(body)
+    _note_created(room, count, size)
     return _answer_created(chat)
 
 
@@ -139,7 +152,9 @@ def get_session_by_external_id(
     other_answers=(ChosenSessionPageSchema,),
     validator=validate_lists,
 )
-def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
+def list_sessions(
+    query: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, str]]:
     """List sessions, newest activity first unless asked otherwise.
 
     Archived ones are left out unless asked for.
@@ -157,12 +172,13 @@ def list_sessions(query: dict[str, Any]) -> dict[str, Any]:
         place=decode_cursor(query.get("cursor"), listing),
         fields=query.get("fields"),
     )
-    return {
+    answer = {
         "sessions": page.items,
         "next_cursor": encode_cursor(page.next_place, listing),
         "previous_cursor": encode_cursor(page.previous_place, listing),
         **counted,
     }
+    return answer, page_etag(page.validator) if are_lists_tagged() else {}
 
 
 @bp.post("/bulk")
@@ -300,9 +316,10 @@ def _answer_created(chat: ChatSession) -> Response:
     return json_response(SessionSchema, chat, status=201, headers=headers)
 
 
-def _note_first_messages(body: dict[str, Any]) -> None:
-    if body.get("messages"):
-        note_appended_messages(len(body["messages"]))
+def _note_created(room: Room, count: int, size: int) -> None:
+    room.note(sessions=1, messages=count, size=size)
+    if count:
+        note_appended_messages(count)
         index_pending_messages()
 
 
@@ -313,6 +330,11 @@ def _delete_session(session_id: UUID, **keywords: Any) -> None:
 
 def _change_sessions(change: bulk.BulkChange, **keywords: Any) -> bulk.BulkOutcome:
     outcome = bulk.change_sessions(change, **keywords)
+    is_deletion = change.action in (BulkAction.DELETE, BulkAction.PURGE)
+    if is_deletion and outcome.changed and not keywords["is_dry_run"]:
+        note_act(
+            AuditAction.SESSIONS_DELETED, change=change.action, count=outcome.changed
+        )
     if outcome.has_hidden:
         _finish_after_request()
     return outcome

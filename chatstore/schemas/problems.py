@@ -46,3 +46,12 @@ class ProblemSchema(Schema):
             "example": 2,
         },
     )
+    limit = fields.Integer(
+        metadata={"description": "With 403: the quota of the owner.", "example": 1000},
+    )
+    used = fields.Integer(
+        metadata={
+            "description": "With 403: how much of the quota the owner uses.",
+            "example": 1000,
+        },
+    )

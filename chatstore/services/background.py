@@ -1,10 +1,11 @@
 """Finishes in the background what requests left for later.
 
-That is deletions, search entries and the counts of usage.
+The work is deletions, search entries, counts of usage and of reads of links, the last
+use of keys, and failed logins for the audit log.
 
 A thread of the process that left work does it. If that process is killed, a server does
 the work when it starts, or when a request leaves more. In a server the thread also
-purges each minute; see `services.purges`.
+works each minute: it purges, see `services.purges`, and writes when keys were used.
 """
 
 import threading
@@ -12,12 +13,18 @@ import threading
 import structlog
 from flask import Flask, current_app
 
+from chatstore.access.failed_logins import FailedLogins
+from chatstore.access.key_uses import KeyUses
 from chatstore.app_state import add_to_app, get_from_app
 from chatstore.clock import Deadline
 from chatstore.db import new_deadline
+from chatstore.services.audit import write_failed_logins
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
+from chatstore.services.key_uses import write_key_uses
+from chatstore.services.logins import keep_logins
 from chatstore.services.purges import Rules, purge
+from chatstore.services.share_reads import write_share_reads
 from chatstore.services.steps import log_unfinished, run_and_log_error
 from chatstore.services.usage import add_usage
 
@@ -75,27 +82,45 @@ class BackgroundWorker:
     def _finish_work(self) -> bool:
         try:
             with self._app.app_context():
+                has_audited = run_and_log_error(self._write_failed_logins)
                 has_purged = run_and_log_error(self._purge_if_due)
                 has_deleted_all = finish_deletions()
                 has_indexed_all = finish_indexing()
                 has_added_all = run_and_log_error(add_usage)
+                has_noted = run_and_log_error(write_key_uses, get_from_app(KeyUses))
+                has_counted_reads = run_and_log_error(write_share_reads)
                 return all(
-                    (has_purged, has_deleted_all, has_indexed_all, has_added_all)
+                    (
+                        has_audited,
+                        has_purged,
+                        has_deleted_all,
+                        has_indexed_all,
+                        has_added_all,
+                        has_noted,
+                        has_counted_reads,
+                    )
                 )
         except Exception as error:
             log_unfinished(error)
             return False
 
+    def _write_failed_logins(self) -> None:
+        write_failed_logins(get_from_app(FailedLogins, self._app))
+
     def _purge_if_due(self) -> None:
         if self._next_purge and self._next_purge.is_over:
             self._next_purge = Deadline(self._pause_seconds)
+            run_and_log_error(keep_logins)
             purge(_rules_of(self._app))
 
 
 def _rules_of(app: Flask) -> Rules:
     settings = app.config["CHATSTORE"]
     return Rules(
-        settings.trash_seconds, settings.retention_days, settings.tombstone_days
+        settings.trash_seconds,
+        settings.retention_days,
+        settings.tombstone_days,
+        settings.audit_days,
     )
 
 

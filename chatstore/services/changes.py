@@ -8,7 +8,7 @@ from chatstore.clock import utc_now
 from chatstore.db import is_sqlite, run_read, run_write
 from chatstore.services.steps import run_step
 from chatstore.store import changes
-from chatstore.store.changes import ChangePage, FeedMissing, Position
+from chatstore.store.changes import ChangePage, FeedMissing, FeedPosition
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,7 +18,7 @@ _KEPT_LONGER = timedelta(days=1)
 
 
 def list_changes(
-    owner_id: str, *, after: Position | None, limit: int, tombstone_days: int
+    owner_id: str, *, after: FeedPosition | None, limit: int, tombstone_days: int
 ) -> ChangePage:
     """Return a page of the owner's changes after a position, as `read_changes` does.
 

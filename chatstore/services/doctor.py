@@ -11,9 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from chatstore.db import sqlite
 from chatstore.db.errors import db_error_text
 from chatstore.db.revisions import check_revision, head_revision
-from chatstore.errors import DatabaseUnavailable, WrongRevision
+from chatstore.errors import DatabaseUnavailable, NoRowSecurity, WrongRevision
+from chatstore.services.backup.integrity import pluralize
 from chatstore.settings import Settings
-from chatstore.store import purges
+from chatstore.store import purges, row_security
 from chatstore.store.database_info import (
     get_postgresql_setting,
     get_sqlite_pragma,
@@ -63,6 +64,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         check_revision()
         yield Finding(OK, "revision", head_revision())
         yield _examine_trash(settings)
+        if path is None:
+            yield _examine_row_security(settings)
     except WrongRevision as error:
         yield Finding(FAIL, "revision", error.detail)
     except (SQLAlchemyError, DatabaseUnavailable) as error:
@@ -72,9 +75,24 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 def _examine_trash(settings: Settings) -> Finding:
     overdue = purges.count_due(settings.trash_seconds + _MOST_LATE_SECONDS)
     if overdue:
-        detail = f"{overdue} sessions should be gone by now. Does a server run?"
+        sessions = pluralize(overdue, "session")
+        detail = f"{sessions} should be gone by now. Does a server run?"
         return Finding(WARN, "trash", detail)
-    return Finding(OK, "trash", f"{count_trash()} sessions")
+    return Finding(OK, "trash", pluralize(count_trash(), "session"))
+
+
+def _examine_row_security(settings: Settings) -> Finding:
+    name = "row security"
+    if settings.row_security:
+        try:
+            row_security.check_row_security()
+        except NoRowSecurity as error:
+            return Finding(FAIL, name, error.detail)
+        return Finding(OK, name, "on")
+    if len(row_security.list_unprotected_tables()) < len(row_security.CONDITIONS):
+        detail = "the tables have policies, but CHATSTORE_ROW_SECURITY is 0"
+        return Finding(WARN, name, detail)
+    return Finding(OK, name, "off")
 
 
 def explain_missing_file(path: Path) -> str | None:

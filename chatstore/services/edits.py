@@ -1,6 +1,6 @@
 """Edits a message: computes its words before the lock, and again if it changed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ def edit_message(
     changes: Mapping[str, Any],
     if_revisions: Collection[int] | None,
     bounds: edits.EditBounds,
+    check_bytes: Callable[[int], None] = lambda _: None,
 ) -> MessageJson:
     """Edit a message as `store.edits.edit_message` does, and return it.
 
@@ -34,6 +35,7 @@ def edit_message(
             changes=changes,
             if_revisions=if_revisions,
             bounds=bounds,
+            check_bytes=check_bytes,
         )
         message = run_transaction(edit, turn=session_id, deadline=deadline)
         if message is not None:

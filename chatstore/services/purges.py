@@ -17,8 +17,10 @@ from chatstore import metrics
 from chatstore.db import db, run_read, run_write, truncate_sqlite_log
 from chatstore.enums import PurgeReason
 from chatstore.fulltext.index_format import MESSAGES, NAMES
+from chatstore.services.audit import purge_old_entries
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.changes import purge_old_tombstones
+from chatstore.services.ended import purge_ended
 from chatstore.services.steps import run_and_log_error, run_step
 from chatstore.store import jobs, purges
 from chatstore.store.search import compaction
@@ -36,12 +38,14 @@ log = structlog.get_logger(__name__)
 class Rules:
     """How long a session stays in the trash and unused, and its deletion in the feed.
 
-    Unused sessions stay for ever if `retention_days` is 0.
+    Unused sessions and entries of the audit log stay for ever if their days are 0. Keys
+    and links that have ended stay as long as the audit log, which names them.
     """
 
     trash_seconds: int
     retention_days: int = 0
     tombstone_days: int = 30
+    audit_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ def _purge_all(current: _Pass) -> None:
             is_unused = partial(purges.is_unused, owner_id, rules.retention_days)
             _purge(current, PurgeReason.RETENTION, is_unused)
         purge_old_tombstones(tombstone_days=rules.tombstone_days)
+        if rules.audit_days:
+            purge_old_entries(audit_days=rules.audit_days)
+            purge_ended(days=rules.audit_days)
         run_write(jobs.finish, _HOURLY)
     finish_deletions()
     if run_read(jobs.is_due, _DAILY, _DAY) and run_and_log_error(compact_index):

@@ -1,6 +1,6 @@
 """Reports what an owner used, and adds messages to the counts; see `store.usage`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from chatstore.enums import UsageBucket, UsageSplit
 from chatstore.periods import DayOrInstant, periods_between
 from chatstore.services.steps import run_step
 from chatstore.store import usage
-from chatstore.store.usage import BOUNDS, Bounds, PeriodUsage
+from chatstore.store.usage import BOUNDS, Bounds, Counts, PeriodUsage
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,11 @@ def report_usage(
     return UsageReport(content, found.needs_worker)
 
 
-def _sum(periods: Iterable[PeriodUsage]) -> PeriodUsage:
-    total = PeriodUsage()
-    for period in periods:
-        total.sessions += period.sessions
-        for part, counts in period.parts.items():
-            total.add(part, counts)
-        if not period.parts:
-            total.add(None, period.counts)
+def _sum(periods: Sequence[PeriodUsage]) -> PeriodUsage:
+    sums = map(sum, zip(*(each.counts for each in periods), strict=True))
+    total = PeriodUsage(sum(each.sessions for each in periods), Counts(*sums))
+    for part, counts in (part for each in periods for part in each.parts.items()):
+        total.parts[part] = total.parts.get(part, Counts()).plus(counts)
     return total
 
 

@@ -4,7 +4,7 @@ Building a statement costs more than running it, so each is built once. One UPDA
 the session's row assigns the seqs, so writers of one session wait for each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -72,6 +72,8 @@ _ADVANCE_SEQ = (
         + bindparam("more_input_tokens", type_=BigInteger),
         output_tokens=ChatSession.output_tokens
         + bindparam("more_output_tokens", type_=BigInteger),
+        content_bytes=ChatSession.content_bytes
+        + bindparam("more_bytes", type_=BigInteger),
         revision=ChatSession.revision + 1,
     )
     .returning(
@@ -98,6 +100,7 @@ class Draft:
     words: Sequence[entries.Words]
     preview: str | None
     tokens: Tokens
+    bytes: int
 
 
 def draft_messages(
@@ -113,14 +116,17 @@ def draft_messages(
         for role in {turn["role"] for turn in turns}
     }
     columns = [_columns_of(turn) for turn in turns]
+    texts = [
+        {name: _as_json(each[name]) for name in ("metadata", "extra")}
+        for each in columns
+    ]
     return Draft(
         session_id,
         owner_id,
         turns=columns,
         rows=[
-            each
-            | {"metadata": _as_json(each["metadata"]), "extra": _as_json(each["extra"])}
-            for each in columns
+            each | {name: _as_it_is(text) for name, text in json.items()}
+            for each, json in zip(columns, texts, strict=True)
         ],
         words=entries.words_of_new(
             (
@@ -131,7 +137,30 @@ def draft_messages(
         ),
         preview=_preview_of(columns),
         tokens=sum_tokens(tokens_of(each["extra"]) for each in columns),
+        bytes=sum(
+            text_bytes(each["content"])
+            + sum(len(text) for text in json.values() if text is not None)
+            for each, json in zip(columns, texts, strict=True)
+        ),
     )
+
+
+def bytes_of_turns(turns: Iterable[Turn]) -> int:
+    """Return how many bytes of text and JSON these turns add to a session."""
+    return sum(
+        message_bytes(each["content"], each["metadata"], each["extra"])
+        for each in map(_columns_of, turns)
+    )
+
+
+def message_bytes(content: str, *values: Any) -> int:
+    """Return the bytes of a message's text, and of its JSON `values`."""
+    return text_bytes(content) + sum(len(_as_json(each) or b"") for each in values)
+
+
+def text_bytes(text: str) -> int:
+    """Return the length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _columns_of(turn: Turn) -> dict[str, Any]:
@@ -156,9 +185,13 @@ def _preview_of(turns: Sequence[Turn]) -> str | None:
     return None
 
 
-def _as_json(value: Any) -> orjson.Fragment | None:
+def _as_json(value: Any) -> bytes | None:
+    return None if value is None else orjson.dumps(value)
+
+
+def _as_it_is(text: bytes | None) -> orjson.Fragment | None:
     # The engine's own serializer copies this as it is.
-    return None if value is None else orjson.Fragment(orjson.dumps(value))
+    return None if text is None else orjson.Fragment(text)
 
 
 def write_messages(
@@ -185,6 +218,7 @@ def write_messages(
         "preview": draft.preview,
         "more_input_tokens": draft.tokens.input,
         "more_output_tokens": draft.tokens.output,
+        "more_bytes": draft.bytes,
     }
     if count == 1 and not is_sqlite():
         return _write_in_one_statement(draft, parameters)

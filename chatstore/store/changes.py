@@ -38,8 +38,6 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from chatstore.clock import utc_now
 from chatstore.db import (
@@ -60,6 +58,7 @@ from chatstore.models import (
 )
 from chatstore.store.json_rows import as_uuid
 from chatstore.store.messages import MAX_ID
+from chatstore.store.validators import Horizon
 
 _GREATEST_UUID = UUID(int=2**128 - 1)
 _BATCH = 1000
@@ -80,7 +79,7 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class FeedPosition:
     """A place in a feed: all changes up to it, itself included, have been read.
 
     A position never lies beyond a change that is committed. PostgreSQL may use the ids
@@ -102,7 +101,7 @@ class ChangePage:
     """JSON texts of changes, and the position after them."""
 
     changes: Sequence[str]
-    next: Position
+    next: FeedPosition
     has_more: bool
 
 
@@ -128,7 +127,7 @@ class _Row(NamedTuple):
 
 
 def read_changes(
-    owner_id: str, *, after: Position, limit: int, tombstone_days: int
+    owner_id: str, *, after: FeedPosition, limit: int, tombstone_days: int
 ) -> ChangePage:
     """Return up to `limit` of the owner's changes after a position, in one statement.
 
@@ -157,7 +156,7 @@ def read_changes(
     return ChangePage(_entries(page), place, has_more)
 
 
-def current_position(owner_id: str) -> Position:
+def current_position(owner_id: str) -> FeedPosition:
     """Return the position after all changes of the owner; raises FeedMissing."""
     now = utc_now()
     with read_connection() as connection:
@@ -165,7 +164,7 @@ def current_position(owner_id: str) -> Position:
     if not found:
         raise FeedMissing
     feed_id, *ids = found[0]
-    return Position(
+    return FeedPosition(
         feed_id=as_uuid(feed_id),
         change_id=max(each or 0 for each in ids),
         kind=Kind.ALL,
@@ -247,24 +246,6 @@ def purge_tombstones(*, before: datetime) -> int:
     )
     db.session.execute(purged)
     return len(keys)
-
-
-class Horizon(FunctionElement[int]):
-    """The SQL expression of the horizon, as of the snapshot of its statement."""
-
-    name = "horizon"
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(Horizon, "postgresql")
-def _horizon_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
-    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
-
-
-@compiles(Horizon)
-def _horizon_on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    return "(SELECT last_change_id + 1 FROM change_feed)"
 
 
 def last_change_ids(owner_ids: Collection[str]) -> dict[str, int]:
@@ -398,7 +379,7 @@ def _with_feed(page: FromClause) -> Select[Any]:
 _changes = Prepared(_with_feed(_page()))
 
 
-def _places(after: Position) -> dict[str, Any]:
+def _places(after: FeedPosition) -> dict[str, Any]:
     """Return the parameters of `_part` for each kind."""
     greatest = {Kind.SESSION: _GREATEST_UUID, Kind.TOMBSTONE: _GREATEST_UUID}
     places: dict[str, Any] = {}
@@ -412,7 +393,7 @@ def _places(after: Position) -> dict[str, Any]:
     return places
 
 
-def _position(row: _Row, after: Position) -> Position:
+def _position(row: _Row, after: FeedPosition) -> FeedPosition:
     assert row.change_id is not None
     kind = Kind(row.kind)
     key = row.message_id if kind is Kind.MESSAGE else as_uuid(row.session_id)

@@ -22,6 +22,7 @@ from chatstore.fulltext.index_format import scopes_of
 from chatstore.interchange.chat_completions import EXTRA_FIELDS, search_text, text_of
 from chatstore.models import ChatSession, Message, MessageRevision
 from chatstore.settings import PREFIX
+from chatstore.store.appends import message_bytes
 from chatstore.store.json_rows import disk_bytes
 from chatstore.store.locks import lock_message
 from chatstore.store.messages import (
@@ -76,13 +77,15 @@ def edit_message(
     changes: Mapping[str, Any],
     if_revisions: Collection[int] | None = None,
     bounds: EditBounds = _DEFAULT_BOUNDS,
+    check_bytes: Callable[[int], None] = lambda _: None,
 ) -> Callable[[], MessageJson | None]:
     """Set the fields in `changes` and return the message; None if it changed meanwhile.
 
     The fields are `content` (text, parts or None), `metadata` and those of
     `EXTRA_FIELDS`; None removes one. The message is read and its words are computed
     before the transaction. If another edit comes between, the result is None, and the
-    caller must call again. An edit that changes nothing writes nothing. Raises
+    caller must call again. An edit that changes nothing writes nothing.
+    `check_bytes` gets the bytes by which the session grows, and may raise. Raises
     NotFound, MessageDeleted, TooManyRevisions, ValidationFailed if nothing is left of
     the message, and PreconditionFailed if `if_revisions` is given and lacks the
     message's revision.
@@ -100,6 +103,9 @@ def edit_message(
     text = after["search_text"] or after["content"]
     scopes = scopes_of(owner_id, session_id, current.role)
     words = entries.words_of(text, scopes) if has_changed else None
+    # What the message said before stays as a revision, so the session grows.
+    more_bytes = message_bytes(*(after[name] for name in _KEPT)) if has_changed else 0
+    check_bytes(more_bytes)
     gained = tokens_of(after["extra"]).minus(tokens_of(before["extra"]))
 
     def edit() -> MessageJson | None:
@@ -113,7 +119,7 @@ def edit_message(
                 correct_tokens(message_id, gained)
             _overwrite(message_id, after)
             entries.replace_words([message_id], [words])
-            refresh_session(session_id, gained=gained)
+            refresh_session(session_id, gained=gained, gained_bytes=more_bytes)
         return get_message_json(session_id, message_id, owner_id=owner_id)
 
     return edit

@@ -7,14 +7,27 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Text, bindparam, delete, func, literal, select
+from sqlalchemy import (
+    Integer,
+    Subquery,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chatstore.db import db, is_sqlite
+from chatstore.db import db, is_sqlite, read_connection
+from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Facet
 from chatstore.fulltext.folding import fold_case
 from chatstore.models import ChatSession, SessionFacet
 from chatstore.settings import MAX_FACET_LENGTH
+from chatstore.store.paging import Page
+from chatstore.store.validators import LAST_CHANGES_OF_LISTS, parse_validator
 
 # The characters of a long folded tag that its value has before the digest.
 COMPARED_LENGTH = MAX_FACET_LENGTH - 64
@@ -175,14 +188,43 @@ _VALUES: dict[str, Any] = {
 }
 
 
-def list_models(*, owner_id: str, limit: int) -> list[FacetCount]:
+def list_models(*, owner_id: str, limit: int) -> Page[FacetCount]:
     """Return up to `limit` models: the most common first, equals by name."""
-    model = ChatSession.llm_model_name
-    query = (
-        select(model, func.count())
+    return read_counts(_count_models, {"the_owner": owner_id, "limit": limit})
+
+
+def prepare_counts(counts: Subquery) -> Prepared:
+    """Return the statement for rows (label, value, sessions): the most common first.
+
+    The same statement reads the validator of lists.
+    """
+    # An empty list has a validator too, so the rows are joined to it.
+    changes = select(LAST_CHANGES_OF_LISTS.label("last")).subquery()
+    return Prepared(
+        select(changes.c.last, counts.c.label, counts.c.sessions)
+        .select_from(changes.outerjoin(counts, true()))
+        .order_by(counts.c.sessions.desc(), counts.c.value)
+    )
+
+
+def read_counts(counts: Prepared, parameters: dict[str, Any]) -> Page[FacetCount]:
+    """Return the rows of a statement of `prepare_counts`, and their validator."""
+    with read_connection() as connection:
+        rows = counts.rows(connection, parameters)
+    found = [FacetCount(*row[1:]) for row in rows if row[1] is not None]
+    return Page(found, None, validator=parse_validator(rows[0][0]))
+
+
+def _select_models() -> Subquery:
+    model, count = ChatSession.llm_model_name, func.count()
+    owner_id = bindparam("the_owner", type_=ChatSession.owner_id.type)
+    models = (
+        select(model.label("label"), model.label("value"), count.label("sessions"))
         .where(ChatSession.owner_id == owner_id)
         .group_by(model)
-        .order_by(func.count().desc(), model)
-        .limit(limit)
+        .order_by(count.desc(), model)
     )
-    return [FacetCount(*row) for row in db.session.execute(query)]
+    return bounded(models, bindparam("limit", type_=Integer)).subquery()
+
+
+_count_models = prepare_counts(_select_models())

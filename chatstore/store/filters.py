@@ -201,7 +201,7 @@ def _owner_column(*, starts_from_few: bool) -> ColumnElement[str]:
 
 
 def select_all_matching(
-    query: Select[Any], filters: SessionFilters, *, owner_id: str
+    query: Select[Any], filters: SessionFilters, *, owner_id: str | Named
 ) -> Select[Any]:
     """Return what `select_matching` does, for a `query` that reads all matches.
 

@@ -66,7 +66,7 @@ class Fork:
     """A branch to copy to the new session `id`, up to the message `at_seq`.
 
     `copied` of its `length` messages are copied, `runs` has the seqs of the others, and
-    `batch` the next ones.
+    `batch` the next ones, which have `batch_bytes`.
     """
 
     id: UUID
@@ -79,6 +79,7 @@ class Fork:
     runs: Sequence[tuple[int, int]]
     bounds: CopyBounds
     batch: Sequence[int] = ()
+    batch_bytes: int = 0
     copied: int = 0
 
     @property
@@ -122,7 +123,7 @@ def plan_fork(
         runs=path.runs.pairs(),
         bounds=bounds,
     )
-    return replace(fork, batch=_next_batch(fork))
+    return _with_next_batch(fork)
 
 
 def _without_batch(fork: Fork) -> Fork:
@@ -135,13 +136,15 @@ def _without_batch(fork: Fork) -> Fork:
         runs=[(max(first, done + 1), last), *fork.runs[place + 1 :]],
         copied=fork.copied + len(fork.batch),
         batch=(),
+        batch_bytes=0,
     )
 
 
-def _next_batch(fork: Fork) -> list[int]:
-    """Return the next seqs to copy, within the bounds."""
+def _with_next_batch(fork: Fork) -> Fork:
+    """Return the fork with the next seqs to copy, within the bounds."""
     ranges = (range(first, last + 1) for first, last in fork.runs)
     seqs = list(islice(chain.from_iterable(ranges), fork.bounds.messages))
+    bytes_of: dict[int, int] = {}
     # PostgreSQL reads a text to know its bytes, but not to know its bytes on disk. So
     # those cut the batch first.
     for size in (disk_bytes(*_TEXTS), stored_bytes(*_TEXTS)):
@@ -151,7 +154,7 @@ def _next_batch(fork: Fork) -> list[int]:
         rows: Sequence[Any] = db.session.execute(query).all()
         bytes_of = dict.fromkeys(seqs, 0) | dict(rows)
         seqs = fitting(seqs, bytes_of.__getitem__, fork.bounds.bytes)
-    return seqs
+    return replace(fork, batch=seqs, batch_bytes=sum(bytes_of[seq] for seq in seqs))
 
 
 def begin_fork(fork: Fork) -> None:
@@ -176,7 +179,7 @@ def begin_fork(fork: Fork) -> None:
 def copy_batch(fork: Fork) -> Callable[[], Fork]:
     """Copy the batch, which is not the last one; return the fork with its next one."""
     following = _without_batch(fork)
-    following = replace(following, batch=run_read(_next_batch, following))
+    following = run_read(_with_next_batch, following)
 
     def copy() -> Fork:
         _require_source(fork)
@@ -222,7 +225,12 @@ def _copy_messages(fork: Fork) -> None:
             ChatSession.owner_id == COPYING_OWNER,
             ChatSession.last_seq == fork.copied,
         )
-        .values(last_seq=total, message_count=total, last_updated_at=utc_now())
+        .values(
+            last_seq=total,
+            message_count=total,
+            content_bytes=ChatSession.content_bytes + fork.batch_bytes,
+            last_updated_at=utc_now(),
+        )
         .returning(ChatSession.id)
     )
     if db.session.scalar(keeping.execution_options(synchronize_session=False)) is None:

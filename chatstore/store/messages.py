@@ -65,6 +65,7 @@ from chatstore.store.sessions import (
     owned,
     session_parameters,
 )
+from chatstore.store.validators import LAST_CHANGES_OF_MESSAGES, parse_validator
 
 # A chunk ends at the first of these bounds, so a listing holds one chunk in memory,
 # whatever the size of its messages.
@@ -111,13 +112,15 @@ class MessageChunk:
     """JSON texts of the next messages of a listing, and the `rest` of its range.
 
     `rest` is None when the listing ends here. `has_more` says whether messages follow
-    beyond the listing's limit. `seqs` are those of the messages.
+    beyond the listing's limit. `seqs` are those of the messages. The `validator` of
+    `store.validators` is as of them.
     """
 
     messages: Sequence[str]
     rest: MessageRange | None
     has_more: bool
     seqs: Sequence[int] = ()
+    validator: str | None = None
 
 
 @prepared_first
@@ -299,7 +302,7 @@ def list_messages(
         has_more = len(found.messages) == wanted.limit
         if not has_more:
             rest = wanted.following(found.seqs, end=found.last_seq + 1)
-    return MessageChunk(found.messages, rest, has_more, found.seqs)
+    return MessageChunk(found.messages, rest, has_more, found.seqs, found.validator)
 
 
 class FoundMessages(NamedTuple):
@@ -309,6 +312,7 @@ class FoundMessages(NamedTuple):
     messages: Sequence[str]
     is_cut: bool
     last_seq: int
+    validator: str | None
 
 
 def read_messages(
@@ -341,13 +345,18 @@ def read_messages(
     else:
         query = _prepare_chosen(shape, wanted.fields)
     with read_connection() as connection:
-        ((texts, found, last_seq),) = query.rows(connection, parameters)
+        rows = query.rows(connection, parameters)
+    ((texts, found, last_seq, last_changes),) = rows
     if last_seq is None:
         raise no_such_session(session_id)
     parts = split_values(texts)
     messages = parts[1::2]
     return FoundMessages(
-        list(map(int, parts[::2])), messages, found > len(messages), last_seq
+        list(map(int, parts[::2])),
+        messages,
+        found > len(messages),
+        last_seq,
+        parse_validator(last_changes),
     )
 
 
@@ -419,7 +428,7 @@ def _prepare_range(shape: _RangeShape, fields: Fields | None) -> Prepared:
     texts = join_rows(
         chunk_rows.c.item, by=[chunk_rows.c.seq], is_descending=is_descending
     )
-    return Prepared(select(texts, found, last_seq))
+    return Prepared(select(texts, found, last_seq, LAST_CHANGES_OF_MESSAGES))
 
 
 def _count_fitting(

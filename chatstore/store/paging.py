@@ -25,8 +25,12 @@ class SessionPlace:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Rows of a listing, and the places where the next and previous pages begin."""
+    """Rows of a listing, and the places where the next and previous pages begin.
+
+    The validator is that of `store.validators`, as of the rows or older.
+    """
 
     items: Sequence[T]
     next_place: SessionPlace | None
     previous_place: SessionPlace | None = None
+    validator: str | None = None

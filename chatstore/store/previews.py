@@ -5,9 +5,10 @@ An append takes the preview of its own texts. An edit or a deletion looks back f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, case, func, select, update
 
 from chatstore.db import db
 from chatstore.enums import Role
@@ -86,11 +87,16 @@ def _last_messages(session_id: UUID, most: int) -> Iterator[Row[*tuple[object, .
 
 
 def refresh_session(
-    session_id: UUID, *, gained: Tokens = NO_TOKENS, look_back: LookBack = LOOK_BACK
+    session_id: UUID,
+    *,
+    gained: Tokens = NO_TOKENS,
+    gained_bytes: int = 0,
+    look_back: LookBack = LOOK_BACK,
 ) -> None:
     """Let the session follow its messages, and add 1 to its revision.
 
-    The preview is found, and the `gained` tokens, which may be negative, are added.
+    The preview is found, and the `gained` tokens and bytes, which may be negative, are
+    added.
     """
     preview = find_preview(session_id, look_back=look_back)
     db.session.execute(
@@ -100,7 +106,15 @@ def refresh_session(
             last_message_preview=preview,
             input_tokens=ChatSession.input_tokens + gained.input,
             output_tokens=ChatSession.output_tokens + gained.output,
+            content_bytes=_not_negative(ChatSession.content_bytes, gained_bytes),
             revision=ChatSession.revision + 1,
         )
         .execution_options(synchronize_session=False)
     )
+
+
+def _not_negative(stored: Any, gained: int) -> Any:
+    # A message that was never counted may be deleted.
+    if gained >= 0:
+        return stored + gained
+    return case((stored > -gained, stored + gained), else_=0)

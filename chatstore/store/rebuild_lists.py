@@ -1,4 +1,4 @@
-"""Rewrites the facets, folded names and token sums of sessions; no HTTP, no commit.
+"""Rewrites the facets, folded names and sums of sessions; no HTTP, no commit.
 
 Older versions write sessions without them, so lists would miss these sessions.
 """
@@ -6,10 +6,10 @@ Older versions write sessions without them, so lists would miss these sessions.
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, join, select, update
 
 from chatstore.db import db
-from chatstore.models import ChatSession, Message
+from chatstore.models import ChatSession, Message, MessageRevision
 from chatstore.store.batches import fitting
 from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.facets import COLUMNS, replace_facets
@@ -22,6 +22,23 @@ BATCH = 200
 # That is thousands of short ones, which take a tenth of a second to write.
 BATCH_BYTES = 64 * 1024
 
+_BYTES, _EARLIER_BYTES = (
+    func.coalesce(
+        select(func.sum(stored_bytes(model.content, model.metadata_, model.extra)))
+        .select_from(source)
+        .where(Message.session_id == ChatSession.id)
+        .correlate(ChatSession)
+        .scalar_subquery(),
+        0,
+    )
+    for model, source in (
+        (Message, Message),
+        (
+            MessageRevision,
+            join(Message, MessageRevision, MessageRevision.message_id == Message.id),
+        ),
+    )
+)
 _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
 
 
@@ -35,11 +52,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sums:
-    """The tokens of a session's messages, as they were at its revision."""
+    """The tokens and bytes of a session's messages, as they were at its revision."""
 
     session_id: UUID
     revision: int
     tokens: Tokens
+    bytes: int
 
 
 def rebuild_batch(*, after: UUID | None, max_bytes: int = BATCH_BYTES) -> Batch | None:
@@ -80,8 +98,10 @@ def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
             ChatSession.revision,
             ChatSession.input_tokens,
             ChatSession.output_tokens,
+            ChatSession.content_bytes,
             summed(INPUT_TOKENS),
             summed(OUTPUT_TOKENS),
+            _BYTES + _EARLIER_BYTES,
         )
         .outerjoin(
             Message,
@@ -93,9 +113,9 @@ def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
     if after is not None:
         query = query.where(ChatSession.id > after)
     return [
-        Sums(chat_id, revision, Tokens(*right))
-        for chat_id, revision, *stored, in_, out in db.session.execute(query)
-        if (right := [in_, out]) != stored
+        Sums(chat_id, revision, Tokens(*right[:2]), right[2])
+        for chat_id, revision, *sums in db.session.execute(query)
+        if (right := [int(each) for each in sums[3:]]) != sums[:3]
     ]
 
 
@@ -110,6 +130,7 @@ def correct_sums(sums: Sums) -> bool:
         .values(
             input_tokens=sums.tokens.input,
             output_tokens=sums.tokens.output,
+            content_bytes=sums.bytes,
             revision=ChatSession.revision + 1,
         )
         .returning(ChatSession.id)

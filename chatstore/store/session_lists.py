@@ -46,6 +46,7 @@ from chatstore.store.json_rows import (
 )
 from chatstore.store.paging import Page, SessionPlace
 from chatstore.store.sessions import is_in_trash, session_json
+from chatstore.store.validators import LAST_CHANGES_OF_LISTS, parse_validator
 
 SORT_COLUMNS: dict[SessionSort, InstrumentedAttribute[Any]] = {
     SessionSort.LAST_UPDATED_AT: ChatSession.last_updated_at,
@@ -113,10 +114,11 @@ def list_sessions(
         rare = find_rare_facet(connection, filters, owner_id=owner_id, few=few)
         prepared = _prepare(shape, walks, rare, fields)
         parts = prepared.rows(connection, parameters)
-        values = [value for _, joined in parts for value in split_values(joined)]
+        values = [value for _, joined, _ in parts for value in split_values(joined)]
         chats = list(map(_parse_listed, values[::2], values[1::2]))
         page = _first_page(chats[:limit], page_bytes)
         texts = _read_json(connection, page, listing, owner_id, fields)
+    validator = parse_validator(parts[0][2])
     has_more = len(chats) > len(page)
     if is_backward:
         page.reverse()
@@ -124,14 +126,16 @@ def list_sessions(
     if not page and place is not None:
         # All sessions beyond the place were deleted, so only the way back is left.
         back = _place_back(place, listing)
-        return Page([], back if is_backward else None, None if is_backward else back)
-    return _page(
+        next_place, previous = (back, None) if is_backward else (None, back)
+        return Page([], next_place, previous, validator)
+    found = _page(
         page,
         texts,
         listing,
         has_next=is_backward or has_more,
         has_previous=has_more if is_backward else bool(place or offset),
     )
+    return replace(found, validator=validator)
 
 
 def count_trash(*, owner_id: str) -> int:
@@ -310,7 +314,7 @@ def _select_item(listing: SessionListing, fields: Fields | None) -> ColumnElemen
 def _select_walks(
     listing: SessionListing, rows: Select[Any], walks: Walks
 ) -> Select[Any]:
-    """Return a query with one row (number, joined sessions) per walk."""
+    """Return a query with a row (number, joined sessions, last changes) per walk."""
     parts: list[Select[Any]] = []
     for number, walk in enumerate(walks):
         offset = _OFFSET if number == 0 else _remaining_offset(rows, walks[0])
@@ -324,9 +328,9 @@ def _select_walks(
         numbered: list[Any] = [literal_column(str(number)).label("number"), item]
         parts.append(select(*numbered))
     if len(parts) == 1:
-        return parts[0]
+        return parts[0].add_columns(LAST_CHANGES_OF_LISTS)
     whole = union_all(*parts).subquery()
-    return select(*whole.c).order_by(whole.c.number)
+    return select(*whole.c, LAST_CHANGES_OF_LISTS).order_by(whole.c.number)
 
 
 def _remaining_offset(rows: Select[Any], first: _Walk) -> ColumnElement[int]:

@@ -21,10 +21,19 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from chatstore.clock import utc_now
-from chatstore.db import UtcDateTime, db, prepared_first, read_connection
+from chatstore.db import (
+    UtcDateTime,
+    db,
+    prepared_first,
+    read_connection,
+    savepoint,
+)
+from chatstore.db.errors import db_error_text
 from chatstore.db.prepared import Prepared
+from chatstore.db.row_owner import ALL_OWNERS, row_owner
 from chatstore.errors import (
     ChatstoreError,
     ExternalIdTaken,
@@ -116,8 +125,7 @@ def create_session(
         chat = ChatSession(
             **columns, revision=revision, created_at=now, last_updated_at=now
         )
-        db.session.add(chat)
-        db.session.flush()
+        _insert(chat, has_chosen_id=session_id is not None)
         add_facets(chat.id, owner_id=owner_id, columns=columns)
         if words is not None:
             entries.put_name(chat, words)
@@ -370,6 +378,24 @@ def _refuse_taken_id(session_id: UUID) -> None:
     query = select(ChatSession.id).where(ChatSession.id == session_id)
     if db.session.scalar(query) is not None:
         raise SessionIdTaken(session_id)
+
+
+def _insert(chat: ChatSession, *, has_chosen_id: bool) -> None:
+    new_id = chat.id  # a rollback expires the object
+    if not has_chosen_id or row_owner() == ALL_OWNERS:
+        db.session.add(chat)
+        db.session.flush()
+        return
+    # Row security hides another owner's session, so only the insert finds its id. The
+    # savepoint lets the caller release its idempotency key after the refusal.
+    try:
+        with savepoint():
+            db.session.add(chat)
+            db.session.flush()
+    except IntegrityError as error:
+        if "pk_sessions" in db_error_text(error):
+            raise SessionIdTaken(new_id) from error
+        raise
 
 
 # In the trash a session may get a few revisions more than its tombstone says.

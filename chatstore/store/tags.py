@@ -7,10 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
-from chatstore.db import db, is_sqlite
+from chatstore.db import cached_per_database, db, is_sqlite
+from chatstore.db.prepared import Prepared, bounded
 from chatstore.enums import Archived, Facet
 from chatstore.fulltext.folding import fold_case
 from chatstore.models import ChatSession, SessionFacet
@@ -20,11 +30,15 @@ from chatstore.store.facets import (
     COMPARED_LENGTH,
     FacetCount,
     add_tag,
+    prepare_counts,
+    read_counts,
     tag_value,
 )
 from chatstore.store.filters import SessionFilters, select_all_matching
 from chatstore.store.json_rows import disk_bytes
+from chatstore.store.paging import Page
 
+_OWNER = bindparam("the_owner", type_=ChatSession.owner_id.type)
 EVERY_SESSION = SessionFilters(archived=Archived.ANY)
 _LAST_CHARACTER, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
 
@@ -35,48 +49,54 @@ def list_tags(
     limit: int,
     prefix: str = "",
     filters: SessionFilters = EVERY_SESSION,
-) -> list[FacetCount]:
+) -> Page[FacetCount]:
     """Return up to `limit` tags: the most common first, equals by name.
 
     Only tags that begin with `prefix`, of sessions that match the filters. Each is
     spelled as in the oldest session that has it.
     """
+    start = fold_case(prefix.lstrip())[:COMPARED_LENGTH]
+    end = _after_prefix(start)
+    matching = None if filters == EVERY_SESSION else filters.shape()
+    counts = _prepare_counts(matching, bool(start), bool(end))
+    parameters = {"the_owner": owner_id, "limit": limit, "start": start, "end": end}
+    return read_counts(counts, parameters | filters.parameters())
+
+
+@cached_per_database(maxsize=64)  # building it costs more than running it
+def _prepare_counts(
+    matching: SessionFilters | None, has_start: bool, has_end: bool
+) -> Prepared:
     conditions = [
-        SessionFacet.owner_id == owner_id,
+        SessionFacet.owner_id == _OWNER,
         SessionFacet.kind == Facet.TAG,
-        *_begins_with(fold_case(prefix.lstrip())[:COMPARED_LENGTH]),
+        *_is_between(has_start, has_end),
     ]
-    if filters != EVERY_SESSION:
-        matching = select(ChatSession.id)
-        conditions.append(
-            SessionFacet.session_id.in_(
-                select_all_matching(matching, filters, owner_id=owner_id)
-            )
-        )
+    if matching is not None:
+        ids = select_all_matching(select(ChatSession.id), matching, owner_id=_OWNER)
+        conditions.append(SessionFacet.session_id.in_(ids))
     count = func.count()
-    tags = (
+    counted = (
         select(SessionFacet.value, count.label("sessions"))
         .where(*conditions)
         .group_by(SessionFacet.value)
         .order_by(count.desc(), SessionFacet.value)
-        .limit(limit)
-        .subquery()
     )
-    spelling = func.coalesce(_oldest_spelling(owner_id, tags.c.value), tags.c.value)
-    query = select(spelling, tags.c.sessions)
-    rows = db.session.execute(query.order_by(tags.c.sessions.desc(), tags.c.value))
-    return [FacetCount(*row) for row in rows]
+    tags = bounded(counted, bindparam("limit", type_=Integer)).subquery()
+    spelling = func.coalesce(_oldest_spelling(tags.c.value), tags.c.value)
+    return prepare_counts(
+        select(spelling.label("label"), tags.c.value, tags.c.sessions).subquery()
+    )
 
 
-def _begins_with(prefix: str) -> Iterator[ColumnElement[bool]]:
+def _is_between(has_start: bool, has_end: bool) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions of a range, for which any collation can use the index."""
-    if not prefix:
-        return
     at_least, less = (">=", "<") if is_sqlite() else ("~>=~", "~<~")
-    yield SessionFacet.value.bool_op(at_least)(prefix)
-    end = _after_prefix(prefix)
-    if end:
-        yield SessionFacet.value.bool_op(less)(end)
+    if has_start:
+        start = bindparam("start", type_=Text)
+        yield SessionFacet.value.bool_op(at_least)(start)
+    if has_end:
+        yield SessionFacet.value.bool_op(less)(bindparam("end", type_=Text))
 
 
 def _after_prefix(prefix: str) -> str:
@@ -90,12 +110,12 @@ def _after_prefix(prefix: str) -> str:
     return head[:-1] + chr(following)
 
 
-def _oldest_spelling(owner_id: str, value: ColumnElement[str]) -> ColumnElement[str]:
+def _oldest_spelling(value: ColumnElement[str]) -> ColumnElement[str]:
     facet = aliased(SessionFacet)
     return (
         select(func.coalesce(facet.label, facet.value))
         .where(
-            facet.owner_id == owner_id,
+            facet.owner_id == _OWNER,
             facet.kind == Facet.TAG,
             facet.value == value,
             facet.number.is_not(None),

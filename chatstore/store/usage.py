@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    delete,
     func,
     literal,
     literal_column,
@@ -280,6 +282,29 @@ def correct_tokens(message_id: int, gained: Tokens) -> None:
     _add(gain)
 
 
+def forget_session(session_id: UUID) -> None:
+    """Take the session's messages out of the counts, before it is deleted.
+
+    A deletion keeps the counts, because the owner did use the tokens. Only a session
+    that nobody used, as those of the demo, is forgotten.
+    """
+    progress = select(UsageProgress.last_message_id).where(UsageProgress.id == _THE_ROW)
+    last = db.session.scalar(progress.with_for_update(read=True))
+    if last is None:
+        return
+    sums = {name: -each for name, each in _SUMS.items()}
+    lost = (
+        select(*(each.label(name) for name, each in (_PLACE | sums).items()))
+        .join(ChatSession, ChatSession.id == Message.session_id)
+        .where(Message.session_id == session_id, Message.id <= last, _IS_USED)
+        .group_by(*_PLACE.values())
+    )
+    _add(lost)
+    owner_id = select(OWNER).where(ChatSession.id == session_id).scalar_subquery()
+    empty = delete(UsageCount).where(UsageCount.messages == 0)
+    db.session.execute(empty.where(UsageCount.owner_id == owner_id))
+
+
 def get_usage(
     periods: Sequence[Period],
     *,
@@ -313,7 +338,8 @@ def get_usage(
     for is_waiting, place, part, *counts in rows:
         number = bisect_right(edges, place) - 1 if is_waiting else place
         if has_lists and not is_waiting:
-            usage[number].add(None, Counts(*orjson.loads(part)))
+            # The rows of counts come first, so the period has none yet.
+            usage[number].counts = Counts(*orjson.loads(part))
         else:
             usage[number].add(part, Counts(*counts))
     for number, sessions in _count_sessions(periods, owner_id):

@@ -27,9 +27,10 @@ class Operation:
     `query` does not declare raises ValidationFailed.
     A view answers `other_statuses`, which are successes too, itself.
 
-    `validator` gets the values of the path. Unless it returns None, a 200 has an ETag
-    made of it, and If-None-Match with this tag is answered without the view. It runs
-    before the view, so a page may be newer than its tag but never older.
+    `validator` gets the values of the path. It runs for If-None-Match only: the tag
+    made of it is answered without the view. A view that runs adds an ETag itself,
+    from the validator that it read with its page; so a page costs no statement more.
+    A page may be newer than its tag but never older.
 
     An idempotent view runs once for each Idempotency-Key. A view that calls
     `answer_once` itself names this header in `request_headers` instead. The document
@@ -69,8 +70,6 @@ class Operation:
                 loaded = (load_body(body),)
             if etag and request.if_none_match.star_tag:
                 return Response(status=304, headers=etag)
-            if self.validator and etag is None:
-                etag = page_etag(self.validator(**path_values))
             answer = partial(self._answer, view, *loaded, **path_values)
             response = answer_keyed(answer) if self.is_idempotent else answer()
             if etag:

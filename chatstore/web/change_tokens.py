@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from chatstore.errors import MalformedRequest
-from chatstore.store.changes import Kind, Position
+from chatstore.store.changes import FeedPosition, Kind
 from chatstore.web.cursors import read_cursor, sign_cursor
 
 
@@ -20,7 +20,7 @@ class _Changes:
     owner_id: str
 
 
-def encode_token(position: Position, *, owner_id: str) -> str:
+def encode_token(position: FeedPosition, *, owner_id: str) -> str:
     """Return the owner's token of a position."""
     key = position.key.hex if isinstance(position.key, UUID) else position.key
     place = [
@@ -33,7 +33,7 @@ def encode_token(position: Position, *, owner_id: str) -> str:
     return sign_cursor(place, listing=_Changes(owner_id))
 
 
-def decode_token(token: str, *, owner_id: str) -> Position:
+def decode_token(token: str, *, owner_id: str) -> FeedPosition:
     """Return the position in the owner's token; raises MalformedRequest."""
     try:
         place = read_cursor(token, listing=_Changes(owner_id))
@@ -42,7 +42,7 @@ def decode_token(token: str, *, owner_id: str) -> Position:
             "This service did not create the token `since` for this owner."
         ) from None
     feed_id, change_id, kind, key, issued_at = place
-    return Position(
+    return FeedPosition(
         feed_id=UUID(feed_id),
         change_id=change_id,
         kind=Kind(kind),

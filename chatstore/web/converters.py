@@ -4,6 +4,7 @@ from flask import Flask, request
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 
+from chatstore.access.secret_tokens import ID_LENGTH
 from chatstore.schemas.fields import EXTERNAL_ID_LENGTH
 
 
@@ -26,9 +27,24 @@ class ExternalIdConverter(BaseConverter):
         return value
 
 
+class TokenIdConverter(BaseConverter):
+    """The id of a secret token: of an API key or a shared link."""
+
+    regex = f"[0-9A-Za-z]{{{ID_LENGTH}}}"
+
+
+class TokenConverter(BaseConverter):
+    """The token of a shared link, well-formed or not.
+
+    Malformed ones match too, so all get the same 404, and the log has only the rule.
+    """
+
+
 def init_converters(app: Flask) -> None:
-    """Let the rules of `app` have `<external_id:…>`."""
+    """Let the rules of `app` have our types of parameters, such as `<token_id:…>`."""
+    app.url_map.converters["token_id"] = TokenIdConverter
     app.url_map.converters["external_id"] = ExternalIdConverter
+    app.url_map.converters["token"] = TokenConverter
 
 
 def _is_utf8_path() -> bool:

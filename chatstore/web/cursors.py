@@ -1,7 +1,8 @@
 """Paging cursors: opaque to the client, signed so that a forged one is refused.
 
-A cursor holds a place in one list. With other filters or another order, the place
-would mean something else, so the cursor is refused.
+A cursor holds a place in one list of one owner. With other filters or another order,
+the place would mean something else. For another owner, it would show where a session
+of somebody else is. So the cursor is refused.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from chatstore.enums import SessionSort
 from chatstore.errors import MalformedRequest
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing
+from chatstore.web.auth import current_owner
 
 
 def encode_cursor(place: SessionPlace | None, listing: SessionListing) -> str | None:
@@ -45,10 +47,11 @@ def decode_cursor(cursor: str | None, listing: SessionListing) -> SessionPlace |
 def sign_cursor(place: list[Any], *, listing: object) -> str:
     """Return a signed cursor for `place` in the list that `listing` describes.
 
-    `listing` is a dataclass. The cursor is valid for equal values of the same class.
+    `listing` is a dataclass. The cursor is valid for equal values of the same class,
+    and for the owner of this request.
     """
     text = _serializer(current_app.config["SECRET_KEY"]).dumps(
-        [_digest(listing), *place]
+        [_digest(listing, current_owner()), *place]
     )
     return text.decode() if isinstance(text, bytes) else text
 
@@ -59,18 +62,20 @@ def read_cursor(cursor: str, *, listing: object) -> list[Any]:
         digest, *place = _serializer(current_app.config["SECRET_KEY"]).loads(cursor)
     except (BadData, ValueError, TypeError):
         raise MalformedRequest("This service did not create the cursor.") from None
-    if digest != _digest(listing):
+    if digest != _digest(listing, current_owner()):
         raise MalformedRequest(
-            "The cursor belongs to a list with other filters or another order."
+            "The cursor belongs to a list with other filters, of another order or"
+            " of another owner."
         )
     return list(place)
 
 
 @lru_cache(maxsize=256)
-def _digest(listing: Any) -> str:
+def _digest(listing: Any, owner_id: str) -> str:
     # We sort the fields and omit None, so that cursors survive a new optional filter
     # or a new order of the fields.
-    form = [type(listing).__name__, asdict(listing, dict_factory=_without_none)]
+    members = asdict(listing, dict_factory=_without_none)
+    form = [owner_id, type(listing).__name__, members]
     text = orjson.dumps(
         form,
         default=_in_utc,

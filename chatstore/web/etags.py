@@ -11,8 +11,11 @@ leave a race between the check and the write.
 
 import hashlib
 import re
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
+import orjson
 from flask import current_app, request
 
 from chatstore import __version__
@@ -61,28 +64,46 @@ def page_etag(validator: str | None) -> dict[str, str]:
     if validator is None:
         return {}
     settings = current_app.config["CHATSTORE"]
-    shown = (
+    environ = request.environ
+    shown = [
         validator,
         current_owner(),
-        request.environ["PATH_INFO"],
-        request.query_string,
+        environ["PATH_INFO"],
+        environ["QUERY_STRING"],
         utc_now().date(),
         # Another version, secret or setting may answer the same request differently.
         __version__,
         current_app.config["SECRET_KEY"],
         settings.default_page_size,
-    )
-    digest = hashlib.sha256(repr(shown).encode()).hexdigest()
+    ]
+    digest = hashlib.sha256(orjson.dumps(shown)).hexdigest()
     return {"ETag": f'W/"{digest[:32]}"'}
 
 
-def validate_lists() -> str | None:
-    """Return the validator of the caller's lists of sessions, tags and models.
+def read_page_etag(
+    validate: Callable[..., str | None], *arguments: Any
+) -> dict[str, str]:
+    """Return the ETag header of a page that takes several statements, before them.
+
+    Empty with If-None-Match: `Operation` has read this tag already.
+    """
+    if "HTTP_IF_NONE_MATCH" in request.environ:
+        return {}
+    return page_etag(validate(*arguments))
+
+
+def are_lists_tagged() -> bool:
+    """Whether the list that is asked for may have an ETag.
 
     The list of the trash has none, because a purge there is no change that an owner
-    sees. A list with a count has none either: a read takes three statements at most.
+    sees. A list with a count has none either: it is counted before the page is read.
     """
-    if request.args.keys() & {"trash", "count"}:
+    return not request.args.keys() & {"trash", "count"}
+
+
+def validate_lists() -> str | None:
+    """Return the validator of the caller's lists of sessions, tags and models."""
+    if not are_lists_tagged():
         return None
     return run_read(list_validator, current_owner())
 

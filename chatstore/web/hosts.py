@@ -26,6 +26,10 @@ _MAX_AUTHORITY_LENGTH = 300  # a name has 255 characters at most
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Sec-Fetch-Site of requests by our own pages, and by the user ("none").
 _OWN_SITES = frozenset({"same-origin", "none"})
+_OTHER_SITE = (
+    "A page of another site sent this request. Only pages of this server, and programs,"
+    " may change data."
+)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -34,6 +38,7 @@ def init_hosts(app: Flask, settings: Settings) -> None:
 
     The check runs before every route, and before a 404.
     """
+    allowed_origins = frozenset(settings.allowed_origins)
     # Most requests have the same Host, so we cache the answer for each name.
     is_ours = lru_cache(maxsize=256)(partial(_is_ours, _own_names(settings)))
 
@@ -42,7 +47,33 @@ def init_hosts(app: Flask, settings: Settings) -> None:
         environ = request.environ
         _check_host(environ, is_ours)
         if environ["REQUEST_METHOD"] not in _SAFE_METHODS:
-            _check_site(environ)
+            _check_site(environ, allowed_origins)
+
+
+def require_own_page() -> None:
+    """Refuse a request that changes something unless our own page has sent it.
+
+    A browser adds its cookie to any request, so a cookie alone proves nothing. Raises
+    CrossSiteRequest, also for origins that CORS allows and if nothing names the sender.
+    """
+    environ = request.environ
+    site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+    if site is not None:
+        is_own = site == "same-origin"
+    else:  # an older browser, or plain HTTP
+        is_own = origin is not None and _is_same_origin(
+            origin, environ.get("HTTP_HOST", "")
+        )
+    if not is_own:
+        raise CrossSiteRequest(_OTHER_SITE)
+
+
+def is_plain_loopback() -> bool:
+    """Whether a browser on the server's own machine asks, without TLS."""
+    if request.environ["wsgi.url_scheme"] != "http":
+        return False
+    name, _ = _split_authority(request.environ.get("HTTP_HOST", ""))
+    return name is not None and _is_loopback(name)
 
 
 def _own_names(settings: Settings) -> tuple[str, ...]:
@@ -91,15 +122,19 @@ def _is_ours(own_names: tuple[str, ...], authority: str) -> bool:
     name, _ = _split_authority(authority)
     if name is None:
         return False
-    if "*" in own_names or name == "localhost" or name.endswith(".localhost"):
-        return True
-    address = _parse_address(name)
-    if address is not None and address.is_loopback:
+    if "*" in own_names or _is_loopback(name):
         return True
     return any(
         name == each or (each.startswith(".") and f".{name}".endswith(each))
         for each in own_names
     )
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _parse_address(name)
+    return address is not None and address.is_loopback
 
 
 def _is_local_address(environ: "WSGIEnvironment", authority: str) -> bool:
@@ -116,7 +151,9 @@ def _is_local_address(environ: "WSGIEnvironment", authority: str) -> bool:
     return isinstance(local, tuple) and _parse_address(name) == _parse_address(local[0])
 
 
-def _check_site(environ: "WSGIEnvironment") -> None:
+def _check_site(environ: "WSGIEnvironment", allowed_origins: frozenset[str]) -> None:
+    if environ.get("HTTP_ORIGIN") in allowed_origins:
+        return
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
         is_own = site in _OWN_SITES
@@ -124,10 +161,7 @@ def _check_site(environ: "WSGIEnvironment") -> None:
         origin = environ.get("HTTP_ORIGIN")
         is_own = origin is None or _is_same_origin(origin, environ.get("HTTP_HOST", ""))
     if not is_own:
-        raise CrossSiteRequest(
-            "A page of another site sent this request. Only pages of this server, and"
-            " programs, may change data."
-        )
+        raise CrossSiteRequest(_OTHER_SITE)
 
 
 def _is_same_origin(origin: str, host: str) -> bool:

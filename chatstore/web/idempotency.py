@@ -18,8 +18,10 @@ from chatstore.clock import Deadline
 from chatstore.db import MAX_RETRIES, new_deadline, run_read, run_transaction
 from chatstore.errors import (
     ChatstoreError,
+    Flaw,
     MalformedRequest,
     OutcomeUnknown,
+    ValidationFailed,
 )
 from chatstore.models.idempotency import KEY_LENGTH
 from chatstore.store import idempotency
@@ -109,6 +111,15 @@ def read_key() -> str | None:
             f"{IDEMPOTENCY_KEY} must have 1 to {KEY_LENGTH} printable ASCII characters."
         )
     return key
+
+
+def refuse_key(reason: str) -> None:
+    """Refuse a request with a key, because no answer of its view may be stored.
+
+    `reason` is a sentence without its full stop. Raises ValidationFailed.
+    """
+    if read_key() is not None:
+        raise ValidationFailed([Flaw("", f"{reason}: send no {IDEMPOTENCY_KEY}.")])
 
 
 def read_keyed() -> KeyedRequest | None:

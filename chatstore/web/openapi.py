@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -15,16 +16,20 @@ from marshmallow import fields
 from werkzeug.routing import Rule
 
 from chatstore import __version__
+from chatstore.access.secret_tokens import ID_LENGTH
 from chatstore.app_state import add_to_app, get_from_app
-from chatstore.enums import Archived
+from chatstore.enums import Archived, AuthMode
 from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,
+    InsufficientScope,
     MalformedRequest,
     MessageDeleted,
     NotFound,
     PreconditionFailed,
     SeqConflict,
+    TooManyRequests,
+    Unauthorized,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -41,8 +46,10 @@ from chatstore.schemas.messages import Content, ContentPart
 from chatstore.schemas.problems import ProblemSchema
 from chatstore.settings import Settings
 from chatstore.web.api import Operation
+from chatstore.web.auth import identify_caller
 from chatstore.web.idempotency import IDEMPOTENCY_KEY
 from chatstore.web.problems import MEDIA_TYPE, TYPE_PREFIX, slug_of
+from chatstore.web.rate_limits import UNLIMITED_BLUEPRINT
 from chatstore.web.responses import JSON
 
 _INFO = {
@@ -82,12 +89,24 @@ _ANSWER_HEADERS = {
         "schema": {"type": "string", "format": "uri-reference"},
     },
 }
+_BEARER = "bearer"
+_SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, or a token of another mode of CHATSTORE_AUTH.",
+}
+_AUTHENTICATE = {
+    "description": "How to prove who you are (RFC 6750)",
+    "schema": {"type": "string"},
+}
 _RETRY_AFTER = {"description": "Seconds to wait", "schema": {"type": "integer"}}
 # Operations refer to these responses by name.
-_STATUSES = (304, 400, 404, 409, 410, 412, 413, 415, 422, 500, 503)
+_STATUSES = (304, 400, 401, 403, 404, 409, 410, 412, 413, 415, 422, 429, 500, 503)
 _PATH_TYPES: dict[str, dict[str, Any]] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},
+    "token_id": {"type": "string", "pattern": f"^[0-9A-Za-z]{{{ID_LENGTH}}}$"},
+    "token": {"type": "string", "minLength": 1},
     "external_id": {
         "type": "string",
         "minLength": 1,
@@ -100,12 +119,15 @@ _USUAL_ERRORS: dict[int, type[ChatstoreError]] = {
     error.status: error
     for error in (
         MalformedRequest,
+        Unauthorized,
+        InsufficientScope,
         NotFound,
         SeqConflict,
         MessageDeleted,
         PreconditionFailed,
         UnsupportedMediaType,
         ValidationFailed,
+        TooManyRequests,
         DatabaseUnavailable,
     )
 }
@@ -122,6 +144,22 @@ class _SchemaRules(BasePlugin):
 
     def schema_helper(self, *_: Any, schema: Any = None, **__: Any) -> Any:
         return getattr(schema, "json_schema", None)
+
+
+class _Callers(Enum):
+    """Who may call an operation."""
+
+    PUBLIC = "everybody, and the server does not ask"
+    LOCAL = "the one local owner, because nobody logs in"
+    PROVEN = "a caller who proves who it is"
+
+    @classmethod
+    def of(cls, app: Flask, endpoint: str) -> "_Callers":
+        hooks = app.before_request_funcs.get(endpoint.rpartition(".")[0], [])
+        if identify_caller not in hooks:
+            return cls.PUBLIC
+        is_open = AuthMode.NONE in app.config["CHATSTORE"].auth_modes
+        return cls.LOCAL if is_open else cls.PROVEN
 
 
 class _Document:
@@ -166,15 +204,18 @@ def _describe(app: Flask, tags: Mapping[str, str]) -> dict[str, Any]:
             "schema": {"type": "string", **schema},
         }
         spec.components.parameter(_component(name), "header", parameter, lazy=True)
+    if AuthMode.NONE not in app.config["CHATSTORE"].auth_modes:
+        spec.components.security_scheme(_BEARER, _SECURITY_SCHEME)
     for name, description in tags.items():
         spec.tag({"name": name, "description": description})
     for endpoint, view in app.view_functions.items():
         if hasattr(view, "operation"):
-            _add_path(spec, next(app.url_map.iter_rules(endpoint)), view)
+            rule = next(app.url_map.iter_rules(endpoint))
+            _add_path(spec, rule, view, _Callers.of(app, endpoint))
     return spec.to_dict()
 
 
-def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
+def _add_path(spec: APISpec, rule: Rule, view: Any, callers: "_Callers") -> None:
     (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
     path_parameters = re.findall(r"<(\w+):(\w+)>", rule.rule)
     summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
@@ -186,7 +227,12 @@ def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
         re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule),
         operations={
             method.lower(): described
-            | _operation(view.operation, has_id=bool(path_parameters))
+            | _operation(
+                view.operation,
+                callers,
+                has_id=bool(path_parameters),
+                is_limited=tag != UNLIMITED_BLUEPRINT,
+            )
         },
         parameters=[
             {"in": "path", "name": name, "required": True, "schema": _PATH_TYPES[kind]}
@@ -195,12 +241,20 @@ def _add_path(spec: APISpec, rule: Rule, view: Any) -> None:
     )
 
 
-def _operation(operation: Operation, *, has_id: bool) -> dict[str, Any]:
+def _operation(
+    operation: Operation, callers: "_Callers", *, has_id: bool, is_limited: bool
+) -> dict[str, Any]:
     described: dict[str, Any] = {}
     parameters: list[Any] = []
     statuses = {422, 500, 503, *operation.errors}
+    if callers is not _Callers.PUBLIC:
+        statuses |= {400, 401, 403}
+    if callers is _Callers.PROVEN:
+        described["security"] = [{_BEARER: []}]
     if has_id:
         statuses |= {404}
+    if is_limited:
+        statuses |= {429}
     if operation.query:
         parameters += [{"in": "query", "schema": operation.query}]
         statuses |= {400}
@@ -252,7 +306,9 @@ def _response(status: HTTPStatus) -> dict[str, Any]:
             example["errors"] = [flaw]
         content = {"schema": ProblemSchema, "example": example}
         response["content"] = {MEDIA_TYPE: content}
-    if status == 503:
+    if status == 401:
+        response["headers"] = {"WWW-Authenticate": _AUTHENTICATE}
+    if status in (429, 503):
         response["headers"] = {"Retry-After": _RETRY_AFTER}
     return response
 

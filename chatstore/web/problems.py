@@ -10,13 +10,19 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from chatstore.access.failed_logins import FailedLogins
+from chatstore.app_state import add_to_app
 from chatstore.db.errors import db_error_text, explain_unavailable, is_unavailable
 from chatstore.errors import (
     ChatstoreError,
     DatabaseUnavailable,
     MalformedRequest,
+    TooManyFailedLogins,
+    TooManyRequests,
+    Unauthorized,
     ValidationFailed,
 )
+from chatstore.web.audit import note_failed_login
 from chatstore.web.observe import count_database_error
 
 MEDIA_TYPE = "application/problem+json"
@@ -27,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 def init_problems(app: Flask) -> None:
     """Answer every error raised in `app` with problem details."""
+    add_to_app(app, FailedLogins())
     app.register_error_handler(ChatstoreError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(Exception, answer_unexpected)
@@ -39,7 +46,7 @@ def answer_error(error: ChatstoreError) -> Response:
         members["errors"] = [
             {"pointer": flaw.pointer, "detail": flaw.detail} for flaw in error.flaws
         ]
-    for name in ("last_seq", "head_seq"):
+    for name in ("last_seq", "head_seq", "limit", "used"):
         if hasattr(error, name):
             members[name] = getattr(error, name)
     response = _problem(
@@ -53,6 +60,16 @@ def answer_error(error: ChatstoreError) -> Response:
         cause = db_error_text(error.__cause__) if error.__cause__ else None
         log.warning("database unavailable", detail=error.detail, cause=cause)
         count_database_error(error.slug)
+    if isinstance(error, Unauthorized):
+        # RFC 6750, section 3: no error code if the request had no credential.
+        code = ', error="invalid_token"' if error.is_refused else ""
+        response.headers["WWW-Authenticate"] = f'Bearer realm="chatstore"{code}'
+        if error.is_refused:
+            note_failed_login(error.detail)
+    if isinstance(error, TooManyFailedLogins):
+        note_failed_login(error.detail)
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status == 503:
         response.headers["Retry-After"] = str(DatabaseUnavailable.retry_after_seconds)
     return response

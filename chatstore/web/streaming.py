@@ -11,11 +11,13 @@ from flask import Flask, Response, current_app
 from chatstore.app_state import add_to_app, get_from_app
 from chatstore.db import new_deadline
 from chatstore.db.errors import db_error_text
+from chatstore.db.row_owner import row_owner, rows_of
 from chatstore.db.turns import Turns
 from chatstore.errors import TooManyStreams
 from chatstore.logs import LOGGED_NOTE
 from chatstore.settings import Settings
 from chatstore.store.messages import MessageChunk, MessageRange
+from chatstore.web.etags import page_etag
 
 log = structlog.get_logger(__name__)
 
@@ -45,10 +47,12 @@ def answer_messages(
     wanted: MessageRange,
     *,
     convert: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    etag: dict[str, str] | None = None,
 ) -> Response:
     """Answer with the `wanted` messages, streamed unless one chunk holds them all.
 
     `convert` gives other JSON texts for those of a chunk, and may leave some out.
+    Without the header `etag`, a page with a limit has that of its first chunk.
 
     A stream reads each chunk after the client has taken the one before, in its own
     context, so it holds no connection in between. If a read fails, because the session
@@ -59,11 +63,14 @@ def answer_messages(
         read = _converted(read, convert)
     chunk = read(wanted)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    body = _generate(app, read, chunk)
+    # The rest is read after the request has ended, so the stream keeps its owner.
+    body = _generate(app, read, chunk, row_owner())
+    if etag is None:
+        etag = page_etag(chunk.validator) if wanted.limit is not None else {}
     if chunk.rest is None:
-        return Response(b"".join(body), mimetype="application/json")
+        return Response(b"".join(body), headers=etag, mimetype="application/json")
     release = _take_slot()
-    response = Response(body, mimetype="application/json")
+    response = Response(body, headers=etag, mimetype="application/json")
     response.call_on_close(release)
     return response
 
@@ -94,14 +101,17 @@ def _take_slot() -> Callable[[], None]:
 
 
 def _generate(
-    app: Flask, read: Callable[[MessageRange], MessageChunk], chunk: MessageChunk
+    app: Flask,
+    read: Callable[[MessageRange], MessageChunk],
+    chunk: MessageChunk,
+    owner_id: str,
 ) -> Iterator[bytes]:
     yield b'{"messages":['
     yield _join_messages(chunk)
     has_begun = bool(chunk.messages)
     while chunk.rest is not None:
         try:
-            with app.app_context(), _read_turn():
+            with app.app_context(), _read_turn(), rows_of(owner_id):
                 chunk = read(chunk.rest)
         except Exception as error:
             log.warning("listing cut off", cause=db_error_text(error))

@@ -8,9 +8,11 @@ import os
 import threading
 import time
 import weakref
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from flask import Flask, request
@@ -31,14 +33,37 @@ _MAX_OWNERS = 200
 # Where chatstore's server leaves the request's place, a `chatstore.parking.Place`.
 _PARKING = "chatstore.parking"
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
+
+
+class Wakeup:
+    """Shares one value among the requests of one owner that one change has woken.
+
+    It keeps the last value only, so it holds no more than one page.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, Any] | None = None
+
+    def share(self, key: object, read: Callable[[], T]) -> T:
+        """Return the value that was kept for `key`, or else what `read` returns.
+
+        `read` runs after the wake-up, so its value has the change that woke them.
+        """
+        kept = self._kept
+        if kept is None or kept[0] != key:
+            kept = self._kept = (key, read())
+        value: T = kept[1]
+        return value
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiter:
     owner_id: str
     seen: int
-    wake: Callable[[], None]
+    wake: Callable[[Wakeup], None]
 
 
 class WaitingRoom:
@@ -73,7 +98,7 @@ class WaitingRoom:
         self._is_watching = False
 
     def enter(
-        self, owner_id: str, seen: int, wake: Callable[[], None]
+        self, owner_id: str, seen: int, wake: Callable[[Wakeup], None]
     ) -> Callable[[], object] | None:
         """Call `wake`, once, when `owner_id` has a change after `seen`.
 
@@ -96,7 +121,7 @@ class WaitingRoom:
             return False
         try:
             changed = threading.Event()
-            leave = self.enter(owner_id, seen, changed.set)
+            leave = self.enter(owner_id, seen, lambda _: changed.set())
             if leave is None:
                 return False
             try:
@@ -115,13 +140,17 @@ class WaitingRoom:
         except Exception as error:
             # They wait on; the database may be back before their time is over.
             if not self._is_database_away:
-                log.warning("no look at the changes", cause=db_error_text(error))
+                log.warning(
+                    "cannot read changes for waiting requests",
+                    cause=db_error_text(error),
+                )
             self._is_database_away = True
             return
         self._is_database_away = False
+        wakeups: defaultdict[str, Wakeup] = defaultdict(Wakeup)
         for waiter in waiters:
             if last_ids.get(waiter.owner_id, 0) > waiter.seen and self._leave(waiter):
-                waiter.wake()
+                waiter.wake(wakeups[waiter.owner_id])
 
     def _read_last_ids(self, owner_ids: list[str]) -> dict[str, int]:
         last_ids: dict[str, int] = {}
@@ -200,3 +229,13 @@ def wait_for_change(owner_id: str, *, seen: int, deadline: Deadline) -> bool:
         return room.wait(owner_id, seen, deadline)
     place.park(deadline.remaining_seconds(), partial(room.enter, owner_id, seen))
     return False
+
+
+def share_with_woken(key: object, read: Callable[[], T]) -> T:
+    """Return what `read` returns, read once for all requests of one wake-up and key.
+
+    A request that has not waited reads itself, so it sees all commits before it.
+    """
+    place = request.environ.get(_PARKING)
+    news = None if place is None else place.news
+    return news.share(key, read) if isinstance(news, Wakeup) else read()

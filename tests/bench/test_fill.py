@@ -14,14 +14,31 @@ from tests.support import count
 PLAN = Plan(sessions=1000, messages=2000, long_sessions=(300,))
 
 
-@pytest.fixture
-def filled(empty_database_url):
-    return fill(empty_database_url, PLAN)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def filled_url(database_kind, tmp_path_factory, request):
+    """The URL of one database for all tests of the module, which only read it."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('filled') / 'chatstore.db'}"
+        return
+    server = request.getfixturevalue("postgres")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def filled(filled_url):
+    return fill(filled_url, PLAN)
 
 
 @pytest.fixture
-def database_url(empty_database_url, filled):
-    return empty_database_url
+def database_url(filled_url, filled):
+    return filled_url
 
 
 def test_what_is_filled_in_keeps_every_promise(filled, db_session):

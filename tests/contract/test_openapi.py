@@ -16,7 +16,7 @@ from tests.support import (
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PROBLEM = "application/problem+json"
-SEQS = {"last_seq": 1, "head_seq": 1}
+NUMBERS = {"last_seq": 1, "head_seq": 1, "limit": 1, "used": 1}
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,21 @@ def test_every_reference_leads_somewhere(document):
     assert references
     for reference in references:
         assert resolve(document, {"$ref": reference}), reference
+
+
+def test_the_document_says_which_operations_need_a_key(tmp_path, document):
+    settings = make_settings(f"sqlite:///{tmp_path}/unused.db", auth="api-key")
+    keyed = create_app(settings).test_client().get("/openapi.json").json
+    scheme = keyed["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    public = {"GET /healthz", "GET /readyz", "GET /metrics"}
+    for route, operation in operations(keyed):
+        is_open = route in public or route.startswith("GET /api/v1/shared/")
+        assert operation.get("security") == (None if is_open else [{"bearer": []}])
+        assert ({"401", "403"} <= operation["responses"].keys()) is not is_open, route
+    # Without logins nobody has a key to send.
+    assert "securitySchemes" not in document["components"]
+    assert not any("security" in each for _, each in operations(document))
 
 
 def test_every_component_is_used(document):
@@ -247,6 +262,9 @@ def test_errors_are_documented_where_they_occur(document):
         ("GET /api/v1/sessions/{session_id}/messages/{message_id}/revisions", "200"),
         ("PUT /api/v1/sessions/{session_id}/messages/{message_id}/feedback", "200"),
         ("POST /api/v1/sessions/{session_id}/clear", "200"),
+        ("POST /api/v1/sessions/{session_id}/shares", "201"),
+        ("DELETE /api/v1/sessions/{session_id}/shares/{share_id}", "204"),
+        ("GET /api/v1/shared/{token}", "200"),
         ("GET /api/v1/feedback", "200"),
         ("GET /healthz", "200"),
         ("GET /readyz", "200"),
@@ -376,7 +394,7 @@ def test_answers_have_the_documented_fields(document, alice, make_session):
         (listing["messages"][0], "Message"),
         (requests, "RequestMessageList"),
         (requests["messages"][0], "RequestMessage"),
-        (alice.post(SESSIONS, json={"name": 1}).json | SEQS, "Problem"),
+        (alice.post(SESSIONS, json={"name": 1}).json | NUMBERS, "Problem"),
         (alice.get("/readyz").json, "Health"),
     ):
         optional = set(schemas[name]["properties"]) - set(schemas[name]["required"])
@@ -393,4 +411,6 @@ def test_a_problem_without_flaws_fits_its_schema(document, alice):
         "errors",
         "last_seq",
         "head_seq",
+        "limit",
+        "used",
     }

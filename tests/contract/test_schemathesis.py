@@ -8,7 +8,7 @@ import schemathesis
 from schemathesis import engine
 from schemathesis.engine import events
 
-from tests.support import assert_problem
+from tests.support import SESSIONS, assert_problem
 
 EXAMPLES = 25
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
@@ -23,6 +23,7 @@ LIMITS = {
     "max_document_id_length": 40,
     "max_tags": 8,
     "max_tag_length": 40,
+    "max_shared_reads": 100_000,
 }
 CONFIG = {
     "seed": 1,
@@ -60,6 +61,8 @@ REFUSALS = (
     "validation-failed It has .* bytes of (UTF-8|JSON)",
     "validation-failed It must be in the past",
     "validation-failed It must be later than now",
+    "validation-failed It must have printable characters only",
+    "validation-failed It must not be empty, and must not begin or end with ",
     "validation-failed This action takes ",
     "validation-failed The list of the trash has no filters",
     "validation-failed The (number|integer) is out of range",
@@ -91,12 +94,22 @@ def filter_failure(context, failure, case, response):
     return not all(re.match("|".join(REFUSALS), f"{slug} {each}") for each in details)
 
 
+def new_link_token(app):
+    client = app.test_client()
+    chat = client.post(SESSIONS, json={}).json
+    return client.post(f"{SESSIONS}{chat['id']}/shares", json={}).json["token"]
+
+
+SHARED = "/api/v1/shared/{token}"
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Make each key unique, because a known key hides the check of the body.
 
     Few sessions have the head, the free external id or the revision that a generated
     change names. That would hide all other changes, so three of four go without them.
+    No generated token is that of a link, so every second read gets one that is.
     """
     if case.method == "PATCH" and next(NUMBERS) % 4:
         for name in ("head_seq", "external_id"):
@@ -104,6 +117,8 @@ def before_call(context, case, kwargs):
                 case.body.pop(name, None)
         if case.headers:
             case.headers.pop("If-Match", None)
+    if case.path == SHARED and case.path_parameters and next(NUMBERS) % 2:
+        case.path_parameters["token"] = new_link_token(case.operation.app)
     key = (case.headers or {}).get("Idempotency-Key", "")
     if re.fullmatch("[!#-~][ -~]{0,200}", key):
         case.headers["Idempotency-Key"] = f"{key}-{next(NUMBERS)}"

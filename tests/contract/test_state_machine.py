@@ -189,7 +189,7 @@ class Machine(Corrections):
         answers, posted = self.post(partial(rest_path, chat, "fork"), status, body, key)
         fork = self.expect_fork(chat, body, answers) if status == 201 else None
         if posted:
-            posted.holds = fork.turns
+            posted.holds = [*fork.turns]  # not what is appended later
         return or_nothing(fork)
 
     def expect_fork(self, chat, body, answers):

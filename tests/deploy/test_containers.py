@@ -16,7 +16,7 @@ from tests.support import on_postgresql
 from tests.support.copies import execute, restore, rows
 from tests.support.nginx import DOCS
 
-pytestmark = on_postgresql
+pytestmark = [on_postgresql, pytest.mark.alone]
 DUMP, CHECK, RESTORE = re.findall(
     r"compose\.yaml exec -T db +(.*)$", DOCS.replace(" \\\n", " "), re.MULTILINE
 )

@@ -146,10 +146,13 @@ def test_what_runs_at_night_has_a_timer_that_the_docs_enable(name):
 
 
 def test_the_backup_of_the_night_keeps_one_file_a_weekday(sqlite_template, tmp_path):
-    url = f"sqlite:///{sqlite_template}"
+    # The backup writes an entry of the audit log.
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'chatstore.db')}"
+    folder = tmp_path / "backups"
+    folder.mkdir()
     for _ in ("one week", "the next"):
-        run_command("chatstore-backup.service", tmp_path, CHATSTORE_DATABASE_URL=url)
-    (file,) = tmp_path.iterdir()
+        run_command("chatstore-backup.service", folder, CHATSTORE_DATABASE_URL=url)
+    (file,) = folder.iterdir()
     assert re.fullmatch(r"[1-7]\.backup", file.name)
     assert file.read_bytes().startswith(b"SQLite format 3")
 
@@ -173,6 +176,10 @@ def test_the_image_runs_chatstore_itself_and_not_as_root():
     assert last_stage.rstrip().endswith('CMD ["chatstore", "serve"]')
     environ = dict(re.findall(r"(CHATSTORE_\w+)=(\S+)", last_stage))
     assert Settings.from_env(environ).bind == "0.0.0.0:8000"
+    # `docker run` must say who may read what, and the docs' command does.
+    assert Settings.from_env(environ).open_bind_flaw is not None
+    (auth,) = re.findall(r"docker run [^`]*--env (CHATSTORE_AUTH)=(\S+)", DOCS)
+    assert Settings.from_env(environ | dict([auth])).open_bind_flaw is None
 
 
 def test_compose_gives_chatstore_settings_that_it_starts_with():

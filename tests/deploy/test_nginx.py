@@ -1,5 +1,6 @@
 """deploy/nginx.conf in a real nginx, in front of a real gunicorn on a unix socket."""
 
+import gzip
 import http.client
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -8,17 +9,21 @@ from urllib.parse import quote
 
 import pytest
 
+from chatstore.web.static_files import package_files
 from tests.support import (
+    API,
     SESSIONS,
     assert_problem,
     messages_url,
     session_url,
     wait_until,
 )
-from tests.support.nginx import Nginx
+from tests.support.nginx import Nginx, shipped_config
 
 ELSEWHERE = "127.0.0.77"
 MEBIBYTE = 1024 * 1024
+GZIP = {"Accept-Encoding": "gzip"}
+MODULE = "vendor/preact/preact.mjs"
 
 
 def test_the_application_sees_who_asks_for_what(site):
@@ -78,6 +83,14 @@ def test_the_log_knows_the_client_and_not_what_was_looked_for(site):
     assert line["client"] == ELSEWHERE
     assert (line["method"], line["path"]) == ("GET", "/echo")
     assert "secret" not in str(line)
+
+
+@pytest.mark.parametrize("place", ["/api/v1/shared/", "/shared/", "/api/v1/SHARED/"])
+def test_the_log_has_no_token_of_a_link(site, place):
+    site.request("GET", f"{place}chl_secret/secret?secret=1")
+    path = f"{place}-"
+    wait_until(lambda: path in (each["path"] for each in site.access_log()))
+    assert "secret" not in (site.folder / "access.log").read_text()
 
 
 HOST = b"Host: a.example\r\n"
@@ -259,3 +272,67 @@ def test_a_listing_is_made_as_fast_as_it_is_read(site):
         assert site.request("DELETE", session_url(chat)).status_code == 204
         with pytest.raises(http.client.IncompleteRead):
             response.read()
+
+
+def test_files_of_pages_come_from_the_application_if_nginx_has_none(site):
+    plain, packed = static_answers(site)
+    assert plain.headers.get_all("Cache-Control") == packed.headers.get_all(
+        "Cache-Control"
+    )
+    assert plain.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(plain.headers.get_all("X-Request-Id")) == 1
+    other = site.request("GET", f"/static/{'0' * 16}/{MODULE}")
+    assert_problem(other, 404)
+    assert other.headers["Cache-Control"] == "no-store"
+
+
+def test_nginx_serves_the_files_that_the_command_has_written(folder, run_command):
+    assert run_command("static", str(folder)).exit_code == 0
+    changes = {"root /var/www/chatstore;": f"root {folder};"}
+    with Nginx(folder, changes) as nginx:  # and no application
+        plain, packed = static_answers(nginx)
+        assert plain.headers["Content-Type"] == "text/javascript; charset=utf-8"
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(packed.data) == plain.data
+        for answer in (plain, packed):
+            assert answer.headers["Vary"] == "Accept-Encoding"
+            for name in ("X-Content-Type-Options", "Content-Security-Policy"):
+                assert len(answer.headers.get_all(name)) == 1
+            cached = answer.headers.get_all("Cache-Control")
+            assert cached == ["public, max-age=31536000, immutable"]
+        icon = nginx.request("GET", package_files().url("icon.svg"))
+        assert icon.headers["Content-Type"] == "image/svg+xml"
+        assert_problem(nginx.request("GET", package_files().url("nope.js")), 502)
+
+
+def static_answers(nginx):
+    """Return the answers for a module, plain and compressed."""
+    url = package_files().url(MODULE)
+    answers = nginx.request("GET", url), nginx.request("GET", url, headers=GZIP)
+    assert [each.status_code for each in answers] == [200, 200]
+    assert "Content-Encoding" not in answers[0].headers
+    return answers
+
+
+def test_the_page_passes_with_its_policy(site):
+    page = site.request("GET", "/")
+    assert page.status_code == 200
+    (policy,) = page.headers.get_all("Content-Security-Policy")
+    assert "require-trusted-types-for 'script'" in policy
+
+
+def test_the_change_feed_passes_at_once(site):
+    token = site.request("GET", f"{API}/changes").json["next"]
+    with ThreadPoolExecutor(1) as pool:
+        url = f"{API}/changes?since={token}&wait=20"
+        waiting = pool.submit(site.request, "GET", url)
+        created = site.request("POST", SESSIONS, {}).json
+        answer = waiting.result(timeout=15).json
+    assert created["id"] in str(answer["changes"])
+
+
+def test_no_answer_of_the_change_feed_is_buffered():
+    _, _, rest = shipped_config({}).partition("location ~ ^/api/v1/changes/?$ {")
+    assert "proxy_buffering off;" in rest.partition("\n        }\n")[0]

@@ -23,6 +23,7 @@ from tests.support import (
     on_postgresql,
     wait_until,
 )
+from tests.support.databases import CLEANER
 
 APPENDS = 20
 TRACED = "write,writev,pwrite64,pwritev,fsync,fdatasync,sendto,sendmsg"
@@ -178,7 +179,10 @@ def end_connections(app: Flask, server: PostgresServer) -> None:
     with app.app_context():
         name = db.engine.url.database
         db.engine.dispose()
-    clients = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
+    clients = (
+        f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
+        f" AND application_name <> '{CLEANER}'"
+    )
     wait_until(lambda: ask(server, clients) == 0)
 
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatstore.fulltext.folding import fold
@@ -110,6 +110,7 @@ TEXTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.text()
 
 
 @given(TEXTS, TEXTS)
+@example("a", "-a")
 def test_exactly_the_texts_that_search_finds_have_matches(text, q):
     query = parse_query(q)
     has_words = bool(tokens_of(q))  # the signs of a text are not marked

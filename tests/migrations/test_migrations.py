@@ -196,7 +196,9 @@ NOT_FILLED = {"message_revisions", "message_feedback"} | {
     "session_tombstones",
 }
 # 0014 sums these from the messages again.
-FORGOTTEN_ON_THE_WAY_DOWN = {*product(["sessions"], ["input_tokens", "output_tokens"])}
+FORGOTTEN_ON_THE_WAY_DOWN = {
+    *product(["sessions"], ["input_tokens", "output_tokens", "content_bytes"])
+}
 REFUSED_ON_THE_WAY_DOWN = {
     *product(
         ["chat_messages"],

@@ -83,7 +83,7 @@ def stored():
 
 
 def listed():
-    found = list_tags(owner_id="alice", limit=9)
+    found = list_tags(owner_id="alice", limit=9).items
     db.session.rollback()
     return [(each.value, each.sessions) for each in found]
 

@@ -24,12 +24,6 @@ def loaded(page):
     return re.findall(r'(?:src|href|data-url)="([^"]*)"', page.text)
 
 
-def test_the_start_leads_to_the_docs(visitor):
-    response = visitor.get("/")
-    assert response.status_code == 302
-    assert response.headers["Location"] == "/docs"
-
-
 @WITH_AND_WITHOUT_SLASH
 def test_the_docs_are_a_page(visitor, slash):
     response = visitor.get(f"/docs{slash}")

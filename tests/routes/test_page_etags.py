@@ -15,6 +15,7 @@ from tests.support import (
     session_url,
 )
 from tests.support.breakage import taken_away
+from tests.support.statements import recorded_statements
 
 LISTS = [
     SESSIONS,
@@ -124,6 +125,17 @@ def test_the_stream_of_all_messages_has_no_tag(alice, make_session):
     answer = get(alice, messages_url(chat), "*")
     assert answer.status_code == 200
     assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_tag_costs_a_page_no_statement(app, alice, make_session, place):
+    chat = make_session(messages=3, metadata_tags=["a"])
+    url = [*LISTS, *pages_of(chat)[:2]][place]
+    etag = get(alice, url).headers["ETag"]
+    for asked, count in ((None, 1), (etag, 1), ('"x"', 2)):
+        with app.app_context(), recorded_statements() as statements:
+            assert get(alice, url, asked).headers["ETag"] == etag
+        assert len(statements) == count
 
 
 def test_errors_come_before_tags(alice, make_session):

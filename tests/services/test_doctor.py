@@ -130,6 +130,7 @@ def test_a_postgresql_database_is_looked_at_for_durability(database_url):
         "server_encoding": OK,
         "role": OK,
         "revision": OK,
+        "row security": OK,
         "trash": OK,
     }
     assert details(findings)["fsync"] == "off"
@@ -260,8 +261,24 @@ def test_a_trash_that_no_server_empties_is_warned_about(
     chat = make_session()
     with app.app_context():
         run_write(trash_session, chat.id, owner_id=chat.owner_id)
-    assert details(examine_url(database_url))["trash"] == "1 sessions"
+    assert details(examine_url(database_url))["trash"] == "1 session"
     clock.now += timedelta(days=2)
     findings = examine_url(database_url)
     assert levels(findings)["trash"] == WARN
-    assert "1 sessions should be gone" in details(findings)["trash"]
+    assert "1 session should be gone" in details(findings)["trash"]
+
+
+@on_postgresql
+def test_row_security_that_does_not_fit_its_setting_is_found(
+    walled_url: str, database_url: str
+) -> None:
+    def find(url: str, is_on: int) -> str:
+        app = create_app(make_settings(url, row_security=is_on))
+        with app.app_context():
+            findings = examine(app.config["CHATSTORE"])
+            db.session.remove()
+            db.engine.dispose()
+        return next(each.level for each in findings if each.check == "row security")
+
+    assert [find(walled_url, is_on) for is_on in (1, 0)] == ["ok", "warn"]
+    assert find(database_url, 1) == "FAIL"

@@ -17,7 +17,9 @@ def test_all_batches_are_changed(db_session, make_session, count, new):
     change = TagChange("alice", "t", new)
     finish = change_tag(change, bounds=ChangeBounds(sessions=2, page=4))
     assert run_write(finish) == count
-    tags = {each.value: each.sessions for each in list_tags(owner_id="alice", limit=9)}
+    tags = {
+        each.value: each.sessions for each in list_tags(owner_id="alice", limit=9).items
+    }
     assert tags == {"x": count + 1} | ({new: count} if new and count else {})
     assert list(find_wrong_facets()) == []
     assert run_write(change_tag(change)) == 0

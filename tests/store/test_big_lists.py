@@ -182,7 +182,7 @@ def test_no_list_reads_a_whole_table(db_session):
             scans = [
                 line
                 for line in lines
-                if "Seq Scan" in line
+                if ("Seq Scan" in line and " on change_feed " not in line)  # one row
                 or re.match("SCAN (sessions|session_facets)$", line)
             ]
             assert scans == [], (listing, lines)
@@ -205,7 +205,12 @@ def test_the_few_with_a_rare_facet_are_looked_up_one_by_one(
     (*_, lines) = plans(
         lambda: list_sessions(owner_id="alice", limit=50, listing=listing)
     )
-    searches = [line for line in lines if line.startswith("SEARCH sessions ")]
+    searches = [
+        line
+        for line in lines
+        if line.startswith("SEARCH sessions ")
+        and "ix_sessions_changes" not in line  # the last change, for the page's tag
+    ]
     assert searches
     assert all(line.endswith("(id=?)") for line in searches), lines
 

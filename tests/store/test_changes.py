@@ -14,8 +14,8 @@ from chatstore.models import ChangeFeed, ChatSession, Message, SessionTombstone
 from chatstore.models.sessions import TRASH_OWNER
 from chatstore.store.changes import (
     FeedMissing,
+    FeedPosition,
     Kind,
-    Position,
     create_feed,
     current_position,
     last_change_ids,
@@ -352,7 +352,7 @@ def test_a_missing_feed_is_created_once(db_session):
     create()
     with transaction():
         db.session.execute(sa.delete(ChangeFeed))
-    for work in (now, lambda: read(Position(**NOWHERE))):
+    for work in (now, lambda: read(FeedPosition(**NOWHERE))):
         with pytest.raises(FeedMissing):
             work()
     run_write(create_feed)

@@ -1,4 +1,5 @@
 import psycopg
+import pytest
 from sqlalchemy import create_engine, text
 
 from chatstore.store import database_info
@@ -35,6 +36,7 @@ def test_a_primary_is_no_standby(db_session):
     assert not database_info.is_standby()
 
 
+@pytest.mark.alone
 @on_postgresql
 def test_other_connections_are_counted_as_they_come_and_leave(db_session, database_url):
     assert database_info.count_other_clients() == 0

@@ -123,8 +123,8 @@ def test_no_list_and_no_search_has_it(chat, other):
     assert [each.name for each in parsed(page.items)] == ["Other"]
     assert {hit.session_id for hit in hits("m*")} == {other.id}
     assert hits("large") == []
-    assert tags.list_tags(owner_id="alice", limit=10) == []
-    counted = facets.list_models(owner_id="alice", limit=10)
+    assert tags.list_tags(owner_id="alice", limit=10).items == []
+    counted = facets.list_models(owner_id="alice", limit=10).items
     assert [each.sessions for each in counted] == [1]
     assert stats.count_sessions() == 1
 

@@ -25,17 +25,17 @@ def test_models_are_counted_the_most_common_first(db_session, make_session):
         make_session(owner_id="alice", llm_model_name=model)
     make_session(owner_id="bob", llm_model_name="m3")
     expected = [FacetCount("m2", 2), FacetCount("m0", 1), FacetCount("m1", 1)]
-    assert list_models(owner_id="alice", limit=10) == expected
-    assert list_models(owner_id="alice", limit=1) == expected[:1]
+    assert list_models(owner_id="alice", limit=10).items == expected
+    assert list_models(owner_id="alice", limit=1).items == expected[:1]
 
 
 def test_what_a_session_loses_counts_no_more(db_session, make_session):
     chat = make_session(owner_id="alice", metadata_tags=["a", "b"])
     change = {"metadata_tags": ["b"]}
     run_write(update_session, chat.id, owner_id="alice", changes=change)
-    assert list_tags(owner_id="alice", limit=10) == [FacetCount("b", 1)]
+    assert list_tags(owner_id="alice", limit=10).items == [FacetCount("b", 1)]
     run_write(delete_session, chat.id, owner_id="alice")
-    assert list_tags(owner_id="alice", limit=10) == []
+    assert list_tags(owner_id="alice", limit=10).items == []
     assert count(db_session, SessionFacet) == 0
 
 
@@ -67,7 +67,7 @@ def test_the_longest_folded_tags_fit_their_index_and_stay_apart(
     # This one character folds to 18.
     tags = ["\ufdfa" * 511 + end for end in "abA"]
     chat = make_session(owner_id="alice", metadata_tags=tags)
-    assert list_tags(owner_id="alice", limit=9) == [
+    assert list_tags(owner_id="alice", limit=9).items == [
         FacetCount(tag, 1) for tag in sorted(tags[:2], key=tag_value)
     ]
     assert all(len(tag_value(tag)) == MAX_FACET_LENGTH for tag in tags)

@@ -1,8 +1,9 @@
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
-from chatstore.db import db, run_write, transaction
-from chatstore.models import ChatSession, SessionFacet
+from chatstore.db import db, prepared, run_write, transaction
+from chatstore.models import ChatSession, Message, SessionFacet
+from chatstore.store.edits import edit_message
 from chatstore.store.messages import append_message
 from chatstore.store.rebuild_lists import (
     correct_sums,
@@ -81,6 +82,28 @@ def test_token_sums_are_written_again(db_session, make_session):
     assert list(find_wrong_tokens()) == []
     assert find_wrong_sums(batch, after=None) == []
     assert find_wrong_sums(batch, after=batch.last) == []
+
+
+def test_bytes_are_counted_again(db_session, make_session):
+    chats = [make_session(messages=count) for count in (2, 0)]
+    first = db.session.scalars(select(Message).where(Message.seq == 1)).one()
+    keywords = {"owner_id": "local", "changes": {"content": "é", "metadata": {"a": 1}}}
+    edit = prepared(edit_message, chats[0].id, first.id, **keywords)
+    run_write(edit)
+
+    def counted():
+        query = select(ChatSession.id, ChatSession.content_bytes)
+        return dict(db.session.execute(query).all())
+
+    right = counted()
+    assert right[chats[1].id] == 0 < right[chats[0].id]
+    with transaction():
+        db.session.execute(ChatSession.__table__.update().values(content_bytes=7))
+    batch = run_write(rebuild_batch, after=None)
+    for sums in find_wrong_sums(batch, after=None):
+        db.session.rollback()
+        assert run_write(correct_sums, sums)
+    assert counted() == right
 
 
 def test_a_session_in_the_trash_gets_its_name_and_no_facets(db_session, make_session):

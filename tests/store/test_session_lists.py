@@ -135,7 +135,7 @@ def test_what_is_larger_than_its_share_is_not_made_before_it_fits(large_lists):
     shape = session_lists._prepare(listing, walks, None, None)
     parameters = {"the_owner": "alice", "limit": 1001, "offset": 0, "share": 20}
     with read_connection() as connection:
-        ((_, texts),) = shape.rows(connection, parameters)
+        ((_, texts, _),) = shape.rows(connection, parameters)
     assert len(texts.encode()) < 13 * 1000
     assert texts.count('["') == sum(bool(c.rag_document_ids) for c in large_lists)
 

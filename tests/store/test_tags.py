@@ -28,7 +28,7 @@ from tests.support.statements import (
 
 
 def listed(**wanted):
-    found = list_tags(owner_id="alice", limit=10, **wanted)
+    found = list_tags(owner_id="alice", limit=10, **wanted).items
     return [(each.value, each.sessions) for each in found]
 
 
@@ -52,9 +52,9 @@ def test_tags_are_counted_the_most_common_first(db_session, make_session):
     make_session(owner_id="alice", metadata_tags=["b", "c"], rag_document_ids=["a"])
     make_session(owner_id="bob", metadata_tags=["a", "theirs"])
     expected = [FacetCount("b", 2), FacetCount("a", 1), FacetCount("c", 1)]
-    assert list_tags(owner_id="alice", limit=10) == expected
-    assert list_tags(owner_id="alice", limit=2) == expected[:2]
-    assert list_tags(owner_id="nobody", limit=10) == []
+    assert list_tags(owner_id="alice", limit=10).items == expected
+    assert list_tags(owner_id="alice", limit=2).items == expected[:2]
+    assert list_tags(owner_id="nobody", limit=10).items == []
 
 
 def test_equal_tags_are_one_in_the_spelling_of_the_oldest_session(chats):
@@ -176,7 +176,7 @@ def test_a_batch_is_changed_and_found_by_the_new_tag(chats):
         assert found[name].last_updated_at == updated
     assert ("Zoo", 3) in listed()
     assert list(find_wrong_facets()) == []
-    theirs = list_tags(owner_id="bob", limit=10)
+    theirs = list_tags(owner_id="bob", limit=10).items
     assert {each.value for each in theirs} == {"support", "Theirs"}
 
 

@@ -364,3 +364,21 @@ def test_the_progress_is_one_row(chat):
     add()
     rows = db.session.execute(select(UsageProgress.id, UsageProgress.last_message_id))
     assert [tuple(row) for row in rows] == [(1, db.session.scalar(select(Message.id)))]
+
+
+def test_a_forgotten_session_leaves_no_counts(chat):
+    other = create("alice")
+    append(chat, "before")
+    append(other)
+    run_write(usage.forget_session, chat)  # nothing is added yet
+    add_usage(bounds=SOON)
+    append(chat, "not added yet")
+    with transaction():
+        usage.forget_session(chat)
+        delete_session(chat, owner_id="alice")
+    assert total() == Counts(1, 6, 3, 2)
+    with transaction():
+        usage.forget_session(other)
+        delete_session(other, owner_id="alice")
+    assert total() == Counts()
+    assert db.session.scalar(select(func.count()).select_from(UsageCount)) == 0

@@ -11,9 +11,12 @@ from chatstore.db import db, run_write
 from chatstore.models import ChatSession, Message
 from chatstore.store.changes import create_feed
 from chatstore.store.edits import edit_message
+from chatstore.store.facets import list_models
 from chatstore.store.feedback import set_feedback
-from chatstore.store.messages import append_message
+from chatstore.store.messages import MessageRange, append_message, list_messages
+from chatstore.store.session_lists import SessionListing, list_sessions
 from chatstore.store.sessions import create_session, delete_session, update_session
+from chatstore.store.tags import list_tags
 from chatstore.store.validators import list_validator, messages_validator
 from tests.support import MISSING_ID, on_postgresql
 from tests.support.crowd import fill_sessions
@@ -126,10 +129,24 @@ def test_a_validator_takes_one_statement_and_no_scan(db_session, database_kind, 
         return messages_validator(row["id"], owner_id="alice")
 
     assert len(statements_of_read(read)) == 1
-    plan = plan_of(database_kind, read)
+    plan = plan_of(database_kind, read, avoids_scans=True)
     for table in ("sessions", "message_changes", "session_tombstones"):
         assert f"SCAN {table}'" not in plan
         assert f"Seq Scan on {table}" not in plan
+
+
+def test_a_page_has_the_validator_of_its_list(db_session):
+    for _ in range(2):  # an empty page has a validator too
+        expected = list_validator("alice")
+        for pinned_first in (False, True):
+            listing = SessionListing(pinned_first=pinned_first)
+            page = list_sessions(owner_id="alice", limit=2, listing=listing)
+            assert page.validator == expected
+        assert list_tags(owner_id="alice", limit=2).validator == expected
+        assert list_models(owner_id="alice", limit=2).validator == expected
+        chat = create(metadata_tags=["a"])
+    chunk = list_messages(chat.id, owner_id="alice", wanted=MessageRange(limit=1))
+    assert chunk.validator == of_messages(chat)
 
 
 # Transactions that commit in another order than they began

@@ -27,8 +27,8 @@ def refuse_tools(app):
 def taken_away(app, request):
     """Make the database of `app` unreachable; `request` is the test's fixture."""
     with app.app_context():
-        url = db.engine.url
-        db.engine.dispose()
+        engine = db.engine
+    url = engine.url
     if url.get_backend_name() == "sqlite":
         path = Path(url.database)
         # SQLite creates a missing file, but cannot open a directory. A thread of the
@@ -38,10 +38,13 @@ def taken_away(app, request):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             with suppress(FileExistsError):
                 path.mkdir()
+        engine.dispose()
         yield
         return
     server = request.getfixturevalue("postgres")
     server.execute(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS false")
+    # Last, because a thread of the app may have connected before that statement.
+    engine.dispose()
     yield
     server.execute(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS true")
 

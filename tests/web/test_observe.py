@@ -100,7 +100,7 @@ def test_a_request_is_one_line(client, lines):
         ("PUT", SESSIONS, "unmatched", 405, None),
         ("GET", f"{API}/nope", "unmatched", 404, None),
         ("GET", "/healthz", "/healthz", 200, None),
-        ("GET", "/", "/", 302, None),
+        ("GET", "/", "/", 200, None),
         ("NONSENSE", "/healthz", "unmatched", 405, None),
     ],
 )
@@ -255,7 +255,10 @@ def test_an_answer_about_somebodys_data_is_kept_by_nobody_else(client):
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Referrer-Policy"] == "no-referrer"
     policy = response.headers["Content-Security-Policy"]
-    assert policy == "default-src 'none'; frame-ancestors 'none'"
+    assert policy == (
+        "default-src 'none'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
+    )
 
 
 # Metrics

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 from sqlalchemy import URL
 
+from chatstore.db.row_owner import ALL_OWNERS_OPTION
 from chatstore.errors import BackupError
 
 # Packages install each version in its own folder, and PATH has only one of them.
@@ -25,6 +26,9 @@ class PostgresTools:
         self._version = server_version
         self._database = make_conninfo(dbname=url.database)
         self._environment = {**os.environ, **connection_environment(url)}
+        options = self._environment.get("PGOPTIONS", "")
+        # With row security, the policies show all rows to this setting only.
+        self._environment["PGOPTIONS"] = f"{options} {ALL_OWNERS_OPTION}".strip()
 
     def dump(
         self,
@@ -38,6 +42,7 @@ class PostgresTools:
         self._run(
             "pg_dump",
             "--format=custom",
+            "--enable-row-security",
             f"--snapshot={snapshot}",
             f"--lock-wait-timeout={lock_seconds}s",
             f"--file={file}",

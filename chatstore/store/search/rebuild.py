@@ -85,6 +85,23 @@ def reindex_batch(
 
 
 @prepared_first
+def reindex_keys(index: str, keys: Sequence[int]) -> Callable[[], int]:
+    """Rewrite the entries with the first of these keys; return how many keys it took.
+
+    Entries without a row stay. `reindex_batch` says more.
+    """
+    some = run_read(_fitting, keys[:BATCH]) if index == MESSAGES else keys[:BATCH]
+    rows = run_read(_read_rows, index, keys=some)
+    write_entries = _prepare_writing(index, rows)
+
+    def write() -> int:
+        write_entries()
+        return len(some)
+
+    return write
+
+
+@prepared_first
 def index_pending(*, until: int, max_rows: int = BATCH) -> Callable[[], bool]:
     """Write the entries of the next pending messages with `id <= until`.
 
@@ -114,6 +131,11 @@ def last_pending() -> int:
 def _next_pending(until: int, max_rows: int) -> list[int]:
     pending = select(_PENDING.c.id).where(_PENDING.c.id <= until)
     keys = db.session.scalars(pending.order_by(_PENDING.c.id).limit(max_rows)).all()
+    return _fitting(keys)
+
+
+def _fitting(keys: Sequence[int]) -> list[int]:
+    """Return the first of these ids of messages, whose texts fit into a batch."""
     sizes = select(Message.id, _INDEXED_BYTES).where(Message.id.in_(keys))
     rows: Sequence[Any] = db.session.execute(sizes).all()
     bytes_of = dict(rows)

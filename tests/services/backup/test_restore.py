@@ -11,6 +11,7 @@ from alembic import command
 from flask import Flask
 from sqlalchemy import select, text, union_all
 
+from chatstore.app import create_app
 from chatstore.db import db, run_write
 from chatstore.db.revisions import alembic_config, current_revision, migrate
 from chatstore.errors import BackupError
@@ -19,11 +20,15 @@ from chatstore.services.backup.backup import restore_backup
 from chatstore.services.backup.integrity import Contents
 from chatstore.store.changes import NUMBERED
 from chatstore.store.messages import append_message
+from chatstore.store.row_security import check_row_security
+from chatstore.store.sessions import create_session
 from chatstore.web.auth import LOCAL_OWNER
 from tests.support import (
     API,
     assert_problem,
+    make_settings,
     messages_url,
+    on_postgresql,
     on_sqlite,
     session_url,
     wait_for_transactions,
@@ -37,6 +42,8 @@ from tests.support.copies import (
     rows,
     run_and_kill,
 )
+
+pytestmark = pytest.mark.alone
 
 
 def test_a_restored_backup_holds_what_was_there(
@@ -295,3 +302,20 @@ def test_an_old_wal_is_not_mixed_with_a_restored_file(
         found = connection.execute("SELECT count(*) FROM chat_messages").fetchall()
     connection.close()
     assert found == [(2,)]
+
+
+@on_postgresql
+def test_a_backup_under_row_security_holds_the_rows_of_all_owners_and_the_policies(
+    walled_url: str, postgres: Any, other_app: Flask, tmp_path: Path
+) -> None:
+    app = create_app(make_settings(walled_url, row_security=1))
+    with app.app_context():
+        for owner_id in ("alice", "bob"):
+            run_write(create_session, owner_id=owner_id, llm_model_name="m")
+    assert backup(app, tmp_path / "copy").sessions == 2
+    assert restore(other_app, tmp_path / "copy").sessions == 2
+    assert restore(app, tmp_path / "copy", is_replacing=True).sessions == 2
+    with app.app_context():
+        check_row_security()
+        db.session.remove()
+        db.engine.dispose()

@@ -1,0 +1,1 @@
+"""Who a caller may be, and the secrets that prove it; pure functions, no HTTP."""

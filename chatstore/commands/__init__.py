@@ -1,0 +1,1 @@
+"""The groups of the `chatstore` command; `chatstore.cli` puts them together."""
