@@ -1,0 +1,2 @@
+// The shapes of the API, as `make ui-api` makes them of /openapi.json: `Api["Message"]`.
+type Api = import("./api").components["schemas"];
