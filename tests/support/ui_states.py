@@ -290,7 +290,7 @@ def _failure_states(page: Any, store: Store) -> Iterator[str]:
         yield "empty store"
     with answering(page, f"**/api/v1/sessions/{store.rich_id}*"):
         page.goto(path)
-        page.locator("[aria-busy=true]").first.wait_for()
+        page.locator("main [aria-busy=true]").wait_for()
         yield "session loading"
     failed = {"status": 500, "json": {"title": "No"}}
     with answering(page, f"**/api/v1/sessions/{store.rich_id}/path*", **failed):
