@@ -1,11 +1,11 @@
 // Starts the UI: puts the list, the view of the route and what floats side by side.
 import { render } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { startChanges } from "./changes.js";
 import { ConnectionBanner } from "./connection.js";
 import { classes, h, html } from "./html.js";
 import { startKeys } from "./keys.js";
-import { Lazy, loadStyles, Opening } from "./lazy.js";
+import { Lazy, loadStyles, Opening, whenIdle } from "./lazy.js";
 import { Notices } from "./notices.js";
 import { startOutbox } from "./compose/outbox.js";
 import { addPaletteKeys, isPaletteOpen } from "./search/palette_keys.js";
@@ -48,6 +48,9 @@ const isListFirst = () => ["home", "archived", "trash"].includes(route.value.vie
 function App() {
   const { view, token, sessionId } = route.value;
   const isFirst = useRef(true);
+  const [isIdle, setIdle] = useState(false);
+  // What floats is loaded after what the reader waits for.
+  useEffect(() => whenIdle(() => setIdle(true)), []);
   useEffect(() => {
     if (!isFirst.current) keepFocus();
     isFirst.current = false;
@@ -68,7 +71,8 @@ function App() {
       ${h(ConnectionBanner, {})}
       <main id="main" tabindex="-1">${h(Main, {})}</main>
     </div>
-    ${h(Lazy, { load: loadPalette, waiting: isPaletteOpen.value && h(Opening, {}) })} ${h(Lazy, { load: loadHelp, waiting: false })} ${h(Notices, {})}
+    ${(isIdle || isPaletteOpen.value) && h(Lazy, { load: loadPalette, waiting: isPaletteOpen.value && h(Opening, {}) })}
+    ${isIdle && h(Lazy, { load: loadHelp, waiting: false })} ${h(Notices, {})}
   </div>`;
 }
 

@@ -1,14 +1,22 @@
 // Dates and numbers in the reader's language and time zone, all by Intl.
 
 const LANGUAGE = navigator.language;
-const TIME = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit" });
-const WEEKDAY = new Intl.DateTimeFormat(LANGUAGE, { weekday: "short" });
-const DAY = new Intl.DateTimeFormat(LANGUAGE, { day: "numeric", month: "short" });
-const DAY_AND_YEAR = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium" });
-const LONG_DAY = new Intl.DateTimeFormat(LANGUAGE, { weekday: "long", day: "numeric", month: "long" });
-const MONTH = new Intl.DateTimeFormat(LANGUAGE, { month: "long", year: "numeric" });
-const EXACT = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "full", timeStyle: "long" });
+const TIME = dateFormat({ hour: "2-digit", minute: "2-digit" });
+const WEEKDAY = dateFormat({ weekday: "short" });
+const DAY = dateFormat({ day: "numeric", month: "short" });
+const DAY_AND_YEAR = dateFormat({ dateStyle: "medium" });
+const LONG_DAY = dateFormat({ weekday: "long", day: "numeric", month: "long" });
+const MONTH = dateFormat({ month: "long", year: "numeric" });
+const EXACT = dateFormat({ dateStyle: "full", timeStyle: "long" });
 const NUMBER = new Intl.NumberFormat(LANGUAGE);
+
+/** A format that is made when it is first used: to make all of them took a tenth of the
+ * first load. @param {Intl.DateTimeFormatOptions} options */
+function dateFormat(options) {
+  /** @type {Intl.DateTimeFormat | undefined} */
+  let made;
+  return { format: (/** @type {Date} */ date) => (made ??= new Intl.DateTimeFormat(LANGUAGE, options)).format(date) };
+}
 
 /** @param {number} number */
 export const formatNumber = (number) => NUMBER.format(number);

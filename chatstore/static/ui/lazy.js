@@ -40,6 +40,13 @@ export function loadStyles(name) {
   return loading;
 }
 
+/** Call `react` when the browser has nothing better to do. @param {() => void} react */
+export function whenIdle(react) {
+  // Safari has no idle callbacks.
+  if ("requestIdleCallback" in globalThis) requestIdleCallback(react);
+  else setTimeout(react, 200);
+}
+
 /** Load what the reader may want next; nothing waits for it. @param {Load[]} loads */
 export function loadSoon(...loads) {
   for (const load of loads) if (!views.has(load)) begin(load);

@@ -1,5 +1,5 @@
 // The navigation of the UI: search, scopes, the sessions, and the state of the connection.
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { ConnectionState } from "../connection.js";
 import { Filters } from "./filters.js";
 import { openHelp } from "../pages/help.js";
@@ -20,7 +20,8 @@ import { words } from "../words.js";
 
 /** @param {{ isMain: boolean }} props whether the window shows the list and nothing else */
 export function List({ isMain }) {
-  useEffect(startList, []);
+  // Before the first paint, because the reader waits for the answer.
+  useLayoutEffect(startList, []);
   useEffect(addListKeys, []);
   useEffect(endSelection, [scope.value]);
   const title = { all: words.list, archived: words.archiveTitle, trash: words.trashTitle }[scope.value];

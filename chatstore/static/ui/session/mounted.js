@@ -1,12 +1,17 @@
 // Which chunks of the session are in the page: those around the reader, and as many
 // more as the browser can bear, so that it finds, selects and prints them.
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
+import { whenIdle } from "../lazy.js";
 import { offsetIn, sectionsOf } from "../places.js";
 
 const MAX_CHUNKS = 20;
 const MAX_NODES = 7_700;
 // Messages are there this many screens before the reader.
 const AHEAD = 2;
+// Of a chunk that the reader waits for, so many messages around the wanted one are
+// mounted first. They fill a screen; the others follow when it is painted.
+const BEFORE = 8;
+const AFTER = 16;
 
 /** How many nodes the page has. */
 const countNodes = () => document.getElementsByTagName("*").length;
@@ -14,6 +19,9 @@ const countNodes = () => document.getElementsByTagName("*").length;
 export class Mounted {
   /** The mounted chunks, from the first to the last one. */
   range = signal({ first: 0, last: -1 });
+  /** Which messages of the only chunk are mounted, while the others wait for the first
+   * paint. @type {import("@preact/signals").Signal<{ from: number, to: number } | null>} */
+  part = signal(/** @type {{ from: number, to: number } | null} */ (null));
   /** The chunk that the reader waits for. */
   #wanted = -1;
   #turn = 0;
@@ -26,18 +34,33 @@ export class Mounted {
   }
 
   /** Load a chunk and mount it, with its neighbours if they are mounted.
-   * @param {number} k @returns {Promise<boolean>} false if another one was asked for since */
-  async show(k) {
+   * @param {number} k @param {number} at the wanted message, from 0 in the chunk
+   * @returns {Promise<boolean>} false if another one was asked for since */
+  async show(k, at) {
     const turn = ++this.#turn;
     this.#wanted = k;
     await this.chunks.load(k).catch(this.forgive);
     if (this.#turn !== turn) return false;
     this.#wanted = -1;
     if (!this.chunks.messages(k).length && this.chunks.length) return false;
-    if (!this.#join(k)) this.range.value = { first: k, last: k };
+    if (!this.#join(k)) this.#mountPart(k, at);
     // Preact has rendered it after one turn.
     await null;
     return true;
+  }
+
+  /** @param {number} k @param {number} at */
+  #mountPart(k, at) {
+    this.#mount({ first: k, last: k }, { from: Math.max(0, at - BEFORE), to: at + AFTER });
+    requestAnimationFrame(() => whenIdle(() => (this.part.value = null)));
+  }
+
+  /** @param {{ first: number, last: number }} range @param {{ from: number, to: number } | null} [part] */
+  #mount(range, part = null) {
+    batch(() => {
+      this.range.value = range;
+      this.part.value = part;
+    });
   }
 
   /** Load a neighbour of what is mounted. The reader may be elsewhere when it comes.
@@ -51,7 +74,7 @@ export class Mounted {
   #join(k) {
     const { first, last } = this.range.peek();
     if (last < first || k < first - 1 || k > last + 1) return false;
-    if (k < first || k > last) this.range.value = { first: Math.min(first, k), last: Math.max(last, k) };
+    if (k < first || k > last) this.#mount({ first: Math.min(first, k), last: Math.max(last, k) });
     return true;
   }
 
@@ -66,7 +89,7 @@ export class Mounted {
   grow(box, isFollowing, onFar, chunkAtReader) {
     const { first, last } = this.range.peek();
     const sections = sectionsOf(box);
-    if (!sections.length || last < first) return;
+    if (!sections.length || last < first || this.part.peek()) return;
     const height = box.clientHeight;
     const above = -offsetIn(box, sections[0]);
     const below = offsetIn(box, sections[sections.length - 1]) + sections[sections.length - 1].clientHeight - height;
@@ -87,7 +110,7 @@ export class Mounted {
       if (this.#turn !== turn) return;
       this.#wanted = -1;
       onFar(k);
-      this.range.value = { first: k, last: k };
+      this.#mount({ first: k, last: k });
     });
   }
 
@@ -109,7 +132,6 @@ export class Mounted {
   #growWhenIdle() {
     if (!this.#isIdle) return;
     this.#isIdle = false;
-    const whenIdle = globalThis.requestIdleCallback ?? ((/** @type {() => void} */ react) => setTimeout(react, 200));
     whenIdle(() => {
       this.#isIdle = true;
       const { first, last } = this.range.peek();

@@ -78,6 +78,7 @@ export class Transcript extends Component {
   /** @param {Props} props */
   render({ open, unread, children }) {
     const { first, last } = this.mounted.range.value;
+    const part = this.mounted.part.value;
     open.chunks.version.value;
     const hit = this.hit.value;
     const { onChanged } = this;
@@ -86,7 +87,7 @@ export class Transcript extends Component {
       const messages = open.chunks.messages(k);
       const before = k > 0 ? open.chunks.messages(k - 1).at(-1) : null;
       const isHere = hit !== null && messages.some((each) => each.seq === hit);
-      sections.push(h(Section, { key: k, k, messages, before, unread, hit: isHere ? hit : null, sessionId: open.id, onChanged }));
+      sections.push(h(Section, { key: k, k, messages, part, before, unread, hit: isHere ? hit : null, sessionId: open.id, onChanged }));
     }
     return html`<div class="transcript-frame">
       <div class="transcript" id="transcript" role="log" aria-live="off" aria-label=${words.transcript.conversation} tabindex="0"
@@ -171,19 +172,19 @@ export class Transcript extends Component {
     const position = this.chunks.path.positionOf(seq);
     if (position < 0) return null;
     this.hit.value = isMarked ? seq : null;
-    await this.scrollTo({ seq, offset }, Math.floor(position / CHUNK));
+    await this.scrollTo({ seq, offset }, position);
     return messageIn(this.box, seq);
   }
 
   jumpToEnd() {
-    return this.scrollTo({ offset: 0 }, Math.max(0, this.chunks.length - 1));
+    return this.scrollTo({ offset: 0 }, Math.max(0, this.chunks.path.length - 1));
   }
 
-  /** @param {{ seq?: number, offset: number }} target @param {number} k the chunk that has it */
-  async scrollTo(target, k) {
+  /** @param {{ seq?: number, offset: number }} target @param {number} position of the message on the path */
+  async scrollTo(target, position) {
     this.target = target;
     this.isFollowing.value = false;
-    const isShown = await this.mounted.show(k);
+    const isShown = await this.mounted.show(Math.floor(position / CHUNK), position % CHUNK);
     if (isShown && this.target === target) this.settle();
     if (this.target === target) this.target = null;
     this.grow();
@@ -192,11 +193,13 @@ export class Transcript extends Component {
   /** Give the chunks that are not mounted their place. */
   sizeSpacers() {
     const { first, last } = this.mounted.range.peek();
-    this.heights.measure(sectionsOf(this.box), first);
+    const part = this.mounted.part.peek();
+    if (!part) this.heights.measure(sectionsOf(this.box), first);
     const [top, bottom] = /** @type {any} */ (this.box.querySelectorAll(".spacer"));
     top.style.height = `${this.heights.sum(0, first)}px`;
     // A reader at the end must see the last message, not the place of those to come.
-    bottom.style.height = `${this.isFollowing.peek() ? 0 : this.heights.sum(last + 1, this.chunks.length)}px`;
+    const rest = part ? this.heights.of(last) : 0;
+    bottom.style.height = `${this.isFollowing.peek() ? 0 : rest + this.heights.sum(last + 1, this.chunks.length)}px`;
   }
 
   /** Print the whole session: for that, and only for that, all of it is mounted. */
