@@ -184,8 +184,7 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     output_tokens: Mapped[int] = mapped_column(
         BigInteger, default=0, server_default=text("0")
     )
-    # Bytes of the messages' texts and JSON, with earlier revisions. Messages of before
-    # this column count nothing until `chatstore reindex`.
+    # Bytes of the messages' texts and JSON, with earlier revisions.
     content_bytes: Mapped[int] = mapped_column(
         BigInteger, default=0, server_default=text("0")
     )
