@@ -15,6 +15,7 @@ _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
 _POLICY = "; ".join(
     (
         "default-src 'none'",
+        "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
         "base-uri 'none'",

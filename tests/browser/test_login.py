@@ -3,9 +3,12 @@ import sys
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.support import SESSIONS, LiveServer
+from tests.support.access import bearer
 from tests.support.browsers import REMEMBER_VIOLATIONS
+from tests.support.openid import CLIENT_ID, CLIENT_SECRET, openid_provider
 from tests.support.servers import environ_of
 
 ASK = """async ([path, options]) => {
@@ -24,7 +27,12 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def key(server):
-    command = [sys.executable, "-m", "chatstore", "keys", "issue", "--owner", "alice"]
+    return issue(server, "alice")
+
+
+def issue(server, owner):
+    """Return a new key of the owner."""
+    command = [sys.executable, "-m", "chatstore", "keys", "issue", "--owner", owner]
     issued = subprocess.run(
         command, cwd=server.folder, env=environ_of(), capture_output=True, check=True
     )
@@ -137,3 +145,48 @@ def test_a_page_leads_to_the_login_and_the_login_back(page, server, key):
     page.locator("#app > *").first.wait_for()
     assert page.complaints == []
     assert page.evaluate("violations") == []
+
+
+def new_chat(server, key):
+    body = {"name": "A test", "messages": [{"content": "x"}] * 20}
+    return server.request("POST", SESSIONS, body, bearer(key)).json["id"]
+
+
+def test_a_login_leads_back_to_the_message_of_the_address(page, server, key):
+    path = f"/s/{new_chat(server, key)}#12"
+    page.goto(path)
+    page.get_by_label("API key").fill("chs_wrong")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("alert").wait_for()
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"**{path}")
+    expect(page.locator("#m12")).to_be_focused()
+    assert page.evaluate("violations") == []
+
+
+def test_a_login_at_a_provider_leads_back_to_the_message(browser, tmp_path):
+    with (
+        openid_provider() as provider,
+        LiveServer(
+            tmp_path,
+            workers="1",
+            auth="api-key",
+            openid_issuer=provider.url,
+            openid_client_id=CLIENT_ID,
+            openid_client_secret=CLIENT_SECRET,
+            openid_name="Example",
+        ) as server,
+    ):
+        provider.claims = {"sub": "alice"}
+        key = issue(server, "alice")
+        path = f"/s/{new_chat(server, key)}#12"
+        context = browser.new_context(base_url=f"http://127.0.0.1:{server.port}")
+        page = context.new_page()
+        page.goto(path)
+        page.get_by_role("link", name="Sign in with Example").click()
+        page.wait_for_url(f"{provider.url}/authorize**")
+        page.goto(provider.sign_in(page.url))
+        page.wait_for_url(f"**{path}")
+        expect(page.locator("#m12")).to_be_focused()
+        context.close()

@@ -1,57 +1,16 @@
 """What a reader writes is stored once, whatever happens to the page or the server."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.support import SESSIONS
-from tests.support.servers import kill_workers
-from tests.support.ui import watched
+from tests.support.composing import composer, contents, new_chat, shown, write
 
 
 @pytest.fixture
 def chat(server):
     """The id of a new session."""
-    return server.request("POST", SESSIONS, {"name": "A test"}).json["id"]
-
-
-def contents(server, chat):
-    answer = server.request("GET", f"{SESSIONS}{chat}/messages")
-    return [each["content"] for each in answer.json["messages"]]
-
-
-def write(page, text):
-    page.get_by_label("Add a message").fill(text)
-
-
-def shown(page, text):
-    return page.locator("article.msg:not(.pending)", has_text=text)
-
-
-def compose_in_order(page, *, of_safari):
-    """End a composition with Enter, in the order of Chromium or of Safari."""
-    ime = page.context.new_cdp_session(page)
-    page.get_by_label("Add a message").focus()
-    ime.send(
-        "Input.imeSetComposition",
-        {"text": "にほん", "selectionStart": 3, "selectionEnd": 3},
-    )
-    if of_safari:
-        ime.send("Input.insertText", {"text": "日本"})
-    enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
-    ime.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **enter})
-    ime.send("Input.dispatchKeyEvent", {"type": "keyUp", **enter})
-    if not of_safari:
-        ime.send("Input.insertText", {"text": "日本"})
-
-
-@pytest.mark.parametrize("of_safari", [False, True])
-def test_an_enter_that_ends_a_composition_adds_nothing(page, server, chat, of_safari):
-    page.goto(f"/s/{chat}")
-    compose_in_order(page, of_safari=of_safari)
-    assert page.get_by_label("Add a message").input_value() == "日本"
-    assert contents(server, chat) == []
-    page.keyboard.press("Enter")
-    shown(page, "日本").wait_for()
-    assert contents(server, chat) == ["日本"]
+    return new_chat(server)
 
 
 def test_shift_enter_breaks_the_line(page, server, chat):
@@ -84,25 +43,6 @@ def test_a_draft_survives_a_crash_and_a_switch(page, server, chat):
     assert page.get_by_label("Add a message").input_value() == ""
 
 
-def test_a_double_press_and_a_lost_answer_add_one_message(page, server, chat):
-    lost = []
-
-    def lose_answer(route):
-        if route.request.method == "POST" and not lost:
-            lost.append(route.fetch().status)
-            route.abort()
-        else:
-            route.continue_()
-
-    page.route("**/messages", lose_answer)
-    page.goto(f"/s/{chat}")
-    write(page, "once")
-    page.get_by_role("button", name="Add").dblclick()
-    shown(page, "once").wait_for()
-    assert lost == [201]
-    assert contents(server, chat) == ["once"]
-
-
 def test_a_refused_message_can_be_edited(page, server, chat):
     refusals = []
 
@@ -130,73 +70,61 @@ def test_a_refused_message_can_be_edited(page, server, chat):
     assert page.locator("article.pending").count() == 0
 
 
-def test_messages_wait_in_order_while_the_server_is_away(page, server, chat):
-    away = [True]
-    page.route(
-        "**/messages",
-        lambda route: (
-            route.abort()
-            if away and route.request.method == "POST"
-            else route.continue_()
-        ),
+def test_enter_breaks_the_line_where_the_reader_has_chosen_so(page, server, chat):
+    page.goto("/settings")
+    page.get_by_label("breaks the line; Ctrl Enter adds the message").check()
+    page.goto(f"/s/{chat}")
+    composer(page).focus()
+    page.keyboard.type("one")
+    page.keyboard.press("Enter")
+    page.keyboard.type("two")
+    expect(composer(page)).to_have_value("one\ntwo")
+    expect(page.get_by_text("Ctrl ↵ adds it")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    shown(page, "two").wait_for()
+    assert contents(server, chat) == ["one\ntwo"]
+
+
+def test_enter_breaks_the_line_on_a_touch_keyboard(open_page, server, chat):
+    page = open_page(f"/s/{chat}", has_touch=True, is_mobile=True)
+    composer(page).tap()
+    page.keyboard.type("one")
+    page.keyboard.press("Enter")
+    page.keyboard.type("two")
+    expect(composer(page)).to_have_value("one\ntwo")
+    page.get_by_role("button", name="Add").tap()
+    shown(page, "two").wait_for()
+    assert contents(server, chat) == ["one\ntwo"]
+
+
+def test_the_composer_grows_to_two_fifths_of_the_view_and_then_scrolls(page, chat):
+    page.set_viewport_size({"width": 1000, "height": 800})
+    page.goto(f"/s/{chat}")
+    field = composer(page)
+    empty = field.bounding_box()["height"]
+    write(page, "\n".join("12345"))
+    grown = field.bounding_box()["height"]
+    assert empty < grown < 320
+    assert field.evaluate("each => each.scrollHeight <= each.clientHeight")
+    write(page, "\n".join("x" * 100))
+    assert field.bounding_box()["height"] == pytest.approx(320, abs=1)
+    assert field.evaluate("each => each.scrollHeight > each.clientHeight")
+    expect(page.get_by_role("button", name="Add")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(field).to_have_value("")
+    assert field.bounding_box()["height"] == empty
+
+
+@pytest.mark.parametrize("method", ["setItem", "getItem"])
+def test_a_draft_that_the_browser_does_not_keep_is_said(page, chat, method):
+    page.add_init_script(
+        f"Storage.prototype.{method} = () => {{ throw new Error('refused'); }};"
     )
     page.goto(f"/s/{chat}")
-    for text in ("first", "second", "third"):
-        write(page, text)
-        page.keyboard.press("Enter")
-    page.locator("article.pending").nth(2).wait_for()
-    page.reload()
-    page.locator("article.pending").nth(2).wait_for()
-    away.clear()
-    shown(page, "third").wait_for()
-    assert contents(server, chat) == ["first", "second", "third"]
-
-
-def test_two_tabs_send_each_message_once(page, server, chat):
-    other = watched(page.context.new_page())
-    page.goto(f"/s/{chat}")
-    other.goto(f"/s/{chat}")
-    for number in range(3):
-        write(page, f"left {number}")
-        page.keyboard.press("Enter")
-        write(other, f"right {number}")
-        other.keyboard.press("Enter")
-    for tab in (page, other):
-        for side in ("left", "right"):
-            shown(tab, f"{side} 2").wait_for()
-    stored = contents(server, chat)
-    assert len(stored) == 6
-    assert [each for each in stored if "left" in each] == ["left 0", "left 1", "left 2"]
-    assert not other.complaints
-
-
-def test_a_message_is_stored_once_after_the_workers_were_killed(page, server, chat):
-    page.goto(f"/s/{chat}")
-    for number in range(3):
-        write(page, f"text {number}")
-        page.keyboard.press("Enter")
-        kill_workers(server)
-    shown(page, "text 2").wait_for(timeout=30_000)
-    assert contents(server, chat) == ["text 0", "text 1", "text 2"]
-
-
-def test_after_a_day_the_outbox_looks_before_it_sends(page, server, chat):
-    page.goto(f"/s/{chat}")
-    stored = server.request(
-        "POST", f"{SESSIONS}{chat}/messages", {"content": "on Friday"}
-    )
-    assert stored.status_code == 201
-    page.evaluate(
-        """chat => {
-            const entry = {
-                name: "outbox:000000000000001:x", sessionId: chat, key: "forgotten",
-                body: {role: "user", content: "on Friday"}, writtenAt: 1,
-                triedAt: Date.now() - 48 * 3600e3, lastSeq: 0, refusal: null};
-            localStorage.setItem("chatstore:" + entry.name, JSON.stringify(entry));
-        }""",
-        chat,
-    )
-    page.reload()
-    shown(page, "on Friday").wait_for()
-    page.locator("article.pending").wait_for(state="detached")
-    assert contents(server, chat) == ["on Friday"]
+    warning = page.get_by_text("does not keep the draft")
+    composer(page).wait_for()
+    expect(warning).to_have_count(0)
+    write(page, "half a thought")
+    expect(warning).to_be_visible()
+    write(page, "")
+    expect(warning).to_have_count(0)

@@ -113,12 +113,59 @@ def test_nginx_names_the_owner_that_the_login_proxy_knows(folder):
         forged = LOGGED_IN | {"X-Forwarded-User": "eve", "X_Forwarded_User": "eve"}
         assert owner(nginx, forged) == "ada"
         assert nginx.request("POST", SESSIONS, {}, LOGGED_IN).status_code == 201
+        assert_links_and_files_need_no_login(nginx)
         assert_only_logins_reach_chatstore(nginx)
+
+
+# Paths that need a login, also those that look as if they needed none.
+CLOSED = (
+    SESSIONS,
+    f"{SESSIONS}x/messages",
+    f"{API}/changes",
+    f"{API}/shared",
+    f"{API}/shared/",
+    f"{API}/shared/x/../../sessions/",
+    f"{API}/shared/%2e%2e/sessions/",
+    f"{API}/shared/..%2fsessions%2f",
+    f"{API}/sharedx",
+    f"{API}/sessions/x/shares",
+    "/",
+    "/docs",
+    "/healthz",
+    "/login",
+    "/search",
+    "/shared/x/../../",
+    "/shared/../s/x",
+    "/static/../",
+    "/static/..%2fsearch",
+    "/SHARED/x",
+)
+
+
+def assert_links_and_files_need_no_login(nginx):
+    body = {"name": "Shared", "messages": [{"content": "for all"}]}
+    chat = nginx.request("POST", SESSIONS, body, LOGGED_IN).json["id"]
+    share = nginx.request("POST", f"{SESSIONS}{chat}/shares", {}, LOGGED_IN).json
+    forged = {"X-Forwarded-User": "eve", "Authorization": "Bearer x"}
+    for headers in ({}, forged):
+        read = nginx.request("GET", share["url"], headers=headers)
+        assert read.status_code == 200
+        assert read.json["messages"][0]["content"] == "for all"
+        page = nginx.request("GET", f"/shared/{share['token']}", headers=headers)
+        assert page.status_code == 200
+        files = re.findall(r'(?:src|href)="(/static/[^"]*)"', page.data.decode())
+        assert len(files) > 10
+        for path in files:
+            assert nginx.request("GET", path, headers=headers).status_code == 200
+    assert_problem(nginx.request("GET", f"{API}/shared/chl_wrong"), 404)
+    assert_problem(
+        nginx.request("GET", share["url"], headers={"Host": "evil.org"}), 421
+    )
 
 
 def assert_only_logins_reach_chatstore(nginx):
     for headers in ({}, {"X-Forwarded-User": "eve"}, {"Cookie": "x=1"}):
-        for path in (SESSIONS, f"{SESSIONS}x/messages", "/healthz"):
+        for path in CLOSED:
             answer = nginx.request("GET", path, headers=headers)
             assert_problem(answer, 401, detail="login proxy")
     assert_problem(nginx.request("GET", "/oauth2/auth", headers=LOGGED_IN), 404)
@@ -141,6 +188,8 @@ def test_tokens_pass_through_nginx_and_the_login_proxy_adds_them(folder):
         assert owner(nginx, LOGGED_IN) == "ada"
         assert owner(nginx, LOGGED_IN | bearer("x")) == "ada"
         assert_problem(nginx.request("GET", SESSIONS, headers=bearer(token)), 401)
+        assert_links_and_files_need_no_login(nginx)
+        assert_only_logins_reach_chatstore(nginx)
 
 
 def test_the_settings_of_each_mode_are_taken():

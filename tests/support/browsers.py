@@ -27,7 +27,7 @@ addEventListener("securitypolicyviolation",
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*flags: str) -> Iterator[Any]:
     """Start the Chromium of the system; skip the test without it or playwright."""
     need("chromium", shutil.which("chromium") is not None)
     need("playwright", find_spec("playwright") is not None)
@@ -35,7 +35,7 @@ def chromium() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=_FLAGS
+            executable_path=shutil.which("chromium"), args=[*_FLAGS, *flags]
         )
         yield browser
         browser.close()

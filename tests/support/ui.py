@@ -8,17 +8,24 @@ from tests.support.browsers import REMEMBER_VIOLATIONS
 from tests.support.servers import LiveServer
 
 # The browser itself reports these; the UI says them in its own words.
-_EXPECTED = ("Failed to load resource", "net::ERR_")
+_EXPECTED = (
+    "Failed to load resource",
+    "net::ERR_",
+    # By plain HTTP, except on this machine.
+    "The Cross-Origin-Opener-Policy header has been ignored",
+)
 
 
 @contextmanager
-def ui_pages(browser: Any, server: LiveServer) -> Iterator[Callable[..., Any]]:
+def ui_pages(
+    browser: Any, server: LiveServer, *, name: str = "127.0.0.1"
+) -> Iterator[Callable[..., Any]]:
     """Yields `open_page(address=None, **context)`: a page of a new browser profile.
 
     At the end no page may have complaints, violations or requests to another server.
-    `page.requested` has the URLs of its requests.
+    `page.requested` has the URLs of its requests. `name` is the host in the address.
     """
-    host = f"127.0.0.1:{server.port}"
+    host = f"{name}:{server.port}"
     profiles: list[Any] = []
     opened: list[Any] = []
 

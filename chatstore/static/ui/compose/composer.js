@@ -18,6 +18,14 @@ function adds(event) {
   return hasControl || (readStored("enter", "adds") === "adds" && !isTouch());
 }
 
+/** What Enter does not do here. */
+function KeyHint() {
+  if (isTouch()) return null;
+  return readStored("enter", "adds") === "adds"
+    ? html`<kbd>Shift ↵</kbd> ${words.newLine}`
+    : html`<kbd>Ctrl ↵</kbd> ${words.addsIt}`;
+}
+
 /** Put the cursor into the composer, unless that would open a keyboard on the screen. */
 export function focusComposer() {
   if (!isTouch()) document.getElementById("composer")?.focus();
@@ -75,7 +83,9 @@ export function Composer({ sessionId, session }) {
             onChange=${(/** @type {any} */ event) => change(draft.text, event.currentTarget.value)}>
             ${Object.entries(words.roles).map(([role, word]) => html`<option value=${role}>${word}</option>`)}
           </select></label>
-        <span class="composer-hint">${draft.text && isKept && words.draftKept + " · "}<kbd>Shift ↵</kbd> ${words.newLine}</span>
+        ${isKept || !draft.text
+          ? html`<span class="composer-hint">${draft.text && words.draftKept + " · "}${h(KeyHint, {})}</span>`
+          : html`<span class="danger" role="alert">${words.draftNotKept}</span>`}
         <button class="primary" disabled=${!draft.text.trim()}>${words.add} ${h(Icon, { name: "enter", size: 14 })}</button>
       </div>
     </div>

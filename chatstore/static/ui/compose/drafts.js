@@ -17,7 +17,8 @@ export function writeDraft(sessionId, text, role) {
   const name = `draft:${sessionId}`;
   if (!text && role === "user") return writeStored(name, null);
   if (readStored(name) === null) forgetOldest();
-  return writeStored(name, { text, role, at: Date.now() });
+  // Some browsers take what they do not give back.
+  return writeStored(name, { text, role, at: Date.now() }) && readStored(name) !== null;
 }
 
 function forgetOldest() {

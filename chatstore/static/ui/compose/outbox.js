@@ -8,10 +8,13 @@ import { onStored, readStored, storedNames, writeStored } from "../storage.js";
 const KEY_MS = 23 * 3_600_000;
 const MIN_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 60_000;
+const MAX_PAUSE_MS = 3_600_000;
 const LEASE_MS = 10_000;
 const PAGE = 500;
 // Of these the outcome is unknown, or the server asks to come back later.
 const LATER = [401, 408, 425, 429, 500, 502, 503, 504];
+// These are said of the server, whatever the session.
+const BUSY = [429, 503];
 const NAME = "outbox:";
 
 /**
@@ -24,23 +27,24 @@ const NAME = "outbox:";
  * @property {number | null} triedAt the first try with this key
  * @property {number} lastSeq the last seq that was shown when it was written
  * @property {{ reason: string, requestId: string } | null} refusal
- * @property {boolean} [isOnlyInMemory]
+ * @property {boolean} [isOnlyInMemory] no page after this one finds it
  */
 
 /** All messages that wait or were refused, in the order of writing. */
 export const entries = signal(/** @type {Entry[]} */ ([]));
-/** @type {Map<string, Entry>} What the storage did not take. */
+/** @type {Map<string, Entry>} What the storage did not take; it may have an older version. */
 const inMemory = new Map();
-/** @type {Set<(sessionId: string, message: any) => void>} */
+/** @type {Set<(sessionId: string) => any>} */
 const listeners = new Set();
 const self = uuid4();
 let isSending = false;
 let delay = MIN_DELAY_MS;
+let pausedUntil = 0;
 let timer = 0;
 let lastWrittenAt = 0;
 
-/** Call `react` with each message that the server has stored for this tab.
- * @param {(sessionId: string, message: any) => void} react */
+/** Call `react` after each message that this tab has sent. Returns a function that ends it.
+ * @param {(sessionId: string) => any} react */
 export function onSent(react) {
   listeners.add(react);
   return () => listeners.delete(react);
@@ -51,8 +55,8 @@ export function onSent(react) {
  * @param {string} sessionId @param {Record<string, any>} body @param {number} lastSeq
  */
 export function addMessage(sessionId, body, lastSeq) {
-  // Two messages of one millisecond keep their order.
-  lastWrittenAt = Math.max(Date.now(), lastWrittenAt + 1);
+  // Messages of one millisecond keep their order, also if the clock was set back.
+  lastWrittenAt = Math.max(Date.now(), lastWrittenAt + 1, (entries.value.at(-1)?.writtenAt ?? 0) + 1);
   const name = `${NAME}${String(lastWrittenAt).padStart(15, "0")}:${uuid4()}`;
   keep({ name, sessionId, key: uuid4(), body, writtenAt: lastWrittenAt, triedAt: null, lastSeq, refusal: null });
   sendSoon(0);
@@ -66,25 +70,36 @@ export function startOutbox() {
   refresh();
   onStored(NAME, refresh);
   awaySince.subscribe((since) => since ?? sendSoon());
-  addEventListener("pagehide", () => readStored("sender")?.tab === self && writeStored("sender", null));
+  addEventListener("pagehide", releaseLease);
 }
 
-/** Try again now, because the server answers again or the reader asks for it. */
-export function sendSoon(ms = 0) {
+/** Send what waits in `ms`, or later if the server has asked for a pause. */
+function sendSoon(ms = 0) {
   clearTimeout(timer);
-  timer = setTimeout(sendAll, ms);
+  timer = setTimeout(sendAll, Math.max(ms, pausedUntil - Date.now()));
 }
 
 function refresh() {
-  const stored = storedNames(NAME).map((name) => readStored(name)).filter((each) => each?.body && each.name);
+  const names = storedNames(NAME).filter((name) => !inMemory.has(name));
+  const stored = names.map((name) => readStored(name)).filter((each) => each?.body && each.name);
   entries.value = [...stored, ...inMemory.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** @param {Entry} entry */
 function keep(entry) {
-  if (writeStored(entry.name, entry)) inMemory.delete(entry.name);
-  else inMemory.set(entry.name, { ...entry, isOnlyInMemory: true });
+  const kept = { ...entry, isOnlyInMemory: undefined };
+  // Some browsers take what they do not give back.
+  if (writeStored(entry.name, kept) && readStored(entry.name) !== null) inMemory.delete(entry.name);
+  else {
+    inMemory.set(entry.name, { ...entry, isOnlyInMemory: readStored(entry.name) === null });
+    addEventListener("beforeunload", askToStay);
+  }
   refresh();
+}
+
+/** @param {Event} event */
+function askToStay(event) {
+  if (entries.value.some((each) => each.isOnlyInMemory)) event.preventDefault();
 }
 
 /** @param {Entry} entry */
@@ -105,13 +120,13 @@ async function sendAll() {
       });
     } else if (holdLease()) {
       const renewal = setInterval(holdLease, LEASE_MS / 3);
-      await sendWaiting().finally(() => clearInterval(renewal));
+      await sendWaiting().finally(() => (clearInterval(renewal), releaseLease()));
     }
   } finally {
     isSending = false;
+    // Another tab may have stopped with messages left, so look again while some wait.
+    if (entries.value.some(isWaiting)) sendSoon(delay);
   }
-  // Another tab may have stopped with messages left, so look again while some wait.
-  if (entries.value.some(isWaiting)) sendSoon(delay);
 }
 
 function holdLease() {
@@ -121,48 +136,61 @@ function holdLease() {
   return true;
 }
 
+function releaseLease() {
+  if (readStored("sender")?.tab === self) writeStored("sender", null);
+}
+
 /** @param {Entry} entry */
 const isWaiting = (entry) => entry.refusal === null;
 
+/** Each session's messages in their order. One that must wait holds those of its session
+ * only, unless the server is away or busy. */
 async function sendWaiting() {
+  // By now the storage may have room.
+  for (const each of inMemory.values()) keep(each);
   refresh();
+  /** @type {Set<string>} */
+  const held = new Set();
   for (;;) {
-    const entry = entries.value.find(isWaiting);
+    const entry = entries.value.find((each) => isWaiting(each) && !held.has(each.sessionId));
     if (!entry) break;
-    if (!(await sendOne(entry))) return;
-    delay = MIN_DELAY_MS;
+    const error = await sendOne(entry);
+    if (error === null) {
+      delay = MIN_DELAY_MS;
+      continue;
+    }
+    held.add(entry.sessionId);
+    if (error instanceof NoAnswer) break;
+    if (BUSY.includes(error.status)) {
+      pausedUntil = Date.now() + Math.min(error.retryAfterSeconds * 1_000, MAX_PAUSE_MS);
+      break;
+    }
   }
+  if (held.size) delay = Math.min(delay * 2, MAX_DELAY_MS);
 }
 
-/** Return whether the outcome of `entry` is known now. @param {Entry} entry */
+/** Send `entry`; return the error after which it must wait, and null if its outcome is
+ * known. @param {Entry} entry */
 async function sendOne(entry) {
   try {
     const isOld = entry.triedAt !== null && Date.now() - entry.triedAt > KEY_MS;
-    if (isOld && (await isStored(entry))) return true;
+    if (isOld && (await isStored(entry))) return null;
     const tried = isOld ? { ...entry, key: uuid4(), triedAt: null } : entry;
     const started = { ...tried, triedAt: tried.triedAt ?? Date.now() };
     keep(started);
     const path = `/sessions/${entry.sessionId}/messages`;
-    const message = await post(path, entry.body, { key: started.key });
+    await post(path, entry.body, { key: started.key });
     drop(entry);
-    for (const each of listeners) each(entry.sessionId, message);
-    return true;
+    for (const each of listeners) each(entry.sessionId);
+    return null;
   } catch (error) {
-    return settle(entry, error);
-  }
-}
-
-/** @param {Entry} entry @param {any} error */
-function settle(entry, error) {
-  if (error instanceof Problem && !LATER.includes(error.status)) {
+    if (error instanceof NoAnswer) return error;
+    if (!(error instanceof Problem)) throw error;
+    if (LATER.includes(error.status)) return error;
     const kept = entries.value.find((each) => each.name === entry.name) ?? entry;
     keep({ ...kept, refusal: { reason: error.message, requestId: error.requestId } });
-    return true;
+    return null;
   }
-  if (!(error instanceof Problem || error instanceof NoAnswer)) throw error;
-  const askedMs = error instanceof Problem ? error.retryAfterSeconds * 1_000 : 0;
-  delay = Math.max(Math.min(delay * 2, MAX_DELAY_MS), askedMs);
-  return false;
 }
 
 /**

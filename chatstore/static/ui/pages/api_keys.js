@@ -4,6 +4,7 @@ import { del, get, post } from "../api.js";
 import { copyText } from "../copy.js";
 import { formatDayTime } from "../dates.js";
 import { h, html } from "../html.js";
+import { isComposing } from "../keys.js";
 import { notify, notifyError } from "../notices.js";
 import { words } from "../words.js";
 
@@ -45,7 +46,8 @@ export function ApiKeys({ owner }) {
 
   return html`<section aria-labelledby="keys-head"><h2 id="keys-head">${words.settingsPage.apiKeys}</h2>
     <form class="inline-row" onSubmit=${issue}>
-      <input class="field" name="name" aria-label=${words.settingsPage.keyName} placeholder=${words.settingsPage.keyName} maxlength="255" autocomplete="off" />
+      <input class="field" name="name" aria-label=${words.settingsPage.keyName} placeholder=${words.settingsPage.keyName} maxlength="255" autocomplete="off"
+        onKeyDown=${(/** @type {KeyboardEvent} */ event) => isComposing(event) && event.key === "Enter" && event.preventDefault()} />
       <select class="field" name="scope" aria-label=${words.settingsPage.keyScope}>
         ${["read", "write", "admin"].map((each) => html`<option key=${each} selected=${each === "write"}>${each}</option>`)}
       </select>

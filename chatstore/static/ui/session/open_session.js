@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { NoAnswer, Problem, send } from "../api.js";
 import { onChanges } from "../changes.js";
+import { onSent } from "../compose/outbox.js";
 import { CHUNK, Chunks, Path } from "./chunks.js";
 
 /** @typedef {Api["Session"]} Session */
@@ -34,7 +35,10 @@ export class OpenSession {
 
   /** Read the session and its path, and follow its changes from then on. */
   async open() {
-    this.#stopFollowing = onChanges((changes) => this.#follow(changes));
+    const stopChanges = onChanges((changes) => this.#follow(changes));
+    // What this tab has sent is shown also where no tab can follow the changes.
+    const stopSent = onSent((sessionId) => sessionId === this.id && this.refresh());
+    this.#stopFollowing = () => (stopChanges(), stopSent());
     await this.refresh();
   }
 
