@@ -6,8 +6,8 @@ import { formatTime } from "./dates.js";
 import { html } from "./html.js";
 import { words } from "./words.js";
 
-// Waking up and short gaps say nothing.
-const GRACE_MS = 5_000;
+// Waking up and short gaps say nothing. The second try of the change feed comes earlier.
+const GRACE_MS = 7_000;
 const isLong = signal(false);
 
 /** Ask the server now, because the reader wants to know. */

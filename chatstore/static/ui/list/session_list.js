@@ -1,7 +1,7 @@
 // The data of the list: pages by cursor, kept fresh by the change feed. No elements here.
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { awaySince, get, NoAnswer, Problem } from "../api.js";
-import { onChanges } from "../changes.js";
+import { feedStart, onChanges } from "../changes.js";
 import { isEmptyStore } from "./empty_store.js";
 import { apiFilters, filters, isFiltered, scope } from "./list_address.js";
 
@@ -169,8 +169,16 @@ function countSoon() {
   }, RECOUNT_MS);
 }
 
-/** Follow the address and the change feed. Returns a function that ends it. */
+/** Follow the change feed, then the address. Returns a function that ends it. */
 export function startList() {
+  let end = () => life.abort();
+  let isEnded = false;
+  // The feed tells what the first reading misses, so the list is read once.
+  feedStart().then(() => isEnded || (end = follow()));
+  return () => ((isEnded = true), end());
+}
+
+function follow() {
   const endEffect = effect(() => {
     scope.value, filters.value;
     rows.value = [];
@@ -179,9 +187,8 @@ export function startList() {
     reload();
   });
   const endChanges = onChanges((changes) => {
-    // A read that is under way may have missed a change, so the next one follows it.
-    if (changes === null) reading.then(() => reload(rows.peek().length));
-    else refresh([...new Set(changes.map((each) => each.session_id))]);
+    // A reading that is under way may have missed a change.
+    reading.then(() => (changes ? refresh([...new Set(changes.map((each) => each.session_id))]) : reload(rows.peek().length)));
   });
   const endAway = awaySince.subscribe((since) => since || untracked(catchUp));
   return () => (endEffect(), endChanges(), endAway(), life.abort());
