@@ -184,7 +184,8 @@ class ChatSession(db.Model):  # type: ignore[name-defined, misc]
     output_tokens: Mapped[int] = mapped_column(
         BigInteger, default=0, server_default=text("0")
     )
-    # Bytes of the messages' texts and JSON, with earlier revisions.
+    # Bytes of the messages' texts and JSON, with earlier revisions. Messages of before
+    # this column count nothing until `chatstore reindex`.
     content_bytes: Mapped[int] = mapped_column(
         BigInteger, default=0, server_default=text("0")
     )

@@ -38,6 +38,7 @@ from chatstore.store.paths import get_path
 from chatstore.store.previews import find_preview
 from chatstore.store.search import entries
 from chatstore.store.sessions import HEAD_SEQ, folded_name, no_such_session, owned
+from chatstore.store.tokens import NO_TOKENS
 
 # A fork that gets no batch for this long was left by a process that was killed. The
 # clocks of two processes may differ by less.
@@ -65,7 +66,7 @@ class Fork:
     """A branch to copy to the new session `id`, up to the message `at_seq`.
 
     `copied` of its `length` messages are copied, `runs` has the seqs of the others, and
-    `batch` the next ones.
+    `batch` the next ones, which have `batch_bytes`.
     """
 
     id: UUID
@@ -78,6 +79,7 @@ class Fork:
     runs: Sequence[tuple[int, int]]
     bounds: CopyBounds
     batch: Sequence[int] = ()
+    batch_bytes: int = 0
     copied: int = 0
 
     @property
@@ -134,6 +136,7 @@ def _without_batch(fork: Fork) -> Fork:
         runs=[(max(first, done + 1), last), *fork.runs[place + 1 :]],
         copied=fork.copied + len(fork.batch),
         batch=(),
+        batch_bytes=0,
     )
 
 
@@ -141,6 +144,7 @@ def _with_next_batch(fork: Fork) -> Fork:
     """Return the fork with the next seqs to copy, within the bounds."""
     ranges = (range(first, last + 1) for first, last in fork.runs)
     seqs = list(islice(chain.from_iterable(ranges), fork.bounds.messages))
+    bytes_of: dict[int, int] = {}
     # PostgreSQL reads a text to know its bytes, but not to know its bytes on disk. So
     # those cut the batch first.
     for size in (disk_bytes(*_TEXTS), stored_bytes(*_TEXTS)):
@@ -150,7 +154,7 @@ def _with_next_batch(fork: Fork) -> Fork:
         rows: Sequence[Any] = db.session.execute(query).all()
         bytes_of = dict.fromkeys(seqs, 0) | dict(rows)
         seqs = fitting(seqs, bytes_of.__getitem__, fork.bounds.bytes)
-    return replace(fork, batch=seqs)
+    return replace(fork, batch=seqs, batch_bytes=sum(bytes_of[seq] for seq in seqs))
 
 
 def begin_fork(fork: Fork) -> None:
@@ -224,6 +228,7 @@ def _copy_messages(fork: Fork) -> None:
         .values(
             last_seq=total,
             message_count=total,
+            content_bytes=ChatSession.content_bytes + fork.batch_bytes,
             last_updated_at=utc_now(),
         )
         .returning(ChatSession.id)
@@ -233,17 +238,16 @@ def _copy_messages(fork: Fork) -> None:
     copied = copy_messages(fork.source_id, fork.batch, to=fork.id, after=fork.copied)
     if copied.count != len(fork.batch):  # the session is being deleted
         raise no_such_session(fork.source_id)
-    # A message may have changed since the batch was chosen, so the copies are counted.
-    db.session.execute(
-        update(ChatSession)
-        .where(ChatSession.id == fork.id)
-        .values(
-            input_tokens=ChatSession.input_tokens + copied.tokens.input,
-            output_tokens=ChatSession.output_tokens + copied.tokens.output,
-            content_bytes=ChatSession.content_bytes + copied.bytes,
+    if copied.tokens != NO_TOKENS:
+        db.session.execute(
+            update(ChatSession)
+            .where(ChatSession.id == fork.id)
+            .values(
+                input_tokens=ChatSession.input_tokens + copied.tokens.input,
+                output_tokens=ChatSession.output_tokens + copied.tokens.output,
+            )
+            .execution_options(synchronize_session=False)
         )
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _reveal(fork: Fork) -> ChatSession:

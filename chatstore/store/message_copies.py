@@ -20,12 +20,10 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from chatstore.db import db, is_sqlite
 from chatstore.fulltext.index_format import session_lexeme
 from chatstore.models import Message
-from chatstore.store.json_rows import stored_bytes
 from chatstore.store.search import entries
 from chatstore.store.tokens import Tokens, counted_tokens, summed
 
@@ -37,17 +35,13 @@ _KEPT = (
     "deleted_at",
 )
 
-# The columns whose bytes and tokens a session sums.
-_COUNTED = ("content", "metadata", "extra")
-
 
 @dataclass(frozen=True)
 class Copied:
-    """How many messages were copied, the tokens that they count, and their bytes."""
+    """How many messages were copied, and the tokens that they count."""
 
     count: int
     tokens: Tokens
-    bytes: int
 
 
 def copy_messages(
@@ -63,23 +57,22 @@ def copy_messages(
         db.session.execute(copying)
         is_copy = (Message.session_id == to, Message.seq > after)
         entries.mark_pending(select(Message.id).where(*is_copy))
-        counting = _counting(_TABLE.c).where(*is_copy)
+        counting = _counting(_TABLE.c.extra).where(*is_copy)
     else:
         # One statement has one snapshot, so each entry fits its message.
-        columns = (_TABLE.c[each] for each in ("id", "seq", *_COUNTED))
+        columns = (_TABLE.c.id, _TABLE.c.seq, _TABLE.c.extra)
         copied = copying.returning(*columns).cte("copied")
         indexed = _copying_entries(source_id, seqs, to, after, copied)
-        counting = _counting(copied.c).add_cte(indexed)
-    count, size, *tokens = db.session.execute(counting).one()
-    return Copied(count, Tokens(*tokens), int(size))
+        counting = _counting(copied.c.extra).add_cte(indexed)
+    count, *tokens = db.session.execute(counting).one()
+    return Copied(count, Tokens(*tokens))
 
 
-def _counting(columns: ReadOnlyColumnCollection[str, Any]) -> Select[Any]:
-    """Return a query for the number of messages, their bytes and their tokens."""
-    size = func.sum(stored_bytes(*(columns[each] for each in _COUNTED)))
+def _counting(extra: ColumnElement[Any]) -> Select[Any]:
+    """Return a query for the number of messages and the sums of their tokens."""
     kinds = ("input_tokens", "output_tokens")
-    sums = (summed(counted_tokens(kind, columns["extra"])) for kind in kinds)
-    counted: list[Any] = [func.count(), func.coalesce(size, 0), *sums]
+    sums = (summed(counted_tokens(kind, extra)) for kind in kinds)
+    counted: list[Any] = [func.count(), *sums]
     return select(*counted)
 
 

@@ -6,12 +6,11 @@ Older versions write sessions without them, so lists would miss these sessions.
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, join, select, update
 
 from chatstore.db import db
-from chatstore.models import ChatSession, Message
+from chatstore.models import ChatSession, Message, MessageRevision
 from chatstore.store.batches import fitting
-from chatstore.store.content_bytes import CONTENT_BYTES
 from chatstore.store.deletions import IS_WHOLE
 from chatstore.store.facets import COLUMNS, replace_facets
 from chatstore.store.json_rows import stored_bytes
@@ -23,6 +22,23 @@ BATCH = 200
 # That is thousands of short ones, which take a tenth of a second to write.
 BATCH_BYTES = 64 * 1024
 
+_BYTES, _EARLIER_BYTES = (
+    func.coalesce(
+        select(func.sum(stored_bytes(model.content, model.metadata_, model.extra)))
+        .select_from(source)
+        .where(Message.session_id == ChatSession.id)
+        .correlate(ChatSession)
+        .scalar_subquery(),
+        0,
+    )
+    for model, source in (
+        (Message, Message),
+        (
+            MessageRevision,
+            join(Message, MessageRevision, MessageRevision.message_id == Message.id),
+        ),
+    )
+)
 _SIZE = stored_bytes(*(getattr(ChatSession, name) for name in COLUMNS.values()))
 
 
@@ -85,7 +101,7 @@ def find_wrong_sums(batch: Batch, *, after: UUID | None) -> list[Sums]:
             ChatSession.content_bytes,
             summed(INPUT_TOKENS),
             summed(OUTPUT_TOKENS),
-            CONTENT_BYTES,
+            _BYTES + _EARLIER_BYTES,
         )
         .outerjoin(
             Message,

@@ -15,6 +15,7 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
+BATCH = 200
 TABLES = {
     "usage_counts": (
         "owner_id TEXT NOT NULL, quarter INTEGER NOT NULL, model VARCHAR(255) NOT NULL,"
@@ -40,6 +41,10 @@ SUMS = (
     " FROM sessions s JOIN chat_messages m ON m.session_id = s.id"
     " WHERE s.id > :after AND s.id <= :last AND m.extra IS NOT NULL GROUP BY s.id"
 )
+BATCH_END = (
+    "SELECT max(id) FROM"
+    f" (SELECT id FROM sessions WHERE id > :after ORDER BY id LIMIT {BATCH}) AS batch"
+)
 CORRECT = (
     "UPDATE sessions SET input_tokens = :input_tokens, output_tokens = :output_tokens,"
     " revision = revision + 1 WHERE id = :id AND revision = :revision"
@@ -54,9 +59,33 @@ def prepare(work: Any) -> None:
     for table, columns_and_keys in TABLES.items():
         end = " WITHOUT ROWID" if work.is_sqlite and table == "usage_counts" else ""
         work.change(f"CREATE TABLE IF NOT EXISTS {table} ({columns_and_keys}){end}")
-    for after, last in work.frozen("sessions_0014").batches(work):
-        while wrong := wrong_sums(work, after, last):
+    after, last = first_id(work), 0
+    while last is not None:
+        last = end_of_batch(work, after)
+        while last is not None and (wrong := wrong_sums(work, after, last)):
             work.write(write_sums, wrong)
+        after = last
+
+
+def first_id(work: Any) -> str:
+    """Return an id before that of every session, as the database stores ids."""
+    return "" if work.is_sqlite else "00000000-0000-0000-0000-000000000000"
+
+
+def end_of_batch(work: Any, after: Any) -> Any:
+    query = BATCH_END if work.is_sqlite else BATCH_END.replace("max(id)", MAX_UUID)
+    return work.read(typed(work, query), {"after": after})[0][0]
+
+
+# PostgreSQL before 18 has no max(uuid).
+MAX_UUID = "CAST(max(CAST(id AS text)) AS uuid)"
+
+
+def typed(work: Any, query: str) -> Any:
+    if not work.is_sqlite:
+        for name in ("after", "last"):
+            query = query.replace(f":{name}", f"CAST(:{name} AS uuid)")
+    return sa.text(query)
 
 
 def wrong_sums(work: Any, after: Any, last: Any) -> Sequence[Mapping[str, Any]]:
@@ -68,8 +97,7 @@ def wrong_sums(work: Any, after: Any, last: Any) -> Sequence[Mapping[str, Any]]:
         " WHERE sessions.input_tokens <> found.input_tokens"
         " OR sessions.output_tokens <> found.output_tokens"
     )
-    typed = work.frozen("sessions_0014").typed(work, query)
-    rows = work.read(typed, {"after": after, "last": last})
+    rows = work.read(typed(work, query), {"after": after, "last": last})
     return [dict(row._mapping) for row in rows]
 
 

@@ -70,7 +70,6 @@ TESTED_ELSEWHERE = {
     "store/owner_exports.py": "services/test_owner_exports.py",
     "store/search/owner_entries.py": "store/test_owners.py",
     "store/locks.py": "store/test_erasures.py",
-    "store/content_bytes.py": "store/verify/test_content_bytes.py",
     "store/message_copies.py": "store/test_forks.py",
 }
 

@@ -5,19 +5,17 @@ import pytest
 from sqlalchemy import event, select, update
 
 from chatstore.clock import utc_now
-from chatstore.db import db, prepared, run_read, run_write
+from chatstore.db import db, run_read, run_write
 from chatstore.errors import DatabaseUnavailable, NotFound
 from chatstore.models import ChatSession, Message, MessageFeedback, SessionFacet
 from chatstore.services.background_deletions import finish_deletions
 from chatstore.services.background_indexing import finish_indexing
 from chatstore.store import deletions, forks, stats
 from chatstore.store.deletions import BOUNDS, Bounds
-from chatstore.store.edits import edit_message
 from chatstore.store.messages import append_message
 from chatstore.store.session_lists import list_sessions
 from chatstore.store.sessions import delete_session, get_session, update_session
 from chatstore.store.verify.checks import CHECKS
-from chatstore.store.verify.content_bytes import find_wrong_bytes
 from tests.support import count, parsed
 from tests.support.searches import hits
 
@@ -329,18 +327,3 @@ def test_the_entries_of_edited_copies_are_those_of_their_text(chat):
     for scope in ({"session_id": new.id}, {"session_id": chat.id}):
         assert len(hits("m*", **scope)) == MANY
         assert {hit.session_id for hit in hits("m*", **scope)} == set(scope.values())
-
-
-def test_a_fork_counts_the_bytes_that_it_copies(chat):
-    # The message of the next batch is edited after that batch was chosen.
-    fork = begun(chat)
-    query = select(Message.id).where(
-        Message.session_id == chat.id, Message.seq == fork.batch[0]
-    )
-    message_id = db.session.scalar(query)
-    changes = {"content": "a longer text than before"}
-    keywords = {"owner_id": "alice", "changes": changes}
-    db.session.rollback()
-    run_write(prepared(edit_message, chat.id, message_id, **keywords))
-    finish(fork)
-    assert list(find_wrong_bytes()) == []

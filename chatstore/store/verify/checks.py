@@ -16,7 +16,6 @@ from chatstore.store.verify.branches import (
     find_wrong_parents,
     find_wrong_paths,
 )
-from chatstore.store.verify.content_bytes import find_wrong_bytes
 from chatstore.store.verify.corrections import (
     find_deleted_texts,
     find_wrong_feedback,
@@ -195,7 +194,6 @@ CHECKS = (
     Check("seq", _without_progress(_find_gaps)),
     Check("count", _without_progress(_find_wrong_counts)),
     Check("tokens", _without_progress(find_wrong_tokens)),
-    Check("bytes", _without_progress(find_wrong_bytes)),
     Check("order", _without_progress(_find_disorder)),
     Check("last message", _without_progress(_find_wrong_last_messages)),
     Check("role", _without_progress(_find_unknown_roles)),

@@ -126,9 +126,6 @@ def _acting_for(caller: Caller, header: str) -> Caller:
         owner_id = header.encode("latin-1").decode()
     except UnicodeError:
         raise MalformedRequest(f"{OWNER_HEADER} must be UTF-8.") from None
-    # Repeated headers arrive as one, with a comma, and would name an owner of nothing.
-    if "," in owner_id:
-        raise MalformedRequest(f"{OWNER_HEADER} is repeated, or has a comma.")
     if flaw := owner_flaw(owner_id):
         raise MalformedRequest(f"{OWNER_HEADER} {flaw}.")
     if owner_id != caller.owner_id:

@@ -102,7 +102,7 @@ def test_only_an_admin_acts_for_an_owner(app):
     assert_problem(keyed_client(app, "bob").get(SESSIONS, headers=headers), 403)
 
 
-@pytest.mark.parametrize("owner", ["", "  ", "a\tb", "é", "a" * 256, "alice,bob"])
+@pytest.mark.parametrize("owner", ["", "  ", "a\tb", "é", "a" * 256])
 def test_an_owner_that_cannot_be_is_400(app, owner):
     admin = keyed_client(app, "root", Scope.ADMIN)
     environ = {"HTTP_X_CHATSTORE_OWNER": owner}
