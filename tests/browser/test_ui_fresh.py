@@ -1,5 +1,7 @@
 """What changes elsewhere appears in each tab, and the server is asked once for all."""
 
+from itertools import pairwise
+
 import pytest
 from playwright.sync_api import expect
 
@@ -17,6 +19,8 @@ SHOW = """() => {
     delete document.hidden;
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
+# Has an answer after those of the requests before.
+ASK = "fetch('/static/none').then(() => null, () => null)"
 REFUSE_STORAGE = """
     Object.defineProperty(window, "localStorage", {get() { throw new Error("no"); }});
 """
@@ -142,3 +146,64 @@ def test_12_the_list_is_read_once_and_misses_nothing(open_page, another_tab, add
     for tab in (page, other):
         expect(rows_of(tab, "after both")).to_be_visible()
         assert asked(tab, READING) == 1
+
+
+@pytest.fixture
+def timed_page(open_page, add):
+    """The list in a page whose clock stands still."""
+    add("before")
+    page = open_page()
+    page.clock.install()
+    with page.expect_request(f"**{FEED}?since=*"):
+        page.goto("/")
+    expect(rows_of(page, "before").first).to_be_visible()
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 1"))
+    return page
+
+
+def lose_network(page):
+    """Cut the network off, and wait until the page has met it."""
+
+    def is_refused(request):
+        return request.failure != "net::ERR_ABORTED"
+
+    with page.expect_event("requestfailed", is_refused):
+        page.context.set_offline(True)
+    page.evaluate(ASK)
+
+
+def test_28_a_gap_of_2_seconds_says_nothing(timed_page, add):
+    lose_network(timed_page)
+    timed_page.clock.run_for(2_000)
+    timed_page.context.set_offline(False)
+    timed_page.clock.resume()
+    add("after the gap")
+    expect(rows_of(timed_page, "after the gap")).to_be_visible()
+    timed_page.clock.run_for(8_000)
+    expect(timed_page.locator(".banner")).to_have_count(0)
+    expect(timed_page.locator(".foot")).to_contain_text("Up to date")
+
+
+def test_28_after_10_seconds_a_banner_says_so(timed_page, add):
+    lose_network(timed_page)
+    timed_page.clock.run_for(10_000)
+    expect(timed_page.locator(".banner")).to_contain_text("No connection")
+    timed_page.context.set_offline(False)
+    timed_page.clock.resume()
+    add("after the banner")
+    expect(rows_of(timed_page, "after the banner")).to_be_visible()
+    expect(timed_page.locator(".banner")).to_have_count(0)
+
+
+def test_28_tries_become_rarer_up_to_one_a_minute(timed_page):
+    lose_network(timed_page)
+    counts = [asked(timed_page, "/api/")]
+    for _ in range(60):
+        timed_page.clock.run_for(5_000)
+        timed_page.evaluate(ASK)
+        counts.append(asked(timed_page, "/api/"))
+    assert max(after - before for before, after in pairwise(counts)) == 1
+    # After 5, 15, 35, 75, 135, 195 and 255 seconds.
+    assert counts[-1] - counts[0] == 7
+    with timed_page.expect_response(f"**{FEED}?since=*"):
+        timed_page.context.set_offline(False)
